@@ -1,0 +1,58 @@
+"""The fingerprint of a run: a hash over exactly the fields and model revisions that change results (invariant 4)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from schemas.job import JobSpec
+
+SECTIONS = ("source", "seed", "models", "ingest", "segment", "extract", "generate")
+_GENERATION = ("source.handles", "seed", "models.base", "models.revision", "models.dtype", "generate.")
+
+
+def result_fields(spec: JobSpec, revisions: Mapping[str, str]) -> dict[str, Any]:
+    """Dotted name -> value of every field that changes results.
+
+    revisions: `models.base` / `models.sam` / `source.coco` -> what identifies their content; it stands in for the path,
+    so the same weights in another folder are the same run.
+    """
+    fields: dict[str, Any] = {}
+    for section in SECTIONS:
+        value = getattr(spec, section)
+        fields.update(_flatten(section, value) if isinstance(value, BaseModel) else {section: value})
+    fields.update(revisions)
+    if spec.source.handles:  # only generation runs; the handles' own fingerprint stands for all that came before
+        fields = {name: value for name, value in fields.items() if name.startswith(_GENERATION)}
+    return dict(sorted(fields.items()))
+
+
+def fingerprint(spec: JobSpec, revisions: Mapping[str, str]) -> str:
+    """SHA-256 over `result_fields`, as hex."""
+    canonical = json.dumps(result_fields(spec, revisions), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """`name: old -> new` for every field that differs."""
+    names = sorted(set(old) | set(new))
+    return [f"{name}: {old.get(name)!r} -> {new.get(name)!r}" for name in names if old.get(name) != new.get(name)]
+
+
+def _flatten(prefix: str, model: BaseModel) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, info in type(model).model_fields.items():
+        extra = info.json_schema_extra
+        if isinstance(extra, dict) and extra.get("result") is False:
+            continue
+        value = getattr(model, name)
+        key = f"{prefix}.{name}"
+        if isinstance(value, BaseModel):
+            fields.update(_flatten(key, value))
+        else:
+            fields[key] = json.loads(json.dumps(value))
+    return fields

@@ -1,0 +1,238 @@
+"""The job spec: one YAML file, one strict pydantic tree.
+
+Every field says what it is, its unit and its default; `docs/job-spec.md` is generated from this file. Fields marked
+`result=False` change how a job runs but not what it makes, and stay out of the fingerprint (invariant 4).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import field_validator, model_validator
+
+from schemas.cluster import Cluster, Pool
+from schemas.fields import Strict, field
+
+__all__ = ["Cluster", "JobSpec", "Pool"]
+
+
+class Source(Strict):
+    """Where the pictures come from."""
+
+    uri: str | None = field(
+        None,
+        "Folder, glob or single file, as any fsspec URL (`s3://bucket/night`, `/data/*.jpg`). "
+        "Folders are searched recursively.",
+        result=False,
+    )
+    handles: str | None = field(
+        None,
+        "OUTPUT of an earlier job: skip to generation with the handles it learned. Instead of `uri`.",
+        result=False,
+    )
+    suffixes: list[str] = field(
+        [".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"],
+        "File names that count as pictures, when `uri` is a folder.",
+        result=False,
+    )
+    masks: Literal["none", "beside", "coco"] = field(
+        "none",
+        "Where masks come from: `none` (Segment Anything makes them), `beside` (`mask0.png ...` in the "
+        "picture's folder, or `<stem>.mask0.png ...`), `coco` (an instances JSON).",
+    )
+    coco: str | None = field(None, "fsspec URL of the COCO instances JSON, for `masks: coco`.")
+    limit: int | None = field(
+        None, "Take only the first so many files in sorted order. Unit: files.", ge=1, result=False
+    )
+    storage_options: dict[str, Any] = field(
+        {},
+        "Passed to fsspec for `uri`. Credentials belong in the environment, not here: this is written to run.json.",
+        result=False,
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Source:
+        if (self.uri is None) == (self.handles is None):
+            raise ValueError("give exactly one of source.uri (pictures) and source.handles (an earlier OUTPUT)")
+        if (self.masks == "coco") != (self.coco is not None):
+            raise ValueError("source.coco (the instances JSON) and source.masks: coco go together")
+        return self
+
+
+class Models(Strict):
+    """Which pretrained models work. `seedling` names the small ones that ship with Unscene."""
+
+    base: str = field(
+        "seedling",
+        "Text-to-image base in StableDiffusionPipeline layout (SD 1.x / 2.x): `seedling`, a "
+        "directory, or a Hugging Face id.",
+    )
+    revision: str | None = field(None, "Revision of `base`, when it is a Hugging Face id.")
+    sam: str = field(
+        "seedling",
+        "Segment Anything: `seedling`, a directory, or path / URL of an official checkpoint "
+        "(sam_vit_b_01ec64.pth ...).",
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(
+        "auto", "Arithmetic of the frozen weights. `auto`: float32 on CPU, bfloat16 on CUDA. What trains is float32."
+    )
+
+
+class Ingest(Strict):
+    """From files to square pictures of the base model's own size."""
+
+    square: Literal["crop", "pad"] = field("crop", "Make pictures square: `crop` the centre or `pad` with grey.")
+    max_pixels: int = field(100_000_000, "Larger pictures are refused before decoding. Unit: pixels.", ge=1)
+    max_bytes: int = field(200_000_000, "Larger files are refused before reading. Unit: bytes.", ge=1)
+    min_side: int = field(16, "Pictures with a shorter side are refused. Unit: pixels.", ge=1)
+
+
+class Segment(Strict):
+    """From a picture to the 1-4 concepts a person would name."""
+
+    points_per_side: int = field(32, "SAM's grid of point prompts along one side.", ge=1)
+    points_per_batch: int = field(64, "Prompts decoded at once; memory, not results.", ge=1, result=False)
+    pred_iou_thresh: float = field(0.86, "SAM drops masks whose own quality estimate is lower.", ge=0, le=1)
+    stability_score_thresh: float = field(
+        0.92, "SAM drops masks that change more under a shifted threshold.", ge=0, le=1
+    )
+    crop_n_layers: int = field(0, "SAM's extra passes over crops of the picture.", ge=0)
+    min_area: float = field(0.02, "Smallest concept. Unit: share of the picture.", ge=0, le=1)
+    max_area: float = field(0.60, "Largest concept. Unit: share of the picture.", ge=0, le=1)
+    max_border: float = field(0.35, "Masks with a larger share of the picture's border are background.", ge=0, le=1)
+    duplicate_iou: float = field(0.7, "Of two masks that overlap more (IoU), the better one stays.", ge=0, le=1)
+    part_containment: float = field(
+        0.8, "A mask with more of itself inside a larger kept one is a part of it.", ge=0, le=1
+    )
+    max_concepts: int = field(4, "At most so many concepts a scene; the method is best with 4 or fewer.", ge=1, le=16)
+    background: bool = field(False, "The background (complement of all concepts) is one more concept.")
+
+
+class Phase(Strict):
+    """One of the two training phases."""
+
+    steps: int = field(400, "Optimizer steps. 0 leaves the phase out.", ge=0)
+    lr: float = field(5e-4, "Constant learning rate.", gt=0)
+
+
+class Lora(Strict):
+    """Low-rank factors on the attention projections."""
+
+    rank: int = field(16, "Rank of the factors.", ge=1)
+    text_encoder: bool = field(True, "Train factors in the text encoder too, as the paper trains the whole of it.")
+
+
+class Prior(Strict):
+    """Prior preservation: pictures of the base model keep it from forgetting (phase 2)."""
+
+    weight: float = field(1.0, "Weight of the prior term; 0 leaves it out.", ge=0)
+    prompt: str = field("a photo at the beach", "Prompt of the prior set.")
+    images: int = field(100, "Size of the prior set, generated once a run.", ge=1)
+    steps: int = field(30, "Sampler steps for the prior set.", ge=1)
+    guidance: float = field(7.5, "Guidance for the prior set.", ge=0)
+
+
+class Extract(Strict):
+    """Break-A-Scene: from a picture and its masks to one text handle per concept."""
+
+    phase1: Phase = field(Phase(steps=400, lr=5e-4), "Handle rows only.")
+    phase2: Phase = field(
+        Phase(steps=400, lr=1e-4),
+        "Weights too: LoRA factors, or everything with `tuning: full` (then the paper's rate is 2e-6).",
+    )
+    tuning: Literal["lora", "full"] = field(
+        "lora", "What phase 2 trains. `full` holds one scene at a time and ~5 GB a scene at SD 2.1 size."
+    )
+    lora: Lora = field(Lora(), "Settings of `tuning: lora`.")
+    prior: Prior = field(Prior(), "Prior preservation.")
+    union_sampling: bool = field(True, "Random subsets of concepts each step; off: one concept a step.")
+    masked_loss: Literal["paper", "area_balanced", "none"] = field(
+        "paper",
+        "`paper`: masked squared error over all latent elements. `area_balanced`: over the mask's area. "
+        "`none`: unmasked (ablation).",
+    )
+    attention_loss: Literal["mse", "none"] = field("mse", "Cross-attention loss by name; `none`: ablation.")
+    attention_weight: float = field(0.01, "Weight of the cross-attention loss.", ge=0)
+    flip: bool = field(True, "Random horizontal flips, masks together with the picture.")
+    init_word: str = field("object", "Handles start from this word where the concept has no word of its own.")
+    template: str = field("a photo of {handles}", "Training prompt.")
+    placeholder: str = field("<asset{index}>", "Handle tokens.")
+    adam_beta2: float = field(0.999, "AdamW's second beta.", gt=0, lt=1)
+    weight_decay: float = field(1e-2, "AdamW's weight decay.", ge=0)
+    clip_norm: float = field(1.0, "Gradient-norm clip, per scene.", gt=0)
+    gradient_checkpointing: bool = field(False, "Trade time for memory; same results.", result=False)
+    batch: int = field(
+        8, "Scenes that train side by side on one worker; memory and speed, not results.", ge=1, result=False
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _has_handles(cls, value: str) -> str:
+        if "{handles}" not in value:
+            raise ValueError("the template needs {handles}")
+        return value
+
+    @field_validator("placeholder")
+    @classmethod
+    def _has_index(cls, value: str) -> str:
+        if "{index}" not in value:
+            raise ValueError("the placeholder needs {index}")
+        return value
+
+
+class Generate(Strict):
+    """New pictures of the learned concepts."""
+
+    prompts: list[str] = field(
+        ["a photo of {handles} at the beach", "a photo of {handles} in the snow"],
+        "Templates; `{handles}` becomes `<asset0> and <asset1> ...`.",
+        min_length=1,
+    )
+    subsets: list[Literal["singles", "pairs", "union"]] | list[list[int]] = field(
+        ["singles", "union"],
+        "Which handles appear together: each alone, all pairs, all at once; or lists of concept "
+        "indices such as [[0], [0, 2]].",
+        min_length=1,
+    )
+    images_per_prompt: int = field(4, "Pictures per prompt and subset.", ge=1)
+    sampler: Literal["dpmsolver++", "ddim", "euler", "unipc"] = field("dpmsolver++", "Sampler.")
+    steps: int = field(30, "Sampler steps.", ge=1)
+    guidance: float = field(7.5, "Classifier-free guidance scale; 1 or less: none.", ge=0)
+    negative_prompt: str = field("", "Negative prompt.")
+    format: Literal["png", "jpg", "webp"] = field("png", "File format of the pictures.")
+    batch: int = field(16, "Pictures made at once on one worker; memory and speed, not results.", ge=1, result=False)
+
+    @field_validator("prompts")
+    @classmethod
+    def _have_handles(cls, value: list[str]) -> list[str]:
+        for prompt in value:
+            if "{handles}" not in prompt:
+                raise ValueError(f"the prompt {prompt!r} needs {{handles}}")
+        return value
+
+
+class Pack(Strict):
+    """How results are cut into shards."""
+
+    scenes_per_shard: int = field(
+        64,
+        "Scenes in one shard of every folder. The plan keeps the cut it was made "
+        "with; a change is for scenes that come later.",
+        ge=1,
+        result=False,
+    )
+
+
+class JobSpec(Strict):
+    """A whole job."""
+
+    source: Source
+    output: str = field(..., "Where everything lands: a folder, as any fsspec URL.", result=False, min_length=1)
+    seed: int = field(0, "Seed of every random stream, together with the scene's own id.", ge=0)
+    models: Models = field(Models(), "Pretrained models.")
+    ingest: Ingest = field(Ingest(), "Reading pictures.")
+    segment: Segment = field(Segment(), "Finding concepts.")
+    extract: Extract = field(Extract(), "Learning handles.")
+    generate: Generate = field(Generate(), "Making variations.")
+    pack: Pack = field(Pack(), "Cutting shards.")
+    cluster: Cluster = field(Cluster(), "Running.", result=False)

@@ -1,0 +1,191 @@
+"""The tables that land on storage: one Arrow schema each, every field with its description.
+
+Writers cast to these schemas and never infer one from rows, so an empty shard has the same columns as a full one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+
+def _field(name: str, type_: pa.DataType, doc: str, nullable: bool = True) -> pa.Field:
+    return pa.field(name, type_, nullable=nullable, metadata={"description": doc})
+
+
+RLE = pa.struct([pa.field("size", pa.list_(pa.int32())), pa.field("counts", pa.string())])
+"""COCO run-length encoding: `size` is [height, width], `counts` the compressed string; pycocotools decodes it."""
+
+PLAN = pa.schema(
+    [
+        _field("shard", pa.int64(), "Shard number; the same in every folder.", False),
+        _field("position", pa.int64(), "Place within the shard.", False),
+        _field("uri", pa.string(), "Where the source file is.", False),
+        _field(
+            "scene_id",
+            pa.string(),
+            "First 16 hex digits of the SHA-256 of the file's bytes, or of its URI if the file could not be read.",
+            False,
+        ),
+        _field("sha256", pa.string(), "SHA-256 of the file's bytes; null if it could not be read."),
+        _field("bytes", pa.int64(), "Size of the file. Unit: bytes."),
+        _field("duplicate_of", pa.string(), "URI of the planned file with the same bytes, if there is one."),
+        _field("error", pa.string(), "Why the file could not be read, if so."),
+    ]
+)
+
+SCENES = pa.schema(
+    [
+        _field("scene_id", pa.string(), "First 16 hex digits of `sha256`: the scene's identity everywhere.", False),
+        _field("uri", pa.string(), "Where the source file was.", False),
+        _field("sha256", pa.string(), "SHA-256 of the source file's bytes."),
+        _field("bytes", pa.int64(), "Size of the source file. Unit: bytes."),
+        _field("status", pa.string(), "`ok`, `failed` or `duplicate` (same bytes as another file).", False),
+        _field("error", pa.string(), "Why it failed, or which file it repeats."),
+        _field("format", pa.string(), "File format as decoded: JPEG, PNG ..."),
+        _field("width", pa.int32(), "Width as decoded, after EXIF rotation. Unit: pixels."),
+        _field("height", pa.int32(), "Height as decoded, after EXIF rotation. Unit: pixels."),
+        _field("side", pa.int32(), "Side of the prepared square picture. Unit: pixels."),
+        _field(
+            "box",
+            pa.list_(pa.int32()),
+            "Region of the decoded picture that the square shows: [x0, y0, x1, y1]; beyond "
+            "its edges where it was padded. Unit: pixels.",
+        ),
+        _field("words", pa.list_(pa.string()), "Words of the given masks, in their order; null where unknown."),
+    ]
+)
+
+CONCEPTS = pa.schema(
+    [
+        _field("scene_id", pa.string(), "The scene.", False),
+        _field("index", pa.int32(), "Number of the concept in its scene, from 0.", False),
+        _field("mask", RLE, "Mask on the prepared square picture, as COCO RLE.", False),
+        _field("bbox", pa.list_(pa.int32()), "[x, y, width, height] of the mask. Unit: pixels.", False),
+        _field("area", pa.int64(), "Area of the mask. Unit: pixels.", False),
+        _field("area_share", pa.float32(), "Area of the mask as a share of the picture.", False),
+        _field("predicted_iou", pa.float32(), "SAM's own estimate of the mask's quality; null for given masks."),
+        _field(
+            "stability_score", pa.float32(), "How little the mask changes with its threshold; null for given masks."
+        ),
+        _field("border_share", pa.float32(), "Share of the picture's border that the mask covers.", False),
+        _field("score", pa.float32(), "Score of concept selection; null for given masks."),
+        _field("word", pa.string(), "Word for the concept, where one is known."),
+        _field("origin", pa.string(), "`sam`, `own` or `background`.", False),
+    ]
+)
+
+HANDLES = pa.schema(
+    [
+        _field("scene_id", pa.string(), "The scene.", False),
+        _field("index", pa.int32(), "Number of the concept in its scene, from 0.", False),
+        _field("token", pa.string(), "The handle, as it stands in prompts.", False),
+        _field("word", pa.string(), "The word it was initialised from.", False),
+        _field("embedding", pa.list_(pa.float32()), "Row of the text encoder's token embedding.", False),
+        _field("tuning", pa.string(), "`lora` or `full`.", False),
+        _field("rank", pa.int32(), "Rank of the LoRA factors; null for `full`."),
+        _field("steps", pa.list_(pa.int32()), "Optimizer steps of the two phases.", False),
+        _field(
+            "diffusion_loss", pa.float32(), "Masked diffusion loss of the scene, mean over the last tenth of all steps."
+        ),
+        _field(
+            "attention_loss", pa.float32(), "Cross-attention loss of the scene (unweighted), mean over the last tenth."
+        ),
+        _field("prior_loss", pa.float32(), "Prior term of the scene, mean over the last tenth."),
+        _field("seconds", pa.float32(), "Time of the batch divided by its scenes. Unit: seconds."),
+        _field(
+            "file",
+            pa.string(),
+            "Member of the shard's tar that holds LoRA and embeddings: <scene_id>.safetensors.",
+            False,
+        ),
+    ]
+)
+
+VARIATIONS = pa.schema(
+    [
+        _field("key", pa.string(), "Key of the sample in the shard's tar: <scene_id>-<number>.", False),
+        _field("scene_id", pa.string(), "The scene.", False),
+        _field("prompt", pa.string(), "Prompt as the model read it, with handles.", False),
+        _field("text", pa.string(), "The same prompt with the concepts' words for their handles.", False),
+        _field("template", pa.string(), "Template from the job spec.", False),
+        _field("concepts", pa.list_(pa.int32()), "Indices of the concepts asked for.", False),
+        _field("handles", pa.list_(pa.string()), "Their handles.", False),
+        _field("seed", pa.int64(), "Seed of the initial noise (torch CPU generator).", False),
+        _field("sampler", pa.string(), "Sampler.", False),
+        _field("steps", pa.int32(), "Sampler steps.", False),
+        _field("guidance", pa.float32(), "Classifier-free guidance scale.", False),
+        _field("width", pa.int32(), "Unit: pixels.", False),
+        _field("height", pa.int32(), "Unit: pixels.", False),
+        _field("file", pa.string(), "Member of the shard's tar that holds the picture.", False),
+    ]
+)
+
+FAILURES = pa.schema(
+    [
+        _field("stage", pa.string(), "Stage in which the scene failed.", False),
+        _field("scene_id", pa.string(), "The scene.", False),
+        _field("uri", pa.string(), "Where the source file is."),
+        _field("error", pa.string(), "Class of the error.", False),
+        _field("message", pa.string(), "The error in words.", False),
+        _field("traceback", pa.string(), "Traceback of the worker; null when the process died or hung."),
+        _field("attempt", pa.int32(), "Attempts made, this one included.", False),
+    ]
+)
+
+TABLES: dict[str, pa.Schema] = {
+    "scenes": SCENES,
+    "concepts": CONCEPTS,
+    "handles": HANDLES,
+    "variations": VARIATIONS,
+    "failures": FAILURES,
+}
+
+
+def scene_id_of(sha256: str) -> str:
+    """The scene's identity: the first 16 hex digits of the hash of its bytes (invariant 1)."""
+    return sha256[:16]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one scene failed in one stage; the columns of `FAILURES` but `stage`."""
+
+    scene_id: str
+    error: str
+    message: str
+    traceback: str | None = None
+    attempt: int = 1
+    uri: str | None = None
+
+    def row(self, stage: str) -> dict[str, Any]:
+        return {"stage": stage, **asdict(self)}
+
+
+@dataclass
+class SceneTask:
+    """What a stage gets for one scene: rows and files that earlier stages committed.
+
+    rows: table name -> this scene's rows (`plan`, `scenes`, `concepts`, `handles`).
+    files: suffix of the tar member -> bytes (`png`, `mask0.png`, `safetensors` ...).
+    """
+
+    scene_id: str
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass
+class SceneOutput:
+    """What a stage makes of one scene: rows of its table and members of its tar, or a failure (or both: ingest
+    keeps a row for a file that it could not read).
+
+    files: full member name (`<key>.<suffix>`) -> bytes, in the order in which they go into the tar.
+    """
+
+    scene_id: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    failure: Failure | None = None

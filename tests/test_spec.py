@@ -1,0 +1,147 @@
+"""The job spec: strict, helpful when wrong, and fingerprinted by exactly what changes results (invariant 4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.errors import SpecError
+from schemas.fingerprint import changed_fields, fingerprint, result_fields
+from schemas.job import JobSpec
+from schemas.spec_file import load_spec
+
+MINIMAL = "source:\n  uri: bucket\noutput: out\n"
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "job.yaml"
+    file.write_text(text)
+    return file
+
+
+def spec(**changes: Any) -> JobSpec:
+    return JobSpec.model_validate({"source": {"uri": "bucket"}, "output": "out", **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            MINIMAL + "extract:\n  phase1:\n    stpes: 3\n",
+            r"job.yaml:6: unknown key `extract.phase1.stpes`; did you mean `steps`",
+        ),
+        (MINIMAL + "generat: {}\n", r"job.yaml:4: unknown key `generat`; did you mean `generate`"),
+        (MINIMAL + "zzz: 1\n", r"known here: source, output"),
+        (MINIMAL + "extract:\n  phase2: {steps: many}\n", r"job.yaml:5: extract.phase2.steps: .*valid integer.*'many'"),
+        (
+            MINIMAL + "generate: {prompts: ['a photo']}\n",
+            r"job.yaml:4: generate.prompts: the prompt 'a photo' needs {handles}",
+        ),
+        ("output: out\n", r"`source` is missing"),
+        ("output: out\nsource: {}\n", r"exactly one of source.uri .* and source.handles"),
+        (MINIMAL.replace("uri: bucket", "uri: bucket\n  masks: coco"), r"source.coco .* go together"),
+        ("source: [\n", r"job.yaml:2: not valid YAML"),
+        ("- a\n", r"a job spec is a mapping"),
+        (MINIMAL + "cluster: {extract: {workers: 0}}\n", r"cluster.extract.workers.*greater than or equal to 1"),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message) as caught:
+        load_spec(write(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_names_itself(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="nothing.yaml: cannot read the job spec"):
+        load_spec(tmp_path / "nothing.yaml")
+
+
+def test_overrides_reach_any_field_and_are_named_when_wrong(tmp_path: Path) -> None:
+    file = write(tmp_path, MINIMAL)
+    loaded = load_spec(
+        file,
+        ["extract.phase1.steps=7", "generate.subsets=[[0], [0, 1]]", "source.masks=beside", "cluster.extract.gpus=0.5"],
+    )
+    assert loaded.extract.phase1.steps == 7
+    assert loaded.generate.subsets == [[0], [0, 1]]
+    assert loaded.cluster.extract.gpus == 0.5
+    with pytest.raises(
+        SpecError, match=r"--set extract.phse1.steps=7: unknown key `extract.phse1`; did you mean `phase1`"
+    ):
+        load_spec(file, ["extract.phse1.steps=7"])
+    with pytest.raises(SpecError, match="write it as --set section.field=value"):
+        load_spec(file, ["extract"])
+
+
+def test_a_section_given_in_part_keeps_its_own_defaults() -> None:
+    given = spec(extract={"phase2": {"steps": 9}}, cluster={"ingest": {"workers": 2}})
+    whole = spec()
+    assert given.extract.phase2.lr == whole.extract.phase2.lr != whole.extract.phase1.lr
+    assert given.cluster.ingest.deadline_s == whole.cluster.ingest.deadline_s != whole.cluster.extract.deadline_s
+
+
+def fields_of(model: Any, prefix: str = "") -> dict[str, bool]:
+    """Dotted name of every leaf field -> whether it is marked as changing results, sections' marks included."""
+    found: dict[str, bool] = {}
+    for name, info in type(model).model_fields.items():
+        value, mark = getattr(model, name), (info.json_schema_extra or {}).get("result", True)
+        if hasattr(type(value), "model_fields"):
+            found.update({key: mark and inner for key, inner in fields_of(value, f"{prefix}{name}.").items()})
+        else:
+            found[prefix + name] = mark
+    return found
+
+
+def test_fingerprint_covers_exactly_the_fields_that_change_results() -> None:
+    fields = set(result_fields(spec(), {}))
+    assert fields == {name for name, counts in fields_of(spec()).items() if counts}
+    for name in (
+        "extract.phase1.lr",
+        "seed",
+        "models.base",
+        "segment.min_area",
+        "generate.prompts",
+        "ingest.square",
+        "source.masks",
+        "extract.lora.rank",
+    ):
+        assert name in fields
+    for name in (
+        "output",
+        "source.uri",
+        "cluster.extract.workers",
+        "extract.batch",
+        "generate.batch",
+        "extract.gradient_checkpointing",
+        "segment.points_per_batch",
+        "pack.scenes_per_shard",
+    ):
+        assert name not in fields
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "same"),
+    [
+        ("extract", {"phase1": {"lr": 1e-3}}, False),
+        ("extract", {"batch": 3}, True),
+        ("output", "elsewhere", True),
+        ("cluster", {"extract": {"workers": 9}}, True),
+        ("seed", 1, False),
+        ("generate", {"guidance": 2.0}, False),
+    ],
+)
+def test_fingerprint_moves_with_results_only(section: str, change: Any, same: bool) -> None:
+    assert (fingerprint(spec(), {}) == fingerprint(spec(**{section: change}), {})) is same
+
+
+def test_fingerprint_knows_weights_by_content_not_by_path() -> None:
+    here, there = spec(models={"base": "a"}), spec(models={"base": "b"})
+    assert fingerprint(here, {"models.base": "x"}) == fingerprint(there, {"models.base": "x"})
+    assert fingerprint(here, {"models.base": "x"}) != fingerprint(here, {"models.base": "y"})
+
+
+def test_changed_fields_are_named_with_both_values() -> None:
+    old, new = result_fields(spec(), {}), result_fields(spec(extract={"phase1": {"lr": 1e-3}}), {})
+    assert changed_fields(old, new) == ["extract.phase1.lr: 0.0005 -> 0.001"]
