@@ -1,0 +1,149 @@
+"""From a file's bytes to an upright 8-bit RGB picture, trusting nothing in the file.
+
+Limits are checked on the header, before any pixel is decoded; only decoders on an allow-list are tried.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from schemas.job import Ingest
+from stages.ingest.faults import FileEmpty, NotAPicture, PictureBroken, PictureTooLarge, PictureTooSmall
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+"""Pillow's decoders that may run. The rest (EPS starts Ghostscript, for one) never see the data."""
+
+ALPHA_GROUND = (255, 255, 255)
+"""Transparent pictures are laid on white: cut-outs and drawings are made to be seen on a white page."""
+
+ORIENTATION_TAG = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what makes the stored pixels upright."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture.
+
+    image: upright, mode RGB. format: of the file. orientation: EXIF value that was undone (1: none), so that masks
+    drawn on the stored pixels can follow.
+    """
+
+    image: Image.Image
+    format: str
+    orientation: int = 1
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """[width, height] of the pixels as stored, before the turn."""
+        width, height = self.image.size
+        return (height, width) if self.orientation >= 5 else (width, height)
+
+
+def decode_picture(data: bytes, limits: Ingest) -> Picture:
+    """The first frame of a picture file, upright, as RGB.
+
+    16-bit and float pictures are scaled to 8 bits, not clipped; transparency is laid on white.
+    Raises FileEmpty, NotAPicture, PictureTooLarge, PictureTooSmall (all before decoding) or PictureBroken.
+    """
+    if not data:
+        raise FileEmpty("the file has zero bytes; copy it again")
+    with _strict_pillow():
+        image = open_header(data, FORMATS, limits.max_pixels)
+        width, height = image.size
+        if min(width, height) < limits.min_side:
+            raise PictureTooSmall(f"{width}x{height} pixels: a side is shorter than ingest.min_side "
+                                  f"({limits.min_side}); lower it if the picture is meant")
+        name = "JPEG" if image.format == "MPO" else str(image.format)
+        try:
+            turned = orientation_of(image) if name == "TIFF" else 1  # Pillow's TIFF reader turns while it loads
+            image.load()
+            left = orientation_of(image)
+            rgb = to_rgb(turn(image, left))
+        except MemoryError:
+            raise
+        except Exception as error:  # damaged data makes Pillow's decoders raise nearly any class
+            raise PictureBroken(f"the {name} cannot be decoded: {error}; replace the file") from error
+    return Picture(rgb, name, max(turned, left))
+
+
+def open_header(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Image.Image:
+    """A lazy image: its header is read, its pixels are not. Raises NotAPicture or PictureTooLarge."""
+    try:
+        with _strict_pillow():
+            image = Image.open(io.BytesIO(data), formats=formats)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise NotAPicture(f"not a picture, or one cut short: no decoder for {' '.join(formats)} accepts it; remove it, "
+                          "or convert it to one of them") from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise PictureTooLarge(f"{width}x{height} pixels are more than ingest.max_pixels ({max_pixels}); raise it if "
+                              "the picture is meant")
+    return image
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8; 1 when there is none or it makes no sense."""
+    try:
+        value = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # damaged EXIF must not cost the picture
+        return 1
+    return value if value in TURNS else 1
+
+
+def turn(image: Image.Image, orientation: int) -> Image.Image:
+    """Stored pixels -> upright pixels."""
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+
+
+def to_eight_bits(image: Image.Image) -> Image.Image:
+    """Single-channel pictures deeper than 8 bits -> mode L; every other mode as it is.
+
+    16-bit integers are divided by 257, so 65535 becomes 255. For 32-bit integers and floats, which have no agreed
+    white, white is the smallest of 1 (floats only), 255, 65535 and the largest value that is not below any value.
+    """
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
+    if image.mode.startswith("I;16"):
+        white = 65535.0
+    else:
+        largest = float(values.max())
+        white = next((w for w in ([1.0] if image.mode == "F" else []) + [255.0, 65535.0] if largest <= w), largest)
+    return Image.fromarray(np.rint(values.clip(0, white) * (255.0 / white)).astype(np.uint8))
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode -> RGB on `ALPHA_GROUND`."""
+    image = to_eight_bits(image)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        ground = Image.new("RGBA", rgba.size, (*ALPHA_GROUND, 255))
+        return Image.alpha_composite(ground, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+@contextmanager
+def _strict_pillow() -> Iterator[None]:
+    """Pillow with our pixel limit in place of its own, and truncated files refused whatever other code has set."""
+    before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about damaged metadata; what matters is raised
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before

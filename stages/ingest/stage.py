@@ -1,0 +1,118 @@
+"""The ingest stage: one planned file in, one prepared square picture (and its given masks) out."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from schemas.errors import SceneError
+from schemas.job import JobSpec
+from schemas.records import SceneOutput, SceneTask
+from stages.base_model import bundled, model_side
+from stages.ingest.decode import Picture, decode_picture
+from stages.ingest.faults import FileChanged, FileUnreadable, MasksEmpty
+from stages.ingest.masks_beside import MasksBeside
+from stages.ingest.masks_coco import MasksCoco
+from stages.ingest.source_files import read_file, too_large
+from stages.ingest.square import Square, fit_square, is_empty, square_mask, square_picture, upright_mask
+from stages.stage import failed
+
+
+class IngestStage:
+    """Files per scene: `<scene_id>.png` (RGB, side x side) and `<scene_id>.mask0.png ...` (mode L, 0 or 255) for
+    given masks, numbered from 0 in the order of the row's `words`. A picture without masks of its own has no words;
+    Segment Anything takes it apart. A scene that fails keeps a row, with status `failed` and the reason."""
+
+    name: ClassVar[str] = "ingest"
+    table: ClassVar[str] = "scenes"
+    needs: ClassVar[tuple[str, ...]] = ("plan",)
+    files: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, spec: JobSpec, shared: str) -> None:
+        self._spec = spec
+        self._side = 0
+        self._masks: MasksBeside | MasksCoco | None = None
+
+    def prepare(self) -> None:
+        """Nothing is computed once a run."""
+
+    def setup(self) -> None:
+        """Side of the square from the base model's config; the COCO JSON, if one is named."""
+        models = self._spec.models
+        self._side = model_side(bundled(models.base, "base"), models.revision)
+        if self._spec.source.masks == "coco":
+            self._masks = MasksCoco(self._spec.source, self._spec.ingest)
+        elif self._spec.source.masks == "beside":
+            self._masks = MasksBeside(self._spec.source, self._spec.ingest)
+
+    def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
+        """One output per task; see the class."""
+        for task in tasks:
+            row = _blank_row(task)
+            try:
+                files = self._prepare_scene(task, row)
+            except Exception as error:  # one bad scene costs one scene
+                reason = str(error) if isinstance(error, SceneError) else f"{type(error).__name__}: {error}"
+                out = failed(task.scene_id, error)
+                assert out.failure is not None
+                yield replace(out, rows=[{**row, "status": "failed", "error": reason}],
+                              failure=replace(out.failure, uri=row["uri"]))
+            else:
+                yield SceneOutput(task.scene_id, rows=[row], files=files)
+
+    def _prepare_scene(self, task: SceneTask, row: dict[str, Any]) -> dict[str, bytes]:
+        """Members of the tar; fills `row` as far as it gets. Raises SceneError."""
+        plan, limits = task.rows["plan"][0], self._spec.ingest
+        picture = decode_picture(self._read(plan), limits)
+        width, height = picture.image.size
+        square = fit_square(width, height, self._side, limits.square)
+        row.update(format=picture.format, width=width, height=height, side=square.side, box=list(square.box))
+        files = {f"{task.scene_id}.png": _png(square_picture(picture.image, square))}
+        for number, (mask, word) in enumerate(self._given_masks(plan["uri"], picture, square)):
+            files[f"{task.scene_id}.mask{number}.png"] = _png(Image.fromarray(mask.astype(np.uint8) * np.uint8(255)))
+            row["words"].append(word)
+        return files
+
+    def _read(self, plan: dict[str, Any]) -> bytes:
+        """The planned bytes. Raises FileUnreadable, FileTooLarge or FileChanged."""
+        limit = self._spec.ingest.max_bytes
+        if plan.get("error"):
+            raise FileUnreadable(f"{plan['error']} (when the plan was made); repair it, then retry")
+        if plan["bytes"] is not None and plan["bytes"] > limit:
+            raise too_large(plan["bytes"], limit, plan["uri"])
+        data = read_file(plan["uri"], self._spec.source, limit)
+        if hashlib.sha256(data).hexdigest() != plan["sha256"]:
+            raise FileChanged(f"the file changed since the plan: {plan['uri']}; run the job again to plan it anew")
+        return data
+
+    def _given_masks(self, uri: str, picture: Picture, square: Square) -> list[tuple[Any, str | None]]:
+        """Masks in the square, bool [side, side], with their words. Masks that the crop left empty are dropped;
+        raises MasksEmpty if that leaves none."""
+        if self._masks is None:
+            return []
+        given = self._masks.masks_of(uri, picture)
+        drawn = [(square_mask(upright_mask(mask.image, picture, mask.name), square), mask.word) for mask in given]
+        kept = [(mask, word) for mask, word in drawn if not is_empty(mask)]
+        if given and not kept:
+            raise MasksEmpty(f"nothing is left of {', '.join(mask.name for mask in given)} inside the square; use "
+                             "ingest.square: pad, or correct the masks")
+        return kept
+
+
+def _blank_row(task: SceneTask) -> dict[str, Any]:
+    plan = task.rows["plan"][0]
+    return {"scene_id": task.scene_id, "uri": plan["uri"], "sha256": plan["sha256"], "bytes": plan["bytes"],
+            "status": "ok", "error": None, "format": None, "width": None, "height": None, "side": None, "box": None,
+            "words": []}
+
+
+def _png(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=4)
+    return out.getvalue()
