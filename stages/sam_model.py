@@ -1,0 +1,127 @@
+"""Load a Segment Anything model: an official checkpoint of Meta's, or the seedling's folder.
+
+Both come back as segment-anything's own `Sam`, so that everything after this line is the same code for both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import torch
+from safetensors.torch import load_file
+from segment_anything import sam_model_registry
+from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+
+from schemas.errors import SpecError
+
+KIND_OF_WIDTH = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
+"""Official kinds by the width of their image encoder."""
+
+CHUNK_BYTES = 8 * 1024 * 1024
+
+
+def load_sam(path_or_url: str, device: str) -> Sam:
+    """The model in evaluation mode, fp32, on `device`.
+
+    `path_or_url` is a folder of `config.json` and `model.safetensors`, or an official `.pth` checkpoint on disk or
+    under any fsspec URL (downloaded once to `~/.cache/unscene`). Nothing in a checkpoint is executed: tensors only.
+    Raises SpecError when there is nothing there or it is no SAM.
+    """
+    path = _local(path_or_url)
+    try:
+        sam = _from_folder(path) if path.is_dir() else _from_checkpoint(path)
+    except (KeyError, TypeError, ValueError, RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise SpecError(
+            f"SAM model {path_or_url}: not a Segment Anything model ({reason[0][:200]}); name an official "
+            "sam_vit_*.pth or a folder with config.json and model.safetensors"
+        ) from error
+    return sam.to(device).eval()
+
+
+def build_sam(config: dict[str, Any]) -> Sam:
+    """An untrained Sam of any size from the numbers of a `config.json` (see models/training/sam.py for one)."""
+    encoder, decoder = config["image_encoder"], config["mask_decoder"]
+    side, patch, dim = config["image_size"], config["patch_size"], config["prompt_dim"]
+    grid = (side // patch, side // patch)
+    return Sam(
+        image_encoder=ImageEncoderViT(
+            img_size=side,
+            patch_size=patch,
+            embed_dim=encoder["dim"],
+            depth=encoder["depth"],
+            num_heads=encoder["heads"],
+            mlp_ratio=encoder["mlp_ratio"],
+            out_chans=dim,
+            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+            use_rel_pos=encoder["relative_positions"],
+            window_size=encoder["window"],
+            global_attn_indexes=tuple(encoder["global_layers"]),
+        ),
+        prompt_encoder=PromptEncoder(
+            embed_dim=dim, image_embedding_size=grid, input_image_size=(side, side), mask_in_chans=16
+        ),
+        mask_decoder=MaskDecoder(
+            num_multimask_outputs=3,
+            transformer=TwoWayTransformer(
+                depth=decoder["depth"], embedding_dim=dim, mlp_dim=decoder["mlp_dim"], num_heads=decoder["heads"]
+            ),
+            transformer_dim=dim,
+            iou_head_depth=3,
+            iou_head_hidden_dim=decoder["iou_hidden"],
+        ),
+        pixel_mean=config["pixel_mean"],
+        pixel_std=config["pixel_std"],
+    )
+
+
+def _from_folder(folder: Path) -> Sam:
+    sam = build_sam(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    sam.load_state_dict({name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()})
+    return sam
+
+
+def _from_checkpoint(path: Path) -> Sam:
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    width = state["image_encoder.patch_embed.proj.weight"].shape[0]
+    if width not in KIND_OF_WIDTH:
+        raise ValueError(f"an image encoder {width} wide is none of {KIND_OF_WIDTH}")
+    sam = sam_model_registry[KIND_OF_WIDTH[width]](checkpoint=None)
+    sam.load_state_dict(state)
+    return sam
+
+
+def _local(path_or_url: str) -> Path:
+    """The path itself, or that of the downloaded copy of a URL. Raises SpecError where there is nothing."""
+    if "://" not in path_or_url:
+        path = Path(path_or_url).expanduser()
+        if not path.exists():
+            raise SpecError(f"SAM model {path_or_url}: no such file or folder; check the path or give a URL")
+        return path
+    name = hashlib.sha256(path_or_url.encode()).hexdigest()[:16] + "-" + path_or_url.rstrip("/").rsplit("/", 1)[-1]
+    target = Path("~/.cache/unscene").expanduser() / name
+    if not target.exists():
+        _download(path_or_url, target)
+    return target
+
+
+def _download(url: str, target: Path) -> None:
+    """Stream `url` to `target`; a reader sees the whole file or none, also when two processes download at once."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        with fsspec.open(url, "rb") as source, part.open("wb") as sink:
+            while chunk := source.read(CHUNK_BYTES):
+                sink.write(chunk)
+        os.replace(part, target)
+    except Exception as error:
+        raise SpecError(f"SAM model {url}: download failed ({type(error).__name__}: {error}); check the URL") from error
+    finally:
+        part.unlink(missing_ok=True)

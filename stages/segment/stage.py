@@ -1,0 +1,139 @@
+"""The segment stage: one prepared picture in, the concepts of its scene out."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+
+from schemas.job import JobSpec
+from schemas.masks import encode_mask
+from schemas.records import SceneOutput, SceneTask
+from stages.base_model import bundled
+from stages.sam_model import load_sam
+from stages.segment.faults import NoConcept
+from stages.segment.proposals import Proposer
+from stages.segment.selection import Candidate, Selection, select_concepts
+from stages.segment.shapes import Mask, border_share, bounding_box
+from stages.stage import failed
+
+log = logging.getLogger(__name__)
+
+MASK_MEMBER = re.compile(r"mask(\d+)\.png")
+LEAST_BACKGROUND = 0.01
+"""A background that covers less of the picture is not worth a handle."""
+
+
+@dataclass(frozen=True)
+class Concept:
+    """mask: bool [side, side]. origin: `sam`, `own` or `background`. choice: what selection knows of a `sam` mask."""
+
+    mask: Mask
+    origin: str
+    word: str | None = None
+    choice: Candidate | None = None
+
+    def row(self, scene_id: str, index: int) -> dict[str, Any]:
+        """The row of CONCEPTS."""
+        area = int(self.mask.sum())
+        proposal = self.choice.proposal if self.choice else None
+        return {"scene_id": scene_id, "index": index, "mask": encode_mask(self.mask),
+                "bbox": list(bounding_box(self.mask)), "area": area, "area_share": area / self.mask.size,
+                "predicted_iou": proposal.predicted_iou if proposal else None,
+                "stability_score": proposal.stability_score if proposal else None,
+                "border_share": border_share(self.mask), "score": self.choice.score if self.choice else None,
+                "word": self.word, "origin": self.origin}
+
+
+class SegmentStage:
+    """Concepts of a scene: its own masks if it has any, else what selection finds among Segment Anything's.
+
+    Found concepts are disjoint, best first. Own masks are taken as they are, overlaps and all, in their order, with
+    their words; no area or border rule applies. Of more than `segment.max_concepts` the largest stay, since the method
+    fails with many (six, in the paper); a warning says which went, and the scene's `words` still count them all.
+    The background, when asked for, comes last and on top of `max_concepts`."""
+
+    name: ClassVar[str] = "segment"
+    table: ClassVar[str] = "concepts"
+    needs: ClassVar[tuple[str, ...]] = ("scenes",)
+    files: ClassVar[tuple[str, ...]] = ("scenes",)
+
+    def __init__(self, spec: JobSpec, shared: str) -> None:
+        self._spec = spec
+        self._proposer: Proposer | None = None
+
+    def prepare(self) -> None:
+        """Nothing is computed once a run."""
+
+    def setup(self) -> None:
+        """Load Segment Anything, on the GPU if there is one."""
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        sam = load_sam(bundled(self._spec.models.sam, "sam"), device)
+        self._proposer = Proposer(sam, self._spec.segment)
+
+    def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
+        """One output per task: rows of CONCEPTS and no files, or a failure."""
+        for task in tasks:
+            try:
+                rows = [concept.row(task.scene_id, i) for i, concept in enumerate(self._concepts_of(task))]
+            except Exception as error:  # one bad scene costs one scene
+                yield failed(task.scene_id, error)
+            else:
+                yield SceneOutput(task.scene_id, rows=rows)
+
+    def _concepts_of(self, task: SceneTask) -> list[Concept]:
+        """Raises NoConcept."""
+        own = _own_concepts(task)
+        all_ = own or self._found_concepts(task.files["png"])
+        concepts = self._largest(task, own) if own else all_
+        if self._spec.segment.background:
+            rest = ~np.logical_or.reduce([concept.mask for concept in all_])
+            if rest.mean() >= LEAST_BACKGROUND:
+                concepts = [*concepts, Concept(rest, "background", "background")]
+        return concepts
+
+    def _found_concepts(self, png: bytes) -> list[Concept]:
+        if self._proposer is None:
+            raise RuntimeError("SegmentStage.process was called before setup")
+        picture = np.asarray(Image.open(io.BytesIO(png), formats=["PNG"]).convert("RGB"))
+        proposals = self._proposer.propose(picture)
+        selection = select_concepts(proposals, self._spec.segment)
+        if not selection.concepts:
+            raise NoConcept(self._why_none(len(proposals), selection))
+        return [Concept(choice.mask, "sam", None, choice) for choice in selection.concepts]
+
+    def _largest(self, task: SceneTask, own: list[Concept]) -> list[Concept]:
+        most = self._spec.segment.max_concepts
+        order = sorted(range(len(own)), key=lambda i: (-int(own[i].mask.sum()), i))
+        if order[most:]:
+            log.warning("scene %s: of %d own masks the %d largest are used, numbers %s are not; raise "
+                        "segment.max_concepts to use them", task.scene_id, len(own), most, sorted(order[most:]))
+        return [own[i] for i in sorted(order[:most])]
+
+    def _why_none(self, count: int, selection: Selection) -> str:
+        settings = self._spec.segment
+        if not count:
+            return ("Segment Anything found no mask good enough; lower segment.pred_iou_thresh "
+                    f"({settings.pred_iou_thresh}) or segment.stability_score_thresh "
+                    f"({settings.stability_score_thresh}), or give the scene masks of its own")
+        reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(selection.dropped.items()))
+        return (f"none of {count} masks is a concept ({reasons}); change segment.min_area ({settings.min_area}), "
+                f"segment.max_area ({settings.max_area}) or segment.max_border ({settings.max_border}), or give the "
+                "scene masks of its own")
+
+
+def _own_concepts(task: SceneTask) -> list[Concept]:
+    """The scene's given masks in the order of their numbers, with the words of its row; [] if it has none."""
+    numbered = sorted((int(match[1]), data) for name, data in task.files.items()
+                      if (match := MASK_MEMBER.fullmatch(name)))
+    scenes = task.rows.get("scenes") or [{}]
+    words = scenes[0].get("words") or [None] * len(numbered)
+    return [Concept(np.asarray(Image.open(io.BytesIO(data), formats=["PNG"]).convert("L")) > 127, "own", word)
+            for (_, data), word in zip(numbered, words, strict=True)]
