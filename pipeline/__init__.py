@@ -1,0 +1,1 @@
+"""The Ray side: plan, schedule, commit, resume, write shards, show progress, report; and the `unscene` command."""

@@ -1,0 +1,53 @@
+"""Who is to blame when a unit of work ends badly: split a batch until the culprit is alone, then count."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.inputs import Unit
+from pipeline.parts import part_name, write_part
+from pipeline.storage import Storage
+from schemas.records import Failure, SceneOutput
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """again: units to queue next, in order. failed: the unit of the one scene that has had its last attempt."""
+
+    again: list[Unit] = field(default_factory=list)
+    failed: Unit | None = None
+
+
+class Blame:
+    """Attempts counted per stage and scene, and only when the scene was alone: its batch mates are not at fault."""
+
+    def __init__(self, storage: Storage, max_attempts: int, event: Callable[[str], None]) -> None:
+        self.storage, self.max_attempts, self.event = storage, max_attempts, event
+        self.attempts: Counter[tuple[str, str]] = Counter()
+
+    def suspect(self, unit: Unit, error: str, message: str, trace: str | None) -> Verdict:
+        """A unit whose process died, hung or raised."""
+        count = len(unit.scene_ids)
+        if count == 1:
+            return self.alone(unit, Failure(unit.scene_ids[0], error, message, trace))
+        self.event(f"{count} scenes of {unit.stage} failed together ({error}); splitting them")
+        halves = (unit.scene_ids[: count // 2], unit.scene_ids[count // 2 :])
+        return Verdict([unit.of(half, unit.attempt) for half in halves])
+
+    def alone(self, unit: Unit, failure: Failure) -> Verdict:
+        """A failure that is certainly this scene's: one more attempt, or its failure row if it was the last."""
+        scene_id = failure.scene_id
+        self.attempts[unit.stage, scene_id] += 1
+        attempts = self.attempts[unit.stage, scene_id]
+        alone = unit.of((scene_id,), attempts)
+        if attempts < self.max_attempts:
+            self.event(
+                f"{unit.stage} of {scene_id} failed alone ({failure.error}), attempt {attempts} of {self.max_attempts}"
+            )
+            return Verdict([alone])
+        final = Failure(scene_id, failure.error, failure.message, failure.traceback, attempts)
+        name = part_name(unit.stage, unit.shard, unit.round, scene_id)
+        write_part(self.storage, name, SceneOutput(scene_id, failure=final))
+        return Verdict(failed=alone)

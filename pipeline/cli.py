@@ -1,0 +1,143 @@
+"""The `unscene` command. Every mistake of the caller is one sentence on stderr and exit code 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipeline.run_record import recorded_spec
+from pipeline.storage import Storage
+from schemas.errors import SpecError
+from schemas.job import JobSpec
+from schemas.spec_file import load_spec
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Take every scene of a bucket apart into text handles, and make new pictures of them.",
+)
+_console = Console(highlight=False)
+
+SpecArg = Annotated[Path, typer.Argument(help="Job spec, a YAML file.", show_default=False)]
+OutputArg = Annotated[str, typer.Argument(help="OUTPUT of a job: a folder, as any fsspec URL.", show_default=False)]
+SetOption = Annotated[list[str], typer.Option("--set", help="Override a field: section.field=value. Repeatable.")]
+
+
+@app.command()
+def run(spec: SpecArg, set_: SetOption = []) -> None:  # noqa: B006
+    """Run a job, or go on with it: the same command."""
+    _run(load_spec(spec, set_), f"unscene run {spec}" + "".join(f" --set {item}" for item in set_))
+
+
+@app.command()
+def plan(spec: SpecArg, set_: SetOption = []) -> None:  # noqa: B006
+    """Dry run: scenes found, model FLOPs, GPU-hours, storage. Nothing is written."""
+    from pipeline.estimate import estimate
+
+    for line in estimate(load_spec(spec, set_)):
+        _say(line)
+
+
+@app.command()
+def status(output: OutputArg) -> None:
+    """Progress, failures and ETA of a job, from storage alone, from any machine."""
+    from pipeline.status import status_lines
+
+    for line in status_lines(Storage(output)):
+        _say(line)
+
+
+@app.command()
+def retry(output: OutputArg) -> None:
+    """Try the failed scenes of a job again."""
+    from pipeline.run import request_retry
+
+    spec = recorded_spec(Storage(output))
+    shards = request_retry(output)
+    if not shards:
+        _say(f"{output}: no failed scenes; nothing to retry")
+        return
+    _run(spec.model_copy(update={"output": output}), f"unscene retry {output}")
+
+
+@app.command()
+def export(
+    output: OutputArg,
+    scene: Annotated[str, typer.Option("--scene", help="Scene id, or enough of its beginning.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder to write to.")],
+) -> None:
+    """Write one scene's handles as files that diffusers loads."""
+    from pipeline.export import export_from
+
+    for line in export_from(Storage(output), scene, to):
+        _say(line)
+
+
+@app.command()
+def report(output: OutputArg) -> None:
+    """Write the HTML report of a job (it is also written at the end of every run)."""
+    from pipeline.report import write_report
+
+    _say(f"report: {write_report(Storage(output))}")
+
+
+@app.command()
+def submit(
+    spec: SpecArg,
+    address: Annotated[str, typer.Option("--address", help="Ray dashboard of the cluster, http://127.0.0.1:8265.")],
+    set_: SetOption = [],  # noqa: B006
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the job's log until it ends.")] = False,
+) -> None:
+    """Run the same job on a cluster, through Ray's Jobs API."""
+    from pipeline.submit import submit_job
+
+    raise typer.Exit(submit_job(spec, set_, address, wait, _say))
+
+
+def _run(spec: JobSpec, command: str) -> None:
+    from pipeline.report import write_report
+    from pipeline.run import run_job
+    from pipeline.status import closing_lines
+
+    result = run_job(spec, _console)
+    if not result.worked:
+        _say("nothing to do: every scene of the plan is committed")
+    elif not result.complete:
+        _say(f"stopped; what was whole is written. Go on with: {command}")
+        raise typer.Exit(130)
+    else:
+        write_report(Storage(spec.output))
+    for line in closing_lines(Storage(spec.output), result):
+        _say(line)
+
+
+def _say(line: str) -> None:
+    _console.print(line, markup=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of `unscene`."""
+    os.environ.setdefault("RAY_AUTH_MODE", "token")  # read when ray is imported; Ray makes a token if there is none
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        app()
+    except SpecError as error:
+        print(f"unscene: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        traceback.print_exc()
+        print(
+            f"unscene: stopped by {type(error).__name__}: {error}. What is committed is safe; the same command goes "
+            "on from there.",
+            file=sys.stderr,
+        )
+        sys.exit(1)

@@ -1,0 +1,61 @@
+"""Joining a Ray cluster, or starting one inside this process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from schemas.errors import SpecError
+from schemas.job import Cluster
+
+
+@contextmanager
+def connected(settings: Cluster) -> Iterator[None]:
+    """A Ray to run on: the cluster at `settings.address`, the one already joined, or an embedded one (the default),
+    which ends with this process.
+
+    Raises SpecError when the address does not answer.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
+    if settings.address:
+        options |= {
+            "address": settings.address,
+            "runtime_env": {"working_dir": str(Path(__file__).parent.parent), "excludes": EXCLUDES},
+        }
+    else:
+        options |= {
+            "include_dashboard": False,
+            "num_cpus": settings.cpus,
+            "num_gpus": settings.gpus,
+            "object_store_memory": 200 * 2**20,
+        }  # only small answers travel (invariant 8)
+    try:
+        ray.init(**options)
+    except (ConnectionError, ValueError, RuntimeError, RayError) as error:
+        reason = str(error).strip().splitlines()[-1][:500]
+        if not settings.address:
+            raise SpecError(
+                f"cluster: Ray did not start on this machine ({reason}); its log is under "
+                "ray/session_latest/logs in the temporary folder"
+            ) from None
+        raise SpecError(
+            f"cluster.address: cannot reach Ray at {settings.address} ({reason}); start it with `ray up "
+            "ray_cluster.yaml`, or leave the address out to run on this machine"
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+EXCLUDES = [".venv", ".git", "out", "docs", "tests", "benchmarks", "*.parquet"]
+"""What a cluster does not need of the checkout."""

@@ -1,0 +1,140 @@
+"""The ledger: a shard of a stage exists when its commit exists (invariant 2), and only the first attempt to commit wins
+(invariant 3).
+
+An attempt writes its files under `_attempts/<stage>/<shard>-<attempt>/`, then creates `_commits/<stage>/<shard>.json`
+if absent; the winner's files are then published under their plain names, where any reader finds them. Publishing is
+repeated on resume when a crash came in between, so a commit is enough. `unscene retry` makes round 1, 2 ... of a shard
+(`000000.r1.json`): a later round stands in for the earlier one, under the same plain names.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pipeline.storage import Storage
+from schemas.errors import SpecError
+
+_NAME = re.compile(r"^(\d{6,})(?:\.r(\d+))?\.json$")
+
+
+@dataclass(frozen=True)
+class ShardFile:
+    """One file of a shard: its plain name, its size and hash, its rows (0 for a tar)."""
+
+    path: str
+    bytes: int
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What makes a shard exist.
+
+    done: scenes with results in this shard; `failures`: rows of FAILURES for scenes without.
+    members: tar member name -> [offset, size] in the shard's tar, so that one scene is one ranged read.
+    """
+
+    stage: str
+    shard: int
+    round: int
+    attempt: str
+    files: list[ShardFile]
+    done: list[str]
+    failures: list[dict[str, Any]]
+    members: dict[str, list[int]] = field(default_factory=dict)
+    seconds: float = 0.0
+    finished_at: float = 0.0
+    host: str = ""
+
+    @property
+    def folder(self) -> str:
+        """Where the attempt wrote its files before they were published."""
+        return attempt_folder(self.stage, self.shard, self.attempt)
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), indent=1).encode()
+
+    @staticmethod
+    def from_json(data: bytes) -> Commit:
+        tree = json.loads(data)
+        return Commit(**{**tree, "files": [ShardFile(**file) for file in tree["files"]]})
+
+
+def attempt_folder(stage: str, shard: int, attempt: str) -> str:
+    return f"_attempts/{stage}/{shard:06d}-{attempt}"
+
+
+def commit_name(stage: str, shard: int, round_: int) -> str:
+    suffix = f".r{round_}" if round_ else ""
+    return f"_commits/{stage}/{shard:06d}{suffix}.json"
+
+
+def commit(storage: Storage, record: Commit) -> bool:
+    """Creates the commit if absent and publishes its files. False: another attempt was first; ours is removed."""
+    won = storage.create(commit_name(record.stage, record.shard, record.round), record.to_json())
+    if won:
+        publish(storage, record)
+    else:
+        storage.delete_folder(record.folder)
+    return won
+
+
+def publish(storage: Storage, record: Commit) -> None:
+    """Gives the committed files their plain names, then removes the attempt's folder. Safe to repeat."""
+    for file in record.files:
+        source = f"{record.folder}/{file.path.rsplit('/', 1)[1]}"
+        if storage.exists(source):
+            storage.publish(source, file.path)
+    storage.delete_folder(record.folder)
+
+
+def rounds(storage: Storage, stage: str) -> dict[int, int]:
+    """Shard -> its latest committed round. One listing."""
+    latest: dict[int, int] = {}
+    for name in storage.names(f"_commits/{stage}"):
+        match = _NAME.match(name)
+        if match:
+            shard, round_ = int(match[1]), int(match[2] or 0)
+            latest[shard] = max(round_, latest.get(shard, 0))
+    return latest
+
+
+def read_commit(storage: Storage, stage: str, shard: int, round_: int) -> Commit:
+    return Commit.from_json(storage.read(commit_name(stage, shard, round_)))
+
+
+def repair(storage: Storage, stages: list[str]) -> None:
+    """Before a run goes on: finish publishing what is committed, sweep what no commit names, miss nothing.
+
+    Raises SpecError when a committed file is gone or has another size.
+    """
+    latest = {stage: rounds(storage, stage) for stage in stages}
+    for stage in stages:
+        for folder in storage.folders(f"_attempts/{stage}"):
+            shard, _, attempt = folder.partition("-")
+            round_ = latest[stage].get(int(shard))
+            if round_ is not None and (found := read_commit(storage, stage, int(shard), round_)).attempt == attempt:
+                publish(storage, found)
+            else:
+                storage.delete_folder(f"_attempts/{stage}/{folder}")
+    check_files(storage, latest)
+
+
+def check_files(storage: Storage, latest: dict[str, dict[int, int]]) -> None:
+    """Raises SpecError if a committed shard's file is missing or has another size than its commit says."""
+    listings: dict[str, dict[str, int]] = {}
+    for stage, shards in latest.items():
+        for shard, round_ in sorted(shards.items()):
+            for file in read_commit(storage, stage, shard, round_).files:
+                folder, name = file.path.rsplit("/", 1)
+                size = listings.setdefault(folder, storage.names(folder)).get(name)
+                if size != file.bytes:
+                    what = "is gone" if size is None else f"has {size} bytes, not the {file.bytes} it was written with"
+                    raise SpecError(
+                        f"{storage.url_of(file.path)} {what}; restore it, or delete "
+                        f"{storage.url_of(commit_name(stage, shard, round_))} to have the shard made again"
+                    )

@@ -1,0 +1,69 @@
+"""What a worker reads for a unit of work: rows and files of its scenes, from committed shards, by ranged reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from pipeline.commits import Commit, read_commit
+from pipeline.kinds import STAGE_OF
+from pipeline.pack import owner_of
+from pipeline.storage import Storage
+from pipeline.tables import read_rows, tar_name
+from schemas.records import SceneTask
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What one call of a worker does: some scenes of one shard, in one stage.
+
+    plan: the scenes' rows of the plan. rounds: table -> committed round to read it from.
+    attempt: how often these scenes have been tried before, alone.
+    """
+
+    stage: str
+    shard: int
+    round: int
+    scene_ids: tuple[str, ...]
+    plan: dict[str, dict[str, Any]]
+    rounds: dict[str, int] = field(default_factory=dict)
+    attempt: int = 0
+
+    def of(self, scene_ids: tuple[str, ...], attempt: int) -> Unit:
+        """The same unit for some of its scenes."""
+        return Unit(self.stage, self.shard, self.round, scene_ids, self.plan, self.rounds, attempt)
+
+
+class Inputs:
+    """Reads tasks from an OUTPUT; tables that an earlier OUTPUT holds are read from there."""
+
+    def __init__(self, storage: Storage, earlier: Storage | None = None) -> None:
+        self.storage = storage
+        self.earlier = earlier
+        self._commit = lru_cache(maxsize=8)(self._read_commit)
+
+    def tasks(self, unit: Unit, needs: tuple[str, ...], files: tuple[str, ...]) -> list[SceneTask]:
+        """One task per scene of the unit, in order, with the rows of `needs` and the tar members of `files`."""
+        tasks = {scene_id: SceneTask(scene_id) for scene_id in unit.scene_ids}
+        for table in needs:
+            if table == "plan":
+                for scene_id, task in tasks.items():
+                    task.rows["plan"] = [unit.plan[scene_id]]
+                continue
+            for row in read_rows(self._home(table), table, unit.shard, unit.scene_ids):
+                tasks[row["scene_id"]].rows.setdefault(table, []).append(row)
+        for table in files:
+            commit = self._commit(table, unit.shard, unit.rounds[table])
+            for name, (offset, size) in commit.members.items():
+                owner = tasks.get(owner_of(name))
+                if owner is not None:
+                    suffix = name.split(".", 1)[1]
+                    owner.files[suffix] = self._home(table).read_range(tar_name(table, unit.shard), offset, size)
+        return list(tasks.values())
+
+    def _home(self, table: str) -> Storage:
+        return self.earlier if self.earlier is not None and table != "variations" else self.storage
+
+    def _read_commit(self, table: str, shard: int, round_: int) -> Commit:
+        return read_commit(self._home(table), STAGE_OF[table], shard, round_)

@@ -1,0 +1,178 @@
+"""From the parts of a shard to its files and its commit."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import socket
+import tarfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from pipeline.commits import Commit, ShardFile, attempt_folder, commit, read_commit
+from pipeline.parts import add_member, part_name, read_part, work_folder
+from pipeline.storage import Storage
+from pipeline.tables import read_rows, table_name, tar_name, write_table
+from schemas.records import SceneOutput
+
+
+@dataclass(frozen=True)
+class PackOrder:
+    """Which shard to pack.
+
+    scene_ids: every scene whose part belongs into the shard, in plan order.
+    earlier: round of the commit whose results are taken over (`unscene retry`), or None.
+    order: every scene of the shard's plan, in order; rows and members follow it.
+    uris: scene -> where its file is, for its failure row.
+    fallback: scene -> the row it has even when its process died before it could write one.
+    extra: rows of the shard that no scene makes (duplicates).
+    """
+
+    stage: str
+    table: str
+    tar: bool
+    shard: int
+    round: int
+    scene_ids: tuple[str, ...]
+    order: tuple[str, ...]
+    earlier: int | None = None
+    uris: dict[str, str] = field(default_factory=dict)
+    fallback: dict[str, dict[str, Any]] = field(default_factory=dict)
+    extra: tuple[dict[str, Any], ...] = ()
+
+
+def pack(storage: Storage, order: PackOrder) -> Commit:
+    """Writes the shard's Parquet and tar from its parts, one scene in memory at a time, and commits.
+
+    Returns the commit that counts: ours, or that of the attempt that was first.
+    """
+    started, attempt = time.time(), uuid.uuid4().hex[:12]
+    folder = attempt_folder(order.stage, order.shard, attempt)
+    rows: list[dict[str, Any]] = []
+    done: list[str] = []
+    failures: list[dict[str, Any]] = []
+
+    def members() -> Iterator[tuple[str, bytes]]:
+        for output in _outputs(storage, order):
+            rows.extend(output.rows)
+            if output.failure:
+                failures.append({**output.failure.row(order.stage), "uri": order.uris.get(output.scene_id)})
+                if not output.rows and output.scene_id in order.fallback:
+                    rows.append({**order.fallback[output.scene_id], "error": output.failure.message})
+            else:
+                done.append(output.scene_id)
+                yield from output.files.items()
+        rows.extend(order.extra)
+
+    index: dict[str, list[int]] = {}
+    files: list[ShardFile] = []
+    if order.tar:
+        index, tar_file = _write_tar(storage, folder, tar_name(order.table, order.shard), members())
+        files.append(tar_file)
+    else:
+        for _ in members():
+            pass
+    name = table_name(order.table, order.shard)
+    files.insert(0, _write_file(storage, folder, name, lambda file: write_table(file, order.table, rows), len(rows)))
+    record = Commit(
+        order.stage,
+        order.shard,
+        order.round,
+        attempt,
+        files,
+        done,
+        failures,
+        index,
+        time.time() - started,
+        time.time(),
+        socket.gethostname(),
+    )
+    if not commit(storage, record):
+        record = read_commit(storage, order.stage, order.shard, order.round)
+    storage.delete_folder(work_folder(order.stage, order.shard, order.round))
+    return record
+
+
+def pack_rows(
+    storage: Storage, stage: str, table: str, shard: int, round_: int, rows: Sequence[dict[str, Any]]
+) -> None:
+    """Commits a shard that is a table only, from rows at hand (the failures of a shard)."""
+    attempt = uuid.uuid4().hex[:12]
+    folder = attempt_folder(stage, shard, attempt)
+    file = _write_file(storage, folder, table_name(table, shard), lambda out: write_table(out, table, rows), len(rows))
+    commit(storage, Commit(stage, shard, round_, attempt, [file], [], [], {}, 0.0, time.time(), socket.gethostname()))
+
+
+def _outputs(storage: Storage, order: PackOrder) -> Iterator[SceneOutput]:
+    """Scenes of the shard in plan order: new parts, and what the earlier round already had."""
+    fresh = set(order.scene_ids)
+    earlier = None
+    old_rows: dict[str, list[dict[str, Any]]] = {}
+    if order.earlier is not None:
+        earlier = read_commit(storage, order.stage, order.shard, order.earlier)
+        for row in read_rows(storage, order.table, order.shard):
+            if row.get("status") != "duplicate":  # those come with the order
+                old_rows.setdefault(row["scene_id"], []).append(row)
+    for scene_id in order.order:
+        if scene_id in fresh:
+            yield read_part(storage, part_name(order.stage, order.shard, order.round, scene_id))
+        elif earlier is not None and scene_id in earlier.done:
+            files = {
+                name: storage.read_range(tar_name(order.table, order.shard), *place)
+                for name, place in earlier.members.items()
+                if owner_of(name) == scene_id
+            }
+            yield SceneOutput(scene_id, old_rows.get(scene_id, []), files)
+
+
+def owner_of(member: str) -> str:
+    """The scene that a tar member belongs to: members are `<scene_id>[-<number>].<suffix>`."""
+    return member.split(".", 1)[0].split("-", 1)[0]
+
+
+class _Hashing(io.RawIOBase):
+    """Counts and hashes what is written through it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.sha, self.count = file, hashlib.sha256(), 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.count
+
+    def write(self, data: Any) -> int:
+        view = bytes(data)
+        self.sha.update(view)
+        self.count += len(view)
+        self.file.write(view)
+        return len(view)
+
+
+def _write_file(storage: Storage, folder: str, path: str, write: Callable[[BinaryIO], None], rows: int) -> ShardFile:
+    with storage.open_write(f"{folder}/{path.rsplit('/', 1)[1]}") as file:
+        through = _Hashing(file)
+        write(through)  # type: ignore[arg-type]
+    return ShardFile(path, through.count, through.sha.hexdigest(), rows)
+
+
+def _write_tar(
+    storage: Storage, folder: str, path: str, members: Iterator[tuple[str, bytes]]
+) -> tuple[dict[str, list[int]], ShardFile]:
+    index: dict[str, list[int]] = {}
+
+    def write(file: BinaryIO) -> None:
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            for name, data in members:
+                add_member(tar, name, data)
+                index[name] = [tar.offset - _padded(len(data)), len(data)]
+
+    return index, _write_file(storage, folder, path, write, 0)
+
+
+def _padded(size: int) -> int:
+    return (size + 511) // 512 * 512

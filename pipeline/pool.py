@@ -1,0 +1,102 @@
+"""The workers of one stage: started as its queue asks for them, replaced when they die, let go when others wait."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+
+from pipeline.inputs import Unit
+from pipeline.kinds import StageKind
+from pipeline.worker import StageWorker
+from schemas.job import JobSpec
+
+
+@dataclass
+class Worker:
+    """One actor: being set up (`ready` false), idle (no `call`), or on a unit."""
+
+    actor: Any
+    call: Any
+    ready: bool = False
+    unit: Unit | None = None
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def idle(self) -> bool:
+        return self.ready and self.call is None
+
+
+class Pool:
+    """Queue and workers of one stage.
+
+    One unit in flight per worker: a call costs about a millisecond against seconds to minutes of work. Ray gives the
+    worker's math libraries as many threads as the actor has cores.
+    """
+
+    def __init__(self, kind: StageKind, spec: JobSpec, output: str, earlier: str | None, has_gpus: bool) -> None:
+        self.kind, self.spec, self.output, self.earlier = kind, spec, output, earlier
+        self.settings = kind.pool(spec)
+        auto = kind.auto_gpus if has_gpus else 0.0
+        self.gpus = auto if self.settings.gpus == "auto" else float(self.settings.gpus)
+        self.queue: deque[Unit] = deque()
+        self.workers: list[Worker] = []
+        self.prepared = False
+        self.setup_failures = 0
+
+    def limit(self, resources: dict[str, float]) -> int:
+        """How many workers the cluster carries, at least one (an autoscaling cluster may start with none)."""
+        if self.settings.workers != "auto":
+            return self.settings.workers
+        carried = [resources.get("CPU", 0.0) / self.settings.cpus] if self.settings.cpus else []
+        if self.gpus:
+            carried.append(resources.get("GPU", 0.0) / self.gpus)
+        return max(1, int(min(carried, default=1.0)))
+
+    def grow(self, resources: dict[str, float]) -> None:
+        """Starts workers while units wait for one; the very first works alone until it has prepared the stage."""
+        waiting = len(self.queue) - sum(1 for worker in self.workers if worker.unit is None)
+        room = (self.limit(resources) if self.prepared else 1) - len(self.workers)
+        for _ in range(min(waiting, room)):
+            actor: Any = StageWorker.options(
+                num_cpus=self.settings.cpus, num_gpus=self.gpus, max_restarts=0, max_task_retries=0, max_concurrency=2
+            ).remote(self.kind.factory, self.spec, self.output, self.earlier)
+            self.workers.append(Worker(actor, actor.setup.remote(not self.prepared)))
+
+    def dispatch(self) -> None:
+        """Gives waiting units to idle workers."""
+        for worker in self.workers:
+            if worker.idle and self.queue:
+                worker.unit = self.queue.popleft()
+                worker.call = worker.actor.run.remote(worker.unit)
+                worker.since = time.monotonic()
+
+    def overdue(self) -> list[Worker]:
+        """Workers whose unit has run past the deadline."""
+        now = time.monotonic()
+        return [
+            worker
+            for worker in self.workers
+            if worker.unit is not None and now - worker.since > self.settings.deadline_s
+        ]
+
+    def drop(self, worker: Worker) -> None:
+        """Ends a worker's process and forgets it."""
+        if worker in self.workers:
+            self.workers.remove(worker)
+        with contextlib.suppress(Exception):
+            ray.kill(worker.actor, no_restart=True)
+
+    def release_idle(self) -> None:
+        """Lets go of workers that have nothing to do, so that another stage's can start."""
+        if not self.queue:
+            for worker in [worker for worker in self.workers if worker.idle]:
+                self.drop(worker)
+
+    def close(self) -> None:
+        for worker in list(self.workers):
+            self.drop(worker)

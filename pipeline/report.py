@@ -1,0 +1,69 @@
+"""`unscene report`: one HTML page that shows what an OUTPUT holds. It loads nothing from anywhere.
+
+A corpus has more scenes than a page: at most `MAX_SCENES` are shown, evenly spread, and their thumbnails share
+`IMAGE_BYTES`. File names and error messages come from strangers: Jinja escapes everything, and the page's own
+Content-Security-Policy forbids scripts and requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from pipeline.plan import Plan, read_plan
+from pipeline.progress import span
+from pipeline.report_numbers import RunNumbers, changed_settings, duplicates_of, run_numbers, size_text, stamp
+from pipeline.report_scenes import MAX_VARIATIONS, MOST_BYTES, SceneReader, SceneView, spread
+from pipeline.run_record import read_record, recorded_spec
+from pipeline.storage import Storage
+from schemas.job import JobSpec
+
+NAME = "report/index.html"
+MAX_SCENES = 100
+IMAGE_BYTES = 8_000_000
+"""All thumbnails together, before base64; the page stays under 15 MB."""
+
+
+def write_report(storage: Storage) -> str:
+    """Writes `report/index.html` of an OUTPUT, finished or not, and returns where it is.
+
+    Raises SpecError when there is no job.
+    """
+    spec, record = recorded_spec(storage), read_record(storage)
+    earlier = Storage(spec.source.handles) if spec.source.handles else None
+    plan = read_plan(storage)
+    numbers = run_numbers(storage, earlier, spec, plan, float(record.get("created_at") or 0))
+    home = "extract" if earlier is not None else "ingest"
+    chosen = spread(numbers.stages[home].per_shard, MAX_SCENES)
+    shown = sum(map(len, chosen.values()))
+    reader = SceneReader(storage, earlier, min(MOST_BYTES, IMAGE_BYTES // max(1, shown * (MAX_VARIATIONS + 2))))
+    page = "".join(_render(storage, spec, record, plan, numbers, shown, reader.views(chosen, home)))
+    storage.write(NAME, page.encode("utf-8", "replace"))
+    return storage.url_of(NAME)
+
+
+def _render(storage: Storage, spec: JobSpec, record: dict[str, Any], plan: Plan, numbers: RunNumbers, shown: int,
+            scenes: Iterator[SceneView]) -> Iterator[str]:
+    """The page, piece by piece: a scene is read when its turn comes."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(span=span, size=size_text, stamp=stamp, share=_share, score=_score)
+    template = environment.from_string(resources.files("pipeline").joinpath("report.html.j2").read_text("utf-8"))
+    stages = numbers.stages
+    known = stages["extract"] if spec.source.handles else stages["ingest"]
+    count, duplicates = duplicates_of(plan)
+    yield from template.generate(
+        output=storage.url, spec=spec, record=record, plan=plan, numbers=numbers, shown=shown, scenes=scenes,
+        total=known.done, changes=changed_settings(spec), duplicate_count=count, duplicates=duplicates,
+        handle_count=stages["extract"].rows, variation_count=stages["generate"].rows,
+        model_revision=record.get("fields", {}).get("models.base"))
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"

@@ -1,0 +1,211 @@
+"""`unscene run`: start a job, or go on with it. The same call does both."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from pipeline.commits import read_commit, repair, rounds
+from pipeline.kinds import StageKind, kinds_of
+from pipeline.paths import anchored
+from pipeline.plan import Plan, copy_plan, extend_plan, hash_files
+from pipeline.progress import Progress
+from pipeline.run_record import start_record
+from pipeline.shard_run import Ledger, ShardRun
+from pipeline.storage import Storage
+from schemas.errors import SpecError
+from schemas.job import JobSpec
+
+_RETRY = re.compile(r"^retry-(\d+)\.json$")
+
+
+@dataclass(frozen=True)
+class JobState:
+    """An OUTPUT ready to be worked on: plan, ledger, and which shards are not settled."""
+
+    spec: JobSpec
+    storage: Storage
+    kinds: list[StageKind]
+    plan: Plan
+    ledger: Ledger
+    given: Ledger | None
+    open_shards: list[int]
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """How a run ended. `complete`: every shard is settled."""
+
+    complete: bool
+    worked: bool
+    counts: dict[str, tuple[int, int]]
+    seconds: float
+
+
+def open_job(spec: JobSpec, kinds: list[StageKind] | None = None) -> JobState:
+    """Checks everything that can be wrong before work starts, extends the plan, repairs what a crash left.
+
+    Raises SpecError: no source, no permission, other settings than last time, a committed file that is gone.
+    """
+    spec = anchored(spec)
+    kinds = kinds or kinds_of(spec)
+    storage = Storage(spec.output)
+    uris = [] if spec.source.handles else _pictures(spec)
+    earlier = _earlier(spec)
+    storage.check_writable()
+    start_record(storage, spec)
+    if earlier is not None:
+        plan = copy_plan(storage, earlier)
+    else:
+        plan = extend_plan(
+            storage,
+            uris,
+            spec.pack.scenes_per_shard,
+            lambda new: hash_files(new, spec.source.storage_options, spec.ingest.max_bytes),
+        )
+    names = [kind.name for kind in kinds] + ["failures"]
+    repair(storage, names)
+    ledger = Ledger(storage, {name: rounds(storage, name) for name in names}, retry_targets(storage))
+    given = None
+    if earlier is not None:
+        given = Ledger(earlier, {name: rounds(earlier, name) for name in ("ingest", "segment", "extract")}, {})
+    left = [shard for shard in range(plan.shards) if not ShardRun(shard, kinds, plan, ledger, given).settled()]
+    return JobState(spec, storage, kinds, plan, ledger, given, left)
+
+
+def run_job(spec: JobSpec, console: Console, kinds: list[StageKind] | None = None) -> JobResult:
+    """Runs a job to its end, or resumes it; safe to call again at any time.
+
+    kinds: the stages, where they are not the usual ones (a test's faulty stage).
+    """
+    started = time.monotonic()
+    state = open_job(spec, kinds)
+    spec = state.spec
+    counts = committed_counts(state.storage, state.kinds)
+    if not state.open_shards:
+        return JobResult(True, False, counts, time.monotonic() - started)
+    from pipeline.cluster import connected
+    from pipeline.scheduler import Scheduler
+
+    stopped = threading.Event()
+    with connected(spec.cluster):
+        progress = Progress([kind.name for kind in state.kinds], _scenes_expected(state), state.storage, console)
+        for stage, (done, failed) in counts.items():
+            progress.restore(stage, done, failed)
+        with progress:
+            scheduler = Scheduler(spec, state.kinds, state.storage, state.plan, state.ledger, state.given, progress)
+
+            def stop() -> None:
+                stopped.set()
+                scheduler.stop()
+                progress.event("stopping: writing what is whole (Ctrl-C again to leave at once)")
+
+            with _interrupts(stop):
+                scheduler.run()
+    return JobResult(
+        not stopped.is_set(), True, committed_counts(state.storage, state.kinds), time.monotonic() - started
+    )
+
+
+def request_retry(output: str) -> list[int]:
+    """Asks for the failed scenes of an OUTPUT once more; the next run does it. Returns the shards concerned.
+
+    Raises SpecError when the job is not finished yet (then `unscene run` goes on with it anyway).
+    """
+    storage = Storage(output)
+    failures = rounds(storage, "failures")
+    from pipeline.tables import read_rows
+
+    shards = [shard for shard in sorted(failures) if read_rows(storage, "failures", shard, columns=["scene_id"])]
+    if shards:
+        numbers = [int(match[1]) for name in storage.names("_plan") if (match := _RETRY.match(name))]
+        number = max(numbers, default=0) + 1
+        if not storage.create(f"_plan/retry-{number:03d}.json", json.dumps({"shards": shards}).encode()):
+            raise SpecError(f"{output}: another retry was asked for at the same moment; run `unscene run` again")
+    return shards
+
+
+def retry_targets(storage: Storage) -> dict[int, int]:
+    """Shard -> the retry round it is wanted in."""
+    targets: dict[int, int] = {}
+    for name in sorted(storage.names("_plan")):
+        match = _RETRY.match(name)
+        if match:
+            for shard in json.loads(storage.read(f"_plan/{name}"))["shards"]:
+                targets[int(shard)] = int(match[1])
+    return targets
+
+
+def committed_counts(storage: Storage, kinds: list[StageKind]) -> dict[str, tuple[int, int]]:
+    """Stage -> (scenes with results, scenes without) over all its commits."""
+    counts: dict[str, tuple[int, int]] = {}
+    with ThreadPoolExecutor(16) as readers:
+        for kind in kinds:
+            done = failed = 0
+            names = list(rounds(storage, kind.name).items())
+            for record in readers.map(lambda item, stage=kind.name: read_commit(storage, stage, *item), names):
+                done += len(record.done)
+                failed += len(record.failures)
+            counts[kind.name] = (done, failed)
+    return counts
+
+
+def _scenes_expected(state: JobState) -> int:
+    if state.given is None:
+        return state.plan.scene_count()
+    commits = (state.given.commit("extract", shard) for shard in range(state.plan.shards))
+    return sum(len(record.done) for record in commits if record)
+
+
+def _pictures(spec: JobSpec) -> list[str]:
+    from stages.ingest.listing import list_pictures
+
+    uris = sorted(list_pictures(spec.source))
+    return uris[: spec.source.limit]
+
+
+def _earlier(spec: JobSpec) -> Storage | None:
+    if spec.source.handles is None:
+        return None
+    if spec.source.handles.rstrip("/") == spec.output.rstrip("/"):
+        raise SpecError("output: source.handles is the same folder; give the new pictures an output of their own")
+    earlier = Storage(spec.source.handles)
+    if not rounds(earlier, "extract"):
+        raise SpecError(
+            f"source.handles: no handles under {spec.source.handles}; name the OUTPUT of a job that has extracted some"
+        )
+    return earlier
+
+
+@contextmanager
+def _interrupts(stop: Callable[[], None]) -> Iterator[None]:
+    """First Ctrl-C or SIGTERM: `stop`. Second: leave at once; nothing committed is lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = False
+
+    def handle(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(130)
+        asked = True
+        stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

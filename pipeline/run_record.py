@@ -1,0 +1,107 @@
+"""run.json: what this OUTPUT was made with, and the check that a resumed run is the same run (invariant 4)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from importlib import metadata
+from typing import Any
+
+import fsspec
+
+from pipeline.storage import Storage
+from schemas.errors import SpecError
+from schemas.fingerprint import changed_fields, fingerprint, result_fields
+from schemas.job import JobSpec
+from schemas.spec_file import spec_from
+
+_PACKAGES = ("unscene", "ray", "torch", "diffusers", "transformers", "segment-anything", "peft", "pyarrow")
+NAME = "run.json"
+
+
+def revisions(spec: JobSpec) -> dict[str, str]:
+    """What identifies the content behind the paths that the spec names."""
+    from stages.base_model import bundled, model_revision
+
+    found = {"models.base": model_revision(bundled(spec.models.base, "base"), spec.models.revision)}
+    if spec.source.handles:
+        earlier = read_record(Storage(spec.source.handles))
+        found["source.handles"] = str(earlier["fingerprint"])
+        return found
+    if spec.source.masks == "none":
+        found["models.sam"] = model_revision(bundled(spec.models.sam, "sam"))
+    if spec.source.coco:
+        found["source.coco"] = _content(spec.source.coco, spec.source.storage_options)
+    return found
+
+
+def start_record(storage: Storage, spec: JobSpec) -> None:
+    """Creates run.json, or checks that it was made by the same fields.
+
+    Raises SpecError naming every field that differs.
+    """
+    known = revisions(spec)
+    fields = result_fields(spec, known)
+    record = {
+        "spec": spec.model_dump(mode="json"),
+        "fingerprint": fingerprint(spec, known),
+        "fields": fields,
+        "seed": spec.seed,
+        "versions": _versions(),
+        "created_at": time.time(),
+    }
+    if storage.create(NAME, json.dumps(record, indent=1).encode()):
+        return
+    earlier = read_record(storage)
+    if earlier["fingerprint"] == record["fingerprint"]:
+        return
+    if not storage.folders("_commits") and not storage.folders("_work"):  # nothing has been made yet
+        storage.write(NAME, json.dumps(record, indent=1).encode())
+        return
+    changes = changed_fields(earlier["fields"], fields)
+    only_prompts = all(change.startswith("generate.") for change in changes)
+    remedy = (
+        f"new pictures of the handles that are here go to an output of their own: --set source.handles={storage.url} "
+        "--set source.uri=null --set output=..."
+        if only_prompts and not spec.source.handles
+        else "put the fields back, or give the job a new output"
+    )
+    raise SpecError(f"{storage.url} was made with other settings ({'; '.join(changes)}); {remedy}")
+
+
+def read_record(storage: Storage) -> dict[str, Any]:
+    """run.json of an OUTPUT. Raises SpecError if there is none."""
+    try:
+        record: dict[str, Any] = json.loads(storage.read(NAME))
+    except FileNotFoundError:
+        raise SpecError(f"{storage.url}: no run.json there; name the output folder of an Unscene job") from None
+    return record
+
+
+def recorded_spec(storage: Storage) -> JobSpec:
+    """The resolved spec that an OUTPUT was made with."""
+    return spec_from(read_record(storage)["spec"], storage.url_of(NAME))
+
+
+def _content(uri: str, options: dict[str, Any]) -> str:
+
+    try:
+        with fsspec.open(uri, "rb", **options) as file:
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except (OSError, ValueError) as error:
+        raise SpecError(f"source.coco: cannot read {uri} ({type(error).__name__}: {error}); check the path") from None
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found

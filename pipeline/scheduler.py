@@ -1,0 +1,297 @@
+"""The loop that drives the job: units to workers, shards to packers, and a verdict on every process that dies.
+
+Plain Ray actors and `ray.wait`; nothing is retried behind our back. Who is to blame decides what happens: a preempted
+node is nobody's fault, a batch that dies is split until the culprit is alone, a scene that kills or hangs its process
+alone `cluster.max_attempts` times is a failure, and a stage that cannot even start stops the job (invariant 6).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+
+from pipeline.blame import Blame, Verdict
+from pipeline.inputs import Unit
+from pipeline.kinds import StageKind
+from pipeline.plan import Plan
+from pipeline.pool import Pool, Worker
+from pipeline.shard_run import Ledger, ShardRun
+from pipeline.storage import Storage
+from pipeline.worker import Outcome, Packer, SetupError
+from schemas.errors import SpecError
+from schemas.job import JobSpec
+
+_TICK_S = 0.5
+_RESOURCES_S = 10.0
+_PACK_ATTEMPTS = 3
+
+
+class Watcher(Protocol):
+    """What the scheduler tells the outside world."""
+
+    def unit_done(self, stage: str, done: int, failed: int) -> None: ...
+    def shard_packed(self, stage: str, shard: int, done: int, failed: int) -> None: ...
+    def event(self, text: str) -> None: ...
+    def tick(self, working: dict[str, int]) -> None: ...
+
+
+@dataclass
+class _Packing:
+    shard: ShardRun
+    attempts: int
+    failures_only: bool
+
+
+class Scheduler:
+    """Runs every shard that is not settled through its stages.
+
+    Memory: the shards in hand (a few per worker) and one integer per settled shard, whatever the corpus's size.
+    """
+
+    def __init__(
+        self,
+        spec: JobSpec,
+        kinds: list[StageKind],
+        storage: Storage,
+        plan: Plan,
+        ledger: Ledger,
+        given: Ledger | None,
+        watcher: Watcher,
+    ) -> None:
+        self.spec, self.kinds, self.storage, self.plan = spec, kinds, storage, plan
+        self.ledger, self.given, self.watcher = ledger, given, watcher
+        earlier = given.storage.url if given else None
+        self.resources = dict(ray.cluster_resources())
+        has_gpus = self.resources.get("GPU", 0.0) > 0
+        self.pools = {kind.name: Pool(kind, spec, storage.url, earlier, has_gpus) for kind in kinds}
+        self.sizes = {kind.name: kind.unit(spec) for kind in kinds}
+        self.todo = iter([shard for shard in range(plan.shards) if not self._run_of(shard).settled()])
+        self.active: dict[int, ShardRun] = {}
+        self.packing: dict[Any, _Packing] = {}
+        self.packer: Any = None
+        self.blame = Blame(storage, spec.cluster.max_attempts, watcher.event)
+        self.stopping = False
+        self._resources_at = time.monotonic()
+
+    def stop(self) -> None:
+        """Starts nothing new; what is whole is still packed, then `run` returns."""
+        self.stopping = True
+
+    def run(self) -> None:
+        """Until every shard is settled, or `stop` was called and whole shards are packed. Raises SpecError when a
+        stage cannot start."""
+        self.packer = Packer.options(num_cpus=0, max_restarts=-1).remote(self.storage.url)
+        try:
+            self._admit()
+            while self.active and not (self.stopping and not self.packing):
+                self._turn()
+        finally:
+            for pool in self.pools.values():
+                pool.close()
+            ray.kill(self.packer)
+
+    def _turn(self) -> None:
+        if not self.stopping:
+            self._grow()
+            for pool in self.pools.values():
+                pool.dispatch()
+        owners = {
+            worker.call: (pool, worker)
+            for pool in self.pools.values()
+            for worker in pool.workers
+            if worker.call is not None
+        }
+        calls = [*self.packing] if self.stopping else [*self.packing, *owners]
+        if calls:
+            finished, _ = ray.wait(calls, num_returns=1, timeout=_TICK_S)
+            if finished:  # take everything that is ready by now
+                finished, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
+        else:
+            finished = []
+            time.sleep(_TICK_S / 10)
+        for call in finished:
+            if call in self.packing:
+                self._packed(call)
+            else:
+                self._answered(*owners[call])
+        for pool in self.pools.values():
+            for worker in pool.overdue():
+                self._lost(
+                    pool,
+                    worker,
+                    "Timeout",
+                    f"no answer within cluster.{pool.kind.name}.deadline_s = "
+                    f"{pool.settings.deadline_s:g} s; the process was killed",
+                )
+        self.watcher.tick(self._working())
+        self._admit()
+
+    def _run_of(self, shard: int) -> ShardRun:
+        return ShardRun(shard, self.kinds, self.plan, self.ledger, self.given)
+
+    def _admit(self) -> None:
+        """Takes shards in hand while the workers could use more."""
+        most = 4 + 2 * sum(len(pool.workers) for pool in self.pools.values())
+        while len(self.active) < most and not self.stopping:
+            shard = next(self.todo, None)
+            if shard is None:
+                return
+            self.active[shard] = self._run_of(shard)
+            self._advance(self.active[shard])
+
+    def _grow(self) -> None:
+        now = time.monotonic()
+        if now - self._resources_at > _RESOURCES_S:
+            self._resources_at, self.resources = now, dict(ray.cluster_resources())
+        for pool in self.pools.values():
+            pool.grow(self.resources)
+        starting = [pool for pool in self.pools.values() if any(not worker.ready for worker in pool.workers)]
+        if starting:
+            free = ray.available_resources()
+            if any(free.get("CPU", 0.0) < pool.settings.cpus or free.get("GPU", 0.0) < pool.gpus for pool in starting):
+                for pool in self.pools.values():
+                    pool.release_idle()
+
+    def _advance(self, shard: ShardRun) -> None:
+        """The next step of a shard: units into a queue, its files to the packer, or done."""
+        units = shard.advance(self.sizes)
+        if units is None:
+            call = self.packer.pack_failures.remote(shard.shard, self.ledger.target(shard.shard), shard.failures())
+            self.packing[call] = _Packing(shard, 1, True)
+        elif units:
+            assert shard.kind is not None
+            self.pools[shard.kind.name].queue.extend(units)
+        else:
+            self._pack(shard, 1)
+
+    def _pack(self, shard: ShardRun, attempt: int) -> None:
+        self.packing[self.packer.pack.remote(shard.order)] = _Packing(shard, attempt, False)
+
+    def _packed(self, call: Any) -> None:
+        job = self.packing.pop(call)
+        shard, name = job.shard.shard, job.shard.kind.name if job.shard.kind else "failures"
+        try:
+            answer = ray.get(call)
+        except RayError as error:
+            if job.attempts >= _PACK_ATTEMPTS:
+                raise RuntimeError(f"shard {shard} of {name} could not be written: {_cause(error)}") from error
+            self.watcher.event(f"writing shard {shard} of {name} failed ({_cause(error)}); once more")
+            if job.failures_only:
+                again = self.packer.pack_failures.remote(shard, self.ledger.target(shard), job.shard.failures())
+                self.packing[again] = _Packing(job.shard, job.attempts + 1, True)
+            else:
+                self._pack(job.shard, job.attempts + 1)
+            return
+        self.ledger.note(name, shard, self.ledger.target(shard))
+        if job.failures_only:
+            del self.active[shard]
+            return
+        self.watcher.shard_packed(name, shard, len(answer[0]), answer[1])
+        if self.stopping:
+            del self.active[shard]
+        else:
+            self._advance(job.shard)
+
+    def _answered(self, pool: Pool, worker: Worker) -> None:
+        """A worker's call has ended: with its set-up, with a unit, or with the worker itself."""
+        try:
+            answer = ray.get(worker.call, timeout=60)
+        except (RayActorError, GetTimeoutError) as error:
+            if getattr(error, "preempted", False):
+                self._preempted(pool, worker)
+            else:
+                self._lost(pool, worker, "ProcessDied", f"the worker process died: {_cause(error)}")
+            return
+        except RayTaskError as error:
+            self._raised(pool, worker, error)
+            return
+        except RayError as error:
+            self._lost(pool, worker, type(error).__name__, f"the worker process died: {_cause(error)}")
+            return
+        worker.call = None
+        if not worker.ready:
+            self._set_up(pool, worker, answer)
+            return
+        unit, worker.unit = worker.unit, None
+        assert unit is not None
+        self._collect(pool, unit, answer)
+
+    def _set_up(self, pool: Pool, worker: Worker, error: SetupError | None) -> None:
+        if error is None:
+            worker.ready, pool.prepared, pool.setup_failures = True, True, 0
+            return
+        pool.drop(worker)
+        if error.spec:
+            raise SpecError(error.message)
+        self._setup_failed(pool, error.message, error.trace)
+
+    def _setup_failed(self, pool: Pool, message: str, trace: str | None) -> None:
+        """The circuit breaker: a stage that cannot start stops the job instead of failing every scene."""
+        pool.setup_failures += 1
+        self.watcher.event(f"a worker of {pool.kind.name} did not start: {message}")
+        if pool.setup_failures >= self.spec.cluster.max_setup_failures:
+            raise SpecError(
+                f"workers of {pool.kind.name} failed to start {pool.setup_failures} times in a row: "
+                f"{message}; nothing is lost, run the same command again when it is mended"
+                + (f"\n{trace}" if trace else "")
+            )
+
+    def _collect(self, pool: Pool, unit: Unit, outcomes: list[Outcome]) -> None:
+        done = [outcome.scene_id for outcome in outcomes if outcome.retry is None]
+        self._finish(unit, done, sum(1 for outcome in outcomes if outcome.failed and outcome.retry is None))
+        for outcome in outcomes:
+            if outcome.retry is not None:
+                self._judge(pool, self.blame.alone(unit, outcome.retry))
+
+    def _finish(self, unit: Unit, scene_ids: list[str], failed: int) -> None:
+        self.watcher.unit_done(unit.stage, len(scene_ids) - failed, failed)
+        shard = self.active[unit.shard]
+        shard.left.difference_update(scene_ids)
+        if not shard.left:
+            self._pack(shard, 1)
+
+    def _raised(self, pool: Pool, worker: Worker, error: RayTaskError) -> None:
+        """The stage raised instead of answering; the process lives on, the unit is suspect."""
+        unit, worker.unit, worker.call = worker.unit, None, None
+        if unit is None:
+            pool.drop(worker)
+            self._setup_failed(pool, _cause(error), None)
+            return
+        cause = error.cause
+        self._suspects(pool, unit, type(cause).__name__, str(cause), str(error)[-8000:])
+
+    def _lost(self, pool: Pool, worker: Worker, error: str, message: str) -> None:
+        """A process died or hung."""
+        unit = worker.unit
+        pool.drop(worker)
+        if unit is None:
+            self._setup_failed(pool, message, None)
+        else:
+            self._suspects(pool, unit, error, message, None)
+
+    def _preempted(self, pool: Pool, worker: Worker) -> None:
+        pool.drop(worker)
+        if worker.unit is not None:
+            self.watcher.event(f"a node of {pool.kind.name} was preempted; its unit goes to another")
+            pool.queue.appendleft(worker.unit)
+
+    def _suspects(self, pool: Pool, unit: Unit, error: str, message: str, trace: str | None) -> None:
+        self._judge(pool, self.blame.suspect(unit, error, message, trace))
+
+    def _judge(self, pool: Pool, verdict: Verdict) -> None:
+        pool.queue.extendleft(reversed(verdict.again))
+        if verdict.failed is not None:
+            self._finish(verdict.failed, [verdict.failed.scene_ids[0]], 1)
+
+    def _working(self) -> dict[str, int]:
+        return {name: sum(1 for worker in pool.workers if worker.unit is not None) for name, pool in self.pools.items()}
+
+
+def _cause(error: BaseException) -> str:
+    """The first telling line of a Ray error."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if isinstance(error, RayTaskError) and lines else (lines[0][:300] if lines else repr(error))

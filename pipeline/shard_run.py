@@ -1,0 +1,144 @@
+"""One shard's way through the stages: what is committed, what is left, and the next step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.commits import Commit, read_commit
+from pipeline.inputs import Unit
+from pipeline.kinds import STAGE_OF, StageKind
+from pipeline.pack import PackOrder
+from pipeline.plan import Plan
+from pipeline.storage import Storage
+
+
+class Ledger:
+    """Committed rounds by stage, as listed once when the run starts and kept up to date by it."""
+
+    def __init__(self, storage: Storage, rounds: dict[str, dict[int, int]], targets: dict[int, int]) -> None:
+        self.storage, self.rounds, self.targets = storage, rounds, targets
+
+    def round(self, stage: str, shard: int) -> int | None:
+        return self.rounds.setdefault(stage, {}).get(shard)
+
+    def note(self, stage: str, shard: int, round_: int) -> None:
+        self.rounds.setdefault(stage, {})[shard] = round_
+
+    def commit(self, stage: str, shard: int) -> Commit | None:
+        round_ = self.round(stage, shard)
+        return None if round_ is None else read_commit(self.storage, stage, shard, round_)
+
+    def target(self, shard: int) -> int:
+        """The round a shard is wanted in: 0, or that of its last `unscene retry`."""
+        return self.targets.get(shard, 0)
+
+
+@dataclass
+class ShardRun:
+    """A shard on its way.
+
+    left: scenes of the current stage that have no part yet. given: ledger of the earlier OUTPUT whose handles are used.
+    """
+
+    shard: int
+    kinds: list[StageKind]
+    plan: Plan
+    ledger: Ledger
+    given: Ledger | None = None
+    kind: StageKind | None = None
+    left: set[str] = field(default_factory=set)
+    order: PackOrder | None = None
+
+    def settled(self) -> bool:
+        """Nothing left to do, judged by the listing alone: the failures of a shard are committed last."""
+        return self.ledger.round("failures", self.shard) == self.ledger.target(self.shard) and all(
+            self.ledger.round(kind.name, self.shard) is not None for kind in self.kinds
+        )
+
+    def advance(self, unit_size: dict[str, int]) -> list[Unit] | None:
+        """Moves on to the next stage with something to do; returns its units, or None when all stages are through.
+
+        An empty list means that the stage has nothing to run but its (empty) shard is to be packed.
+        """
+        rows = {row["scene_id"]: row for row in self.plan.rows(self.shard) if row["duplicate_of"] is None}
+        round_ = self.ledger.target(self.shard)
+        for kind in self.kinds:
+            committed = self.ledger.commit(kind.name, self.shard)
+            if committed is not None and committed.round >= round_:
+                continue
+            ready = [scene for scene in self._ready(kind, rows) if committed is None or scene not in committed.done]
+            if committed is not None and not ready:
+                continue
+            self.kind, self.left = kind, set(ready)
+            self.order = self._order(kind, round_, ready, rows, None if committed is None else committed.round)
+            size = unit_size[kind.name]
+            return [
+                Unit(
+                    kind.name,
+                    self.shard,
+                    round_,
+                    tuple(ready[start : start + size]),
+                    {scene: rows[scene] for scene in ready[start : start + size]},
+                    self._rounds(),
+                )
+                for start in range(0, len(ready), size)
+            ]
+        self.kind, self.order = None, None
+        return None
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Rows of FAILURES over all stages."""
+        rows: list[dict[str, Any]] = []
+        for kind in self.kinds:
+            committed = self.ledger.commit(kind.name, self.shard)
+            rows.extend(committed.failures if committed else [])
+        return rows
+
+    def _ready(self, kind: StageKind, rows: dict[str, dict[str, Any]]) -> list[str]:
+        """Scenes that the stage before has results for, in plan order."""
+        position = self.kinds.index(kind)
+        if position:
+            before = self.ledger.commit(self.kinds[position - 1].name, self.shard)
+        elif self.given:
+            before = self.given.commit("extract", self.shard)
+        else:
+            return list(rows)
+        done = set(before.done) if before else set()
+        return [scene for scene in rows if scene in done]
+
+    def _rounds(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for table, stage in STAGE_OF.items():
+            ledger = self.given if self.given and table != "variations" else self.ledger
+            round_ = ledger.round(stage, self.shard)
+            if round_ is not None:
+                found[table] = round_
+        return found
+
+    def _order(
+        self, kind: StageKind, round_: int, ready: list[str], rows: dict[str, dict[str, Any]], earlier: int | None
+    ) -> PackOrder:
+        uris = {scene: row["uri"] for scene, row in rows.items()}
+        fallback: dict[str, dict[str, Any]] = {}
+        extra: list[dict[str, Any]] = []
+        if kind.table == "scenes":  # one row a source file, whatever became of it
+            for row in self.plan.rows(self.shard):
+                base = {name: row[name] for name in ("scene_id", "uri", "sha256", "bytes")}
+                if row["duplicate_of"] is None:
+                    fallback[row["scene_id"]] = {**base, "status": "failed"}
+                else:
+                    extra.append({**base, "status": "duplicate", "error": f"same bytes as {row['duplicate_of']}"})
+        return PackOrder(
+            kind.name,
+            kind.table,
+            kind.tar,
+            self.shard,
+            round_,
+            tuple(ready),
+            tuple(rows),
+            earlier,
+            uris,
+            fallback,
+            tuple(extra),
+        )

@@ -1,0 +1,107 @@
+"""`unscene status` and the closing lines of a run: what an OUTPUT holds, told from storage alone."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from pipeline.commits import read_commit, rounds
+from pipeline.kinds import kinds_of
+from pipeline.plan import read_plan
+from pipeline.progress import span
+from pipeline.run import JobResult, committed_counts, retry_targets
+from pipeline.run_record import recorded_spec
+from pipeline.storage import Storage
+from pipeline.tables import read_rows
+
+_SHOWN = 10
+_STALE_S = 60.0
+
+
+def status_lines(storage: Storage) -> list[str]:
+    """The job's progress, failures and ETA. Raises SpecError if there is no job."""
+    spec = recorded_spec(storage)
+    kinds = kinds_of(spec)
+    plan, targets = read_plan(storage), retry_targets(storage)
+    counts = committed_counts(storage, kinds)
+    lines = [f"{storage.url}: {plan.scene_count()} scenes of {len(plan)} files in {plan.shards} shards"]
+    live = _live(storage)
+    for kind in kinds:
+        done, failed = counts[kind.name]
+        committed = len(rounds(storage, kind.name))
+        lines.append(
+            f"  {kind.name:<9} {done} done, {failed} failed, {committed} of {plan.shards} shards"
+            + _pace(live, kind.name)
+        )
+    settled = rounds(storage, "failures")
+    left = [shard for shard in range(plan.shards) if settled.get(shard) != targets.get(shard, 0)]
+    if not left:
+        lines.append("finished")
+    elif live and time.time() - live["at"] < _STALE_S:
+        lines.append(f"running: {len(left)} shards to go")
+    else:
+        last = f" (last heard of {span(time.time() - live['at'])} ago)" if live else ""
+        lines.append(f"not running{last}: {len(left)} shards to go; `unscene run` with its spec goes on")
+    return lines + failure_lines(storage, [kind.name for kind in kinds])
+
+
+def closing_lines(storage: Storage, result: JobResult) -> list[str]:
+    """What a finished run says last: what was made, what failed and why, where to look."""
+    made = {stage: done for stage, (done, _) in result.counts.items()}
+    variations = sum(
+        file.rows
+        for shard, round_ in rounds(storage, "generate").items()
+        for file in read_commit(storage, "generate", shard, round_).files
+    )
+    handles = sum(
+        file.rows
+        for shard, round_ in rounds(storage, "extract").items()
+        for file in read_commit(storage, "extract", shard, round_).files
+    )
+    what = [f"{made['ingest']} scenes"] if "ingest" in made else []
+    what += [f"{handles} handles"] if handles else []
+    what += [f"{variations} variations of {made.get('generate', 0)} scenes"]
+    took = f" in {span(result.seconds)}" if result.worked else ""
+    lines = [f"made {', '.join(what)}{took}", *failure_lines(storage, list(result.counts)), f"output: {storage.url}"]
+    if storage.exists("report/index.html"):
+        lines.append(f"report: {storage.url_of('report/index.html')}")
+    return lines
+
+
+def failure_lines(storage: Storage, stages: list[str]) -> list[str]:
+    """Up to ten failures with their reasons, and how many more there are."""
+    rows: list[dict[str, Any]] = []
+    total = 0
+    for stage in stages:
+        for shard, round_ in sorted(rounds(storage, stage).items()):
+            found = read_commit(storage, stage, shard, round_).failures
+            total += len(found)
+            rows.extend(found[: max(0, _SHOWN - len(rows))])
+    lines = [f"{total} failed:"] if total else []
+    lines += [f"  {row['stage']} {row['uri'] or row['scene_id']}: {row['message'].splitlines()[0]}" for row in rows]
+    if total > len(rows):
+        lines.append(f"  ... and {total - len(rows)} more in {storage.url_of('failures')}")
+    return lines
+
+
+def failed_rows(storage: Storage) -> list[dict[str, Any]]:
+    """Every row of the failures table that is committed."""
+    return [row for shard in sorted(rounds(storage, "failures")) for row in read_rows(storage, "failures", shard)]
+
+
+def _live(storage: Storage) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(storage.read("_progress.json"))
+        return found
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _pace(live: dict[str, Any] | None, stage: str) -> str:
+    if not live or time.time() - live["at"] > _STALE_S:
+        return ""
+    now = live["stages"].get(stage, {})
+    if not now.get("left") or not now.get("per_minute"):
+        return ""
+    return f" ({now['done']} with those not yet packed; {now['per_minute']:.1f}/min, ETA {span(now['eta_s'])})"

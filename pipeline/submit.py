@@ -1,0 +1,146 @@
+"""`unscene submit`: the same job on a cluster, through Ray's Jobs API.
+
+The spec is checked here, before anything is sent. What is sent is this checkout (without `EXCLUDES`) and the spec file;
+the cluster's head then runs `unscene run` on it. The job belongs to the cluster: it goes on when this process ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shlex
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline.cluster import EXCLUDES
+from schemas.errors import SpecError
+from schemas.job import JobSpec
+from schemas.spec_file import load_spec
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+SPEC_FOLDER = "submitted"
+_POLL_S = 1.0
+_STARTING_S = 60.0
+_ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
+
+
+def submit_job(spec_path: Path, overrides: list[str], address: str, wait: bool, say: Callable[[str], None]) -> int:
+    """Submits the job; with `wait` also follows its log to its end. Returns the exit code for the command line.
+
+    address: URL of the cluster's dashboard. Raises SpecError: the spec is wrong, or nothing answers at the address.
+    """
+    spec = load_spec(spec_path, overrides)
+    local = local_paths(spec)
+    for name, path in local.items():
+        say(f"warning: {name} is a local path ({path}): it is read and written on the cluster's own nodes. Right if "
+            "all of them see it under this name (NFS, or a cluster on this machine); otherwise use a bucket")
+    sets = [*overrides, *(f"{name}={path}" for name, path in local.items())]
+    if spec.cluster.address is None:
+        sets.append("cluster.address=auto")
+    client = _client(address)
+    with tempfile.TemporaryDirectory(prefix="unscene-submit-") as folder:
+        job_id = _submit(client, _entrypoint(_stage(Path(folder), spec_path), sets), folder, spec.output)
+    where = f"--address {address} {job_id}"
+    say(f"submitted {job_id}: {spec_path} -> {spec.output}")
+    say(f"  follow:   ray job logs --follow {where}")
+    say(f"  stop:     ray job stop {where}")
+    say(f"  progress: unscene status {local.get('output', spec.output)}")
+    return _follow(client, job_id, say) if wait else 0
+
+
+def local_paths(spec: JobSpec) -> dict[str, str]:
+    """Dotted name -> absolute path of everything in the spec that lies on a local disk.
+
+    Relative paths count from the folder that `submit` is called in, as they do for `run`; on the cluster the job starts
+    in another one.
+    """
+    given = {"source.uri": spec.source.uri, "source.coco": spec.source.coco, "source.handles": spec.source.handles,
+             "output": spec.output}
+    given |= {name: value for name, value in (("models.base", spec.models.base), ("models.sam", spec.models.sam))
+              if value != "seedling" and Path(value).expanduser().exists()}
+    return {name: str(Path(value.removeprefix("file://")).expanduser().absolute()) for name, value in given.items()
+            if value is not None and ("://" not in value or value.startswith("file://"))}
+
+
+def _stage(folder: Path, spec_path: Path) -> str:
+    """Fills `folder` with links to the checkout and a copy of the spec; returns the spec's path within it."""
+    for entry in CHECKOUT.iterdir():
+        if entry.name not in EXCLUDES:
+            (folder / entry.name).symlink_to(entry)
+    (folder / SPEC_FOLDER).mkdir()
+    (folder / SPEC_FOLDER / spec_path.name).write_bytes(spec_path.read_bytes())
+    return f"{SPEC_FOLDER}/{spec_path.name}"
+
+
+def _entrypoint(spec_name: str, sets: list[str]) -> str:
+    words = ["python", "-m", "pipeline", "run", spec_name]
+    for item in sets:
+        words += ["--set", item]
+    return shlex.join(words)
+
+
+def _client(address: str) -> Any:
+    """A client of the Jobs API. Raises SpecError when nothing answers, or it wants a token."""
+    if not address.startswith(("http://", "https://")):
+        raise SpecError(f"--address {address}: give the URL of the cluster's dashboard, such as http://127.0.0.1:8265 "
+                        "(`ray dashboard ray_cluster.yaml` brings it there)")
+    from ray.exceptions import AuthenticationError
+    from ray.job_submission import JobSubmissionClient
+
+    logging.getLogger("ray").setLevel(logging.WARNING)  # it tells of every ignore file that it reads
+    try:
+        return JobSubmissionClient(address)
+    except AuthenticationError:
+        raise SpecError(f"--address {address}: the cluster wants its token; set RAY_AUTH_MODE=token and have the "
+                        "cluster's token in ~/.ray/auth_token (see docs/cluster.md)") from None
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SpecError(f"--address {address}: no Ray dashboard answers there ({_first_line(error)}); is the cluster "
+                        "up, and its port forwarded (`ray dashboard ray_cluster.yaml`)?") from None
+
+
+def _submit(client: Any, entrypoint: str, folder: str, output: str) -> str:
+    """The driver names its own working_dir too (`cluster.connected`): the variable lets it."""
+    runtime_env = {"working_dir": folder, "excludes": EXCLUDES, "env_vars": {"RAY_OVERRIDE_JOB_RUNTIME_ENV": "1"}}
+    give_up = time.monotonic() + _STARTING_S
+    while True:
+        try:
+            return str(client.submit_job(entrypoint=entrypoint, runtime_env=runtime_env, metadata={"output": output}))
+        except (OSError, RuntimeError, ValueError) as error:
+            if "No available agent" not in str(error) or time.monotonic() > give_up:  # a head that is still starting
+                raise SpecError(f"the cluster did not take the job ({_first_line(error)})") from None
+            time.sleep(_POLL_S)
+
+
+def _follow(client: Any, job_id: str, say: Callable[[str], None]) -> int:
+    """Shows the job's log until it ends; the driver's exit code (1 if it ended without one)."""
+    try:
+        with contextlib.suppress(Exception):  # the log's connection may break; the job goes on
+            asyncio.run(_tail(client, job_id, say))
+        while (info := client.get_job_info(job_id)).status not in _ENDED:
+            time.sleep(_POLL_S)
+    except KeyboardInterrupt:
+        say(f"left; {job_id} goes on")
+        return 130
+    if info.status == "SUCCEEDED":
+        return 0
+    say(f"{job_id} {info.status.lower()}: {info.message}")
+    return int(info.driver_exit_code or 1)
+
+
+async def _tail(client: Any, job_id: str, say: Callable[[str], None]) -> None:
+    """`say` for each whole line of the log."""
+    rest = ""
+    async for piece in client.tail_job_logs(job_id):
+        *lines, rest = (rest + piece).split("\n")
+        for line in lines:
+            say(line)
+    if rest:
+        say(rest)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

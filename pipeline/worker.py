@@ -1,0 +1,139 @@
+"""The two Ray actors: `StageWorker` runs a stage in a process of its own, `Packer` makes shards of its parts."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from pipeline.commits import Commit
+from pipeline.inputs import Inputs, Unit
+from pipeline.kinds import load_stage
+from pipeline.pack import PackOrder, pack, pack_rows
+from pipeline.parts import part_name, write_part
+from pipeline.storage import Storage
+from schemas.errors import SpecError
+from schemas.job import JobSpec
+from schemas.records import Failure, SceneOutput
+
+TRANSIENT = frozenset(
+    {
+        "OutOfMemoryError",
+        "MemoryError",
+        "ConnectionError",
+        "ConnectionResetError",
+        "TimeoutError",
+        "ConnectionAbortedError",
+        "ClientConnectorError",
+        "ServerTimeoutError",
+        "BrokenPipeError",
+    }
+)
+"""Errors of the place, not of the scene: such a scene is tried again before it counts as failed."""
+
+SHARED = "_shared"
+"""Folder under OUTPUT for what is computed once a run."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the driver learns of one scene: a few bytes, never its pictures (invariant 8).
+
+    retry: set when the failure is transient; the worker has written no part for it.
+    """
+
+    scene_id: str
+    failed: bool
+    retry: Failure | None = None
+
+
+@dataclass(frozen=True)
+class SetupError:
+    """Why a worker could not start. `spec`: the job is wrong, not the machine."""
+
+    message: str
+    trace: str
+    spec: bool
+
+
+class StageWorkerImpl:
+    """A stage in a process of its own."""
+
+    def __init__(self, factory: str, spec: JobSpec, output: str, earlier: str | None) -> None:
+        self.storage = Storage(output)
+        self.inputs = Inputs(self.storage, Storage(earlier) if earlier else None)
+        self.factory, self.spec = factory, spec
+        self.stage: Any = None
+        self.latest: dict[str, Any] = {}
+
+    def setup(self, prepare: bool) -> SetupError | None:
+        """Imports the stage and loads its models; `prepare` also makes what all workers share."""
+        try:
+            self.stage = load_stage(self.factory)(self.spec, self.storage.url_of(SHARED))
+            self.stage.progress = self._note
+            if prepare:
+                self.stage.prepare()
+            self.stage.setup()
+        except Exception as error:
+            return SetupError(
+                f"{type(error).__name__}: {error}" if not isinstance(error, SpecError) else str(error),
+                traceback.format_exc()[-8000:],
+                isinstance(error, SpecError),
+            )
+        return None
+
+    def run(self, unit: Unit) -> list[Outcome]:
+        """Does the unit and leaves one part per scene on storage. Does nothing when they are all there already.
+
+        A unit is done as a whole or not at all: scenes that went side by side once go side by side again after a
+        crash, so the numbers come out the same to the last digit.
+        """
+        names = {scene_id: part_name(unit.stage, unit.shard, unit.round, scene_id) for scene_id in unit.scene_ids}
+        if all(self.storage.exists(name) for name in names.values()):
+            return [Outcome(scene_id, False) for scene_id in names]
+        tasks = self.inputs.tasks(unit, self.stage.needs, self.stage.files)
+        outcomes: dict[str, Outcome] = {}
+        for output in self.stage.process(tasks):
+            outcomes[output.scene_id] = self._keep(unit, names, output)
+        missing = [scene_id for scene_id in unit.scene_ids if scene_id not in outcomes]
+        if missing:
+            raise RuntimeError(f"stage {unit.stage} gave no output for {', '.join(missing)}")
+        self.latest = {}
+        return list(outcomes.values())
+
+    def progress(self) -> dict[str, Any]:
+        """The stage's last word on the unit in hand."""
+        return self.latest
+
+    def _note(self, word: dict[str, Any]) -> None:
+        self.latest = word
+
+    def _keep(self, unit: Unit, names: dict[str, str], output: SceneOutput) -> Outcome:
+        if output.failure is None:
+            write_part(self.storage, names[output.scene_id], output)
+            return Outcome(output.scene_id, False)
+        if output.failure.error in TRANSIENT:
+            return Outcome(output.scene_id, True, output.failure)
+        write_part(self.storage, names[output.scene_id], output)
+        return Outcome(output.scene_id, True)
+
+
+class PackerImpl:
+    """Packs shards; no stage code and no torch in this process."""
+
+    def __init__(self, output: str) -> None:
+        self.storage = Storage(output)
+
+    def pack(self, order: PackOrder) -> tuple[list[str], int]:
+        """Packs a shard; returns its scenes with results, and the number of those without."""
+        record: Commit = pack(self.storage, order)
+        return record.done, len(record.failures)
+
+    def pack_failures(self, shard: int, round_: int, rows: list[dict[str, Any]]) -> None:
+        pack_rows(self.storage, "failures", "failures", shard, round_, rows)
+
+
+StageWorker = ray.remote(StageWorkerImpl)
+Packer = ray.remote(PackerImpl)

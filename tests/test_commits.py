@@ -1,0 +1,170 @@
+"""Invariants 2 and 3: a shard exists when its commit exists, and only the first attempt to commit wins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.commits import Commit, commit_name, read_commit, repair, rounds
+from pipeline.pack import PackOrder, owner_of, pack
+from pipeline.parts import part_name, write_part
+from pipeline.storage import Storage
+from pipeline.tables import read_rows
+from schemas.errors import SpecError
+from schemas.records import Failure, SceneOutput
+
+STAGE, TABLE = "extract", "handles"
+
+
+def output(scene_id: str, number: float) -> SceneOutput:
+    row = {
+        "scene_id": scene_id,
+        "index": 0,
+        "token": "<asset0>",
+        "word": "object",
+        "embedding": [number],
+        "tuning": "lora",
+        "steps": [1, 1],
+        "file": f"{scene_id}.safetensors",
+    }
+    return SceneOutput(scene_id, [row], {f"{scene_id}.safetensors": scene_id.encode() * 100, f"{scene_id}.json": b"{}"})
+
+
+def order(scenes: list[str], round_: int = 0, earlier: int | None = None, every: list[str] | None = None) -> PackOrder:
+    return PackOrder(
+        STAGE,
+        TABLE,
+        True,
+        0,
+        round_,
+        tuple(scenes),
+        tuple(every or scenes),
+        earlier,
+        {scene: f"/in/{scene}.jpg" for scene in scenes},
+    )
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(str(tmp_path / "out"))
+
+
+def fill(storage: Storage, numbers: dict[str, float], round_: int = 0) -> None:
+    for scene, number in numbers.items():
+        write_part(storage, part_name(STAGE, 0, round_, scene), output(scene, number))
+
+
+def test_a_packed_shard_is_plain_files_and_one_commit(storage: Storage) -> None:
+    fill(storage, {"aaaa": 1, "bbbb": 2})
+    write_part(storage, part_name(STAGE, 0, 0, "cccc"), SceneOutput("cccc", failure=Failure("cccc", "Bad", "because")))
+    record = pack(storage, order(["bbbb", "cccc", "aaaa"]))
+    assert record.done == ["bbbb", "aaaa"]
+    assert record.failures == [
+        {
+            "stage": "extract",
+            "scene_id": "cccc",
+            "uri": "/in/cccc.jpg",
+            "error": "Bad",
+            "message": "because",
+            "traceback": None,
+            "attempt": 1,
+        }
+    ]
+    assert [row["scene_id"] for row in read_rows(storage, TABLE, 0)] == ["bbbb", "aaaa"]
+    place = record.members["aaaa.safetensors"]
+    assert storage.read_range("handles/handles-000000.tar", *place) == b"aaaa" * 100
+    assert set(storage.names("handles")) == {"handles-000000.parquet", "handles-000000.tar"}
+    assert storage.folders("_attempts/extract") == []
+    assert storage.folders("_work/extract") == []
+
+
+def test_a_zombie_attempt_cannot_replace_what_another_committed(storage: Storage) -> None:
+    fill(storage, {"aaaa": 1})
+    first = pack(storage, order(["aaaa"]))
+    fill(storage, {"aaaa": 2})  # a zombie comes back with another result and packs it
+    late = pack(storage, order(["aaaa"]))
+    assert late.attempt == first.attempt
+    assert read_rows(storage, TABLE, 0)[0]["embedding"] == [1.0]
+    assert storage.folders("_attempts/extract") == []
+
+
+def test_without_a_commit_there_is_no_shard_and_its_files_are_swept(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(storage, {"aaaa": 1})
+
+    def dies(storage: Storage, record: Commit) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("pipeline.pack.commit", dies)
+        pack(storage, order(["aaaa"]))
+    assert rounds(storage, STAGE) == {}
+    assert storage.names("handles") == {}  # plain readers see nothing
+    assert len(storage.folders("_attempts/extract")) == 1
+    repair(storage, [STAGE])
+    assert storage.folders("_attempts/extract") == []
+    assert pack(storage, order(["aaaa"])).done == ["aaaa"]  # the parts are still there
+
+
+def test_a_crash_between_commit_and_publishing_is_repaired(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(storage, {"aaaa": 1})
+
+    def dies(storage: Storage, record: Commit) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("pipeline.commits.publish", dies)
+        pack(storage, order(["aaaa"]))
+    assert rounds(storage, STAGE) == {0: 0}
+    repair(storage, [STAGE])
+    assert read_rows(storage, TABLE, 0)[0]["embedding"] == [1.0]
+    assert storage.folders("_attempts/extract") == []
+
+
+def test_a_later_round_takes_over_what_was_done_and_adds_the_rest(storage: Storage) -> None:
+    fill(storage, {"aaaa": 1, "dddd": 4})
+    write_part(storage, part_name(STAGE, 0, 0, "bbbb"), SceneOutput("bbbb", failure=Failure("bbbb", "Bad", "because")))
+    every = ["aaaa", "bbbb", "dddd"]
+    first = pack(storage, order(every))
+    fill(storage, {"bbbb": 2}, round_=1)
+    second = pack(storage, order(["bbbb"], round_=1, earlier=0, every=every))
+    assert first.done == ["aaaa", "dddd"]
+    assert second.done == every
+    assert not second.failures
+    assert [row["embedding"] for row in read_rows(storage, TABLE, 0)] == [[1.0], [2.0], [4.0]]
+    assert storage.read_range("handles/handles-000000.tar", *second.members["dddd.safetensors"]) == b"dddd" * 100
+    assert rounds(storage, STAGE) == {0: 1}
+    repair(storage, [STAGE])  # the older round's files are gone, and nobody misses them
+    assert read_commit(storage, STAGE, 0, 1).done == every
+
+
+@pytest.mark.parametrize("harm", ["gone", "short"])
+def test_a_damaged_shard_is_named_with_the_remedy(storage: Storage, harm: str) -> None:
+    fill(storage, {"aaaa": 1})
+    pack(storage, order(["aaaa"]))
+    path = Path(storage.path("handles/handles-000000.tar"))
+    if harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(b"half")
+    with pytest.raises(
+        SpecError, match=r"handles-000000.tar (is gone|has 4 bytes).*delete .*_commits/extract/000000.json"
+    ):
+        repair(storage, [STAGE])
+    storage.delete(commit_name(STAGE, 0, 0))
+    repair(storage, [STAGE])
+
+
+def test_rows_that_do_not_fit_the_schema_are_refused(storage: Storage) -> None:
+    bad = output("aaaa", 1)
+    bad.rows[0]["token"] = None
+    write_part(storage, part_name(STAGE, 0, 0, "aaaa"), bad)
+    with pytest.raises(ValueError, match="rows of handles lack `token`"):
+        pack(storage, order(["aaaa"]))
+    assert rounds(storage, STAGE) == {}
+
+
+def test_members_belong_to_the_scene_that_their_name_begins_with() -> None:
+    assert owner_of("00ff-0003.mask.png") == owner_of("00ff.safetensors") == "00ff"

@@ -1,0 +1,111 @@
+"""Invariant 1: a scene is its bytes; shards are cut from the plan that is written first and never renumbered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pipeline.plan import Hashed, Plan, extend_plan, hash_file, hash_files, read_plan
+from pipeline.storage import Storage
+
+
+def extend(storage: Storage, folder: Path, per_shard: int = 2) -> Plan:
+    uris = [str(file) for file in sorted(folder.iterdir())]
+    return extend_plan(storage, uris, per_shard, lambda new: hash_files(new, {}, 1000))
+
+
+def layout(plan: Plan) -> dict[str, tuple[int, str]]:
+    return {
+        Path(row["uri"]).name: (row["shard"], row["scene_id"])
+        for shard in range(plan.shards)
+        for row in plan.rows(shard)
+    }
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in "abcde":
+        (folder / name).write_text(f"bytes of {name}")
+    return folder
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(str(tmp_path / "out"))
+
+
+def test_a_scene_is_its_bytes_wherever_they_lie(storage: Storage, bucket: Path, tmp_path: Path) -> None:
+    plan = extend(storage, bucket)
+    assert layout(plan)["c"][1] == hashlib.sha256(b"bytes of c").hexdigest()[:16]
+    moved = tmp_path / "moved"
+    bucket.rename(moved)
+    assert {name: scene for name, (_, scene) in layout(extend(Storage(str(tmp_path / "other")), moved)).items()} == {
+        name: scene for name, (_, scene) in layout(plan).items()
+    }
+
+
+def test_new_pictures_extend_the_plan_and_renumber_nothing(storage: Storage, bucket: Path) -> None:
+    before = layout(extend(storage, bucket))
+    for name in ("0-first-in-order", "z"):
+        (bucket / name).write_text(f"bytes of {name}")
+    (bucket / "a").unlink()
+    plan = extend(storage, bucket)
+    after = layout(plan)
+    assert {name: after[name] for name in before} == before
+    assert {name: shard for name, (shard, _) in after.items() if name not in before} == {"0-first-in-order": 3, "z": 3}
+    assert plan.shards == 4
+    assert layout(extend(storage, bucket)) == after
+    assert len(storage.names("_plan")) == 2  # the third run found nothing new
+
+
+def test_the_order_of_the_listing_does_not_matter(tmp_path: Path, bucket: Path) -> None:
+    uris = [str(file) for file in bucket.iterdir()]
+    plans = [
+        extend_plan(Storage(str(tmp_path / f"out{number}")), order, 2, lambda new: hash_files(new, {}, 1000))
+        for number, order in enumerate([sorted(uris), sorted(uris, reverse=True)])
+    ]
+    assert layout(plans[0]) == layout(plans[1])
+
+
+def test_the_same_bytes_twice_are_one_scene(storage: Storage, bucket: Path) -> None:
+    (bucket / "aa-copy").write_text("bytes of a")
+    plan = extend(storage, bucket)
+    assert plan.scene_count() == 5
+    assert len(plan) == 6
+    rows = {Path(row["uri"]).name: row for shard in range(plan.shards) for row in plan.rows(shard)}
+    assert rows["aa-copy"]["duplicate_of"] == str(bucket / "a")
+    every = [scene for shard in range(plan.shards) for scene in plan.scenes(shard)]
+    assert every.count(rows["a"]["scene_id"]) == 1
+    (bucket / "later-copy").write_text("bytes of b")
+    assert extend(storage, bucket).scene_count() == 5
+
+
+def test_shards_hold_so_many_scenes(storage: Storage, bucket: Path) -> None:
+    plan = extend(storage, bucket)
+    assert [len(plan.scenes(shard)) for shard in range(plan.shards)] == [2, 2, 1]
+
+
+def test_of_two_drivers_planning_at_once_one_plan_counts(storage: Storage, bucket: Path) -> None:
+    other: list[Plan] = []
+
+    def slow(uris: Sequence[str]) -> Iterator[Hashed]:
+        other.append(extend(storage, bucket, per_shard=5))  # another driver is through before us
+        yield from hash_files(uris, {}, 1000)
+
+    ours = extend_plan(storage, [str(file) for file in bucket.iterdir()], 2, slow)
+    assert layout(ours) == layout(other[0]) == layout(read_plan(storage))
+    assert ours.shards == 1
+
+
+def test_a_file_that_cannot_be_read_is_planned_with_its_reason(tmp_path: Path) -> None:
+    big = tmp_path / "big"
+    big.write_bytes(b"x" * 1001)
+    assert "more than ingest.max_bytes (1000)" in (hash_file(str(big), {}, 1000).error or "")
+    gone = hash_file(str(tmp_path / "gone"), {}, 1000)
+    assert gone.sha256 is None
+    assert "FileNotFoundError" in (gone.error or "")
