@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ def connected(settings: Cluster) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if settings.address:
+        _knock(settings.address)
     options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
     if settings.address:
         options |= {
@@ -57,5 +60,20 @@ def connected(settings: Cluster) -> Iterator[None]:
         ray.shutdown()
 
 
+def _knock(address: str) -> None:
+    """Ray itself waits for minutes at a door where nobody is; a few seconds tell."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdigit():
+        return  # `auto`: Ray knows
+    try:
+        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
+    except OSError as error:
+        raise SpecError(
+            f"cluster.address: cannot reach Ray at {address} ({error}); start it with `ray up ray_cluster.yaml`, or "
+            "leave the address out to run on this machine"
+        ) from None
+
+
+_KNOCK_S = 10.0
 EXCLUDES = [".venv", ".git", "out", "docs", "tests", "benchmarks", "*.parquet"]
 """What a cluster does not need of the checkout."""

@@ -52,7 +52,7 @@ def estimate(spec: JobSpec) -> list[str]:
     if spec.source.handles is None:
         from stages.ingest.listing import list_pictures
 
-        uris = sorted(list_pictures(spec.source))[:spec.source.limit]
+        uris = sorted(list_pictures(spec.source))[: spec.source.limit]
         known = set(plan.table.column("uri").to_pylist())
         new = [uri for uri in uris if uri not in known]
         lines += _source_lines(spec, uris, new, len(known.difference(uris)))
@@ -73,16 +73,21 @@ def _source_lines(spec: JobSpec, uris: Sequence[str], new: Sequence[str], gone: 
         total += size or 0
         new_bytes += (size or 0) if uri in fresh else 0
         refused += size is not None and size > spec.ingest.max_bytes
-    lines = [f"source: {_count(len(uris), 'file')}, {size_text(total)}, under {spec.source.uri}"
-             + (f" (size unknown for {unknown})" if unknown else "")]
+    lines = [
+        f"source: {_count(len(uris), 'file')}, {size_text(total)}, under {spec.source.uri}"
+        + (f" (size unknown for {unknown})" if unknown else "")
+    ]
     if len(new) < len(uris):
-        lines.append(f"  new: {_count(len(new), 'file')}, {size_text(new_bytes)}; planned already: "
-                     f"{len(uris) - len(new)}")
+        lines.append(
+            f"  new: {_count(len(new), 'file')}, {size_text(new_bytes)}; planned already: {len(uris) - len(new)}"
+        )
     if gone:
         lines.append(f"  planned earlier and no longer listed: {_count(gone, 'file')}")
     if refused:
-        lines.append(f"  over ingest.max_bytes ({size_text(spec.ingest.max_bytes)}): {_count(refused, 'file')}, would "
-                     "end in failures")
+        lines.append(
+            f"  over ingest.max_bytes ({size_text(spec.ingest.max_bytes)}): {_count(refused, 'file')}, would "
+            "end in failures"
+        )
     return lines
 
 
@@ -100,7 +105,7 @@ def sizes_of(uris: Sequence[str], source: Source) -> Iterator[int | None]:
 
     with ThreadPoolExecutor(_READERS) as readers:
         for start in range(0, len(uris), _WINDOW):
-            yield from readers.map(size, uris[start:start + _WINDOW])
+            yield from readers.map(size, uris[start : start + _WINDOW])
 
 
 def _work_from_pictures(spec: JobSpec, storage: Storage, known: int, shards: int, new: int) -> Work:
@@ -117,8 +122,9 @@ def _work_from_handles(spec: JobSpec, storage: Storage) -> Work:
     earlier = Storage(spec.source.handles)
     committed = rounds(earlier, "extract")
     if not committed:
-        raise SpecError(f"source.handles: no handles under {spec.source.handles}; name the OUTPUT of a job that has "
-                        "extracted some")
+        raise SpecError(
+            f"source.handles: no handles under {spec.source.handles}; name the OUTPUT of a job that has extracted some"
+        )
     known = sum(len(read_commit(earlier, "extract", shard, round_).done) for shard, round_ in committed.items())
     done, failed = committed_counts(storage, kinds_of(spec))["generate"]
     return Work(known, 0, read_plan(earlier).shards, 0, max(0, known - done - failed))
@@ -127,8 +133,10 @@ def _work_from_handles(spec: JobSpec, storage: Storage) -> Work:
 def _shard_line(work: Work, spec: JobSpec) -> str:
     line = f"shards: {work.shards}"
     if work.new:
-        line += (f", of up to {spec.pack.scenes_per_shard} scenes; files with the same bytes count once, which shows "
-                 "when they are read")
+        line += (
+            f", of up to {spec.pack.scenes_per_shard} scenes; files with the same bytes count once, which shows "
+            "when they are read"
+        )
     return line
 
 
@@ -144,25 +152,37 @@ def _cost_lines(spec: JobSpec, storage: Storage, work: Work) -> list[str]:
     names = [str(i) for i in range(max(1, round(concepts)))]
     pictures = len(list_pictures("", names, names, spec.generate))
     draw = pictures * cost["generate_tflop_picture"]
-    lines = [f"counted with {len(names)} concepts a scene ({'as found so far' if measured else 'a usual number'}) and "
-             f"{_count(pictures, 'variation')} of each, {side} x {side} pixels"]
+    lines = [
+        f"counted with {len(names)} concepts a scene ({'as found so far' if measured else 'a usual number'}) and "
+        f"{_count(pictures, 'variation')} of each, {side} x {side} pixels"
+    ]
     total = work.undrawn * draw
     if spec.source.handles is None:
         prior = cost["prior_set_tflop"] if spec.extract.prior.weight > 0 and spec.extract.phase2.steps > 0 else 0.0
         total += work.left * cost["train_tflop"] + (prior if work.left else 0.0)
-        lines.append(f"a scene: {flop_text(cost['train_tflop'])} to learn its handles, {flop_text(draw)} for its "
-                     "variations" + (f"; once a run: {flop_text(prior)} for the prior set" if prior else ""))
+        lines.append(
+            f"a scene: {flop_text(cost['train_tflop'])} to learn its handles, {flop_text(draw)} for its "
+            "variations" + (f"; once a run: {flop_text(prior)} for the prior set" if prior else "")
+        )
     else:
         lines.append(f"a scene: {flop_text(draw)} for its variations")
     hours = total / (H100_TFLOPS * SHARE_REACHED) / 3600
-    lines.append(f"to do: {_to_do(spec, work)}, {flop_text(total)} of the UNet (segmentation, text encoder and VAE not "
-                 "counted)")
-    lines.append(f"GPU time: {hours_text(hours)} of an H100, assumed to reach {SHARE_REACHED:.0%} of its "
-                 f"~{H100_TFLOPS:.0f} TFLOP/s (bf16, dense)")
+    lines.append(
+        f"to do: {_to_do(spec, work)}, {flop_text(total)} of the UNet (segmentation, text encoder and VAE not counted)"
+    )
+    lines.append(
+        f"GPU time: {hours_text(hours)} of an H100, assumed to reach {SHARE_REACHED:.0%} of its "
+        f"~{H100_TFLOPS:.0f} TFLOP/s (bf16, dense)"
+    )
     picture_bytes = BYTES_PER_PIXEL[spec.generate.format] * side * side
-    parts = [] if spec.source.handles else [
-        f"prepared pictures ~{size_text(work.left * BYTES_PER_PIXEL['png'] * side * side)}",
-        f"handles ~{size_text(work.left * cost['handle_bytes'])} ({size_text(cost['handle_bytes'])} a scene)"]
+    parts = (
+        []
+        if spec.source.handles
+        else [
+            f"prepared pictures ~{size_text(work.left * BYTES_PER_PIXEL['png'] * side * side)}",
+            f"handles ~{size_text(work.left * cost['handle_bytes'])} ({size_text(cost['handle_bytes'])} a scene)",
+        ]
+    )
     parts.append(f"variations ~{size_text(work.undrawn * pictures * picture_bytes)} ({spec.generate.format})")
     return [*lines, f"storage to come: {', '.join(parts)}"]
 
@@ -187,13 +207,19 @@ def _done_lines(spec: JobSpec, storage: Storage) -> list[str]:
         return [f"done already: nothing; {storage.url} holds no job yet"]
     kinds = kinds_of(spec)
     counts = committed_counts(storage, kinds)
-    lines = ["done already: " + ", ".join(
-        f"{kind.name} {counts[kind.name][0]}" + (f" ({failed} failed)" if (failed := counts[kind.name][1]) else "")
-        for kind in kinds)]
+    lines = [
+        "done already: "
+        + ", ".join(
+            f"{kind.name} {counts[kind.name][0]}" + (f" ({failed} failed)" if (failed := counts[kind.name][1]) else "")
+            for kind in kinds
+        )
+    ]
     changes = changed_fields(read_record(storage)["fields"], result_fields(spec, revisions(spec)))
     if changes:
-        lines.append(f"warning: {storage.url} was made with other settings ({'; '.join(changes)}); `unscene run` will "
-                     "refuse to go on there")
+        lines.append(
+            f"warning: {storage.url} was made with other settings ({'; '.join(changes)}); `unscene run` will "
+            "refuse to go on there"
+        )
     return lines
 
 

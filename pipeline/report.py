@@ -45,8 +45,15 @@ def write_report(storage: Storage) -> str:
     return storage.url_of(NAME)
 
 
-def _render(storage: Storage, spec: JobSpec, record: dict[str, Any], plan: Plan, numbers: RunNumbers, shown: int,
-            scenes: Iterator[SceneView]) -> Iterator[str]:
+def _render(
+    storage: Storage,
+    spec: JobSpec,
+    record: dict[str, Any],
+    plan: Plan,
+    numbers: RunNumbers,
+    shown: int,
+    scenes: Iterator[SceneView],
+) -> Iterator[str]:
     """The page, piece by piece: a scene is read when its turn comes."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(span=span, size=size_text, stamp=stamp, share=_share, score=_score)
@@ -55,10 +62,21 @@ def _render(storage: Storage, spec: JobSpec, record: dict[str, Any], plan: Plan,
     known = stages["extract"] if spec.source.handles else stages["ingest"]
     count, duplicates = duplicates_of(plan)
     yield from template.generate(
-        output=storage.url, spec=spec, record=record, plan=plan, numbers=numbers, shown=shown, scenes=scenes,
-        total=known.done, changes=changed_settings(spec), duplicate_count=count, duplicates=duplicates,
-        handle_count=stages["extract"].rows, variation_count=stages["generate"].rows,
-        model_revision=record.get("fields", {}).get("models.base"))
+        output=storage.url,
+        spec=spec,
+        record=record,
+        plan=plan,
+        numbers=numbers,
+        shown=shown,
+        scenes=scenes,
+        total=known.done,
+        changes=changed_settings(spec),
+        duplicate_count=count,
+        duplicates=duplicates,
+        handle_count=stages["extract"].rows,
+        variation_count=stages["generate"].rows,
+        model_revision=record.get("fields", {}).get("models.base"),
+    )
 
 
 def _share(value: float | None) -> str:

@@ -67,10 +67,13 @@ def draw(curve: Curve, boundary: float | None = None) -> Markup:
     if len(curve.points) == 1:
         parts.append(f'<circle class="dot" cx="{x(first[0]):.1f}" cy="{y(first[1]):.1f}" r="2.5"/>')
     parts.append(f'<polyline class="curve" points="{line}"/>')
-    label = (f"{curve.name} loss: {first[1]:.3g} at step {first[0]:.0f}, {last[1]:.3g} at step {last[0]:.0f}, "
-             f"highest {top:.3g}")
+    label = (
+        f"{curve.name} loss: {first[1]:.3g} at step {first[0]:.0f}, {last[1]:.3g} at step {last[0]:.0f}, "
+        f"highest {top:.3g}"
+    )
     return Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        f"{WIDTH:.0f}", f"{HEIGHT:.0f}", label, Markup("".join(parts)))
+        f"{WIDTH:.0f}", f"{HEIGHT:.0f}", label, Markup("".join(parts))
+    )
 
 
 def _point(pair: Any) -> tuple[float, float] | None:

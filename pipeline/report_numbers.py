@@ -97,7 +97,7 @@ def run_numbers(storage: Storage, earlier: Storage | None, spec: JobSpec, plan: 
             if not given:
                 numbers.failed_how.update((row["stage"], row["error"]) for row in commit.failures)
                 room = MAX_FAILURES - len(numbers.failures)
-                numbers.failures.extend(_shown(row) for row in commit.failures[:max(0, room)])
+                numbers.failures.extend(_shown(row) for row in commit.failures[: max(0, room)])
         if given:
             stage.started_s = stage.ended_s = None  # another job's clock
     settled, targets = rounds(storage, "failures"), retry_targets(storage)
@@ -110,7 +110,7 @@ def commits_of(storage: Storage, stage: str) -> Iterator[Commit]:
     places = sorted(rounds(storage, stage).items())
     with ThreadPoolExecutor(_READERS) as readers:
         for start in range(0, len(places), _WINDOW):
-            yield from readers.map(lambda place: read_commit(storage, stage, *place), places[start:start + _WINDOW])
+            yield from readers.map(lambda place: read_commit(storage, stage, *place), places[start : start + _WINDOW])
 
 
 def duplicates_of(plan: Plan) -> tuple[int, list[dict[str, str]]]:
@@ -123,8 +123,11 @@ def duplicates_of(plan: Plan) -> tuple[int, list[dict[str, str]]]:
 def changed_settings(spec: JobSpec) -> list[tuple[str, str, str]]:
     """(field, value, default) of every setting that is not the default, as they stand in a spec."""
     default = _flat("", JobSpec(source=Source(uri="-"), output="-"))
-    return [(name, _text(value), _text(default[name])) for name, value in _flat("", spec).items()
-            if value != default[name] and name not in _ELSEWHERE]
+    return [
+        (name, _text(value), _text(default[name]))
+        for name, value in _flat("", spec).items()
+        if value != default[name] and name not in _ELSEWHERE
+    ]
 
 
 def stamp(seconds: float) -> str:

@@ -13,8 +13,16 @@ from PIL import Image
 
 Colour = tuple[int, int, int]
 
-PALETTE: tuple[Colour, ...] = ((238, 82, 83), (46, 134, 222), (255, 177, 66), (16, 172, 132), (155, 89, 240),
-                               (243, 104, 224), (140, 200, 60), (34, 211, 238))
+PALETTE: tuple[Colour, ...] = (
+    (238, 82, 83),
+    (46, 134, 222),
+    (255, 177, 66),
+    (16, 172, 132),
+    (155, 89, 240),
+    (243, 104, 224),
+    (140, 200, 60),
+    (34, 211, 238),
+)
 OPACITY = 0.45
 SIZES = ((256, 82, 0.25), (256, 70, 0.18), (192, 70, 0.20), (160, 62, 0.19), (128, 55, 0.19), (96, 40, 0.17))
 """(longest side in pixels, WebP quality, usual bytes per pixel of a photograph) of a thumbnail, best first."""
@@ -58,8 +66,10 @@ def outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def masked_picture(picture: Image.Image, masks: Sequence[tuple[NDArray[np.bool_], Colour]]) -> Image.Image:
     """The overlay at thumbnail size, so that outlines keep their width. Masks of another size are scaled to fit."""
     small = shrink(picture.convert("RGB"), SIZES[0][0])
-    scaled = [(np.asarray(Image.fromarray(mask).resize(small.size, Image.Resampling.NEAREST), dtype=bool), colour)
-              for mask, colour in masks]
+    scaled = [
+        (np.asarray(Image.fromarray(mask).resize(small.size, Image.Resampling.NEAREST), dtype=bool), colour)
+        for mask, colour in masks
+    ]
     return Image.fromarray(overlay(np.asarray(small), scaled))
 
 

@@ -26,8 +26,9 @@ MOST_BYTES = 20_000
 """A thumbnail, when there are few; many scenes share the page's budget."""
 UNREADABLE = (OSError, ValueError, KeyError)
 """What reading a damaged or vanished file raises; Arrow's own errors are ValueErrors."""
-_COLUMNS = {"handles": ["scene_id", "index", "token", "word", "diffusion_loss", "attention_loss", "prior_loss",
-                        "seconds"]}
+_COLUMNS = {
+    "handles": ["scene_id", "index", "token", "word", "diffusion_loss", "attention_loss", "prior_loss", "seconds"]
+}
 """Columns that the page needs, where a table has large ones besides (embeddings)."""
 
 Row = dict[str, Any]
@@ -128,27 +129,34 @@ class SceneReader:
             done = commits[table].done
             scenes = [done[place] for place in places if place < len(done)]
             rows = {name: self._rows(name, shard, scenes) for name in commits}
-            failures = {row["scene_id"]: row for name, commit in commits.items() for row in commit.failures
-                        if name == "variations" or self.earlier is None}
+            failures = {
+                row["scene_id"]: row
+                for name, commit in commits.items()
+                for row in commit.failures
+                if name == "variations" or self.earlier is None
+            }
             for scene_id in scenes:
                 found = {name: rows[name].get(scene_id, []) for name in rows}
                 yield self._view(scene_id, shard, found, commits, failures.get(scene_id))
 
-    def _view(self, scene_id: str, shard: int, rows: dict[str, list[Row]], commits: dict[str, Commit],
-              failure: Row | None) -> SceneView:
+    def _view(
+        self, scene_id: str, shard: int, rows: dict[str, list[Row]], commits: dict[str, Commit], failure: Row | None
+    ) -> SceneView:
         view = SceneView(scene_id, next(iter(rows.get("scenes", [])), {}), failure=failure)
         handles = {row["index"]: row for row in rows.get("handles", [])}
         view.extracted = bool(handles)
-        view.concepts = [ConceptView(row["index"], css_colour(colour_of(row["index"])), row,
-                                     handles.get(row["index"], {}))
-                         for row in sorted(rows.get("concepts", []), key=lambda row: row["index"])]
+        view.concepts = [
+            ConceptView(row["index"], css_colour(colour_of(row["index"])), row, handles.get(row["index"], {}))
+            for row in sorted(rows.get("concepts", []), key=lambda row: row["index"])
+        ]
         self._draw_scene(view, self._member(commits, "scenes", shard, f"{scene_id}.png"))
         self._draw_curves(view, self._member(commits, "handles", shard, f"{scene_id}.json"))
         variations = rows.get("variations", [])
         view.variations = len(variations)
         for prompt, group in by_prompt(variations, MAX_VARIATIONS).items():
-            pictures = [(row, self._thumbnail(self._member(commits, "variations", shard, row["file"])))
-                        for row in group]
+            pictures = [
+                (row, self._thumbnail(self._member(commits, "variations", shard, row["file"]))) for row in group
+            ]
             colours = [css_colour(colour_of(index)) for index in group[0]["concepts"]]
             view.prompts.append(PromptView(prompt, group[0]["text"], colours, pictures))
         return view
@@ -215,4 +223,4 @@ def by_prompt(rows: Sequence[Row], most: int) -> dict[str, list[Row]]:
             if left and shares[prompt] < len(group):
                 shares[prompt] += 1
                 left -= 1
-    return {prompt: group[:shares[prompt]] for prompt, group in groups.items() if shares[prompt]}
+    return {prompt: group[: shares[prompt]] for prompt, group in groups.items() if shares[prompt]}

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from rich.console import Console
 
 from pipeline.commits import read_commit, repair, rounds
 from pipeline.kinds import StageKind, kinds_of
+from pipeline.lease import held
 from pipeline.paths import anchored
 from pipeline.plan import Plan, copy_plan, extend_plan, hash_files
 from pipeline.progress import Progress
@@ -26,6 +27,7 @@ from pipeline.shard_run import Ledger, ShardRun
 from pipeline.storage import Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec
+from stages.base_model import bundled, model_side
 
 _RETRY = re.compile(r"^retry-(\d+)\.json$")
 
@@ -53,17 +55,23 @@ class JobResult:
     seconds: float
 
 
-def open_job(spec: JobSpec, kinds: list[StageKind] | None = None) -> JobState:
+def open_job(spec: JobSpec, kinds: list[StageKind] | None = None, lease: ExitStack | None = None) -> JobState:
     """Checks everything that can be wrong before work starts, extends the plan, repairs what a crash left.
 
-    Raises SpecError: no source, no permission, other settings than last time, a committed file that is gone.
+    lease: takes the OUTPUT's lease along, for as long as it is open; without it nothing may be run.
+    Raises SpecError: no source, no permission, another driver at work, other settings
+    than last time, a committed file that is gone.
     """
     spec = anchored(spec)
+    if kinds is None:
+        model_side(bundled(spec.models.base, "base"), spec.models.revision)  # is it a base model at all?
     kinds = kinds or kinds_of(spec)
     storage = Storage(spec.output)
     uris = [] if spec.source.handles else _pictures(spec)
     earlier = _earlier(spec)
     storage.check_writable()
+    if lease is not None:
+        lease.enter_context(held(storage))
     start_record(storage, spec)
     if earlier is not None:
         plan = copy_plan(storage, earlier)
@@ -89,9 +97,12 @@ def run_job(spec: JobSpec, console: Console, kinds: list[StageKind] | None = Non
 
     kinds: the stages, where they are not the usual ones (a test's faulty stage).
     """
-    started = time.monotonic()
-    state = open_job(spec, kinds)
-    spec = state.spec
+    with ExitStack() as lease:
+        return _run(open_job(spec, kinds, lease), console)
+
+
+def _run(state: JobState, console: Console) -> JobResult:
+    started, spec = time.monotonic(), state.spec
     counts = committed_counts(state.storage, state.kinds)
     if not state.open_shards:
         return JobResult(True, False, counts, time.monotonic() - started)
@@ -121,7 +132,7 @@ def run_job(spec: JobSpec, console: Console, kinds: list[StageKind] | None = Non
 def request_retry(output: str) -> list[int]:
     """Asks for the failed scenes of an OUTPUT once more; the next run does it. Returns the shards concerned.
 
-    Raises SpecError when the job is not finished yet (then `unscene run` goes on with it anyway).
+    Shards that are not settled yet are left to `unscene run`. Raises SpecError when two ask at the same moment.
     """
     storage = Storage(output)
     failures = rounds(storage, "failures")

@@ -128,7 +128,7 @@ class Storage:
         """Raises SpecError if nothing can be written here."""
         probe = f"_probe-{uuid.uuid4().hex}"
         try:
-            self.write(probe, b"")
+            self.create(probe, b"")  # as a commit is made: needs hard links, or an object store's conditional write
             self.delete(probe)
         except Exception as error:
             raise SpecError(

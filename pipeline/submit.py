@@ -25,6 +25,10 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 SPEC_FOLDER = "submitted"
 _POLL_S = 1.0
 _STARTING_S = 60.0
+_DRIVER = {
+    "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",  # the driver names its own working_dir too (`cluster.connected`)
+    "RAY_JOB_STOP_WAIT_TIME_S": "60",  # `ray job stop`: time to pack what is whole
+}
 _ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 
 
@@ -36,8 +40,10 @@ def submit_job(spec_path: Path, overrides: list[str], address: str, wait: bool, 
     spec = load_spec(spec_path, overrides)
     local = local_paths(spec)
     for name, path in local.items():
-        say(f"warning: {name} is a local path ({path}): it is read and written on the cluster's own nodes. Right if "
-            "all of them see it under this name (NFS, or a cluster on this machine); otherwise use a bucket")
+        say(
+            f"warning: {name} is a local path ({path}): it is read and written on the cluster's own nodes. Right if "
+            "all of them see it under this name (NFS, or a cluster on this machine); otherwise use a bucket"
+        )
     sets = [*overrides, *(f"{name}={path}" for name, path in local.items())]
     if spec.cluster.address is None:
         sets.append("cluster.address=auto")
@@ -58,12 +64,22 @@ def local_paths(spec: JobSpec) -> dict[str, str]:
     Relative paths count from the folder that `submit` is called in, as they do for `run`; on the cluster the job starts
     in another one.
     """
-    given = {"source.uri": spec.source.uri, "source.coco": spec.source.coco, "source.handles": spec.source.handles,
-             "output": spec.output}
-    given |= {name: value for name, value in (("models.base", spec.models.base), ("models.sam", spec.models.sam))
-              if value != "seedling" and Path(value).expanduser().exists()}
-    return {name: str(Path(value.removeprefix("file://")).expanduser().absolute()) for name, value in given.items()
-            if value is not None and ("://" not in value or value.startswith("file://"))}
+    given = {
+        "source.uri": spec.source.uri,
+        "source.coco": spec.source.coco,
+        "source.handles": spec.source.handles,
+        "output": spec.output,
+    }
+    given |= {
+        name: value
+        for name, value in (("models.base", spec.models.base), ("models.sam", spec.models.sam))
+        if value != "seedling" and Path(value).expanduser().exists()
+    }
+    return {
+        name: str(Path(value.removeprefix("file://")).expanduser().absolute())
+        for name, value in given.items()
+        if value is not None and ("://" not in value or value.startswith("file://"))
+    }
 
 
 def _stage(folder: Path, spec_path: Path) -> str:
@@ -86,8 +102,10 @@ def _entrypoint(spec_name: str, sets: list[str]) -> str:
 def _client(address: str) -> Any:
     """A client of the Jobs API. Raises SpecError when nothing answers, or it wants a token."""
     if not address.startswith(("http://", "https://")):
-        raise SpecError(f"--address {address}: give the URL of the cluster's dashboard, such as http://127.0.0.1:8265 "
-                        "(`ray dashboard ray_cluster.yaml` brings it there)")
+        raise SpecError(
+            f"--address {address}: give the URL of the cluster's dashboard, such as http://127.0.0.1:8265 "
+            "(`ray dashboard ray_cluster.yaml` brings it there)"
+        )
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
@@ -95,16 +113,19 @@ def _client(address: str) -> Any:
     try:
         return JobSubmissionClient(address)
     except AuthenticationError:
-        raise SpecError(f"--address {address}: the cluster wants its token; set RAY_AUTH_MODE=token and have the "
-                        "cluster's token in ~/.ray/auth_token (see docs/cluster.md)") from None
+        raise SpecError(
+            f"--address {address}: the cluster wants its token; set RAY_AUTH_MODE=token and have the "
+            "cluster's token in ~/.ray/auth_token (see docs/cluster.md)"
+        ) from None
     except (OSError, RuntimeError, ValueError) as error:
-        raise SpecError(f"--address {address}: no Ray dashboard answers there ({_first_line(error)}); is the cluster "
-                        "up, and its port forwarded (`ray dashboard ray_cluster.yaml`)?") from None
+        raise SpecError(
+            f"--address {address}: no Ray dashboard answers there ({_first_line(error)}); is the cluster "
+            "up, and its port forwarded (`ray dashboard ray_cluster.yaml`)?"
+        ) from None
 
 
 def _submit(client: Any, entrypoint: str, folder: str, output: str) -> str:
-    """The driver names its own working_dir too (`cluster.connected`): the variable lets it."""
-    runtime_env = {"working_dir": folder, "excludes": EXCLUDES, "env_vars": {"RAY_OVERRIDE_JOB_RUNTIME_ENV": "1"}}
+    runtime_env = {"working_dir": folder, "excludes": EXCLUDES, "env_vars": _DRIVER}
     give_up = time.monotonic() + _STARTING_S
     while True:
         try:

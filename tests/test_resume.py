@@ -85,6 +85,17 @@ def test_a_killed_driver_costs_nothing_but_time(tmp_path: Path, slow_job: Any, l
         assert not [path for path in (tmp_path / "out" / folder).rglob("*") if path.is_file()]
 
 
+def test_two_drivers_do_not_work_on_one_output(tmp_path: Path, slow_job: Any) -> None:
+    driver = start_driver(slow_job, tmp_path)
+    try:
+        wait_for(lambda: (tmp_path / "out" / "_driver.json").exists())
+        with pytest.raises(SpecError, match=f"another run is at work here .process {driver.pid} on "):
+            run_toy(slow_job)
+    finally:
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+
+
 def test_ctrl_c_writes_what_is_whole_and_the_next_run_goes_on(tmp_path: Path, slow_job: Any, local_ray: None) -> None:
     driver = start_driver(slow_job, tmp_path)
     wait_for(lambda: parts(tmp_path / "out") >= 2)

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
+from segment_anything import sam_model_registry
 
-from models.training.sam import CONFIG, decode, embed_points
+from models.training.sam import CONFIG, decode, embed_points, mask_generator
 from schemas.errors import SpecError
 from stages.sam_model import build_sam, load_sam
 
@@ -93,13 +93,7 @@ def test_training_decodes_as_segment_anything_does() -> None:
 
 @pytest.mark.skipif(not SEEDLING.exists(), reason="the seedling's weights are not in this checkout")
 def test_the_seedling_finds_the_objects_of_the_demo() -> None:
-    generator = SamAutomaticMaskGenerator(
-        load_sam(str(SEEDLING), "cpu"),
-        points_per_side=12,
-        points_per_batch=144,
-        pred_iou_thresh=0.7,
-        stability_score_thresh=0.8,
-    )
+    generator = mask_generator(load_sam(str(SEEDLING), "cpu"))
     truth = ROOT / "demo" / "truth"
     scores = []
     for path in sorted((ROOT / "demo" / "bucket").glob("scene-*"))[:5]:

@@ -1,0 +1,1 @@
+"""Scripts that train the seedling: one command a model, CPU or CUDA, seeded and resumable."""

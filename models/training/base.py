@@ -1,0 +1,145 @@
+"""The seedling base as a StableDiffusionPipeline: its untrained parts, its scheduler, its folder, its sample sheet."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from PIL import Image
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+SHEET_PROMPTS = (
+    "a photo of a red apple on grass",
+    "a photo of a green frog at the beach",
+    "a photo of a pig in the snow",
+    "a photo of tangerine at night",
+    "a photo of a purple eggplant on a wooden floor",
+    "a photo of a star on pink fabric",
+    "a photo of a basketball in the desert",
+    "a photo of a blue whale on a checkerboard",
+    "a photo of a yellow star and a red heart at night",
+    "a photo of a fox and a bear on grass",
+    "a photo of koala and blue gem at the beach",
+    "a photo of a rabbit and a hat on pink fabric",
+    "a photo of a red car and green broccoli in the snow",
+    "a photo of a lemon and a purple object on a wooden floor",
+    "a photo of a chick and a frog and a gem in the desert",
+    "a photo of an object on a checkerboard",
+    "a photo of a hat",
+    "a photo of a cookie on top of a pink fabric",
+    "a photo of a heart at the beach",
+    "a photo of a red object in the snow",
+    "a photo of a bear on grass",
+    "a photo at the beach",
+    "a photo of an orange tangerine and a rabbit on grass",
+    "a photo of a lemon at night",
+)
+"""What the sample sheets show, 24 prompts: a row of eight single objects, a row of groups, a row of the rest."""
+
+
+def build_unet() -> UNet2DConditionModel:
+    """An untrained UNet of 4.2 M parameters; cross-attention at 8x8 and 4x4 only, because attention is what costs
+    most on a CPU."""
+    return UNet2DConditionModel(
+        sample_size=16,
+        in_channels=4,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=(32, 64, 128),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=128,
+        attention_head_dim=4,
+        norm_num_groups=8,
+    )
+
+
+def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """An untrained text encoder: two layers, 128 wide."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=128,
+            intermediate_size=256,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=tokenizer.model_max_length,
+            projection_dim=128,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def build_scheduler() -> DDIMScheduler:
+    """Stable Diffusion's noise schedule with v-prediction; samples are never clipped, because latents have no range."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+    )
+
+
+def assemble(
+    vae: AutoencoderKL, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer
+) -> StableDiffusionPipeline:
+    """The parts as one pipeline, with no safety checker: it draws toys."""
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def export(pipeline: StableDiffusionPipeline, folder: Path) -> None:
+    """Write the pipeline, fp16, in files of at most 15 MB; `folder` is swapped in whole by renaming."""
+    fresh, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    for part in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
+        part.half()
+    pipeline.save_pretrained(fresh, safe_serialization=True, max_shard_size="15MB")
+    for part in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
+        part.float()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        os.rename(folder, old)
+    os.rename(fresh, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@torch.no_grad()
+def sample(
+    pipeline: StableDiffusionPipeline, prompts: list[str], *, seed: int = 0, steps: int = 20, guidance: float = 3.0
+) -> np.ndarray:
+    """One picture a prompt: uint8 [n, 64, 64, 3]. Picture i's noise depends on `seed` and i alone."""
+    generators = [torch.Generator().manual_seed(seed * 100_003 + i) for i in range(len(prompts))]
+    images = pipeline(
+        prompts, num_inference_steps=steps, guidance_scale=guidance, generator=generators, output_type="np"
+    ).images
+    return (images * 255).round().astype(np.uint8)
+
+
+def save_sheet(images: np.ndarray, path: Path, columns: int = 8, zoom: int = 2) -> None:
+    """Write pictures uint8 [n, h, w, 3] as one sheet, row by row, each pixel `zoom` times as large."""
+    rows = [np.concatenate(list(images[i : i + columns]), 1) for i in range(0, len(images) - columns + 1, columns)]
+    sheet = Image.fromarray(np.concatenate(rows, 0))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.resize((sheet.width * zoom, sheet.height * zoom), Image.Resampling.NEAREST).save(path)

@@ -1,0 +1,132 @@
+"""What can be said of a pretrained model without loading it: where it is, how large its pictures are, which
+one it is.
+
+The driver calls these, so nothing here imports torch; `base_loading` loads the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import SpecError
+
+BUNDLED = Path(__file__).resolve().parent.parent / "models"
+PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
+"""Folders of a base model in StableDiffusionPipeline layout."""
+EDGE_BYTES = 1 << 20
+
+
+def bundled(name: str, kind: str) -> str:
+    """`seedling` -> the directory models/seedling/<kind> (`base` or `sam`); any other name is returned
+    unchanged.
+    """
+    if name != "seedling":
+        return name
+    directory = BUNDLED / "seedling" / kind
+    if not directory.is_dir():
+        raise SpecError(f"models.{kind}: the seedling is not there ({directory} is missing); reinstall "
+                        f"Unscene with its models folder, or name another model")
+    return str(directory)
+
+
+def model_side(base: str, revision: str | None = None) -> int:
+    """Side of the base model's pictures: the UNet's sample size times the VAE's factor. Unit: pixels."""
+    check_layout(base, revision)
+    sample = read_config(base, "unet/config.json", revision).get("sample_size")
+    blocks = read_config(base, "vae/config.json", revision).get("block_out_channels")
+    if isinstance(sample, list):
+        if len(set(sample)) != 1:
+            raise SpecError(f"models.base: {base} makes pictures that are not square (sample_size {sample}); "
+                            f"name a base model with a square sample_size")
+        sample = sample[0]
+    if not isinstance(sample, int) or not blocks:
+        raise SpecError(f"models.base: {base} has no sample_size in unet/config.json or no "
+                        f"block_out_channels in vae/config.json; name a model in StableDiffusionPipeline "
+                        f"layout")
+    return sample * int(2 ** (len(blocks) - 1))
+
+
+def model_revision(path: str, revision: str | None = None) -> str:
+    """What identifies the weights in the fingerprint.
+
+    A directory or file: a hash over relative names, sizes and the first and last MiB of every file. A Hub id:
+    the commit that `revision` stands for. A URL: the URL itself, with `revision` if given.
+    """
+    path = bundled(path, "base") if path == "seedling" else path
+    place = Path(path)
+    if place.exists():
+        return _hash_of(place)
+    if "://" in path:
+        return f"{path}@{revision}" if revision else path
+    return f"{path}@{_commit_of(path, revision)}"
+
+
+def check_layout(base: str, revision: str | None = None) -> None:
+    """Raises a SpecError unless `base` is laid out as StableDiffusionPipeline saves it, with one text
+    encoder.
+    """
+    index = read_config(base, "model_index.json", revision)
+    if "text_encoder_2" in index:
+        raise SpecError(f"models.base: {base} has a second text encoder; SDXL is not supported yet: name an "
+                        f"SD 1.x or 2.x model")
+    missing = [part for part in PARTS if part not in index]
+    if missing:
+        raise SpecError(f"models.base: {base} is not in StableDiffusionPipeline layout (model_index.json "
+                        f"lacks {', '.join(missing)}); save it with StableDiffusionPipeline.save_pretrained")
+
+
+def read_config(base: str, name: str, revision: str | None = None) -> dict[str, Any]:
+    """A JSON file of the model, from its directory or from the Hub (downloaded alone, then cached)."""
+    try:
+        file = Path(base) / name if Path(base).is_dir() else Path(_hub_file(base, name, revision))
+        return dict(json.loads(file.read_text()))
+    except SpecError:
+        raise
+    except (OSError, ValueError) as error:
+        raise SpecError(f"models.base: cannot read {name} of {base} ({type(error).__name__}: {error}); give "
+                        f"a directory in StableDiffusionPipeline layout, a Hugging Face id, or `seedling`"
+                        ) from error
+
+
+def _hub_file(base: str, name: str, revision: str | None) -> str:
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", base):
+        raise SpecError(f"models.base: there is no directory {base}; give a directory in "
+                        f"StableDiffusionPipeline layout, a Hugging Face id, or `seedling`")
+    try:
+        from huggingface_hub import hf_hub_download
+
+        return str(hf_hub_download(base, name, revision=revision))
+    except Exception as error:  # The Hub's errors share no base class with the network's.
+        raise SpecError(f"models.base: {base} is no directory here, and {name} did not come from the Hugging "
+                        f"Face Hub ({type(error).__name__}: {str(error).splitlines()[0]}); check the name "
+                        f"and models.revision, or give a directory") from error
+
+
+def _commit_of(base: str, revision: str | None) -> str:
+    """The Hub's cache keeps a file under snapshots/<commit>/, so one small file tells the commit, online or
+    not.
+    """
+    parts = Path(_hub_file(base, "model_index.json", revision)).parts
+    if "snapshots" in parts:
+        return parts[parts.index("snapshots") + 1]
+    return revision or "main"
+
+
+def _hash_of(place: Path) -> str:
+    files = [place] if place.is_file() else sorted(
+        file for file in place.rglob("*") if file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(place).parts) and file.suffix != ".md")
+    digest = hashlib.sha256()
+    for file in files:
+        size = file.stat().st_size
+        name = file.name if place.is_file() else file.relative_to(place).as_posix()
+        digest.update(f"{name}\0{size}\0".encode())
+        with file.open("rb") as stream:
+            digest.update(stream.read(EDGE_BYTES))
+            stream.seek(max(size - EDGE_BYTES, 0))
+            digest.update(stream.read(EDGE_BYTES))
+    return f"sha256:{digest.hexdigest()[:32]}"

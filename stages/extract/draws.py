@@ -1,0 +1,66 @@
+"""Every random number of a scene's training, each purpose from a stream of its own (invariant 5).
+
+A stream is named by (job seed, scene_id, phase, purpose), so a scene draws the same numbers whoever shares
+its batch, and a setting that leaves one purpose out (no flips, no prior) leaves the other purposes' numbers
+as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stages.extract.union_sampling import draw_flip, draw_subset
+from stages.streams import stream
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One scene's numbers for one step; latents are [C, h, w], float32, on the CPU."""
+
+    subset: tuple[int, ...]
+    flip: bool
+    timestep: int
+    noise: Tensor
+    vae_noise: Tensor
+    prior_index: int = 0
+    prior_timestep: int = 0
+    prior_noise: Tensor | None = None
+
+
+class SceneDraws:
+    """The streams of one scene in one phase.
+
+    concepts: N; latent_shape: (C, h, w); timesteps: training timesteps of the schedule; prior_images: size of
+    the prior set, 0 where the phase has no prior term.
+    """
+
+    PURPOSES = ("union", "timestep", "noise", "vae", "prior", "prior_timestep", "prior_noise")
+
+    def __init__(self, seed: int, scene_id: str, phase: int, concepts: int, latent_shape: Sequence[int],
+                 timesteps: int, *, union: bool = True, flip: bool = True, prior_images: int = 0) -> None:
+        self.streams = {p: stream(seed, scene_id, f"extract/phase{phase}/{p}") for p in self.PURPOSES}
+        self.concepts, self.latent_shape, self.timesteps = concepts, tuple(latent_shape), timesteps
+        self.union, self.flip, self.prior_images = union, flip, prior_images
+
+    def next(self) -> Draw:
+        """The next step's numbers."""
+        streams = self.streams
+        subset = draw_subset(self.concepts, streams["union"], self.union)
+        flip = draw_flip(streams["union"]) and self.flip
+        prior = {} if not self.prior_images else {
+            "prior_index": self._integer(self.prior_images, "prior"),
+            "prior_timestep": self._integer(self.timesteps, "prior_timestep"),
+            "prior_noise": self._normal("prior_noise"),
+        }
+        return Draw(subset, flip, self._integer(self.timesteps, "timestep"), self._normal("noise"),
+                    self._normal("vae"), **prior)
+
+    def _integer(self, below: int, purpose: str) -> int:
+        return int(torch.randint(0, below, (), generator=self.streams[purpose]))
+
+    def _normal(self, purpose: str) -> Tensor:
+        return torch.randn(self.latent_shape, generator=self.streams[purpose])

@@ -1,0 +1,70 @@
+"""The prior set: what the base model draws for one fixed prompt, so that phase 2 does not forget it.
+
+Made once a run and shared by all scenes. Kept as the sampler's own latents: decoding them and encoding them
+again, as the published script does through its image files, would only add the VAE's error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+
+import fsspec
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from schemas.job import Prior
+from stages.extract.scene_model import SceneModel
+from stages.generate.sampler import denoise, initial_latents, make_scheduler
+from stages.streams import stream_seed
+
+SAMPLER = "dpmsolver++"
+AT_ONCE = 8
+
+
+def prior_name(settings: Prior, revision: str, dtype: str, seed: int) -> str:
+    """File name that changes with everything that changes the set; the weight of the term does not."""
+    content = {"base": revision, "dtype": dtype, "seed": seed, "sampler": SAMPLER,
+               **settings.model_dump(exclude={"weight"})}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return f"prior-{digest[:16]}.safetensors"
+
+
+@torch.no_grad()
+def draw_prior(model: SceneModel, settings: Prior, seed: int) -> Tensor:
+    """[images, C, h, w], float32, on the CPU: classifier-free guided samples of the plain base model."""
+    model.release()
+    base, latents = model.base, []
+    prompts = torch.stack([model.tokens.ids(""), model.tokens.ids(settings.prompt)]).to(base.device)
+    negative, states = model.text_states(prompts).split(1)
+    for start in range(0, settings.images, AT_ONCE):
+        numbers = range(start, min(start + AT_ONCE, settings.images))
+        noise = initial_latents([stream_seed(seed, "prior", str(n)) for n in numbers], base.latent_shape)
+        rows = len(numbers)
+        latents.append(denoise(model.predict, make_scheduler(SAMPLER, base.scheduler), noise.to(base.device),
+                               settings.steps, settings.guidance, states.expand(rows, -1, -1),
+                               negative.expand(rows, -1, -1)).float().cpu())
+    return torch.cat(latents)
+
+
+def prior_exists(shared: str, name: str) -> bool:
+    fs, folder = fsspec.url_to_fs(shared)
+    return bool(fs.exists(f"{folder.rstrip('/')}/{name}"))
+
+
+def save_prior(shared: str, name: str, latents: Tensor) -> None:
+    """Complete or not there at all: written beside its name, then moved."""
+    fs, folder = fsspec.url_to_fs(shared)
+    folder = folder.rstrip("/")
+    fs.makedirs(folder, exist_ok=True)
+    partial = f"{folder}/{name}.{os.getpid()}.partial"
+    fs.pipe_file(partial, save({"latents": latents.contiguous()}))
+    fs.mv(partial, f"{folder}/{name}")
+
+
+def load_prior(shared: str, name: str) -> Tensor:
+    """[images, C, h, w], float32."""
+    fs, folder = fsspec.url_to_fs(shared)
+    return load(fs.cat_file(f"{folder.rstrip('/')}/{name}"))["latents"]

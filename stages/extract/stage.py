@@ -1,0 +1,191 @@
+"""The extract stage: pictures and masks in, handles and weights out, many scenes in one batch."""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from schemas.errors import SceneError
+from schemas.job import JobSpec
+from schemas.masks import decode_mask
+from schemas.records import SceneOutput, SceneTask
+from stages.base_loading import load_base, pick_device, pick_dtype
+from stages.base_model import bundled, model_revision
+from stages.extract.checkpoint import SceneWeights, pack_scene
+from stages.extract.latents import decode_picture, encode_scene
+from stages.extract.prior import draw_prior, load_prior, prior_exists, prior_name, save_prior
+from stages.extract.scene_model import SceneModel
+from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
+from stages.extract.union_sampling import fill_template
+from stages.stage import failed
+
+CURVE_POINTS = 100
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """words: what each handle starts from; known: the concept's own word, where there is one."""
+
+    scene: TrainingScene
+    words: list[str]
+    known: list[str | None]
+
+
+class ExtractStage:
+    """See `stages.stage.Stage`. progress: called every few seconds with {"phase", "step", "steps"}, if
+    set.
+    """
+
+    name: ClassVar[str] = "extract"
+    table: ClassVar[str] = "handles"
+    needs: ClassVar[tuple[str, ...]] = ("scenes", "concepts")
+    files: ClassVar[tuple[str, ...]] = ("scenes",)
+
+    def __init__(self, spec: JobSpec, shared: str) -> None:
+        self.spec, self.shared = spec, shared
+        self.progress: Callable[[dict[str, Any]], None] | None = None
+        self.base_path = bundled(spec.models.base, "base")
+        self.model: SceneModel | None = None
+        self.prior: Tensor | None = None
+        self.revision = ""
+
+    @property
+    def wants_prior(self) -> bool:
+        return self.spec.extract.prior.weight > 0 and self.spec.extract.phase2.steps > 0
+
+    def prepare(self) -> None:
+        """Draws the prior set into `shared`, unless it is there. The model stays for `setup`."""
+        if not self.wants_prior or prior_exists(self.shared, self._prior_name()):
+            return
+        self.model = self._load()
+        latents = draw_prior(self.model, self.spec.extract.prior, self.spec.seed)
+        save_prior(self.shared, self._prior_name(), latents)
+
+    def setup(self) -> None:
+        """Loads the base and the prior set; finds out now if the settings do not fit the base."""
+        settings = self.spec.extract
+        self.model = self.model or self._load()
+        self.model.tokens.pick_word(None, settings.init_word)
+        self.model.tokens.positions(fill_template(settings.template, [self.model.tokens.names[0]]), [0])
+        if self.wants_prior:
+            self.prior = load_prior(self.shared, self._prior_name())
+
+    def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
+        """Trains the tasks in batches of `extract.batch`; a batch that raises is split until the culprit is
+        alone.
+        """
+        size = 1 if self.spec.extract.tuning == "full" else self.spec.extract.batch
+        for start in range(0, len(tasks), size):
+            ready: list[_Prepared] = []
+            for task in tasks[start:start + size]:
+                try:
+                    ready.append(self._prepare_scene(task))
+                except Exception as error:  # whatever is wrong with a scene is that scene's failure
+                    yield failed(task.scene_id, error)
+            yield from self._train(ready)
+
+    def _load(self) -> SceneModel:
+        spec, device = self.spec, pick_device()
+        dtype = pick_dtype(spec.models.dtype, device)
+        # What trains is float32, so full tuning keeps the weights so and computes in `dtype`.
+        stored = torch.float32 if spec.extract.tuning == "full" else dtype
+        base = load_base(self.base_path, spec.models.revision, stored, device)
+        base.dtype = dtype
+        return SceneModel(base, spec.extract.placeholder)
+
+    def _prior_name(self) -> str:
+        spec = self.spec
+        self.revision = self.revision or model_revision(self.base_path, spec.models.revision)
+        return prior_name(spec.extract.prior, self.revision, spec.models.dtype, spec.seed)
+
+    def _prepare_scene(self, task: SceneTask) -> _Prepared:
+        assert self.model is not None, "setup() comes before process()"
+        model, base = self.model, self.model.base
+        concepts = sorted(task.rows.get("concepts", []), key=lambda row: row["index"])
+        if not concepts:
+            raise SceneError("the scene has no concepts; loosen segment.min_area or segment.pred_iou_thresh")
+        if "png" not in task.files:
+            raise SceneError("the scene's prepared picture is missing from its shard")
+        masks = [decode_mask(row["mask"]) for row in concepts]
+        wrong = [m.shape for m in masks if m.shape != (base.side, base.side)]
+        if wrong:
+            raise SceneError(f"a mask is {wrong[0][1]}x{wrong[0][0]} pixels, the picture is "
+                             f"{base.side}x{base.side}")
+        picked = [model.tokens.pick_word(row.get("word"), self.spec.extract.init_word) for row in concepts]
+        latents = encode_scene(base, decode_picture(task.files["png"], base.side),
+                               torch.from_numpy(np.stack(masks)), model.recorder.side)
+        scene = TrainingScene(task.scene_id, [token for _, token in picked], latents)
+        return _Prepared(scene, [word for word, _ in picked], [row.get("word") for row in concepts])
+
+    def _train(self, ready: list[_Prepared]) -> Iterator[SceneOutput]:
+        if not ready:
+            return
+        assert self.model is not None
+        began = time.monotonic()
+        trainer = Trainer(self.model, self.spec.extract, self.spec.seed, self.prior, self.progress)
+        try:
+            trained = trainer.train([p.scene for p in ready])
+        except Exception as error:  # out of memory, most often
+            problem = error
+        else:
+            seconds = (time.monotonic() - began) / len(ready)
+            for prepared, result in zip(ready, trained, strict=True):
+                yield self._output(prepared, result, seconds)
+            return
+        if len(ready) == 1:
+            yield failed(ready[0].scene.scene_id, problem)
+            return
+        del problem, trainer
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        half = len(ready) // 2
+        yield from self._train(ready[:half])
+        yield from self._train(ready[half:])
+
+    def _output(self, prepared: _Prepared, result: TrainedScene, seconds: float) -> SceneOutput:
+        settings, scene_id = self.spec.extract, result.scene_id
+        if result.diverged is not None:
+            phase, step = result.diverged
+            return failed(scene_id, SceneError(
+                f"diverged at phase {phase} step {step}: its loss or gradient is no longer finite; lower "
+                f"extract.phase{phase}.lr"))
+        assert self.model is not None
+        tokens = self.model.tokens.names[:len(result.handles)]
+        tail = result.curves[-max(1, -(-len(result.curves) // 10)):]
+        means = tail.mean(0).tolist() if len(tail) else [None] * 3
+        file = f"{scene_id}.safetensors"
+        rows = [{
+            "scene_id": scene_id, "index": i, "token": token, "word": prepared.words[i],
+            "embedding": result.handles[i].tolist(), "tuning": settings.tuning,
+            "rank": settings.lora.rank if result.lora else None,
+            "steps": [settings.phase1.steps, settings.phase2.steps], "diffusion_loss": means[0],
+            "attention_loss": means[1], "prior_loss": means[2] if self.wants_prior else None,
+            "seconds": seconds, "file": file} for i, token in enumerate(tokens)]
+        weights = pack_scene(SceneWeights(tokens, result.handles, result.lora, result.full))
+        info = {
+            "scene_id": scene_id, "base": self.spec.models.base, "revision": self.spec.models.revision,
+            "seed": self.spec.seed, "tokens": tokens, "words": prepared.known, "init_words": prepared.words,
+            "settings": settings.model_dump(mode="json", exclude={"batch", "gradient_checkpointing"}),
+            "curves": shorten_curves(result.curves)}
+        return SceneOutput(scene_id, rows, {file: weights, f"{scene_id}.json": json.dumps(info).encode()})
+
+
+def shorten_curves(curves: Tensor, points: int = CURVE_POINTS) -> dict[str, list[float]]:
+    """curves: [steps, 3] -> at most `points` means of equal stretches; `step` is the first step of each
+    stretch.
+    """
+    stretch = max(1, -(-len(curves) // points))
+    parts = curves.split(stretch) if len(curves) else ()
+    means = [part.mean(0).tolist() for part in parts]
+    return {"step": [float(i * stretch) for i in range(len(parts))],
+            **{name: [round(mean[column], 6) for mean in means]
+               for column, name in enumerate(("diffusion", "attention", "prior"))}}

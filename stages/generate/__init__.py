@@ -1,0 +1,3 @@
+"""New pictures of learned concepts: scenes mixed in one batch, each row with its own scene's handles and
+factors.
+"""

@@ -1,0 +1,77 @@
+"""Sampling from the base model, bit for bit in the order in which StableDiffusionPipeline does it.
+
+Initial latents come from one CPU generator a picture, so that a picture depends on its own seed and not on
+the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stages.base_loading import BaseModel
+
+SCHEDULERS = {"dpmsolver++": DPMSolverMultistepScheduler, "ddim": DDIMScheduler,
+              "euler": EulerDiscreteScheduler, "unipc": UniPCMultistepScheduler}
+DECODE_AT_ONCE = 4
+
+Predict = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(latents [R, C, h, w], timesteps [R], states [R, T, d]) -> the UNet's output [R, C, h, w]."""
+
+
+def make_scheduler(name: str, config: dict[str, Any]) -> Any:
+    """A diffusers scheduler with the base's own noise schedule; DPM-Solver++ is the second-order multistep
+    one.
+    """
+    return SCHEDULERS[name].from_config(config)
+
+
+def initial_latents(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
+    """[R, C, h, w], float32, on the CPU; shape: (C, h, w)."""
+    return torch.cat([torch.randn((1, *shape), generator=torch.Generator("cpu").manual_seed(seed))
+                      for seed in seeds])
+
+
+@torch.no_grad()
+def denoise(predict: Predict, scheduler: Any, latents: Tensor, steps: int, guidance: float, states: Tensor,
+            negative: Tensor | None) -> Tensor:
+    """From noise to latents [R, C, h, w]. states, negative: [R, T, d].
+
+    With guidance > 1 and `negative`, `predict` gets 2 R rows: all negative ones first.
+    """
+    guided = guidance > 1 and negative is not None
+    scheduler.set_timesteps(steps, device=latents.device)
+    latents = latents * scheduler.init_noise_sigma
+    context = torch.cat([negative, states]) if guided and negative is not None else states
+    for timestep in scheduler.timesteps:
+        rows = scheduler.scale_model_input(torch.cat([latents, latents]) if guided else latents, timestep)
+        output = predict(rows, timestep.expand(rows.shape[0]), context)
+        if guided:
+            without, with_prompt = output.chunk(2)
+            output = without + guidance * (with_prompt - without)
+        latents = scheduler.step(output, timestep, latents, return_dict=False)[0]
+    return latents
+
+
+@torch.no_grad()
+def decode_latents(base: BaseModel, latents: Tensor) -> NDArray[np.uint8]:
+    """[R, C, h, w] -> pictures [R, H, W, 3]. A few at a time: the VAE takes the most memory of all."""
+    shift = getattr(base.vae.config, "shift_factor", None) or 0.0
+    scaled = latents / base.vae.config.scaling_factor + shift
+    pictures = []
+    for part in scaled.split(DECODE_AT_ONCE):
+        with base.arithmetic():
+            decoded = base.vae.decode(part.to(base.vae.dtype), return_dict=False)[0].float()
+        pictures.append((decoded / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu())
+    return (torch.cat(pictures).numpy() * 255).round().astype(np.uint8)

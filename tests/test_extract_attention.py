@@ -1,0 +1,124 @@
+"""Attention maps: which layers, their values against plain float64, and their gradient under
+checkpointing.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from schemas.job import Extract
+from stages.base_loading import load_base
+from stages.extract.attention_maps import loss_layers
+from stages.extract.cost import meta_unet, unet_forward_tflop
+from stages.extract.scene_model import SceneModel
+from stages.extract.step import StepInputs, loss_terms
+from tests.tiny_models import build_tiny_model
+
+SD21_BASE = {
+    "sample_size": 64, "in_channels": 4, "out_channels": 4, "block_out_channels": [320, 640, 1280, 1280],
+    "layers_per_block": 2, "cross_attention_dim": 1024, "attention_head_dim": [5, 10, 20, 20],
+    "use_linear_projection": True, "norm_num_groups": 32, "act_fn": "silu",
+    "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
+    "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
+}
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def model(model_dir: Path) -> SceneModel:
+    return SceneModel(load_base(str(model_dir), None, torch.float32, "cpu"), "<asset{index}>")
+
+
+def test_sd21_base_has_the_five_layers_at_16x16_and_the_known_cost() -> None:
+    unet = meta_unet(SD21_BASE)
+    layers, side = loss_layers(unet, 512)
+    assert side == 16
+    assert sorted(layers) == [
+        *(f"down_blocks.2.attentions.{i}.transformer_blocks.0.attn2" for i in range(2)),
+        *(f"up_blocks.1.attentions.{i}.transformer_blocks.0.attn2" for i in range(3))]
+    assert all(unet.get_submodule(name).heads == 20 for name in layers)
+    assert unet_forward_tflop(SD21_BASE, 77) == pytest.approx(0.804, abs=0.001)
+
+
+def step_inputs(model: SceneModel, scenes: int = 2) -> StepInputs:
+    """Two handles in every prompt; everything else random but fixed."""
+    dice = torch.Generator().manual_seed(3)
+    prompt = "a photo of <asset1> and <asset0>"
+    size = model.recorder.side
+    return StepInputs(
+        ids=model.tokens.ids(prompt).expand(scenes, -1),
+        positions=torch.tensor([model.tokens.positions(prompt, (1, 0))]).expand(scenes, -1),
+        sampled=torch.ones(scenes, 2, dtype=torch.bool),
+        latents=torch.randn(scenes, 4, 16, 16, generator=dice),
+        noise=torch.randn(scenes, 4, 16, 16, generator=dice), timesteps=torch.tensor([10, 700][:scenes]),
+        mask=torch.ones(scenes, 16, 16),
+        attention_masks=(torch.rand(scenes, 2, size, size, generator=dice) > 0.5).float())
+
+
+def test_maps_are_the_mean_over_layers_and_heads(model: SceneModel) -> None:
+    inputs, seen = step_inputs(model), {}
+    for name in model.recorder.layers:
+        attention = model.base.unet.get_submodule(name)
+        for part in ("to_q", "to_k"):
+            getattr(attention, part).register_forward_hook(
+                lambda _m, _i, out, key=(name, part): seen.update({key: out.detach().double()}))
+    model.bind(model.initial_handles([[1, 2], [3, 4]]))
+    loss_terms(model, inputs, Extract())
+    maps, side = model.recorder.maps().detach(), model.recorder.side
+    assert maps.shape == (2, 2, side, side)
+    assert side == 4
+    assert len(model.recorder.layers) == 3
+    for scene in range(2):
+        for handle, column in enumerate(inputs.positions[scene].tolist()):
+            total, count = torch.zeros(side * side, dtype=torch.float64), 0
+            for name in model.recorder.layers:
+                heads = model.base.unet.get_submodule(name).heads
+                for query, key in zip(seen[name, "to_q"][scene].chunk(heads, -1),
+                                      seen[name, "to_k"][scene].chunk(heads, -1), strict=True):
+                    weights = (query @ key.T / math.sqrt(query.shape[1])).exp()
+                    total += weights[:, column] / weights.sum(1)
+                    count += 1
+            mine = maps[scene, handle].flatten().double()
+            torch.testing.assert_close(mine, total / count, rtol=1e-4, atol=1e-7)
+
+
+def attention_gradient(model: SceneModel, checkpointing: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    if checkpointing:
+        model.base.unet.enable_gradient_checkpointing()
+    handles = model.initial_handles([[1, 2], [3, 4]]).requires_grad_()
+    layout = model.layout(4, text_encoder=True)
+    start = torch.stack([layout.initial(0, "a"), layout.initial(0, "b")])
+    noise = torch.randn(start.shape, generator=torch.Generator().manual_seed(0))
+    flat = (start + 0.01 * noise).requires_grad_()
+    model.bind(handles, flat, layout)
+    loss_terms(model, step_inputs(model), Extract()).attention.sum().backward()
+    model.base.unet.disable_gradient_checkpointing()
+    model.release()
+    assert handles.grad is not None
+    assert flat.grad is not None
+    return handles.grad, flat.grad
+
+
+def test_checkpointing_keeps_the_attention_gradient(model: SceneModel) -> None:
+    plain, checked = attention_gradient(model, False), attention_gradient(model, True)
+    for a, b in zip(plain, checked, strict=True):
+        assert a.abs().max() > 0
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-9)
+
+
+def test_recording_changes_no_output(model: SceneModel) -> None:
+    torch.manual_seed(0)
+    latents, steps, states = torch.randn(2, 4, 16, 16), torch.tensor([1, 900]), torch.randn(2, 32, 32)
+    plain = model.predict(latents, steps, states)
+    model.recorder.record(torch.tensor([[3, 4]]), 1, 32)
+    recorded = model.predict(latents, steps, states)
+    model.recorder.stop()
+    torch.testing.assert_close(recorded, plain, rtol=1e-4, atol=1e-5)

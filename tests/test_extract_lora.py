@@ -1,0 +1,122 @@
+"""Stacked LoRA factors against peft on the same weights, and the per-scene optimizer against torch on one
+scene.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig
+
+from schemas.job import Extract
+from stages.base_loading import load_base
+from stages.extract.scene_lora import LoraLayout
+from stages.extract.scene_model import SceneModel
+from stages.extract.scene_optimizer import SceneOptimizer
+from tests.tiny_models import build_tiny_model
+
+RANK = 4
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+def test_forward_and_gradients_are_peft_s(model_dir: Path) -> None:
+    reference = load_base(str(model_dir), None, torch.float32, "cpu").unet
+    torch.manual_seed(0)
+    reference.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, init_lora_weights=False,
+                                     target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
+    factors = {name: p for name, p in reference.named_parameters() if ".lora_" in name}
+    state = {f"unet.{name.replace('.default.', '.')}": p.detach() for name, p in factors.items()}
+    model = SceneModel(load_base(str(model_dir), None, torch.float32, "cpu"), "<asset{index}>")
+    layout = model.layout(RANK, text_encoder=False)
+    assert layout == LoraLayout.of_state(state)
+    mine = layout.flatten(state)
+    flat = torch.stack([torch.randn_like(mine), mine]).requires_grad_()
+
+    latents, states = torch.randn(4, 4, 16, 16), torch.randn(4, 32, 32)
+    steps = torch.tensor([5, 500, 5, 900])
+    expected = reference(latents[2:], steps[2:], encoder_hidden_states=states[2:]).sample
+    expected.square().mean().backward()
+    model.bind(None, flat, layout)
+    model.owners.blocks(2)
+    result = model.predict(latents, steps, states)
+    result[2:].square().mean().backward()
+
+    torch.testing.assert_close(result[2:], expected, rtol=1e-4, atol=1e-5)
+    assert flat.grad is not None
+    assert not flat.grad[0].any(), "scene 0 must see nothing of scene 1's loss"
+    wanted = layout.flatten({f"unet.{n.replace('.default.', '.')}": p.grad for n, p in factors.items()})
+    torch.testing.assert_close(flat.grad[1], wanted, rtol=1e-3, atol=1e-6)
+
+    model.owners.rows(torch.tensor([1, 1, 0, 1]), 2)
+    mixed = model.predict(latents[[2, 3, 0, 2]], steps[[2, 3, 0, 2]], states[[2, 3, 0, 2]])
+    torch.testing.assert_close(mixed[:2], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(mixed[2], result[0], rtol=1e-4, atol=1e-5)
+
+
+def test_initial_factors_are_the_scene_s_own_and_change_nothing(model_dir: Path) -> None:
+    model = SceneModel(load_base(str(model_dir), None, torch.float32, "cpu"), "<asset{index}>")
+    layout = model.layout(RANK, text_encoder=True)
+    flat = layout.initial(0, "scene")
+    assert torch.equal(flat, layout.initial(0, "scene"))
+    assert not torch.equal(flat, layout.initial(0, "other"))
+    for site, down, up in layout.pairs(flat[None]):
+        assert not up.any()
+        assert 0.8 / site.inputs ** 0.5 < float(down.abs().max()) <= 1 / site.inputs ** 0.5
+    ids = model.tokens.ids("a photo of a cat")[None]
+    plain = model.text_states(ids)
+    model.bind(None, flat[None], layout)
+    assert torch.equal(model.text_states(ids), plain)
+
+
+def quadratic(parameters: list[torch.Tensor], goals: list[torch.Tensor]) -> torch.Tensor:
+    return sum(((p - g) ** 2).flatten(1).sum(1) for p, g in zip(parameters, goals, strict=True))
+
+
+def test_optimizer_is_torch_s_for_each_scene() -> None:
+    torch.manual_seed(0)
+    settings = Extract(clip_norm=0.7, weight_decay=0.05, adam_beta2=0.99)
+    start = [torch.randn(3, 2, 5), torch.randn(3, 11)]
+    sizes = torch.tensor([1.0, 30.0, 0.01])
+    goals = [torch.randn_like(p) * sizes.view(3, *[1] * (p.dim() - 1)) for p in start]
+    stacked = [torch.nn.Parameter(p.clone()) for p in start]
+    alive = torch.ones(3, dtype=torch.bool)
+    optimizer = SceneOptimizer(stacked, 3, 0.01, settings, alive)
+    for step in range(6):
+        optimizer.step(quadratic(stacked, goals), step)
+    for scene in range(3):
+        alone = [torch.nn.Parameter(p[scene:scene + 1].clone()) for p in start]
+        adamw = torch.optim.AdamW(alone, lr=0.01, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.05)
+        for _ in range(6):
+            adamw.zero_grad()
+            quadratic(alone, [g[scene:scene + 1] for g in goals]).sum().backward()
+            torch.nn.utils.clip_grad_norm_(alone, 0.7)
+            adamw.step()
+        for mine, theirs in zip(stacked, alone, strict=True):
+            torch.testing.assert_close(mine[scene], theirs[0], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+def test_a_scene_that_diverges_stops_alone(poison: float) -> None:
+    torch.manual_seed(0)
+    start, goal = torch.randn(3, 7), torch.randn(3, 7)
+
+    def run(when: int) -> tuple[torch.Tensor, SceneOptimizer]:
+        parameter = torch.nn.Parameter(start.clone())
+        optimizer = SceneOptimizer([parameter], 3, 0.01, Extract(), torch.ones(3, dtype=torch.bool))
+        for step in range(5):
+            factor = torch.tensor([1.0, poison if step == when else 1.0, 1.0])
+            optimizer.step(quadratic([parameter], [goal]) * factor, step)
+        return parameter.detach(), optimizer
+
+    healthy, _ = run(when=99)
+    struck, optimizer = run(when=2)
+    assert optimizer.alive.tolist() == [True, False, True]
+    assert optimizer.died_at.tolist() == [-1, 2, -1]
+    assert torch.equal(healthy[[0, 2]], struck[[0, 2]])
+    assert torch.isfinite(struck).all(), "no broken gradient reaches the scene's own parameters either"

@@ -1,0 +1,114 @@
+"""The seedling's world: the same scene twice, honest masks, captions in the product's grammar, held-out sprites.
+
+The sprites are not part of the repository, so flat ellipses stand in for them, one colour each.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from models.training.backgrounds import BACKGROUNDS, paint
+from models.training.sprites import HELD_OUT, TRAINING, load_sprite, wide_roster
+from models.training.tokenizer import build, world_words
+from models.training.world import World, WorldSettings
+
+
+@pytest.fixture(scope="module")
+def sprites(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sprites")
+    for number, sprite in enumerate(TRAINING + HELD_OUT):
+        picture = Image.new("RGBA", (64, 64))
+        colour = (10 + 3 * number, 250 - 4 * number, (97 * number) % 256, 255)
+        ImageDraw.Draw(picture).ellipse((4, 12, 59, 51), fill=colour)
+        picture.save(folder / f"{sprite.code}.webp", lossless=True)
+    return folder
+
+
+def test_a_scene_depends_on_seed_and_index_alone(sprites: Path) -> None:
+    world, again = World(WorldSettings(sprites, seed=3)), World(WorldSettings(sprites, seed=3))
+    again.scene(0)
+    first, second = world.scene(17), again.scene(17)
+    assert np.array_equal(first.image, second.image)
+    assert np.array_equal(first.masks, second.masks)
+    assert first.objects == second.objects
+    assert not np.array_equal(first.image, World(WorldSettings(sprites, seed=4)).scene(17).image)
+
+
+def test_masks_are_the_visible_pixels_of_their_objects(sprites: Path) -> None:
+    world = World(WorldSettings(sprites))
+    for index in range(60):
+        scene = world.scene(index)
+        assert scene.masks.shape == (len(scene.objects), 64, 64)
+        assert scene.masks.sum(0).max(initial=0) <= 1, "two objects claim one pixel"
+        for mask, sprite in zip(scene.masks, scene.objects, strict=True):
+            solid = np.asarray(load_sprite(sprites, sprite.code, 20).convert("RGB"))[7, 10].astype(int)
+            off = np.abs(scene.image[mask].astype(int) - solid).max(1)
+            assert np.median(off) <= 1, f"{sprite.noun}: the mask does not cover its colour"
+
+
+def test_the_object_in_front_hides_the_one_behind(sprites: Path) -> None:
+    world = World(WorldSettings(sprites))
+    world._place = lambda size, taken, rng: (10, 10)  # type: ignore[method-assign]
+    scene = world.compose(0, [0, 1], np.random.default_rng(0))
+    alone = world.compose(0, [1], np.random.default_rng(0))
+    assert not (scene.masks[0] & scene.masks[1]).any()
+    assert scene.masks[1].sum() > scene.masks[0].sum()
+    assert alone.masks[0].any()
+
+
+def test_held_out_sprites_are_never_trained_on(sprites: Path) -> None:
+    assert not {s.code for s in TRAINING} & {s.code for s in HELD_OUT}
+    assert not {s.noun for s in TRAINING} & {s.noun for s in HELD_OUT}
+    wide = {s.code for s in wide_roster(sprites)}
+    assert wide == {s.code for s in TRAINING}, "the wide roster of this folder is what is not held out"
+
+
+def test_captions_keep_to_the_grammar_and_drop_words_as_often_as_they_say(sprites: Path) -> None:
+    nouns = "|".join(["object", *(s.noun for s in TRAINING)])
+    colours = "|".join({s.colour for s in TRAINING})
+    places = "|".join(phrase for b in BACKGROUNDS for phrase in b.phrases)
+    thing = rf"((an? )?(({colours}) )?({nouns}))"
+    grammar = re.compile(rf"|a photo( of {thing}( and {thing}){{0,2}})?( ({places}))?")
+    world, rng = World(WorldSettings(sprites)), np.random.default_rng(0)
+    scenes = [world.scene(index) for index in range(300)]
+    captions = [scene.caption(rng) for scene in scenes for _ in range(10)]
+    assert [c for c in captions if not grammar.fullmatch(c)] == []
+    spoken = [c for c in captions if c]
+    assert 0.08 < 1 - len(spoken) / len(captions) < 0.12
+    assert 0.12 < np.mean([not re.search(places, c) for c in spoken]) < 0.18
+    assert np.mean(["object" in c for c in spoken]) > 0.12
+
+
+def test_two_objects_are_named_in_either_order(sprites: Path) -> None:
+    scene = World(WorldSettings(sprites)).compose(0, [0, 1], np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    captions = [scene.caption(rng) for _ in range(80)]
+    orders = {c.index("apple") < c.index("strawberry") for c in captions if "apple" in c and "strawberry" in c}
+    assert orders == {True, False}
+
+
+def test_backgrounds_look_the_same_at_any_size() -> None:
+    for index in range(len(BACKGROUNDS)):
+        small = paint(index, 64, 64, np.random.default_rng(5))
+        large = paint(index, 256, 256, np.random.default_rng(5)).reshape(64, 4, 64, 4, 3).mean((1, 3))
+        assert np.abs(small - large).mean() < 0.03, BACKGROUNDS[index].name
+
+
+def test_a_missing_sprite_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="npm pack"):
+        World(WorldSettings(tmp_path))
+
+
+def test_each_word_of_the_world_is_one_token_and_handles_come_after(tmp_path: Path) -> None:
+    tokenizer = build(tmp_path)
+    assert [w for w in world_words() if len(tokenizer(w).input_ids) != 3] == []
+    size = len(tokenizer)
+    assert tokenizer.add_tokens(["<asset0>", "<asset1>"]) == 2
+    assert tokenizer.convert_tokens_to_ids(["<asset0>", "<asset1>"]) == [size, size + 1]
+    assert "<asset0>" in tokenizer.tokenize("a photo of <asset0> and <asset1> at the beach")
+    assert len(tokenizer("zebra").input_ids) > 3, "an unknown word still tokenises, by pieces"
