@@ -84,7 +84,7 @@ def test_broken_files_are_failures_with_reasons_and_good_ones_are_scenes(demo: F
 
 
 def test_most_scenes_get_concepts_that_are_really_there(demo: Finished) -> None:
-    """Segmentation against the true masks: half of the objects are found at IoU 0.5 or better."""
+    """Segmentation against the true masks: three of four objects are found at IoU 0.5 or better."""
     from schemas.masks import decode_mask
 
     names = {row["scene_id"]: Path(row["uri"]).stem for row in demo.table("scenes")}
@@ -102,7 +102,7 @@ def test_most_scenes_get_concepts_that_are_really_there(demo: Finished) -> None:
                 if (mask & concept).sum() / (mask | concept).sum() >= 0.5:
                     found += 1
                     break
-    assert found >= total / 2, f"{found} of {total} objects found"
+    assert found >= 0.75 * total, f"{found} of {total} objects found"
 
 
 def test_datasets_duckdb_and_pandas_read_the_tables(demo: Finished) -> None:
@@ -199,7 +199,7 @@ def test_an_exported_scene_draws_the_same_picture_in_diffusers(demo: Finished, t
 def test_new_prompts_reuse_the_handles_on_storage(demo: Finished, tmp_path: Path) -> None:
     refused = unscene("run", "jobs/demo.yaml", output=demo.output, **QUICK | {"generate.guidance": 3})
     assert refused.returncode == 2
-    assert "generate.guidance: 7.5 -> 3.0" in refused.stderr
+    assert "generate.guidance: 5.0 -> 3.0" in refused.stderr
     assert "source.handles" in refused.stderr
     settings = {"source.handles": demo.output, "models.base": "seedling", "cluster.address": "null"}
     prompts = {"generate.prompts": ["a photo of {handles} at night"], "generate.subsets": ["union"]}

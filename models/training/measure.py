@@ -48,6 +48,18 @@ def agreement(judge: Judge, images: np.ndarray, wanted: list[tuple[int, int]]) -
     return "background {:.3f} colour {:.3f} noun {:.3f}".format(*shares)
 
 
+def ready_judge(sprites: Path, kept: Path | None) -> Judge:
+    """The judge kept in the file `kept`, or a fresh one, which is then kept there."""
+    if kept is None or not kept.exists():
+        judge = train_judge(World(WorldSettings(sprites, seed=900)))
+        if kept is not None:
+            torch.save(judge.state_dict(), kept)
+        return judge
+    judge = Judge(TRAINING)
+    judge.load_state_dict(torch.load(kept, weights_only=True))
+    return judge.eval()
+
+
 def measure_vae(pipeline: StableDiffusionPipeline, sprites: Path, sheets: Path) -> None:
     """Reconstruction of 256 scenes of held-out sprites; a sheet of eight, originals above."""
     world = World(WorldSettings(sprites, HELD_OUT, seed=902))
@@ -60,14 +72,15 @@ def measure_vae(pipeline: StableDiffusionPipeline, sprites: Path, sheets: Path) 
 def measure_base(pipeline: StableDiffusionPipeline, args: argparse.Namespace) -> None:
     """Prompt following by the judge's reading, after the judge's own accuracy on composed scenes, crisp and through
     the autoencoder; a sheet of every prompt measured and one of mixed prompts."""
-    judge = train_judge(World(WorldSettings(args.sprites, seed=900)))
+    judge = ready_judge(args.sprites, args.judge)
     single = World(WorldSettings(args.sprites, object_counts=(0, 1), seed=901))
     scenes = [single.scene(i) for i in range(200)]
     facts = [(TRAINING.index(scene.objects[0]), scene.background) for scene in scenes]
     print("judge on composed scenes:", agreement(judge, np.stack([s.image for s in scenes]), facts), flush=True)
     latents = pipeline.vae.encode(to_tensor([scene.image for scene in scenes])).latent_dist.mode()
     print("judge through the vae:", agreement(judge, to_images(pipeline.vae.decode(latents).sample).numpy(), facts))
-    prompts, wanted = (entries[:: args.every] for entries in single_object_prompts())
+    prompts, wanted = single_object_prompts()
+    prompts, wanted = prompts[:: args.every], wanted[:: args.every]
     for steps, guidance in itertools.product(args.steps, args.guidance):
         began = time.monotonic()
         made = sample(pipeline, prompts, seed=1, steps=steps, guidance=guidance)
@@ -108,6 +121,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[20], help="sampling steps to measure")
     parser.add_argument("--every", type=int, default=1, help="measure every n-th of the 160 prompts")
     parser.add_argument("--only", choices=("vae", "base", "sam"), nargs="+", default=["vae", "base", "sam"])
+    parser.add_argument("--judge", type=Path, help="file to keep the trained judge in, for the next measurement")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -1,6 +1,6 @@
 """Train the seedling's mask model: segment-anything's own classes, small, prompted with points and boxes.
 
-    python -m models.training.sam --sprites assets --out models/seedling/sam --work runs/sam --minutes 40
+    python -m models.training.sam --sprites assets --work runs/sam --out models/seedling/sam
 
 It learns on every sprite that is not held out (see `wide_roster`) and is measured on the held-out ones, through
 segment-anything's automatic mask generator as the product uses it.
@@ -142,7 +142,7 @@ def export(sam: Sam, average: Average, folder: Path) -> Sam:
 
 def main() -> None:
     """Train for the budget; state, an export and a short measurement every few minutes."""
-    args = training_arguments(__doc__.splitlines()[0], minutes=40, batch=6, learning_rate=1e-3).parse_args()
+    args = training_arguments(__doc__.splitlines()[0], minutes=50, batch=6, learning_rate=1e-3).parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     world = World(WorldSettings(args.sprites, roster=wide_roster(args.sprites), jitter=True, seed=args.seed + 10))

@@ -1,7 +1,6 @@
 """Train the seedling's UNet and text encoder together on encoded scenes, and export the whole base as it improves.
 
-    python -m models.training.unet --sprites assets --vae models/seedling/base/vae --out models/seedling/base \
-        --work runs/unet --minutes 100
+python -m models.training.unet --sprites assets --vae runs/vae/final --work runs/unet --out models/seedling/base
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from diffusers import AutoencoderKL, DDIMScheduler
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import CLIPTokenizer
 
 from models.training import tokenizer as vocabulary
 from models.training.base import (
@@ -43,7 +43,7 @@ as much as it is long, and the UNet never learns to read it."""
 class Denoiser(nn.Module):
     """The trained pair as one module, so that one optimizer, one average and one state hold both."""
 
-    def __init__(self, tokens: vocabulary.CLIPTokenizer) -> None:
+    def __init__(self, tokens: CLIPTokenizer) -> None:
         super().__init__()
         self.unet = build_unet()
         self.text_encoder = build_text_encoder(tokens)
@@ -53,25 +53,32 @@ class Denoiser(nn.Module):
         return self.unet(noisy, timesteps, self.text_encoder(token_ids)[0]).sample
 
 
-def draw_timesteps(count: int, noise: torch.Generator) -> Tensor:
-    """Nine in ten from a logit-normal that favours much noise; the rest uniform.
+def draw_timesteps(count: int, share: float, noise: torch.Generator) -> Tensor:
+    """Nine in ten from a logit-normal that favours much noise, the more so the less of the budget is used up; the rest
+    uniform.
 
-    Under little noise a picture shows by itself what it is of. Words matter where its place can be seen and its colour
-    and shape cannot yet, so that is where most of the practice is.
+    Under little noise a picture shows by itself what it is of. Words matter where an object's place can be seen and its
+    colour cannot yet, so that is where practice begins; shapes are settled at less noise, and later in training.
     """
-    noisy = torch.sigmoid(0.9 + 1.1 * torch.randn(count, generator=noise))
+    noisy = torch.sigmoid(0.9 - 0.7 * share + 1.1 * torch.randn(count, generator=noise))
     even = torch.rand(count, generator=noise)
-    share = torch.where(torch.rand(count, generator=noise) < 0.9, noisy, even)
-    return (share * 1000).long().clamp(0, 999)
+    drawn = torch.where(torch.rand(count, generator=noise) < 0.9, noisy, even)
+    return (drawn * 1000).long().clamp(0, 999)
 
 
 def loss_of(
-    model: Denoiser, scheduler: DDIMScheduler, latents: Tensor, token_ids: Tensor, noise: torch.Generator
+    model: Denoiser,
+    scheduler: DDIMScheduler,
+    latents: Tensor,
+    token_ids: Tensor,
+    share: float,
+    noise: torch.Generator,
 ) -> Tensor:
-    """Mean squared error of the velocity, a scalar. latents [b, 4, h, w], scaled; token_ids [b, 32]."""
+    """Mean squared error of the velocity, a scalar. latents [b, 4, h, w], scaled; token_ids [b, 32]; `share` of the
+    budget used up."""
     device = next(model.parameters()).device
     epsilon = torch.randn(latents.shape, generator=noise)
-    timesteps = draw_timesteps(len(latents), noise)
+    timesteps = draw_timesteps(len(latents), share, noise)
     noisy = scheduler.add_noise(latents, epsilon, timesteps).to(device)
     velocity = scheduler.get_velocity(latents, epsilon, timesteps).to(device)
     noisy = noisy.contiguous(memory_format=torch.channels_last)
@@ -79,7 +86,7 @@ def loss_of(
 
 
 def publish(
-    model: Denoiser, average: Average, vae: AutoencoderKL, tokens: vocabulary.CLIPTokenizer, work: Path, out: Path
+    model: Denoiser, average: Average, vae: AutoencoderKL, tokens: CLIPTokenizer, work: Path, out: Path
 ) -> None:
     """The whole pipeline of the averaged weights in `out`, and a sample sheet in `work`."""
     fresh = Denoiser(tokens).eval()
@@ -130,7 +137,8 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
         rows, rng, noise = batch_of(cache, args.batch, args.seed, step, workers)
         captions = cache.captions(rows, rng)
         token_ids = tokens(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
-        loss = loss_of(model, scheduler, cache.sample(rows, vae.config.scaling_factor, noise), token_ids, noise)
+        latents = cache.sample(rows, vae.config.scaling_factor, noise)
+        loss = loss_of(model, scheduler, latents, token_ids, share, noise)
         optimizer.zero_grad()
         loss.backward()
         mean_loss, share = workers.average_gradients(model, loss.item(), budget.tick())
@@ -160,7 +168,7 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
 
 def main() -> None:
     """Read the options, join the other workers where there are any, and train."""
-    parser = training_arguments(__doc__.splitlines()[0], minutes=100, batch=32, learning_rate=2e-3)
+    parser = training_arguments(__doc__.splitlines()[0], minutes=100, batch=24, learning_rate=2e-3)
     parser.add_argument("--vae", type=Path, required=True, help="folder of the trained autoencoder")
     parser.add_argument("--scenes", type=int, default=24_000, help="encoded scenes")
     parser.add_argument("--export-every", type=float, default=15.0, help="minutes between exports to --out")

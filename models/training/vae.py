@@ -1,6 +1,6 @@
 """Train the seedling's autoencoder: 64x64 RGB to 16x16x4 latents, about 0.5 M parameters.
 
-python -m models.training.vae --sprites assets --out models/seedling/base/vae --work runs/vae --minutes 12
+python -m models.training.vae --sprites assets --work runs/vae --out runs/vae/final --minutes 26
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def save(vae: AutoencoderKL, average: Average, folder: Path, check: Tensor) -> f
 
 def main() -> None:
     """Train for the budget, saving state and weights as it goes."""
-    args = training_arguments(__doc__.splitlines()[0], minutes=12, batch=24, learning_rate=3e-3).parse_args()
+    args = training_arguments(__doc__.splitlines()[0], minutes=26, batch=8, learning_rate=3e-3).parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     worlds = (
