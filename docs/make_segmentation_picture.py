@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--drawn", action="store_true", help="offer masks drawn from the true ones")
     parser.add_argument("--scenes", nargs="+", default=["scene-00.jpg", "scene-03.jpg", "scene-09.jpg"])
     args = parser.parse_args()
-    settings = Segment(points_per_side=16)
+    settings = Segment(points_per_side=12, pred_iou_thresh=0.5, stability_score_thresh=0.4)  # as in jobs/demo.yaml
     rows = []
     for name in args.scenes:
         picture, square = prepared(ROOT / "demo" / "bucket" / name)

@@ -22,7 +22,9 @@ def write_table(file: BinaryIO, table: str, rows: Sequence[dict[str, Any]]) -> N
     for name in schema.names:
         if not schema.field(name).nullable and batch.column(name).null_count:
             raise ValueError(f"rows of {table} lack `{name}`")
-    pq.write_table(batch, file, compression="zstd")
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        if batch.num_rows:  # no rows, no row group: `datasets` stumbles over a group of none
+            writer.write_table(batch)
 
 
 def read_rows(

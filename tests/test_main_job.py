@@ -116,13 +116,12 @@ def test_datasets_duckdb_and_pandas_read_the_tables(demo: Finished) -> None:
             "parquet", data_files=pattern, split="train", cache_dir=str(demo.output.parent / "cache")
         )
         assert len(loaded) == rows
-        assert duckdb.sql(f"select count(*) from '{pattern}'").fetchone() == (rows,)
+        assert duckdb.sql(f"select count(*) from '{pattern}'").fetchall() == [(rows,)]
     joined = duckdb.sql(
         f"select count(*) from '{demo.output}/variations/*.parquet' v join '{demo.output}/handles/*.parquet' h "
         "on v.scene_id = h.scene_id and list_contains(v.handles, h.token)"
-    ).fetchone()
-    assert joined is not None
-    assert joined[0] >= len(demo.table("variations"))
+    ).fetchall()
+    assert joined[0][0] >= len(demo.table("variations"))
 
 
 def test_webdataset_reads_the_shards_by_number(demo: Finished) -> None:

@@ -12,6 +12,8 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from models.training.tokenizer import build as build_tokenizer
+
 SHEET_PROMPTS = (
     "a photo of a red apple on grass",
     "a photo of a green frog at the beach",
@@ -116,6 +118,7 @@ def export(pipeline: StableDiffusionPipeline, folder: Path) -> None:
     for part in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
         part.half()
     pipeline.save_pretrained(fresh, safe_serialization=True, max_shard_size="15MB")
+    build_tokenizer(fresh / "tokenizer")  # with vocab.json and merges.txt, which older transformers read
     for part in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
         part.float()
     folder.parent.mkdir(parents=True, exist_ok=True)
