@@ -12,7 +12,7 @@ from pipeline.parts import part_name, write_part
 from pipeline.storage import Storage
 from pipeline.tables import read_rows
 from schemas.errors import SpecError
-from schemas.records import Failure, SceneOutput
+from schemas.records import TABLES, Failure, SceneOutput
 
 STAGE, TABLE = "extract", "handles"
 
@@ -168,3 +168,14 @@ def test_rows_that_do_not_fit_the_schema_are_refused(storage: Storage) -> None:
 
 def test_members_belong_to_the_scene_that_their_name_begins_with() -> None:
     assert owner_of("00ff-0003.mask.png") == owner_of("00ff.safetensors") == "00ff"
+
+
+def test_an_empty_shard_has_the_same_columns_and_no_row_group(storage: Storage) -> None:
+    import pyarrow.parquet as pq
+
+    write_part(storage, part_name(STAGE, 0, 0, "aaaa"), SceneOutput("aaaa", failure=Failure("aaaa", "Bad", "because")))
+    pack(storage, order(["aaaa"]))
+    file = pq.ParquetFile(storage.path("handles/handles-000000.parquet"))
+    assert file.schema_arrow.names == TABLES["handles"].names
+    assert file.metadata.num_row_groups == 0  # `datasets` stumbles over a group of no rows
+    assert file.schema_arrow.field("token").metadata[b"description"].startswith(b"The handle")
