@@ -48,6 +48,7 @@ def test_the_real_job_survives_kill_9_at_any_moment(attempt: int, tmp_path: Path
             time.sleep(2)
             continue
         break
+    assert kills, "the job was through before it could be killed: nothing is proven"
     done = unscene("run", "jobs/demo.yaml", output=tmp_path / "killed", **SMALL)
     assert done.returncode == 0, done.stdout + done.stderr
     found = embeddings(tmp_path / "killed")

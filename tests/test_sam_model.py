@@ -91,7 +91,6 @@ def test_training_decodes_as_segment_anything_does() -> None:
     assert torch.allclose(ours[1], wanted[1], atol=1e-5)
 
 
-@pytest.mark.skipif(not SEEDLING.exists(), reason="the seedling's weights are not in this checkout")
 def test_the_seedling_finds_the_objects_of_the_demo() -> None:
     generator = mask_generator(load_sam(str(SEEDLING), "cpu"))
     truth = ROOT / "demo" / "truth"
