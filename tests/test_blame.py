@@ -1,0 +1,32 @@
+"""Invariant 6, the verdict itself: a batch is split until the culprit is alone, and only then is anyone counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.blame import Blame
+from pipeline.inputs import Unit
+from pipeline.parts import part_name, read_part
+from pipeline.storage import Storage
+
+
+def test_only_the_culprit_of_a_dying_batch_fails_and_only_after_its_attempts(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    blame = Blame(storage, 3, lambda text: None)
+    queue, done, failed, calls = [Unit("extract", 0, 0, tuple("abcdefgh"), {})], [], [], 0
+    while queue:
+        calls += 1
+        assert calls < 30, "the job never ends"
+        unit = queue.pop(0)
+        if "f" not in unit.scene_ids:
+            done += unit.scene_ids
+            continue
+        verdict = blame.suspect(unit, "ProcessDied", "the worker process died", None)
+        queue = verdict.again + queue
+        if verdict.failed is not None:
+            failed += verdict.failed.scene_ids
+    assert sorted(done) == list("abcdegh")
+    assert failed == ["f"]
+    failure = read_part(storage, part_name("extract", 0, 0, "f")).failure
+    assert failure is not None
+    assert (failure.error, failure.attempt) == ("ProcessDied", 3)
