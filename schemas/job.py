@@ -116,9 +116,15 @@ class Phase(Strict):
 
 
 class Lora(Strict):
-    """Low-rank factors on the attention projections."""
+    """Low-rank factors around frozen layers of the UNet and the text encoder."""
 
     rank: int = field(16, "Rank of the factors.", ge=1)
+    targets: Literal["cross_kv", "attention", "attention_ff", "attention_ff_conv"] = field(
+        "attention",
+        "Layers with factors. `cross_kv`: keys and values of the UNet's cross-attention only, and none of the text "
+        "encoder (Custom Diffusion's choice). `attention`: all attention projections. `attention_ff`: feed-forward "
+        "layers too. `attention_ff_conv`: the UNet's convolutions too.",
+    )
     text_encoder: bool = field(True, "Train factors in the text encoder too, as the paper trains the whole of it.")
 
 

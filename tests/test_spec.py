@@ -22,6 +22,7 @@ RESULT_FIELDS = [
     "extract.flip",
     "extract.init_word",
     "extract.lora.rank",
+    "extract.lora.targets",
     "extract.lora.text_encoder",
     "extract.masked_loss",
     "extract.phase1.lr",

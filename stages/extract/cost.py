@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from schemas.job import JobSpec
 from stages.base_model import bundled, check_layout, read_config
-from stages.extract.scene_lora import find_sites
+from stages.extract.row_owners import RowOwners
+from stages.extract.scene_lora import install_lora, make_layout
 
 TO_CONTEXT, THROUGH_FROZEN, ALL_WEIGHTS = 1.67 / 0.804, 1.73 / 0.804, 2.41 / 0.804
 """FLOPs of forward and backward as a multiple of forward: phase 1; LoRA; full tuning."""
@@ -25,7 +27,7 @@ def scene_cost(spec: JobSpec) -> dict[str, float]:
     """Costs of one scene; the text encoder and the VAE are left out (under 2 % of the training).
 
     forward_tflop: UNet, one sample; train_tflop: both phases; generate_tflop_picture: all sampler steps of
-    one picture; handle_bytes: size of the scene's weights with two handles (a handle more is 4 d bytes).
+    one picture; handle_bytes: size of the scene's file with two handles (a handle more is 4 d bytes).
     """
     base, revision = bundled(spec.models.base, "base"), spec.models.revision
     check_layout(base, revision)
@@ -53,6 +55,12 @@ def meta_unet(config: dict[str, Any]) -> UNet2DConditionModel:
         return UNet2DConditionModel.from_config(config).eval()
 
 
+def meta_text_encoder(config: dict[str, Any]) -> CLIPTextModel:
+    """The text encoder without weights, for the sizes of its layers: how many heads share them does not matter."""
+    with torch.device("meta"):
+        return CLIPTextModel(CLIPTextConfig(**{**config, "num_attention_heads": 1})).eval()
+
+
 def unet_forward_tflop(config: dict[str, Any], tokens: int) -> float:
     """Forward pass of one sample at the model's own size. Unit: TFLOP."""
     unet = meta_unet(config)
@@ -66,11 +74,15 @@ def unet_forward_tflop(config: dict[str, Any], tokens: int) -> float:
     return counter.get_total_flops() / 1e12
 
 
+HEADER_ENTRY = 66
+"""About what a tensor takes in a safetensors header besides its name: dtype, shape and offsets. Unit: bytes."""
+
+
 def handle_bytes(spec: JobSpec, unet_config: dict[str, Any], text_config: dict[str, Any],
                  handles: int = 2) -> int:
-    """Size of one scene's weights: handles in float32, factors or full weights in float16. Unit: bytes."""
+    """Size of one scene's file: handles in float32, factors or full weights in float16. Unit: bytes."""
     hidden, layers = int(text_config["hidden_size"]), int(text_config["num_hidden_layers"])
-    rows = handles * hidden * 4
+    rows = handles * (hidden * 4 + HEADER_ENTRY)
     if not spec.extract.phase2.steps:
         return rows
     unet = meta_unet(unet_config)
@@ -78,6 +90,8 @@ def handle_bytes(spec: JobSpec, unet_config: dict[str, Any], text_config: dict[s
         body = layers * (4 * hidden * hidden + 2 * hidden * int(text_config["intermediate_size"]))
         tables = hidden * (int(text_config["vocab_size"]) + int(text_config["max_position_embeddings"]))
         return rows + 2 * (sum(p.numel() for p in unet.parameters()) + body + tables)
-    inputs = sum(linear.in_features + linear.out_features for _, linear in find_sites(unet, "unet"))
-    inputs += layers * 4 * 2 * hidden if spec.extract.lora.text_encoder else 0
-    return rows + 2 * spec.extract.lora.rank * inputs
+    lora = spec.extract.lora
+    installed = install_lora({"unet": unet, "text_encoder": meta_text_encoder(text_config)}, RowOwners())
+    layout = make_layout(installed, lora.rank, lora.text_encoder, lora.targets)
+    header = sum(2 * (len(f"{site.name}.lora_A.weight") + HEADER_ENTRY) for site in layout.sites)
+    return rows + header + 2 * layout.parameters

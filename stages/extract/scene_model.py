@@ -30,8 +30,8 @@ class SceneModel:
         self.embedding = install_handles(base.text_encoder, self.tokens.first_id, self.owners)
         self.lora = install_lora({"unet": base.unet, "text_encoder": base.text_encoder}, self.owners)
 
-    def layout(self, rank: int, text_encoder: bool) -> LoraLayout:
-        return make_layout(self.lora, rank, text_encoder)
+    def layout(self, rank: int, text_encoder: bool, targets: str = "attention") -> LoraLayout:
+        return make_layout(self.lora, rank, text_encoder, targets)
 
     def bind(self, handles: Tensor | None, flat: Tensor | None = None,
              layout: LoraLayout | None = None) -> None:

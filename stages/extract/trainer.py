@@ -72,7 +72,7 @@ class Trainer:
                     self._phase(batch, 2, settings.phase2, [batch.handles, *weights.values()])
                     batch.full = half_precision(weights)
             elif settings.phase2.steps:
-                batch.layout = model.layout(settings.lora.rank, settings.lora.text_encoder)
+                batch.layout = model.layout(settings.lora.rank, settings.lora.text_encoder, settings.lora.targets)
                 start = torch.stack([batch.layout.initial(self.seed, s.scene_id) for s in scenes])
                 batch.flat = nn.Parameter(start.to(model.base.device))
                 self._phase(batch, 2, settings.phase2, [batch.handles, batch.flat])
