@@ -7,3 +7,7 @@ class SpecError(Exception):
 
 class SceneError(Exception):
     """One scene cannot be done. It becomes a row in failures; the job goes on."""
+
+
+class Withdrawn(SceneError):
+    """The scene was taken out of the job by its owner."""

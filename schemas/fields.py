@@ -26,5 +26,5 @@ class Strict(BaseModel):
         merged = dict(given)
         for name, info in cls.model_fields.items():
             if isinstance(info.default, BaseModel) and isinstance(merged.get(name), dict):
-                merged[name] = {**info.default.model_dump(), **merged[name]}
+                merged[name] = {**info.default.model_dump(exclude_defaults=True), **merged[name]}
         return merged

@@ -6,12 +6,14 @@ Every field says what it is, its unit and its default; `docs/job-spec.md` is gen
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge
 from pydantic import field_validator, model_validator
 
 from schemas.cluster import Cluster, Pool
 from schemas.fields import Strict, field
+from schemas.methods import with_method
 
 __all__ = ["Cluster", "JobSpec", "Pool"]
 
@@ -128,6 +130,16 @@ class Lora(Strict):
     text_encoder: bool = field(True, "Train factors in the text encoder too, as the paper trains the whole of it.")
 
 
+class Full(Strict):
+    """Full fine-tuning of phase 2, as published."""
+
+    targets: Literal["all", "cross_kv"] = field(
+        "all",
+        "What trains: `all` of UNet and text encoder, or `cross_kv`, the cross-attention's key and value projections "
+        "(Custom Diffusion).",
+    )
+
+
 class Prior(Strict):
     """Prior preservation: pictures of the base model keep it from forgetting (phase 2)."""
 
@@ -139,8 +151,19 @@ class Prior(Strict):
 
 
 class Extract(Strict):
-    """Break-A-Scene: from a picture and its masks to one text handle per concept."""
+    """From a picture and its masks to one text handle per concept."""
 
+    method: Literal["break_a_scene", "ti_m", "db_m", "cd_m"] = field(
+        "break_a_scene",
+        "A name for a bundle of the settings below, filled in where the spec says nothing itself: the paper's method, "
+        "or one of its baselines: `ti_m` (textual inversion: phase 1 only), `db_m` (DreamBooth: phase 2 only), `cd_m` "
+        "(Custom Diffusion: phase 2 with key and value projections only), all three on pasted pictures.",
+        result=False,
+    )
+    picture: Literal["scene", "pasted"] = field(
+        "scene",
+        "What a step shows: the whole `scene`, or its concepts `pasted` on a random solid colour (the baselines).",
+    )
     phase1: Phase = field(Phase(steps=400, lr=5e-4), "Handle rows only.")
     phase2: Phase = field(
         Phase(steps=400, lr=1e-4),
@@ -150,6 +173,7 @@ class Extract(Strict):
         "lora", "What phase 2 trains. `full` holds one scene at a time and ~5 GB a scene at SD 2.1 size."
     )
     lora: Lora = field(Lora(), "Settings of `tuning: lora`.")
+    full: Full = field(Full(), "Settings of `tuning: full`.")
     prior: Prior = field(Prior(), "Prior preservation.")
     union_sampling: bool = field(True, "Random subsets of concepts each step; off: one concept a step.")
     masked_loss: Literal["paper", "area_balanced", "none"] = field(
@@ -167,9 +191,24 @@ class Extract(Strict):
     weight_decay: float = field(1e-2, "AdamW's weight decay.", ge=0)
     clip_norm: float = field(1.0, "Gradient-norm clip, per scene.", gt=0)
     gradient_checkpointing: bool = field(False, "Trade time for memory; same results.", result=False)
-    batch: int = field(
-        8, "Scenes that train side by side on one worker; memory and speed, not results.", ge=1, result=False
+    batch: Annotated[int, Ge(1)] | Literal["auto"] = field(
+        "auto",
+        "Scenes that train side by side on one worker; memory and speed, not results. `auto`: as many as a probe of "
+        "the memory allows. A batch that runs out of memory is halved.",
+        result=False,
     )
+    checkpoint_every_s: float | None = field(
+        300,
+        "The state of a batch in training is kept so often under OUTPUT, for another worker to go on with if this one "
+        "is preempted. None: never. Unit: seconds.",
+        gt=0,
+        result=False,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_method(cls, given: Any) -> Any:
+        return with_method(given) if isinstance(given, dict) else given
 
     @field_validator("template")
     @classmethod

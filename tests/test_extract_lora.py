@@ -163,7 +163,7 @@ def test_optimizer_is_torch_s_for_each_scene() -> None:
     goals = [torch.randn_like(p) * sizes.view(3, *[1] * (p.dim() - 1)) for p in start]
     stacked = [torch.nn.Parameter(p.clone()) for p in start]
     alive = torch.ones(3, dtype=torch.bool)
-    optimizer = SceneOptimizer(stacked, 3, 0.01, settings, alive)
+    optimizer = SceneOptimizer(stacked, 0.01, settings, alive)
     for step in range(6):
         optimizer.step(quadratic(stacked, goals), step)
     for scene in range(3):
@@ -185,7 +185,7 @@ def test_a_scene_that_diverges_stops_alone(poison: float) -> None:
 
     def run(when: int) -> tuple[torch.Tensor, SceneOptimizer]:
         parameter = torch.nn.Parameter(start.clone())
-        optimizer = SceneOptimizer([parameter], 3, 0.01, Extract(), torch.ones(3, dtype=torch.bool))
+        optimizer = SceneOptimizer([parameter], 0.01, Extract(), torch.ones(3, dtype=torch.bool))
         for step in range(5):
             factor = torch.tensor([1.0, poison if step == when else 1.0, 1.0])
             optimizer.step(quadratic([parameter], [goal]) * factor, step)

@@ -7,12 +7,15 @@ The paper's own phase 2, kept to measure LoRA against. Costs a scene of ~1.3 G p
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from stages.base_loading import BaseModel
+
+CROSS_KV = re.compile(r"^unet\..*\.attn2\.to_[kv]\.")
 
 
 def tunable(base: BaseModel) -> dict[str, nn.Parameter]:
@@ -28,11 +31,11 @@ def plain_name(name: str) -> str:
 
 
 @contextlib.contextmanager
-def unlocked(base: BaseModel) -> Iterator[dict[str, nn.Parameter]]:
-    """All weights of UNet and text encoder as trainable parameters; on leaving, every bit is as it was
-    before.
+def unlocked(base: BaseModel, targets: str = "all") -> Iterator[dict[str, nn.Parameter]]:
+    """The weights of UNet and text encoder as trainable parameters; on leaving, every bit is as it was
+    before. targets: `all`, or `cross_kv` for the cross-attention's key and value projections.
     """
-    parameters = tunable(base)
+    parameters = {name: p for name, p in tunable(base).items() if targets == "all" or CROSS_KV.search(name)}
     kept = {name: parameter.detach().to("cpu", copy=True) for name, parameter in parameters.items()}
     try:
         for parameter in parameters.values():

@@ -24,13 +24,16 @@ class SceneLatents:
     """Index 0 of the first dimension is the picture, 1 its mirror image.
 
     mean, std: [2, C, h, w], already times the VAE's scaling factor, on the device.
-    masks: [2, N, h, w]; attention_masks: [2, N, a, a]; float32 in [0, 1], on the CPU.
+    masks: [2, N, h, w]; attention_masks: [2, N, a, a]; float32 in [0, 1], on the CPU. picture: [3, H, W] in
+    [-1, 1] and picture_masks: [N, H, W], on the CPU, for pictures that are composed anew every step.
     """
 
     mean: Tensor
     std: Tensor
     masks: Tensor
     attention_masks: Tensor
+    picture: Tensor
+    picture_masks: Tensor
 
 
 def decode_picture(data: bytes, side: int) -> Tensor:
@@ -48,15 +51,24 @@ def resize_masks(masks: Tensor, side: int) -> Tensor:
     return functional.interpolate(masks[None].float(), size=(side, side), mode="nearest")[0]
 
 
+@torch.no_grad()
+def encode_pictures(base: BaseModel, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """pictures: [R, 3, H, W] in [-1, 1] -> mean and std of their latents [R, C, h, w], float32, times the
+    VAE's scaling factor, on the device.
+    """
+    with base.arithmetic():
+        moments = base.vae.encode(pictures.to(base.device, base.vae.dtype)).latent_dist
+    scale = base.vae.config.scaling_factor
+    shift = getattr(base.vae.config, "shift_factor", None) or 0.0
+    return (((moments.mean.float() - shift) * scale).contiguous(),
+            (moments.std.float() * scale).contiguous())
+
+
 def encode_scene(base: BaseModel, picture: Tensor, masks: Tensor, attention_side: int) -> SceneLatents:
     """picture: [3, H, W] in [-1, 1]; masks: bool or float [N, H, W]; attention_side: a. Raises a SceneError
     if a mask has no element left at latent resolution: nothing could be learned from it."""
+    mean, std = encode_pictures(base, torch.stack([picture, picture.flip(-1)]))
     latent_side = base.latent_shape[1]
-    both = torch.stack([picture, picture.flip(-1)]).to(base.device)
-    with torch.no_grad(), base.arithmetic():
-        moments = base.vae.encode(both.to(base.vae.dtype)).latent_dist
-    scale = base.vae.config.scaling_factor
-    shift = getattr(base.vae.config, "shift_factor", None) or 0.0
     mirrored = (masks, masks.flip(-1))
     small = torch.stack([resize_masks(m, latent_side) for m in mirrored])
     empty = (small.flatten(2).amax(2) <= 0).any(0).nonzero().flatten().tolist()
@@ -64,6 +76,6 @@ def encode_scene(base: BaseModel, picture: Tensor, masks: Tensor, attention_side
         raise SceneError(f"concept {empty[0]} covers no element of the {latent_side}x{latent_side} latents; "
                          f"raise segment.min_area or give a larger mask")
     return SceneLatents(
-        mean=((moments.mean.float() - shift) * scale).contiguous(),
-        std=(moments.std.float() * scale).contiguous(),
-        masks=small, attention_masks=torch.stack([resize_masks(m, attention_side) for m in mirrored]))
+        mean=mean, std=std, masks=small,
+        attention_masks=torch.stack([resize_masks(m, attention_side) for m in mirrored]),
+        picture=picture, picture_masks=masks.float())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,21 +15,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from schemas.errors import SceneError
+from schemas.errors import SceneError, Withdrawn
 from schemas.job import JobSpec
 from schemas.masks import decode_mask
 from schemas.records import SceneOutput, SceneTask
 from stages.base_loading import load_base, pick_device, pick_dtype
 from stages.base_model import bundled, model_revision
+from stages.extract.batch_size import is_out_of_memory, pick_batch
 from stages.extract.checkpoint import SceneWeights, pack_scene
 from stages.extract.latents import decode_picture, encode_scene
 from stages.extract.prior import draw_prior, load_prior, prior_exists, prior_name, save_prior
 from stages.extract.scene_model import SceneModel
+from stages.extract.scratch import Scratch
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
 from stages.extract.union_sampling import fill_template
 from stages.stage import failed
 
 CURVE_POINTS = 100
+SCRATCH = "scratch"
+"""Folder under `shared` for batches in training."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,10 @@ class _Prepared:
 
 
 class ExtractStage:
-    """See `stages.stage.Stage`. progress: called every few seconds with {"phase", "step", "steps"}, if
-    set.
+    """See `stages.stage.Stage`.
+
+    progress: called every few seconds with {"phase", "step", "steps"}, if set. withdrawn: asked every few
+    seconds, if set, which scenes are to leave their batch. size: scenes that train side by side.
     """
 
     name: ClassVar[str] = "extract"
@@ -52,6 +60,8 @@ class ExtractStage:
     def __init__(self, spec: JobSpec, shared: str) -> None:
         self.spec, self.shared = spec, shared
         self.progress: Callable[[dict[str, Any]], None] | None = None
+        self.withdrawn: Callable[[], frozenset[str]] | None = None
+        self.size = 1
         self.base_path = bundled(spec.models.base, "base")
         self.model: SceneModel | None = None
         self.prior: Tensor | None = None
@@ -77,15 +87,20 @@ class ExtractStage:
         self.model.tokens.positions(fill_template(settings.template, [self.model.tokens.names[0]]), [0])
         if self.wants_prior:
             self.prior = load_prior(self.shared, self._prior_name())
+        self.size = settings.batch if isinstance(settings.batch, int) else pick_batch(
+            self.model, settings, self.prior)
+        if settings.tuning == "full":
+            self.size = 1
 
     def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
-        """Trains the tasks in batches of `extract.batch`; a batch that raises is split until the culprit is
-        alone.
+        """Trains the tasks in batches; one that raises is split until the culprit is alone, and after one that ran
+        out of memory the batches are smaller.
         """
-        size = 1 if self.spec.extract.tuning == "full" else self.spec.extract.batch
-        for start in range(0, len(tasks), size):
+        waiting = deque(tasks)
+        while waiting:
             ready: list[_Prepared] = []
-            for task in tasks[start:start + size]:
+            while waiting and len(ready) < self.size:
+                task = waiting.popleft()
                 try:
                     ready.append(self._prepare_scene(task))
                 except Exception as error:  # whatever is wrong with a scene is that scene's failure
@@ -129,30 +144,58 @@ class ExtractStage:
         if not ready:
             return
         assert self.model is not None
-        began = time.monotonic()
-        trainer = Trainer(self.model, self.spec.extract, self.spec.seed, self.prior, self.progress)
+        began, scratch = time.monotonic(), self._scratch(ready)
+        trainer = Trainer(self.model, self.spec.extract, self.spec.seed, self.prior, self.progress,
+                          self.withdrawn, scratch)
         try:
             trained = trainer.train([p.scene for p in ready])
-        except Exception as error:  # out of memory, most often
+        except Exception as error:
             problem = error
         else:
             seconds = (time.monotonic() - began) / len(ready)
             for prepared, result in zip(ready, trained, strict=True):
                 yield self._output(prepared, result, seconds)
+            if scratch is not None:  # Only now has the last result left this process.
+                scratch.clear()
             return
+        if scratch is not None:
+            scratch.clear()
         if len(ready) == 1:
             yield failed(ready[0].scene.scene_id, problem)
             return
+        half = len(ready) // 2
+        if is_out_of_memory(problem):
+            self.size = max(1, half)
         del problem, trainer
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        half = len(ready) // 2
         yield from self._train(ready[:half])
         yield from self._train(ready[half:])
 
+    def _scratch(self, ready: list[_Prepared]) -> Scratch | None:
+        """The batch's place in scratch space, named by everything that decides its numbers."""
+        settings = self.spec.extract
+        if settings.checkpoint_every_s is None:
+            return None
+        self.revision = self.revision or model_revision(self.base_path, self.spec.models.revision)
+        content = {"scenes": [p.scene.scene_id for p in ready], "words": [p.words for p in ready],
+                   "seed": self.spec.seed, "base": self.revision, "dtype": self.spec.models.dtype,
+                   "settings": self._settings()}
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return Scratch(f"{self.shared.rstrip('/')}/{SCRATCH}", f"{digest[:32]}.safetensors",
+                       settings.checkpoint_every_s)
+
+    def _settings(self) -> dict[str, Any]:
+        """What the scenes' numbers depend on."""
+        return self.spec.extract.model_dump(
+            mode="json", exclude={"batch", "gradient_checkpointing", "checkpoint_every_s"})
+
     def _output(self, prepared: _Prepared, result: TrainedScene, seconds: float) -> SceneOutput:
         settings, scene_id = self.spec.extract, result.scene_id
+        if result.withdrawn is not None:
+            phase, step = result.withdrawn
+            return failed(scene_id, Withdrawn(f"withdrawn at phase {phase} step {step}"))
         if result.diverged is not None:
             phase, step = result.diverged
             return failed(scene_id, SceneError(
@@ -174,7 +217,7 @@ class ExtractStage:
         info = {
             "scene_id": scene_id, "base": self.spec.models.base, "revision": self.spec.models.revision,
             "seed": self.spec.seed, "tokens": tokens, "words": prepared.known, "init_words": prepared.words,
-            "settings": settings.model_dump(mode="json", exclude={"batch", "gradient_checkpointing"}),
+            "settings": self._settings(),
             "curves": shorten_curves(result.curves)}
         return SceneOutput(scene_id, rows, {file: weights, f"{scene_id}.json": json.dumps(info).encode()})
 

@@ -74,9 +74,10 @@ class LossTerms:
 
 
 def build_inputs(draws: Sequence[Draw], scenes: Sequence[SceneLatents], tokens: HandleTokens,
-                 settings: Extract, slots: int, prior: PriorSource | None = None) -> StepInputs:
+                 settings: Extract, slots: int, prior: PriorSource | None = None,
+                 moments: tuple[Tensor, Tensor] | None = None) -> StepInputs:
     """From the scenes' draws and latents to one step's tensors on the device. slots: K, at least the largest
-    N.
+    N. moments: mean and std [S, C, h, w] of pictures composed for this step, in the place of the scenes' own.
     """
     device = scenes[0].mean.device
     count, attention_side = len(scenes), scenes[0].attention_masks.shape[-1]
@@ -93,14 +94,20 @@ def build_inputs(draws: Sequence[Draw], scenes: Sequence[SceneLatents], tokens: 
         masks.append(union_mask(scene.masks[side], draw.subset))
         attention_masks[row, :used] = scene.attention_masks[side][list(draw.subset)]
     vae_noise = torch.stack([d.vae_noise for d in draws]).to(device, non_blocking=True)
-    mean, std = (torch.stack([moment[int(d.flip)] for d, moment in zip(draws, moments, strict=True)])
-                 for moments in ([s.mean for s in scenes], [s.std for s in scenes]))
+    mean, std = moments or _own_moments(draws, scenes)
     return StepInputs(
         ids=stack_ids(ids, device), positions=positions.to(device), sampled=sampled.to(device),
         latents=mean + std * vae_noise,
         noise=torch.stack([d.noise for d in draws]).to(device, non_blocking=True),
         timesteps=torch.tensor([d.timestep for d in draws]).to(device), mask=torch.stack(masks).to(device),
         attention_masks=attention_masks.to(device), prior=None if prior is None else prior.inputs(draws))
+
+
+def _own_moments(draws: Sequence[Draw], scenes: Sequence[SceneLatents]) -> tuple[Tensor, Tensor]:
+    """Mean and std [S, C, h, w] of each scene's picture or mirror image."""
+    pairs = [(int(d.flip), scene) for d, scene in zip(draws, scenes, strict=True)]
+    return (torch.stack([scene.mean[side] for side, scene in pairs]),
+            torch.stack([scene.std[side] for side, scene in pairs]))
 
 
 @dataclass(frozen=True)

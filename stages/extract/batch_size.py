@@ -1,0 +1,135 @@
+"""`extract.batch: auto`: how many scenes fit side by side, found out by training made-up ones for a step.
+
+Memory grows by the same amount with every scene, so one and two scenes tell the rest. A GPU is measured by its
+allocator; on a CPU, where a process cannot tell its own peak, the tensors kept for the backward pass are counted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils.memory import should_reduce_batch_size
+from torch import Tensor
+
+from schemas.job import Extract
+from stages.extract.latents import SceneLatents
+from stages.extract.scene_model import SceneModel
+from stages.extract.trainer import Trainer, TrainingScene
+
+MOST = {"cuda": 32, "cpu": 8}
+"""Where more scenes stop being faster (benchmarks/extract.py)."""
+SHARE = {"cuda": 0.9, "cpu": 0.25}
+"""Of the free memory; a machine's other cores run workers too."""
+PEAK_OF_SAVED = 2.0
+"""Peak of a step on a CPU as a multiple of what it keeps for the backward pass: gradients and scratch."""
+CONCEPTS = 4
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether fewer scenes at once may help."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, Exception) and should_reduce_batch_size(error)
+
+
+def pick_batch(model: SceneModel, settings: Extract, prior: Tensor | None) -> int:
+    """Scenes that train side by side in the memory that is free now, at least 1. Leaves the model as it was."""
+    device = model.base.device
+    if settings.tuning == "full":
+        return 1
+    try:
+        one, two = (_cost(model, settings, prior, scenes) for scenes in (1, 2))
+        size = scenes_that_fit(one, two, SHARE[device.type] * free_memory(device), MOST[device.type])
+        while device.type == "cuda" and size > 1 and not _fits(model, settings, prior, size):
+            size = size * 3 // 4
+    except Exception as error:
+        if is_out_of_memory(error):
+            return 1
+        raise
+    return size
+
+
+def scenes_that_fit(one: float, two: float, free: float, most: int) -> int:
+    """one, two: memory of a step with so many scenes; free: what there is. Unit: bytes."""
+    each = max(two - one, 1.0)
+    return max(1, min(most, int((free - (one - each)) // each)))
+
+
+def free_memory(device: torch.device) -> float:
+    """Unit: bytes. On a CPU what the machine or the container has left, whichever is less."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return float(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+    found = [float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))]
+    with suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found = [float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")] or found
+    with suppress(OSError, ValueError):
+        limit = float(Path("/sys/fs/cgroup/memory.max").read_text())
+        found.append(limit - float(Path("/sys/fs/cgroup/memory.current").read_text()))
+    return max(min(found), 0.0)
+
+
+def _cost(model: SceneModel, settings: Extract, prior: Tensor | None, scenes: int) -> float:
+    """Memory of one step beyond what is held already. Unit: bytes."""
+    device = model.base.device
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        _try(model, settings, prior, scenes)
+        return float(torch.cuda.max_memory_allocated(device) - before)
+    return PEAK_OF_SAVED * _saved_bytes(lambda: _try(model, settings, prior, scenes))
+
+
+def _saved_bytes(work: Callable[[], None]) -> float:
+    """Bytes of all tensors that `work` keeps for backward passes, each storage once."""
+    seen: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    def back(tensor: Any) -> Any:
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, back):
+        work()
+    return float(sum(seen.values()))
+
+
+def _fits(model: SceneModel, settings: Extract, prior: Tensor | None, scenes: int) -> bool:
+    try:
+        _try(model, settings, prior, scenes)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        torch.cuda.empty_cache()
+        return False
+    return True
+
+
+def _try(model: SceneModel, settings: Extract, prior: Tensor | None, scenes: int) -> None:
+    """One step of the phase that takes the most."""
+    once = {"phase1": {"steps": 0 if settings.phase2.steps else 1},
+            "phase2": {"steps": 1 if settings.phase2.steps else 0}}
+    quick = Extract.model_validate(settings.model_dump() | once)
+    Trainer(model, quick, 0, prior).train([_made_up(model, settings, i) for i in range(scenes)])
+
+
+def _made_up(model: SceneModel, settings: Extract, number: int) -> TrainingScene:
+    base = model.base
+    channels, height, width = base.latent_shape
+    _, token = model.tokens.pick_word(None, settings.init_word)
+    a = model.recorder.side
+    latents = torch.zeros(2, channels, height, width, device=base.device)
+    return TrainingScene(f"probe-{number}", [token] * CONCEPTS, SceneLatents(
+        mean=latents, std=torch.ones_like(latents), masks=torch.ones(2, CONCEPTS, height, width),
+        attention_masks=torch.ones(2, CONCEPTS, a, a), picture=torch.zeros(3, base.side, base.side),
+        picture_masks=torch.ones(CONCEPTS, base.side, base.side)))
