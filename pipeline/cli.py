@@ -68,6 +68,18 @@ def retry(output: OutputArg) -> None:
 
 
 @app.command()
+def withdraw(
+    output: OutputArg,
+    scene: Annotated[str, typer.Option("--scene", help="Scene id, or enough of its beginning.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Want it again.")] = False,
+) -> None:
+    """Take one scene out of a job, also while it runs; the others go on."""
+    from pipeline.withdraw import withdraw as mark
+
+    _say(mark(Storage(output), scene, undo))
+
+
+@app.command()
 def export(
     output: OutputArg,
     scene: Annotated[str, typer.Option("--scene", help="Scene id, or enough of its beginning.")],

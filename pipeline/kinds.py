@@ -12,6 +12,9 @@ from schemas.job import JobSpec, Pool
 STAGE_OF = {"scenes": "ingest", "concepts": "segment", "handles": "extract", "variations": "generate"}
 """Which stage makes a table."""
 
+AUTO_UNIT = 32
+"""The largest batch that `extract.batch: auto` picks (stages/extract/batch_size.py)."""
+
 
 @dataclass(frozen=True)
 class StageKind:
@@ -19,7 +22,8 @@ class StageKind:
 
     factory: `module:Class` of its `stages.stage.Stage`, imported in the worker only.
     tar: whether its shards have a tar beside their table.
-    unit: how many scenes one call of a worker takes.
+    unit: how many scenes one call of a worker takes at most.
+    even: whether fewer are taken where that keeps all workers busy.
     auto_gpus: GPUs an actor takes under `gpus: auto`, on a cluster that has any.
     """
 
@@ -30,6 +34,7 @@ class StageKind:
     unit: Callable[[JobSpec], int]
     pool: Callable[[JobSpec], Pool]
     auto_gpus: float = 0.0
+    even: Callable[[JobSpec], bool] = lambda spec: False
 
     def load(self) -> Any:
         """The stage's class."""
@@ -40,6 +45,13 @@ def load_stage(factory: str) -> Any:
     """The class that `module:Class` names."""
     module, _, name = factory.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def extract_unit(spec: JobSpec) -> int:
+    """Scenes of one call: a batch; with `batch: auto` as many as the largest batch, which only the worker knows."""
+    if spec.extract.tuning == "full":
+        return 1
+    return AUTO_UNIT if spec.extract.batch == "auto" else spec.extract.batch
 
 
 INGEST = StageKind(
@@ -59,9 +71,10 @@ EXTRACT = StageKind(
     "handles",
     True,
     "stages.extract.stage:ExtractStage",
-    lambda spec: 1 if spec.extract.tuning == "full" else spec.extract.batch,
+    lambda spec: extract_unit(spec),
     lambda spec: spec.cluster.extract,
     auto_gpus=1.0,
+    even=lambda spec: spec.extract.batch == "auto",
 )
 GENERATE = StageKind(
     "generate",

@@ -24,7 +24,7 @@ from pipeline.plan import Plan, copy_plan, extend_plan, hash_files
 from pipeline.progress import Progress
 from pipeline.run_record import start_record
 from pipeline.shard_run import Ledger, ShardRun
-from pipeline.storage import Storage
+from pipeline.storage import SHARED, Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from stages.base_model import bundled, model_side
@@ -124,6 +124,8 @@ def _run(state: JobState, console: Console) -> JobResult:
 
             with _interrupts(stop):
                 scheduler.run()
+    if not stopped.is_set():
+        state.storage.delete_folder(f"{SHARED}/scratch")  # checkpoints of batches that were cut otherwise later
     return JobResult(
         not stopped.is_set(), True, committed_counts(state.storage, state.kinds), time.monotonic() - started
     )

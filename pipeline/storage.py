@@ -14,6 +14,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import SpecError
 
+SHARED = "_shared"
+"""Folder under OUTPUT for what is computed once a run."""
+
 
 class Storage:
     """Paths are relative to the folder and use `/`. Safe to pickle: it opens its filesystem anew in each process."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ray
@@ -13,8 +14,9 @@ from pipeline.inputs import Inputs, Unit
 from pipeline.kinds import load_stage
 from pipeline.pack import PackOrder, pack, pack_rows
 from pipeline.parts import part_name, write_part
-from pipeline.storage import Storage
-from schemas.errors import SpecError
+from pipeline.storage import SHARED, Storage
+from pipeline.withdraw import withdrawn_scenes
+from schemas.errors import SpecError, Withdrawn
 from schemas.job import JobSpec
 from schemas.records import Failure, SceneOutput
 
@@ -32,9 +34,6 @@ TRANSIENT = frozenset(
     }
 )
 """Errors of the place, not of the scene: such a scene is tried again before it counts as failed."""
-
-SHARED = "_shared"
-"""Folder under OUTPUT for what is computed once a run."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,7 @@ class StageWorkerImpl:
         try:
             self.stage = load_stage(self.factory)(self.spec, self.storage.url_of(SHARED))
             self.stage.progress = self._note
+            self.stage.withdrawn = partial(withdrawn_scenes, self.storage)
             if prepare:
                 self.stage.prepare()
             self.stage.setup()
@@ -93,8 +93,13 @@ class StageWorkerImpl:
         names = {scene_id: part_name(unit.stage, unit.shard, unit.round, scene_id) for scene_id in unit.scene_ids}
         if all(self.storage.exists(name) for name in names.values()):
             return [Outcome(scene_id, False) for scene_id in names]
-        tasks = self.inputs.tasks(unit, self.stage.needs, self.stage.files)
         outcomes: dict[str, Outcome] = {}
+        gone = withdrawn_scenes(self.storage).intersection(names)
+        for scene_id in gone:
+            reason = Failure(scene_id, Withdrawn.__name__, f"withdrawn before {unit.stage}")
+            outcomes[scene_id] = self._keep(unit, names, SceneOutput(scene_id, failure=reason))
+        wanted = tuple(scene_id for scene_id in unit.scene_ids if scene_id not in gone)
+        tasks = self.inputs.tasks(unit.of(wanted, unit.attempt), self.stage.needs, self.stage.files)
         for output in self.stage.process(tasks):
             outcomes[output.scene_id] = self._keep(unit, names, output)
         missing = [scene_id for scene_id in unit.scene_ids if scene_id not in outcomes]
