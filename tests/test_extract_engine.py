@@ -4,11 +4,13 @@ was.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from schemas.job import Extract
 from stages.base_loading import load_base
@@ -107,6 +109,30 @@ def test_the_prior_term_has_no_gradient_in_phase_1(model: SceneModel, scenes: li
     assert torch.autograd.grad(terms.diffusion.sum(), handles)[0].any()
     assert (terms.prior > 0).all()
     model.release()
+
+
+@pytest.mark.parametrize("phase", [1, 2])
+def test_nothing_before_the_first_cross_attention_has_a_backward_pass(
+        model: SceneModel, scenes: list[TrainingScene], phase: int) -> None:
+    unet, seen = model.base.unet, {}
+
+    def look(name: str) -> Callable[..., None]:
+        def note(module: nn.Module, inputs: object, output: Any) -> None:
+            seen[name] = (output if isinstance(output, Tensor) else output[0]).requires_grad
+        return note
+
+    before = {"first convolution": unet.conv_in, "time embedding": unet.time_embedding,
+              "block without attention": unet.down_blocks[0], "first resnet": unet.down_blocks[1].resnets[0]}
+    after = {"first attention": unet.down_blocks[1].attentions[0], "last convolution": unet.conv_out}
+    hooks = [module.register_forward_hook(look(name)) for name, module in (before | after).items()]
+    steps = {"phase1": {"steps": 1 if phase == 1 else 0}, "phase2": {"steps": 1 if phase == 2 else 0}}
+    try:
+        Trainer(model, changed(**steps), 0, PRIOR).train(scenes[:2])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert {name for name, needs in seen.items() if needs} == set(after)
+    assert set(seen) == {*before, *after}
 
 
 def test_prior_states_may_be_shared_where_the_text_encoder_is_the_base_s(
