@@ -66,8 +66,8 @@ class Models(Strict):
 
     base: str = field(
         "seedling",
-        "Text-to-image base in StableDiffusionPipeline layout (SD 1.x / 2.x): `seedling`, a "
-        "directory, or a Hugging Face id.",
+        "Text-to-image base in StableDiffusionPipeline (SD 1.x / 2.x) or StableDiffusionXLPipeline (SDXL) layout: "
+        "`seedling`, a directory, or a Hugging Face id.",
     )
     revision: str | None = field(None, "Revision of `base`, when it is a Hugging Face id.")
     sam: str = field(
@@ -127,7 +127,9 @@ class Lora(Strict):
         "encoder (Custom Diffusion's choice). `attention`: all attention projections. `attention_ff`: feed-forward "
         "layers too. `attention_ff_conv`: the UNet's convolutions too.",
     )
-    text_encoder: bool = field(True, "Train factors in the text encoder too, as the paper trains the whole of it.")
+    text_encoder: bool = field(
+        True, "Train factors in the text encoder too (SDXL: in both), as the paper trains the whole of it."
+    )
 
 
 class Full(Strict):
@@ -243,7 +245,11 @@ class Generate(Strict):
     sampler: Literal["dpmsolver++", "ddim", "euler", "unipc"] = field("dpmsolver++", "Sampler.")
     steps: int = field(30, "Sampler steps.", ge=1)
     guidance: float = field(7.5, "Classifier-free guidance scale; 1 or less: none.", ge=0)
-    negative_prompt: str = field("", "Negative prompt.")
+    negative_prompt: str = field(
+        "",
+        "Negative prompt. An empty one is what the base's own pipeline does without: the empty text, or zeros for "
+        "an SDXL base with `force_zeros_for_empty_prompt`.",
+    )
     format: Literal["png", "jpg", "webp"] = field("png", "File format of the pictures.")
     batch: int = field(16, "Pictures made at once on one worker; memory and speed, not results.", ge=1, result=False)
 

@@ -1,4 +1,4 @@
-"""Loading the frozen base model: tokenizer, text encoder, UNet, VAE and the scheduler's configuration.
+"""Loading the frozen base model: tokenizers, text encoders, UNet, VAE and the scheduler's configuration.
 
 safetensors only and no remote code (invariant 7): a directory whose weights are pickles is refused with a
 remedy.
@@ -7,15 +7,17 @@ remedy.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTokenizer
+from torch import nn
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from schemas.errors import SpecError
-from stages.base_model import check_layout
+from stages.base_model import check_layout, text_encoder_names
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -25,7 +27,8 @@ class BaseModel:
     """A text-to-image base, frozen and in eval mode.
 
     scheduler: configuration that any diffusers scheduler is built from; dtype: arithmetic of the frozen
-    weights.
+    weights. Only SDXL has tokenizer_2 and text_encoder_2. zero_negative: an empty negative prompt stands for
+    states of zeros (`force_zeros_for_empty_prompt`), not for the states of an empty text.
     """
 
     tokenizer: CLIPTokenizer
@@ -35,6 +38,20 @@ class BaseModel:
     scheduler: dict[str, Any]
     dtype: torch.dtype
     device: torch.device
+    tokenizer_2: CLIPTokenizer | None = None
+    text_encoder_2: CLIPTextModelWithProjection | None = None
+    zero_negative: bool = False
+
+    @property
+    def tokenizers(self) -> list[CLIPTokenizer]:
+        """One a text encoder, in the order of `text_encoders`."""
+        return [self.tokenizer] if self.tokenizer_2 is None else [self.tokenizer, self.tokenizer_2]
+
+    @property
+    def text_encoders(self) -> dict[str, nn.Module]:
+        """Folder name -> text encoder, in the order in which their features lie side by side."""
+        first: dict[str, nn.Module] = {"text_encoder": self.text_encoder}
+        return first if self.text_encoder_2 is None else first | {"text_encoder_2": self.text_encoder_2}
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -60,6 +77,19 @@ class BaseModel:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
+    def vae_arithmetic(self) -> contextlib.AbstractContextManager[Any]:
+        """As `arithmetic`, but float32 where the VAE overflows in float16."""
+        if self.text_encoder_2 is not None and overflows(self.vae.config, self.dtype):
+            return contextlib.nullcontext()
+        return self.arithmetic()
+
+
+def overflows(vae_config: Mapping[str, Any], dtype: torch.dtype) -> bool:
+    """Whether an SDXL VAE must stay in float32. SD 1.x / 2.x carry the same flag, as its default, and run in
+    float16 in StableDiffusionPipeline: ask this of SDXL alone.
+    """
+    return dtype == torch.float16 and bool(vae_config.get("force_upcast", True))
+
 
 def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -73,10 +103,11 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def load_base(base: str, revision: str | None, dtype: torch.dtype, device: torch.device | str) -> BaseModel:
-    """The base model from a directory or the Hub. Raises a SpecError that names models.base and the
-    remedy.
+    """The base model from a directory or the Hub, in StableDiffusionPipeline or StableDiffusionXLPipeline
+    layout. Raises a SpecError that names models.base and the remedy.
     """
-    check_layout(base, revision)
+    index = check_layout(base, revision)
+    second = len(text_encoder_names(index)) > 1
     where: dict[str, Any] = {"revision": revision}
     try:
         tokenizer = CLIPTokenizer.from_pretrained(base, subfolder="tokenizer", **where)
@@ -84,31 +115,62 @@ def load_base(base: str, revision: str | None, dtype: torch.dtype, device: torch
                                                      use_safetensors=True, **where)
         unet = UNet2DConditionModel.from_pretrained(base, subfolder="unet", torch_dtype=dtype,
                                                     use_safetensors=True, **where)
-        vae = AutoencoderKL.from_pretrained(base, subfolder="vae", torch_dtype=dtype, use_safetensors=True,
+        vae_config = AutoencoderKL.load_config(base, subfolder="vae", **where)
+        vae_dtype = torch.float32 if second and overflows(vae_config, dtype) else dtype
+        vae = AutoencoderKL.from_pretrained(base, subfolder="vae", torch_dtype=vae_dtype, use_safetensors=True,
                                             **where)
         scheduler = dict(DDIMScheduler.load_config(base, subfolder="scheduler", **where))
+        tokenizer_2 = text_encoder_2 = None
+        if second:
+            tokenizer_2 = CLIPTokenizer.from_pretrained(base, subfolder="tokenizer_2", **where)
+            text_encoder_2 = CLIPTextModelWithProjection.from_pretrained(
+                base, subfolder="text_encoder_2", dtype=dtype, use_safetensors=True, **where)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise SpecError(f"models.base: {base} could not be loaded ({type(error).__name__}: "
                         f"{str(error).strip().splitlines()[0]}); it must be in StableDiffusionPipeline "
-                        f"layout with safetensors weights: save it with save_pretrained(..., "
+                        f"or StableDiffusionXLPipeline layout with safetensors weights: save it with save_pretrained(..., "
                         f"safe_serialization=True)") from error
     _check_parts(base, unet, scheduler)
+    if second:
+        _check_xl(base, unet, vae, text_encoder, text_encoder_2)
     device = torch.device(device)
-    for part in (text_encoder, unet, vae):
+    loaded = BaseModel(tokenizer, text_encoder, unet, vae, scheduler, dtype, device, tokenizer_2,
+                       text_encoder_2, second and bool(index.get("force_zeros_for_empty_prompt", True)))
+    for part in (*loaded.text_encoders.values(), unet, vae):
         part.to(device).eval().requires_grad_(False)
         # Norms compute in float32 under autocast, and on a CPU refuse other weights then.
         for module in part.modules():
             if isinstance(module, (torch.nn.LayerNorm, torch.nn.GroupNorm)):
                 module.float()
-    return BaseModel(tokenizer, text_encoder, unet, vae, scheduler, dtype, device)
+    return loaded
 
 
 def _check_parts(base: str, unet: UNet2DConditionModel, scheduler: dict[str, Any]) -> None:
     if unet.config.in_channels != unet.config.out_channels:
         raise SpecError(f"models.base: {base} is not a plain text-to-image model (its UNet takes "
                         f"{unet.config.in_channels} channels and gives {unet.config.out_channels}); "
-                        f"inpainting, depth and upscaling models do not fit: name an SD 1.x or 2.x model")
+                        f"inpainting, depth and upscaling models do not fit: name an SD 1.x, SD 2.x "
+                        f"or SDXL model")
     kind = scheduler.get("prediction_type", "epsilon")
     if kind not in ("epsilon", "v_prediction", "sample"):
         raise SpecError(f"models.base: {base} predicts {kind!r}; epsilon, v_prediction and sample are "
                         f"supported")
+
+
+def _check_xl(base: str, unet: UNet2DConditionModel, vae: AutoencoderKL, first: CLIPTextModel,
+              second: CLIPTextModelWithProjection) -> None:
+    """That the parts are those of a plain SDXL: what is fed to them elsewhere follows from it."""
+    config, width = unet.config, first.config.hidden_size + second.config.hidden_size
+    if config.addition_embed_type != "text_time":
+        raise SpecError(f"models.base: {base} has two text encoders, but its UNet takes no pooled text and "
+                        f"sizes (addition_embed_type {config.addition_embed_type!r}, not 'text_time'); name an "
+                        f"SDXL model")
+    extra = second.config.projection_dim + 6 * config.addition_time_embed_dim
+    if config.cross_attention_dim != width or config.projection_class_embeddings_input_dim != extra:
+        raise SpecError(f"models.base: the parts of {base} do not fit together: its UNet reads text of width "
+                        f"{config.cross_attention_dim} and {config.projection_class_embeddings_input_dim} "
+                        f"added features, its text encoders give {width} and {extra}; name an SDXL base "
+                        f"model")
+    if getattr(vae.config, "latents_mean", None) is not None:
+        raise SpecError(f"models.base: the VAE of {base} shifts its latents by channel (latents_mean), which "
+                        f"is not supported; name an SDXL model without it")

@@ -17,6 +17,8 @@ from schemas.errors import SpecError
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
 PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
 """Folders of a base model in StableDiffusionPipeline layout."""
+XL_PARTS = ("tokenizer_2", "text_encoder_2")
+"""What StableDiffusionXLPipeline adds."""
 EDGE_BYTES = 1 << 20
 
 
@@ -65,18 +67,28 @@ def model_revision(path: str, revision: str | None = None) -> str:
     return f"{path}@{_commit_of(path, revision)}"
 
 
-def check_layout(base: str, revision: str | None = None) -> None:
-    """Raises a SpecError unless `base` is laid out as StableDiffusionPipeline saves it, with one text
-    encoder.
+def check_layout(base: str, revision: str | None = None) -> dict[str, Any]:
+    """The content of model_index.json. Raises a SpecError unless `base` is laid out as
+    StableDiffusionPipeline or StableDiffusionXLPipeline saves it, with every part there.
     """
     index = read_config(base, "model_index.json", revision)
-    if "text_encoder_2" in index:
-        raise SpecError(f"models.base: {base} has a second text encoder; SDXL is not supported yet: name an "
-                        f"SD 1.x or 2.x model")
-    missing = [part for part in PARTS if part not in index]
+    here = {name for name, entry in index.items() if isinstance(entry, list) and entry and entry[0]}
+    second = here & set(XL_PARTS)
+    if second and not here & {"tokenizer", "text_encoder"}:
+        raise SpecError(f"models.base: {base} has no first text encoder, as an SDXL refiner: it refines "
+                        f"pictures and cannot learn handles; name the SDXL base model that goes with it")
+    missing = [part for part in (*PARTS, *(XL_PARTS if second else ())) if part not in here]
     if missing:
-        raise SpecError(f"models.base: {base} is not in StableDiffusionPipeline layout (model_index.json "
-                        f"lacks {', '.join(missing)}); save it with StableDiffusionPipeline.save_pretrained")
+        kind = "StableDiffusionXLPipeline" if second else "StableDiffusionPipeline"
+        raise SpecError(f"models.base: {base} is not in {kind} layout (model_index.json lacks "
+                        f"{', '.join(missing)}); save an SD 1.x, SD 2.x or SDXL model with "
+                        f"{kind}.save_pretrained")
+    return index
+
+
+def text_encoder_names(index: dict[str, Any]) -> list[str]:
+    """Folders of the text encoders of a model_index.json that `check_layout` has passed, in order."""
+    return ["text_encoder", "text_encoder_2"] if (index.get("text_encoder_2") or [None])[0] else ["text_encoder"]
 
 
 def read_config(base: str, name: str, revision: str | None = None) -> dict[str, Any]:
@@ -88,14 +100,15 @@ def read_config(base: str, name: str, revision: str | None = None) -> dict[str, 
         raise
     except (OSError, ValueError) as error:
         raise SpecError(f"models.base: cannot read {name} of {base} ({type(error).__name__}: {error}); give "
-                        f"a directory in StableDiffusionPipeline layout, a Hugging Face id, or `seedling`"
+                        f"a directory in StableDiffusionPipeline or StableDiffusionXLPipeline layout, a Hugging Face id, or "
+                        f"`seedling`"
                         ) from error
 
 
 def _hub_file(base: str, name: str, revision: str | None) -> str:
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", base):
         raise SpecError(f"models.base: there is no directory {base}; give a directory in "
-                        f"StableDiffusionPipeline layout, a Hugging Face id, or `seedling`")
+                        f"StableDiffusionPipeline or StableDiffusionXLPipeline layout, a Hugging Face id, or `seedling`")
     try:
         from huggingface_hub import hf_hub_download
 

@@ -2,7 +2,8 @@
 weights).
 
 diffusers takes one token a file in `load_textual_inversion` (a file with several is refused), but a list of
-files at once; so every handle has its own. The factors go into one file under PEFT's names with alpha = rank.
+files at once; so every handle has its own. With two text encoders (SDXL) a file holds `clip_l` and `clip_g`,
+one row each, as such embeddings are shared. The factors go into one file under PEFT's names with alpha = rank.
 """
 
 from __future__ import annotations
@@ -19,22 +20,26 @@ from stages.base_model import bundled, read_config
 from stages.extract.checkpoint import SceneWeights, unpack_scene
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
-FULL_FILES = {"unet": "diffusion_pytorch_model.safetensors", "text_encoder": "model.safetensors"}
+FULL_FILES = {"unet": "diffusion_pytorch_model.safetensors", "text_encoder": "model.safetensors",
+              "text_encoder_2": "model.safetensors"}
+FULL_CLASSES = {"unet": "UNet2DConditionModel", "text_encoder": "CLIPTextModel",
+                "text_encoder_2": "CLIPTextModelWithProjection"}
+XL_NAMES = ("clip_l", "clip_g")
 
 
 def export_scene(weights: bytes | str | Path, info: Mapping[str, Any], directory: str | Path) -> list[Path]:
     """Writes the scene into `directory` (made if need be) and returns the files.
 
     weights: the scene's .safetensors, as bytes or path; info: the content of its .json, which names the base
-    model. With `tuning: full`, the changed `unet/` and `text_encoder/` take the place of the factors.
+    model. With `tuning: full`, the changed `unet/`, `text_encoder/` and `text_encoder_2/` take the place of the
+    factors.
     """
     scene, place = unpack_scene(weights), Path(directory)
     place.mkdir(parents=True, exist_ok=True)
-    written = [_save({token: row}, place / embedding_file(i))
-               for i, (token, row) in enumerate(zip(scene.tokens, scene.handles, strict=True))]
+    written = [_save(_embedding(scene, i), place / embedding_file(i)) for i in range(len(scene.tokens))]
     if scene.lora:
         written.append(_save(scene.lora, place / LORA_FILE))
-    for part, file in FULL_FILES.items() if scene.full else ():
+    for part, file in _full_parts(scene).items():
         prefix = f"{part}."
         (place / part).mkdir(exist_ok=True)
         config = read_config(bundled(info["base"], "base"), f"{part}/config.json", info.get("revision"))
@@ -50,6 +55,19 @@ def export_scene(weights: bytes | str | Path, info: Mapping[str, Any], directory
 def embedding_file(index: int) -> str:
     """Name of the file with the embedding of one handle."""
     return f"learned_embeds-{index}.safetensors"
+
+
+def _embedding(scene: SceneWeights, index: int) -> dict[str, Tensor]:
+    row = scene.handles[index]
+    if len(scene.widths) == 1:
+        return {scene.tokens[index]: row}
+    return {name: part[None] for name, part in zip(XL_NAMES, row.split(scene.widths), strict=True)}
+
+
+def _full_parts(scene: SceneWeights) -> dict[str, str]:
+    """Folder -> file name, of the parts that the scene has weights of its own for."""
+    return {part: file for part, file in FULL_FILES.items()
+            if any(name.startswith(f"{part}.") for name in scene.full)}
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> Path:
@@ -71,7 +89,6 @@ Handles learned by Unscene (Break-A-Scene, arXiv 2305.16311) from one picture, f
 {table}
 
 ```python
-from diffusers import StableDiffusionPipeline
 {_snippet(scene, info)}
 pipe("{prompt}").images[0].save("picture.png")
 ```
@@ -84,15 +101,26 @@ def _snippet(scene: SceneWeights, info: Mapping[str, Any]) -> str:
     # A bundled model is named by its directory, or the lines would not run.
     base = json.dumps(bundled(info["base"], "base"))
     base += f', revision={json.dumps(info["revision"])}' if info.get("revision") else ""
-    files = f'[f"learned_embeds-{{i}}.safetensors" for i in range({len(scene.tokens)})]'
-    lines = [f"pipe = StableDiffusionPipeline.from_pretrained({base})"]
-    if scene.full:
-        lines = ["from diffusers import UNet2DConditionModel", "from transformers import CLIPTextModel",
-                 f'pipe = StableDiffusionPipeline.from_pretrained({base}, '
-                 f'unet=UNet2DConditionModel.from_pretrained("unet"),',
-                 '                                               '
-                 'text_encoder=CLIPTextModel.from_pretrained("text_encoder"))']
-    lines.append(f"pipe.load_textual_inversion({files})")
+    pipeline = "StableDiffusionPipeline" if len(scene.widths) == 1 else "StableDiffusionXLPipeline"
+    parts = list(_full_parts(scene))
+    texts = [FULL_CLASSES[part] for part in parts if part != "unet"]
+    lines = [f"from diffusers import {pipeline}{', UNet2DConditionModel' if parts else ''}"]
+    lines += [f"from transformers import {', '.join(texts)}"] if texts else []
+    lines += ["from safetensors.torch import load_file"] if len(scene.widths) > 1 else []
+    # The files are float16, the base is loaded in float32: all parts of a pipeline compute in one dtype.
+    own = "".join(f',\n    {part}={FULL_CLASSES[part]}.from_pretrained("{part}").float()' for part in parts)
+    lines.append(f"pipe = {pipeline}.from_pretrained({base}{own})")
+    files = f'f"learned_embeds-{{i}}.safetensors" for i in range({len(scene.tokens)})'
+    if len(scene.widths) == 1:
+        lines.append(f"pipe.load_textual_inversion([{files}])")
+    else:
+        lines += [
+            f"for i, token in enumerate({json.dumps(scene.tokens)}):",
+            '    state = load_file(f"learned_embeds-{i}.safetensors")',
+            '    pipe.load_textual_inversion(state["clip_l"], token=token, text_encoder=pipe.text_encoder, '
+            'tokenizer=pipe.tokenizer)',
+            '    pipe.load_textual_inversion(state["clip_g"], token=token, text_encoder=pipe.text_encoder_2, '
+            'tokenizer=pipe.tokenizer_2)']
     if scene.lora:
         lines.append(f'pipe.load_lora_weights(".", weight_name="{LORA_FILE}")')
     return "\n".join(lines)

@@ -16,6 +16,7 @@ from stages.extract.attention_maps import loss_layers
 from stages.extract.cost import meta_unet, unet_forward_tflop
 from stages.extract.scene_model import SceneModel
 from stages.extract.step import StepInputs, loss_terms
+from stages.extract.text_states import TextStates
 from tests.tiny_models import build_tiny_model
 
 SD21_BASE = {
@@ -45,7 +46,7 @@ def test_sd21_base_has_the_five_layers_at_16x16_and_the_known_cost() -> None:
         *(f"down_blocks.2.attentions.{i}.transformer_blocks.0.attn2" for i in range(2)),
         *(f"up_blocks.1.attentions.{i}.transformer_blocks.0.attn2" for i in range(3))]
     assert all(unet.get_submodule(name).heads == 20 for name in layers)
-    assert unet_forward_tflop(SD21_BASE, 77) == pytest.approx(0.804, abs=0.001)
+    assert unet_forward_tflop(unet, 77) == pytest.approx(0.804, abs=0.001)
 
 
 def step_inputs(model: SceneModel, scenes: int = 2) -> StepInputs:
@@ -54,7 +55,7 @@ def step_inputs(model: SceneModel, scenes: int = 2) -> StepInputs:
     prompt = "a photo of <asset1> and <asset0>"
     size = model.recorder.side
     return StepInputs(
-        ids=model.tokens.ids(prompt).expand(scenes, -1),
+        ids=model.tokens.ids(prompt).expand(scenes, -1, -1),
         positions=torch.tensor([model.tokens.positions(prompt, (1, 0))]).expand(scenes, -1),
         sampled=torch.ones(scenes, 2, dtype=torch.bool),
         latents=torch.randn(scenes, 4, 16, 16, generator=dice),
@@ -70,7 +71,7 @@ def test_maps_are_the_mean_over_layers_and_heads(model: SceneModel) -> None:
         for part in ("to_q", "to_k"):
             getattr(attention, part).register_forward_hook(
                 lambda _m, _i, out, key=(name, part): seen.update({key: out.detach().double()}))
-    model.bind(model.initial_handles([[1, 2], [3, 4]]))
+    model.bind(model.initial_handles([[(1,), (2,)], [(3,), (4,)]]))
     loss_terms(model, inputs, Extract())
     maps, side = model.recorder.maps().detach(), model.recorder.side
     assert maps.shape == (2, 2, side, side)
@@ -93,7 +94,7 @@ def test_maps_are_the_mean_over_layers_and_heads(model: SceneModel) -> None:
 def attention_gradient(model: SceneModel, checkpointing: bool) -> tuple[torch.Tensor, torch.Tensor]:
     if checkpointing:
         model.base.unet.enable_gradient_checkpointing()
-    handles = model.initial_handles([[1, 2], [3, 4]]).requires_grad_()
+    handles = model.initial_handles([[(1,), (2,)], [(3,), (4,)]]).requires_grad_()
     layout = model.layout(4, text_encoder=True)
     start = torch.stack([layout.initial(0, "a"), layout.initial(0, "b")])
     noise = torch.randn(start.shape, generator=torch.Generator().manual_seed(0))
@@ -116,9 +117,10 @@ def test_checkpointing_keeps_the_attention_gradient(model: SceneModel) -> None:
 
 def test_recording_changes_no_output(model: SceneModel) -> None:
     torch.manual_seed(0)
-    latents, steps, states = torch.randn(2, 4, 16, 16), torch.tensor([1, 900]), torch.randn(2, 32, 32)
-    plain = model.predict(latents, steps, states)
+    latents, steps = torch.randn(2, 4, 16, 16), torch.tensor([1, 900])
+    text = TextStates(torch.randn(2, 32, 32))
+    plain = model.predict(latents, steps, text)
     model.recorder.record(torch.tensor([[3, 4]]), 1, 32)
-    recorded = model.predict(latents, steps, states)
+    recorded = model.predict(latents, steps, text)
     model.recorder.stop()
     torch.testing.assert_close(recorded, plain, rtol=1e-4, atol=1e-5)

@@ -46,7 +46,7 @@ def scenes(model: SceneModel) -> list[TrainingScene]:
         picture, masks = tiny_picture(number, number + 1)
         latents = encode_scene(model.base, torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1,
                                torch.from_numpy(masks), model.recorder.side)
-        made.append(TrainingScene(f"scene{number}", [10 + j for j in range(number + 1)], latents))
+        made.append(TrainingScene(f"scene{number}", [(10 + j,) for j in range(number + 1)], latents))
     return made
 
 
@@ -90,7 +90,7 @@ def test_phase_1_trains_handles_and_nothing_else(model: SceneModel, scenes: list
     before = snapshot(model)
     first, second = Trainer(model, changed(phase2={"steps": 0}), 0, PRIOR).train(scenes[:2])
     assert first.lora == {}
-    assert (second.handles - model.initial_handles([[10, 11]])[0]).abs().max() > 1e-3
+    assert (second.handles - model.initial_handles([[(10,), (11,)]])[0]).abs().max() > 1e-3
     assert not second.curves[:, 2].any(), "phase 1 has no prior term"
     assert all(torch.equal(p, before[name]) for name, p in tunable(model.base).items())
 
@@ -145,7 +145,7 @@ def test_prior_states_may_be_shared_where_the_text_encoder_is_the_base_s(
     source = Trainer(model, settings, 0, PRIOR)._prior_source()
     assert source is not None
     assert source.states is not None
-    torch.testing.assert_close(source.states, model.text_states(prior.prompt[None]))
+    torch.testing.assert_close(source.states.states, model.text_states(prior.prompt[None]).states)
 
 
 def test_a_poisoned_scene_fails_alone_at_the_step_where_it_meets_the_poison(
@@ -201,9 +201,9 @@ def test_moments_and_masks_of_the_mirror_image(model: SceneModel, scenes: list[T
 
 def test_prompts_become_the_ids_of_the_tokenizer_with_added_tokens() -> None:
     tokenizer = build_tokenizer()
-    tokens = HandleTokens(tokenizer, "<asset{index}>")
+    tokens = HandleTokens([tokenizer], "<asset{index}>")
     prompt = "a photo of <asset1> and <asset0> in the snow"
-    mine = tokens.ids(prompt).tolist()
+    mine, = tokens.ids(prompt).tolist()
     first = len(tokenizer)
     tokenizer.add_tokens(["<asset0>", "<asset1>"])
     assert mine == tokenizer(prompt, padding="max_length", max_length=32, truncation=True).input_ids
@@ -212,12 +212,12 @@ def test_prompts_become_the_ids_of_the_tokenizer_with_added_tokens() -> None:
 
 def test_handle_rows_replace_only_their_own_ids(model: SceneModel) -> None:
     handles = torch.randn(2, 2, 32)
+    embedding, first = model.embeddings[0], model.tokens.first_ids[0]
     ids = model.tokens.ids("a <asset1> and <asset0> cat").expand(4, -1)
     model.bind(handles)
     model.owners.blocks(2)
-    rows = model.embedding(ids)
-    first = model.tokens.first_id
-    plain = model.embedding.base(ids.clamp(max=first - 1))
+    rows = embedding(ids)
+    plain = embedding.base(ids.clamp(max=first - 1))
     for row in range(4):
         for place, token in enumerate(ids[row].tolist()):
             wanted = handles[row // 2, token - first] if token >= first else plain[row, place]

@@ -15,6 +15,7 @@ from stages.base_loading import load_base
 from stages.extract.scene_lora import LoraLayout
 from stages.extract.scene_model import SceneModel
 from stages.extract.scene_optimizer import SceneOptimizer
+from stages.extract.text_states import TextStates
 from tests.tiny_models import build_tiny_model
 
 RANK = 4
@@ -60,13 +61,13 @@ def test_forward_and_gradients_are_peft_s(model_dir: Path, targets: str) -> None
     assert all(torch.equal(t, state[name]) for name, t in layout.state(mine).items())
     flat = torch.stack([torch.randn_like(mine) / 4, mine]).requires_grad_()
 
-    latents, states = torch.randn(4, 4, 16, 16), torch.randn(4, 32, 32)
+    latents, text = torch.randn(4, 4, 16, 16), TextStates(torch.randn(4, 32, 32))
     steps = torch.tensor([5, 500, 5, 900])
-    expected = reference(latents[2:], steps[2:], encoder_hidden_states=states[2:]).sample
+    expected = reference(latents[2:], steps[2:], encoder_hidden_states=text.states[2:]).sample
     expected.square().mean().backward()
     model.bind(None, flat, layout)
     model.owners.blocks(2)
-    result = model.predict(latents, steps, states)
+    result = model.predict(latents, steps, text)
     result[2:].square().mean().backward()
 
     torch.testing.assert_close(result[2:], expected, rtol=1e-4, atol=1e-4)
@@ -76,7 +77,7 @@ def test_forward_and_gradients_are_peft_s(model_dir: Path, targets: str) -> None
     torch.testing.assert_close(flat.grad[1], wanted, rtol=1e-3, atol=1e-5 * float(wanted.abs().max()))
 
     model.owners.rows(torch.tensor([1, 1, 0, 1]), 2)
-    mixed = model.predict(latents[[2, 3, 0, 2]], steps[[2, 3, 0, 2]], states[[2, 3, 0, 2]])
+    mixed = model.predict(latents[[2, 3, 0, 2]], steps[[2, 3, 0, 2]], TextStates(text.states[[2, 3, 0, 2]]))
     torch.testing.assert_close(mixed[:2], expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(mixed[2], result[0], rtol=1e-4, atol=1e-4)
 
@@ -122,7 +123,7 @@ def test_convolutions_alone_or_in_company_are_the_same(model_dir: Path) -> None:
         flat = start[scenes].clone().requires_grad_()
         model.bind(None, flat, layout)
         model.owners.blocks(len(flat))
-        output = model.predict(latents[rows], steps[rows], states[rows])
+        output = model.predict(latents[rows], steps[rows], TextStates(states[rows]))
         output.square().sum().backward()
         assert flat.grad is not None
         return output.detach(), flat.grad
@@ -146,9 +147,9 @@ def test_initial_factors_are_the_scene_s_own_and_change_nothing(model_dir: Path)
         fan_in = down[0, 0].numel()
         assert 0.8 / fan_in ** 0.5 < float(down.abs().max()) <= 1 / fan_in ** 0.5, site.name
     ids = model.tokens.ids("a photo of a cat")[None]
-    plain = model.text_states(ids)
+    plain = model.text_states(ids).states
     model.bind(None, flat[None], layout)
-    assert torch.equal(model.text_states(ids), plain)
+    assert torch.equal(model.text_states(ids).states, plain)
 
 
 def quadratic(parameters: list[torch.Tensor], goals: list[torch.Tensor]) -> torch.Tensor:

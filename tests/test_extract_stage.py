@@ -147,12 +147,17 @@ def test_what_can_be_said_of_a_base_without_loading_it(model_dir: Path, tmp_path
 def test_wrong_bases_are_one_readable_error(model_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"models\.base: there is no directory /no/such/place"):
         model_side("/no/such/place")
-    sdxl = tmp_path / "sdxl"
-    sdxl.mkdir()
     index = json.loads((model_dir / "model_index.json").read_text())
-    (sdxl / "model_index.json").write_text(json.dumps(index | {"text_encoder_2": ["transformers", "X"]}))
-    with pytest.raises(SpecError, match="SDXL is not supported yet"):
-        ExtractStage(tiny_spec(sdxl), str(tmp_path)).setup()
+    for number, (change, message) in enumerate((
+            ({"text_encoder": [None, None]}, r"not in StableDiffusionPipeline layout .*lacks text_encoder\)"),
+            ({"text_encoder_2": ["transformers", "X"]}, r"StableDiffusionXLPipeline layout .*lacks tokenizer_2\)"),
+            ({"text_encoder": [None, None], "tokenizer": [None, None], "tokenizer_2": ["transformers", "X"],
+              "text_encoder_2": ["transformers", "X"]}, "SDXL refiner"))):
+        broken = tmp_path / f"broken{number}"
+        broken.mkdir()
+        (broken / "model_index.json").write_text(json.dumps(index | change))
+        with pytest.raises(SpecError, match=rf"models\.base: .*{message}"):
+            ExtractStage(tiny_spec(broken), str(tmp_path)).setup()
     pickled = build_tiny_model(tmp_path / "pickled")
     weights = pickled / "unet" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))

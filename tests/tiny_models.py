@@ -4,6 +4,7 @@ machinery, not of pictures."""
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,12 @@ MAX_LENGTH = 32
 torch.set_num_threads(1)
 
 
-def build_tokenizer() -> CLIPTokenizer:
-    """CLIP's byte-level BPE with single characters and the words above."""
+def build_tokenizer(words: Sequence[str] = WORDS, **settings: Any) -> CLIPTokenizer:
+    """CLIP's byte-level BPE with single characters and `words`; settings: of the tokenizer, such as pad_token."""
     characters = [chr(code) for code in range(33, 127)]
     vocab = {token: index for index, token in enumerate(characters + [c + "</w>" for c in characters])}
     merges: list[tuple[str, str]] = []
-    for word in WORDS:
+    for word in words:
         pieces = [*word[:-1], word[-1] + "</w>"]
         left = pieces[0]
         for right in pieces[1:]:
@@ -40,7 +41,7 @@ def build_tokenizer() -> CLIPTokenizer:
             left += right
             vocab.setdefault(left, len(vocab))
     vocab[START], vocab[END] = len(vocab), len(vocab) + 1
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=MAX_LENGTH)
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=MAX_LENGTH, **settings)
 
 
 def build_tiny_model(directory: Path, prediction_type: str = "epsilon", side: int = 64,

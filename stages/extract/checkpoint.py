@@ -24,13 +24,17 @@ FORMAT = "unscene-scene-1"
 @dataclass
 class SceneWeights:
     """tokens: the handles' names in order; handles: [N, d] float32; lora: PEFT names -> factors; full: names
-    -> weights.
+    -> weights; widths: columns of `handles` that each text encoder reads, side by side (all d where empty).
     """
 
     tokens: list[str]
     handles: Tensor
     lora: dict[str, Tensor] = field(default_factory=dict)
     full: dict[str, Tensor] = field(default_factory=dict)
+    widths: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.widths = tuple(self.widths) or (self.handles.shape[-1],)
 
 
 def pack_scene(weights: SceneWeights) -> bytes:
@@ -38,6 +42,8 @@ def pack_scene(weights: SceneWeights) -> bytes:
     tensors = {f"handles.{i}": row.float().contiguous().clone() for i, row in enumerate(weights.handles)}
     tensors |= {name: t.half().contiguous() for name, t in (weights.lora | weights.full).items()}
     metadata = {"format": FORMAT, "tokens": json.dumps(weights.tokens)}
+    if len(weights.widths) > 1:
+        metadata["widths"] = json.dumps(weights.widths)
     return bytes(save(dict(sorted(tensors.items())), metadata=metadata))
 
 
@@ -57,7 +63,8 @@ def unpack_scene(data: bytes | str | Path) -> SceneWeights:
     tokens = list(json.loads(metadata["tokens"]))
     handles = torch.stack([tensors.pop(f"handles.{i}") for i in range(len(tokens))])
     lora = {name: t for name, t in tensors.items() if ".lora_" in name}
-    return SceneWeights(tokens, handles, lora, {name: t for name, t in tensors.items() if name not in lora})
+    full = {name: t for name, t in tensors.items() if name not in lora}
+    return SceneWeights(tokens, handles, lora, full, tuple(json.loads(metadata.get("widths", "[]"))))
 
 
 def _metadata(data: bytes) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`tuning: full`: the whole UNet and text encoder train, one scene at a time, and the base comes back
+"""`tuning: full`: the whole UNet and the text encoders train, one scene at a time, and the base comes back
 exactly.
 
 The paper's own phase 2, kept to measure LoRA against. Costs a scene of ~1.3 G parameters at SD 2.1 size.
@@ -19,8 +19,10 @@ CROSS_KV = re.compile(r"^unet\..*\.attn2\.to_[kv]\.")
 
 
 def tunable(base: BaseModel) -> dict[str, nn.Parameter]:
-    """File name (`unet.…`, `text_encoder.…`) -> parameter, without the names that our wrappers add."""
-    parts = {"unet": base.unet, "text_encoder": base.text_encoder}
+    """File name (`unet.…`, `text_encoder.…`, `text_encoder_2.…`) -> parameter, without the names that our
+    wrappers add.
+    """
+    parts = {"unet": base.unet, **base.text_encoders}
     return {f"{part}.{plain_name(name)}": parameter
             for part, module in parts.items() for name, parameter in module.named_parameters()}
 
@@ -32,7 +34,7 @@ def plain_name(name: str) -> str:
 
 @contextlib.contextmanager
 def unlocked(base: BaseModel, targets: str = "all") -> Iterator[dict[str, nn.Parameter]]:
-    """The weights of UNet and text encoder as trainable parameters; on leaving, every bit is as it was
+    """The weights of UNet and text encoders as trainable parameters; on leaving, every bit is as it was
     before. targets: `all`, or `cross_kv` for the cross-attention's key and value projections.
     """
     parameters = {name: p for name, p in tunable(base).items() if targets == "all" or CROSS_KV.search(name)}

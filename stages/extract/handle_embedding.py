@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPTextModel
 
 from stages.extract.row_owners import RowOwners
 
 
 class HandleEmbedding(nn.Module):
-    """Stands in for the text encoder's `token_embedding`.
+    """Stands in for a text encoder's `token_embedding`.
 
-    handles: [S, N_max, d], bound from outside; id `first_id` + j is handle j of the row's scene.
+    handles: [S, N_max, d], bound from outside, d the width of this encoder; id `first_id` + j is handle j of the row's scene.
     """
 
     def __init__(self, base: nn.Embedding, first_id: int, owners: RowOwners) -> None:
@@ -52,14 +51,14 @@ class HandleEmbedding(nn.Module):
         return torch.where((slot >= 0)[..., None], handles, plain)
 
 
-def text_body(text_encoder: CLIPTextModel) -> nn.Module:
-    """The module that holds `embeddings` and `encoder`: older transformers keep it one level down, as
-    `text_model`.
+def text_body(text_encoder: nn.Module) -> nn.Module:
+    """The module that holds `embeddings` and `encoder`: encoders with a projection, and older transformers,
+    keep it one level down, as `text_model`.
     """
     return getattr(text_encoder, "text_model", text_encoder)
 
 
-def install_handles(text_encoder: CLIPTextModel, first_id: int, owners: RowOwners) -> HandleEmbedding:
+def install_handles(text_encoder: nn.Module, first_id: int, owners: RowOwners) -> HandleEmbedding:
     """Puts a HandleEmbedding in the place of the encoder's token embedding and returns it."""
     embeddings = text_body(text_encoder).embeddings
     embeddings.token_embedding = HandleEmbedding(embeddings.token_embedding, first_id, owners)

@@ -1,4 +1,4 @@
-"""From words and handles to token ids: the base's tokenizer with the placeholder tokens added."""
+"""From words and handles to token ids: the base's tokenizers with the placeholder tokens added."""
 
 from __future__ import annotations
 
@@ -16,54 +16,75 @@ MOST_HANDLES = 17
 
 
 class HandleTokens:
-    """Placeholder token j has id `first_id` + j, exactly as after `tokenizer.add_tokens` in that order.
+    """Placeholder token j has id `first_ids[e]` + j in the tokenizer of text encoder e, exactly as after
+    `tokenizer.add_tokens` in that order.
 
-    placeholder: `<asset{index}>`. Ids are padded and cut to the tokenizer's model_max_length, as Stable
-    Diffusion does.
+    tokenizers: one a text encoder; placeholder: `<asset{index}>`. Ids are padded and cut to the tokenizers'
+    model_max_length, as Stable Diffusion does; each tokenizer pads with its own token.
     """
 
-    def __init__(self, tokenizer: CLIPTokenizer, placeholder: str = "<asset{index}>") -> None:
+    def __init__(self, tokenizers: Sequence[CLIPTokenizer], placeholder: str = "<asset{index}>") -> None:
         self.names = [placeholder.replace("{index}", str(j)) for j in range(MOST_HANDLES)]
-        self.first_id = len(tokenizer)
-        self.unknown_id = tokenizer.unk_token_id
-        self.tokenizer = copy.deepcopy(tokenizer)
+        self.tokenizers = [self._extended(tokenizer, placeholder) for tokenizer in tokenizers]
+        self.first_ids = [len(tokenizer) for tokenizer in tokenizers]
+        lengths = [tokenizer.model_max_length for tokenizer in tokenizers]
+        if len(set(lengths)) != 1:
+            raise SpecError(f"models.base: its tokenizers read texts of different lengths "
+                            f"({' and '.join(map(str, lengths))} tokens); name a model whose tokenizers agree")
+        self._ids: dict[str, Tensor] = {}
+
+    def _extended(self, tokenizer: CLIPTokenizer, placeholder: str) -> CLIPTokenizer:
         known = [name for name in self.names if name in tokenizer.get_vocab()]
-        if known or self.tokenizer.add_tokens(self.names) != MOST_HANDLES:
+        extended = copy.deepcopy(tokenizer)
+        if known or extended.add_tokens(self.names) != MOST_HANDLES:
             raise SpecError(f"extract.placeholder: {placeholder!r} gives tokens that the base model knows "
                             f"already ({', '.join(known) or 'or that are all the same'}); choose another, "
                             f"such as <asset{{index}}>")
-        self._ids: dict[str, Tensor] = {}
+        return extended
 
     def ids(self, prompt: str) -> Tensor:
-        """int64 [T]. Cached: a job has few prompts."""
+        """int64 [E, T], a row a text encoder. Cached: a job has few prompts."""
         if prompt not in self._ids:
             if len(self._ids) > 4096:
                 self._ids.clear()
-            out = self.tokenizer(prompt, padding="max_length", max_length=self.tokenizer.model_max_length,
-                                 truncation=True, return_tensors="pt")
-            self._ids[prompt] = out.input_ids[0]
+            self._ids[prompt] = torch.cat([
+                tokenizer(prompt, padding="max_length", max_length=tokenizer.model_max_length,
+                          truncation=True, return_tensors="pt").input_ids for tokenizer in self.tokenizers])
         return self._ids[prompt]
 
     def positions(self, prompt: str, handles: Sequence[int]) -> list[int]:
-        """Where each handle stands in the prompt (first occurrence)."""
-        ids = self.ids(prompt).tolist()
-        missing = [self.names[j] for j in handles if self.first_id + j not in ids]
+        """Where each handle stands in the prompt (first occurrence), the same for every text encoder."""
+        found = [self._positions(row, first, prompt, handles)
+                 for row, first in zip(self.ids(prompt).tolist(), self.first_ids, strict=True)]
+        if any(other != found[0] for other in found):
+            raise SpecError(f"extract.template: the base model's tokenizers cut {prompt!r} into different "
+                            f"numbers of tokens, so a handle has no one place in it; put the handles first or "
+                            f"use common words")
+        return found[0]
+
+    def _positions(self, ids: list[int], first: int, prompt: str, handles: Sequence[int]) -> list[int]:
+        missing = [self.names[j] for j in handles if first + j not in ids]
         if missing:
             raise SpecError(f"extract.template: {' '.join(missing)} did not fit into the {len(ids)} tokens "
                             f"that the base model reads ({prompt!r}); shorten the template")
-        return [ids.index(self.first_id + j) for j in handles]
+        return [ids.index(first + j) for j in handles]
 
-    def first_subtoken(self, word: str) -> int | None:
-        """Id of the word's first sub-token, or None where the base model does not know it."""
-        ids = self.tokenizer(word, add_special_tokens=False).input_ids
-        if not ids or ids[0] == self.unknown_id or ids[0] >= self.first_id:
-            return None
-        return int(ids[0])
+    def first_subtokens(self, word: str) -> tuple[int, ...] | None:
+        """Id of the word's first sub-token for each text encoder, or None where one does not know it."""
+        found: list[int] = []
+        for tokenizer, first in zip(self.tokenizers, self.first_ids, strict=True):
+            ids = tokenizer(word, add_special_tokens=False).input_ids
+            if not ids or ids[0] == tokenizer.unk_token_id or ids[0] >= first:
+                return None
+            found.append(int(ids[0]))
+        return tuple(found)
 
-    def pick_word(self, word: str | None, default: str) -> tuple[str, int]:
-        """The word a handle starts from and its id: the concept's own word if known, else `default`."""
+    def pick_word(self, word: str | None, default: str) -> tuple[str, tuple[int, ...]]:
+        """The word a handle starts from and its ids, one a text encoder: the concept's own word if known,
+        else `default`.
+        """
         for candidate in (word, default):
-            found = self.first_subtoken(candidate) if candidate else None
+            found = self.first_subtokens(candidate) if candidate else None
             if candidate and found is not None:
                 return candidate, found
         raise SpecError(f"extract.init_word: the base model does not know {default!r}; choose a common noun "
@@ -71,5 +92,5 @@ class HandleTokens:
 
 
 def stack_ids(rows: Sequence[Tensor], device: torch.device) -> Tensor:
-    """Rows [T] -> [R, T] on the device."""
+    """Rows [E, T] -> [R, E, T] on the device."""
     return torch.stack(list(rows)).to(device, non_blocking=True)

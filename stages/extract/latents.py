@@ -56,7 +56,7 @@ def encode_pictures(base: BaseModel, pictures: Tensor) -> tuple[Tensor, Tensor]:
     """pictures: [R, 3, H, W] in [-1, 1] -> mean and std of their latents [R, C, h, w], float32, times the
     VAE's scaling factor, on the device.
     """
-    with base.arithmetic():
+    with base.vae_arithmetic():
         moments = base.vae.encode(pictures.to(base.device, base.vae.dtype)).latent_dist
     scale = base.vae.config.scaling_factor
     shift = getattr(base.vae.config, "shift_factor", None) or 0.0

@@ -37,15 +37,16 @@ def draw_prior(model: SceneModel, settings: Prior, seed: int) -> Tensor:
     """[images, C, h, w], float32, on the CPU: classifier-free guided samples of the plain base model."""
     model.release()
     base, latents = model.base, []
-    prompts = torch.stack([model.tokens.ids(""), model.tokens.ids(settings.prompt)]).to(base.device)
-    negative, states = model.text_states(prompts).split(1)
+    text = model.text_states(model.tokens.ids(settings.prompt)[None].to(base.device))
+    negative = (text.zeros_like() if model.zero_negative("")
+                else model.text_states(model.tokens.ids("")[None].to(base.device)))
     for start in range(0, settings.images, AT_ONCE):
         numbers = range(start, min(start + AT_ONCE, settings.images))
         noise = initial_latents([stream_seed(seed, "prior", str(n)) for n in numbers], base.latent_shape)
         rows = len(numbers)
         latents.append(denoise(model.predict, make_scheduler(SAMPLER, base.scheduler), noise.to(base.device),
-                               settings.steps, settings.guidance, states.expand(rows, -1, -1),
-                               negative.expand(rows, -1, -1)).float().cpu())
+                               settings.steps, settings.guidance, text.expand(rows),
+                               negative.expand(rows)).float().cpu())
     return torch.cat(latents)
 
 

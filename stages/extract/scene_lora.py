@@ -132,16 +132,16 @@ class LoraLayout:
 
 
 def site_name(part: str, module_name: str) -> str:
-    """Name in the file. The text encoder's carry `text_model.` as released checkpoints do; diffusers takes
+    """Name in the file. The text encoders' carry `text_model.` as released checkpoints do; diffusers takes
     both.
     """
-    if part == "text_encoder" and not module_name.startswith("text_model."):
+    if part != "unet" and not module_name.startswith("text_model."):
         module_name = f"text_model.{module_name}"
     return f"{part}.{module_name}"
 
 
 def find_sites(model: nn.Module, part: str) -> list[tuple[str, nn.Linear | nn.Conv2d]]:
-    """The layers that can carry factors, of the UNet or the text encoder, sorted by name."""
+    """The layers that can carry factors, of the UNet or a text encoder, sorted by name."""
     targets = UNET_TARGETS if part == "unet" else TEXT_TARGETS
     ends = [end for kind in targets.values() for end in kind]
     return sorted((name, module) for name, module in model.named_modules()
@@ -149,7 +149,7 @@ def find_sites(model: nn.Module, part: str) -> list[tuple[str, nn.Linear | nn.Co
 
 
 def install_lora(parts: Mapping[str, nn.Module], owners: RowOwners) -> dict[str, LoraLinear | LoraConv]:
-    """Wraps every site of `parts` (unet, text_encoder); returns file name -> wrapper. Without factors:
+    """Wraps every site of `parts` (unet, text_encoder, text_encoder_2); returns file name -> wrapper. Without factors:
     unchanged.
     """
     installed: dict[str, LoraLinear | LoraConv] = {}
@@ -164,7 +164,7 @@ def install_lora(parts: Mapping[str, nn.Module], owners: RowOwners) -> dict[str,
 
 def make_layout(installed: Mapping[str, LoraLinear | LoraConv], rank: int, text_encoder: bool,
                 targets: str = "attention") -> LoraLayout:
-    """The layout for `extract.lora`: the sites of `targets` in the UNet and, if asked for, in the text encoder."""
+    """The layout for `extract.lora`: the sites of `targets` in the UNet and, if asked for, in the text encoders."""
     unet, text = ([end for kind in KINDS[targets] for end in table.get(kind, ())]
                   for table in (UNET_TARGETS, TEXT_TARGETS if text_encoder else {}))
     return LoraLayout(rank, tuple(

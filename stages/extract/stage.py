@@ -137,7 +137,7 @@ class ExtractStage:
         picked = [model.tokens.pick_word(row.get("word"), self.spec.extract.init_word) for row in concepts]
         latents = encode_scene(base, decode_picture(task.files["png"], base.side),
                                torch.from_numpy(np.stack(masks)), model.recorder.side)
-        scene = TrainingScene(task.scene_id, [token for _, token in picked], latents)
+        scene = TrainingScene(task.scene_id, [ids for _, ids in picked], latents)
         return _Prepared(scene, [word for word, _ in picked], [row.get("word") for row in concepts])
 
     def _train(self, ready: list[_Prepared]) -> Iterator[SceneOutput]:
@@ -213,7 +213,8 @@ class ExtractStage:
             "steps": [settings.phase1.steps, settings.phase2.steps], "diffusion_loss": means[0],
             "attention_loss": means[1], "prior_loss": means[2] if self.wants_prior else None,
             "seconds": seconds, "file": file} for i, token in enumerate(tokens)]
-        weights = pack_scene(SceneWeights(tokens, result.handles, result.lora, result.full))
+        weights = pack_scene(SceneWeights(tokens, result.handles, result.lora, result.full,
+                                          self.model.widths))
         info = {
             "scene_id": scene_id, "base": self.spec.models.base, "revision": self.spec.models.revision,
             "seed": self.spec.seed, "tokens": tokens, "words": prepared.known, "init_words": prepared.words,

@@ -18,14 +18,15 @@ from stages.extract.handle_tokens import HandleTokens, stack_ids
 from stages.extract.latents import SceneLatents
 from stages.extract.losses import ATTENTION_LOSSES, diffusion_loss, prior_loss
 from stages.extract.scene_model import SceneModel
+from stages.extract.text_states import TextStates
 from stages.extract.union_sampling import fill_template, union_mask
 
 
 @dataclass(frozen=True)
 class PriorInputs:
-    """One picture of the prior set a scene. latents, noise: [S, C, h, w]; timesteps: [S]; prompt: ids [T].
+    """One picture of the prior set a scene. latents, noise: [S, C, h, w]; timesteps: [S]; prompt: ids [E, T].
 
-    states: [1, T, d] where the text encoder is the base's own, else None and the prompt is encoded with the
+    states: one row where the text encoders are the base's own, else None and the prompt is encoded with the
     scene's.
     """
 
@@ -33,14 +34,14 @@ class PriorInputs:
     noise: Tensor
     timesteps: Tensor
     prompt: Tensor
-    states: Tensor | None = None
+    states: TextStates | None = None
 
 
 @dataclass(frozen=True)
 class StepInputs:
     """What one step sees; row i is scene i.
 
-    ids: [S, T]; positions, sampled: [S, K], the handles' places in the prompt and which of the K are real;
+    ids: [S, E, T], E text encoders; positions, sampled: [S, K], the handles' places in the prompt and which of the K are real;
     latents (clean), noise: [S, C, h, w]; timesteps: [S]; mask: [S, h, w]; attention_masks: [S, K, a, a].
     """
 
@@ -112,13 +113,13 @@ def _own_moments(draws: Sequence[Draw], scenes: Sequence[SceneLatents]) -> tuple
 
 @dataclass(frozen=True)
 class PriorSource:
-    """The prior set of the run. latents: [n, C, h, w] on the device; prompt: ids [T]; states: see
-    PriorInputs.
+    """The prior set of the run. latents: [n, C, h, w] on the device; prompt: ids [E, T]; states:
+    see PriorInputs.
     """
 
     latents: Tensor
     prompt: Tensor
-    states: Tensor | None = None
+    states: TextStates | None = None
 
     def inputs(self, draws: Sequence[Draw]) -> PriorInputs:
         device = self.latents.device
@@ -134,19 +135,19 @@ def loss_terms(model: SceneModel, inputs: StepInputs, settings: Extract) -> Loss
     """Forward pass of one step; handles and factors must be bound. Rows in the model: [instance, prior] per
     scene.
     """
-    scenes, tokens = inputs.ids.shape
+    scenes, _, tokens = inputs.ids.shape
     schedule, prior = model.schedule, inputs.prior
     model.owners.blocks(scenes)
     noisy = schedule.noisy(inputs.latents, inputs.noise, inputs.timesteps)
     target = schedule.target(inputs.latents, inputs.noise, inputs.timesteps)
-    timesteps, states = inputs.timesteps, _text_states(model, inputs)
+    timesteps, text = inputs.timesteps, _text_states(model, inputs)
     if prior is not None:
         noisy = interleave(noisy, schedule.noisy(prior.latents, prior.noise, prior.timesteps))
         timesteps = interleave(timesteps, prior.timesteps)
     attention = ATTENTION_LOSSES.get(settings.attention_loss) if settings.attention_weight > 0 else None
     if attention is not None:
         model.recorder.record(inputs.positions, scenes, tokens)
-    prediction = model.predict(noisy, timesteps, states)
+    prediction = model.predict(noisy, timesteps, text)
     zero = torch.zeros(scenes, device=prediction.device)
     instance = prediction if prior is None else prediction[0::2]
     return LossTerms(
@@ -157,15 +158,14 @@ def loss_terms(model: SceneModel, inputs: StepInputs, settings: Extract) -> Loss
             prediction[1::2], schedule.target(prior.latents, prior.noise, prior.timesteps)))
 
 
-def _text_states(model: SceneModel, inputs: StepInputs) -> Tensor:
-    """[S, T, d], or [S * 2, T, d] with the prior's rows; every distinct prompt is encoded once."""
+def _text_states(model: SceneModel, inputs: StepInputs) -> TextStates:
+    """S rows, or S * 2 with the prior's; every distinct prompt is encoded once."""
     prior, scenes = inputs.prior, inputs.ids.shape[0]
     if prior is None:
         return model.text_states(inputs.ids)
     if prior.states is not None:
-        states = model.text_states(inputs.ids)
-        return interleave(states, prior.states.to(states.dtype).expand(scenes, -1, -1))
-    return model.text_states(interleave(inputs.ids, prior.prompt.expand(scenes, -1)))
+        return model.text_states(inputs.ids).interleave(prior.states.expand(scenes))
+    return model.text_states(interleave(inputs.ids, prior.prompt.expand(scenes, -1, -1)))
 
 
 def interleave(instance: Tensor, prior: Tensor) -> Tensor:

@@ -17,10 +17,10 @@ from stages.extract.scene_optimizer import SceneOptimizer
 
 @dataclass(frozen=True)
 class TrainingScene:
-    """word_ids: token id that each handle starts from, so its length is N."""
+    """word_ids: for each handle the token ids that it starts from, one a text encoder, so its length is N."""
 
     scene_id: str
-    word_ids: list[int]
+    word_ids: list[tuple[int, ...]]
     latents: SceneLatents
 
 

@@ -1,4 +1,4 @@
-"""Sampling from the base model, bit for bit in the order in which StableDiffusionPipeline does it.
+"""Sampling from the base model, bit for bit in the order in which its diffusers pipeline does it.
 
 Initial latents come from one CPU generator a picture, so that a picture depends on its own seed and not on
 the batch.
@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.base_loading import BaseModel
+from stages.extract.text_states import TextStates
 
 SCHEDULERS = {"dpmsolver++": DPMSolverMultistepScheduler, "ddim": DDIMScheduler,
               "euler": EulerDiscreteScheduler, "unipc": UniPCMultistepScheduler}
 DECODE_AT_ONCE = 4
 
-Predict = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(latents [R, C, h, w], timesteps [R], states [R, T, d]) -> the UNet's output [R, C, h, w]."""
+Predict = Callable[[Tensor, Tensor, TextStates], Tensor]
+"""(latents [R, C, h, w], timesteps [R], text of R rows) -> the UNet's output [R, C, h, w]."""
 
 
 def make_scheduler(name: str, config: dict[str, Any]) -> Any:
@@ -44,16 +45,16 @@ def initial_latents(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
 
 
 @torch.no_grad()
-def denoise(predict: Predict, scheduler: Any, latents: Tensor, steps: int, guidance: float, states: Tensor,
-            negative: Tensor | None) -> Tensor:
-    """From noise to latents [R, C, h, w]. states, negative: [R, T, d].
+def denoise(predict: Predict, scheduler: Any, latents: Tensor, steps: int, guidance: float, text: TextStates,
+            negative: TextStates | None) -> Tensor:
+    """From noise to latents [R, C, h, w]. text, negative: R rows each.
 
     With guidance > 1 and `negative`, `predict` gets 2 R rows: all negative ones first.
     """
     guided = guidance > 1 and negative is not None
     scheduler.set_timesteps(steps, device=latents.device)
     latents = latents * scheduler.init_noise_sigma
-    context = torch.cat([negative, states]) if guided and negative is not None else states
+    context = TextStates.cat([negative, text]) if guided and negative is not None else text
     for timestep in scheduler.timesteps:
         rows = scheduler.scale_model_input(torch.cat([latents, latents]) if guided else latents, timestep)
         output = predict(rows, timestep.expand(rows.shape[0]), context)
@@ -71,7 +72,7 @@ def decode_latents(base: BaseModel, latents: Tensor) -> NDArray[np.uint8]:
     scaled = latents / base.vae.config.scaling_factor + shift
     pictures = []
     for part in scaled.split(DECODE_AT_ONCE):
-        with base.arithmetic():
+        with base.vae_arithmetic():
             decoded = base.vae.decode(part.to(base.vae.dtype), return_dict=False)[0].float()
         pictures.append((decoded / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu())
     return (torch.cat(pictures).numpy() * 255).round().astype(np.uint8)

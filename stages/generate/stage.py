@@ -25,6 +25,7 @@ from stages.extract.checkpoint import SceneWeights, unpack_scene
 from stages.extract.full_tuning import replaced
 from stages.extract.scene_lora import LoraLayout
 from stages.extract.scene_model import SceneModel
+from stages.extract.text_states import TextStates
 from stages.generate.prompts import Picture, list_pictures
 from stages.generate.sampler import decode_latents, denoise, initial_latents, make_scheduler
 from stages.stage import failed
@@ -48,7 +49,7 @@ class _Scene:
     output: SceneOutput
     error: BaseException | None = None
     flat: Tensor | None = None
-    states: dict[str, Tensor] = field(default_factory=dict)
+    states: dict[str, TextStates] = field(default_factory=dict)
 
     @property
     def company(self) -> Hashable:
@@ -109,10 +110,11 @@ class GenerateStage:
             raise SceneError("the scene has no handles or no weights; extract it first")
         weights = unpack_scene(task.files["safetensors"])
         tokens = [row["token"] for row in rows]
-        width = self.model.embedding.weight.shape[1]
-        if weights.handles.shape != (len(tokens), width):
-            raise SceneError(f"the scene's weights hold {tuple(weights.handles.shape)} handle rows, "
-                             f"{len(tokens)} x {width} are needed; it was extracted with another base model")
+        widths = self.model.widths
+        if weights.handles.shape != (len(tokens), sum(widths)) or weights.widths != widths:
+            raise SceneError(f"the scene's weights hold {_size_text(len(weights.handles), weights.widths)} handle "
+                             f"rows, {_size_text(len(tokens), widths)} are needed; it was extracted with another "
+                             f"base model")
         if tokens != self.model.tokens.names[:len(tokens)]:
             raise SceneError(f"the scene's handles are {tokens}; set extract.placeholder as it was when they "
                              f"were made")
@@ -173,14 +175,16 @@ class GenerateStage:
             try:
                 model.bind(handles, flat, scenes[0].layout)
                 self._encode(scenes, jobs, guided)
-                states = torch.stack([scene.states[picture.prompt] for scene, picture in jobs])
-                negative = (torch.stack([s.states[settings.negative_prompt] for s, _ in jobs])
-                            if guided else None)
+                text = TextStates.cat([scene.states[picture.prompt] for scene, picture in jobs])
+                negative = None
+                if guided:
+                    negative = (text.zeros_like() if model.zero_negative(settings.negative_prompt) else
+                                TextStates.cat([s.states[settings.negative_prompt] for s, _ in jobs]))
                 model.owners.rows(torch.cat([owner, owner]) if guided else owner, len(scenes))
                 noise = initial_latents([stream_seed(self.spec.seed, p.scene_id, p.purpose) for _, p in jobs],
                                         model.base.latent_shape)
                 latents = denoise(model.predict, make_scheduler(settings.sampler, model.base.scheduler),
-                                  noise.to(device), settings.steps, settings.guidance, states, negative)
+                                  noise.to(device), settings.steps, settings.guidance, text, negative)
             finally:
                 model.release()
         sound = torch.isfinite(latents).flatten(1).all(1)
@@ -188,11 +192,11 @@ class GenerateStage:
         return decode_latents(model.base, latents), sound.tolist()
 
     def _encode(self, scenes: list[_Scene], jobs: list[tuple[_Scene, Picture]], guided: bool) -> None:
-        """Text states [T, d] of every (scene, prompt) of the batch that the scene does not have yet."""
+        """Text states, one row each, of every (scene, prompt) of the batch that the scene does not have yet."""
         assert self.model is not None
         model, negative = self.model, self.spec.generate.negative_prompt
         wanted = dict.fromkeys((scene, picture.prompt) for scene, picture in jobs)
-        if guided:
+        if guided and not model.zero_negative(negative):
             wanted |= dict.fromkeys((scene, negative) for scene in scenes)
         missing = [(scene, prompt) for scene, prompt in wanted if prompt not in scene.states]
         if not missing:
@@ -202,8 +206,8 @@ class GenerateStage:
         model.owners.rows(torch.tensor([number[scene] for scene, _ in missing], device=device), len(scenes))
         ids = torch.stack([model.tokens.ids(prompt) for _, prompt in missing])
         states = model.text_states(ids.to(device))
-        for (scene, prompt), state in zip(missing, states, strict=True):
-            scene.states[prompt] = state
+        for row, (scene, prompt) in enumerate(missing):
+            scene.states[prompt] = states.row(row)
 
     def _keep(self, scene: _Scene, picture: Picture, image: NDArray[np.uint8]) -> None:
         settings = self.spec.generate
@@ -219,3 +223,7 @@ class GenerateStage:
         Image.fromarray(image).save(buffer, **FORMATS[settings.format])
         scene.output.rows.append(row)
         scene.output.files |= {file: buffer.getvalue(), f"{picture.key}.json": json.dumps(row).encode()}
+
+
+def _size_text(handles: int, widths: Sequence[int]) -> str:
+    return f"{handles} x {' + '.join(map(str, widths))}"
