@@ -105,9 +105,11 @@ def _snippet(scene: SceneWeights, info: Mapping[str, Any]) -> str:
     parts = list(_full_parts(scene))
     texts = [FULL_CLASSES[part] for part in parts if part != "unet"]
     lines = [f"from diffusers import {pipeline}{', UNet2DConditionModel' if parts else ''}"]
+    if len(scene.widths) > 1:
+        base += ", torch_dtype=torch.float32"
+        lines = ["import torch", *lines, "from safetensors.torch import load_file"]
     lines += [f"from transformers import {', '.join(texts)}"] if texts else []
-    lines += ["from safetensors.torch import load_file"] if len(scene.widths) > 1 else []
-    # The files are float16, the base is loaded in float32: all parts of a pipeline compute in one dtype.
+    # Left alone, transformers takes the dtype that config.json names (float16 for SDXL), diffusers float32.
     own = "".join(f',\n    {part}={FULL_CLASSES[part]}.from_pretrained("{part}").float()' for part in parts)
     lines.append(f"pipe = {pipeline}.from_pretrained({base}{own})")
     files = f'f"learned_embeds-{{i}}.safetensors" for i in range({len(scene.tokens)})'

@@ -98,8 +98,10 @@ def test_lora_scene_draws_the_same_picture_in_diffusers(model_dir: Path, scene: 
     assert psnr(handles_alone, picture) < 45, "the factors must matter, or the test shows nothing"
 
 
-def test_the_readme_s_lines_run(scene: SceneOutput, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    exported(scene, tmp_path)
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_the_readme_s_lines_run(model_dir: Path, scene: SceneOutput, tmp_path: Path,
+                                monkeypatch: pytest.MonkeyPatch, tuning: str) -> None:
+    exported(scene if tuning == "lora" else extract(model_dir, tmp_path / "shared", tuning="full"), tmp_path)
     readme = (tmp_path / "README.md").read_text()
     monkeypatch.chdir(tmp_path)
     code = readme.split("```python\n")[1].split("```")[0]

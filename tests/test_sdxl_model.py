@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -27,7 +27,7 @@ from stages.extract.text_states import TextStates
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
 from stages.generate.sampler import decode_latents
 from tests.tiny_models import WORDS, build_tokenizer, tiny_picture, tiny_spec
-from tests.tiny_sdxl import POOLED, WIDTHS, build_tiny_sdxl
+from tests.tiny_sdxl import POOLED, WIDTHS, build_tiny_sdxl, load_pipeline
 
 PROMPTS = ("a photo of <asset1> and <asset0> at the beach", "a cat!", "<asset0> in the snow with <asset1>")
 SETTINGS = Extract.model_validate({
@@ -83,7 +83,7 @@ def test_text_states_are_the_pipeline_s_with_the_handles_loaded(model_dir: Path)
     model.owners.rows(torch.tensor([0, 1, 1]), 2)
     mine = model.text_states(torch.stack([model.tokens.ids(prompt) for prompt in PROMPTS]))
     assert mine.pooled is not None
-    pipe = StableDiffusionXLPipeline.from_pretrained(model_dir)
+    pipe = load_pipeline(model_dir)
     for j in range(2):
         for part, encoder, tokenizer in zip(handles[1, j].split(WIDTHS), (pipe.text_encoder, pipe.text_encoder_2),
                                             (pipe.tokenizer, pipe.tokenizer_2), strict=True):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
@@ -56,4 +58,12 @@ def build_tiny_sdxl(directory: Path, side: int = 64, seed: int = 0, legacy_eos: 
         tokenizer_2=tokenizer_2, unet=unet, scheduler=scheduler, add_watermarker=False,
         force_zeros_for_empty_prompt=zeros_for_empty)
     pipe.save_pretrained(directory, safe_serialization=True)
+    for name in ("text_encoder", "text_encoder_2"):  # Released so; what loads them must not take it at its word.
+        config = Path(directory) / name / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "float16"}))
     return Path(directory)
+
+
+def load_pipeline(directory: Path, **parts: Any) -> StableDiffusionXLPipeline:
+    """In float32 throughout, whatever the text encoders' configurations say."""
+    return StableDiffusionXLPipeline.from_pretrained(directory, torch_dtype=torch.float32, **parts)
