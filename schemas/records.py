@@ -83,7 +83,12 @@ HANDLES = pa.schema(
         _field("index", pa.int32(), "Number of the concept in its scene, from 0.", False),
         _field("token", pa.string(), "The handle, as it stands in prompts.", False),
         _field("word", pa.string(), "The word it was initialised from.", False),
-        _field("embedding", pa.list_(pa.float32()), "Row of the text encoder's token embedding; SDXL: of both encoders, side by side.", False),
+        _field(
+            "embedding",
+            pa.list_(pa.float32()),
+            "Row of the text encoder's token embedding; SDXL: of both encoders, side by side.",
+            False,
+        ),
         _field("tuning", pa.string(), "`lora` or `full`.", False),
         _field("rank", pa.int32(), "Rank of the LoRA factors; null for `full`."),
         _field("steps", pa.list_(pa.int32()), "Optimizer steps of the two phases.", False),
