@@ -128,8 +128,8 @@ def load_base(base: str, revision: str | None, dtype: torch.dtype, device: torch
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise SpecError(f"models.base: {base} could not be loaded ({type(error).__name__}: "
                         f"{str(error).strip().splitlines()[0]}); it must be in StableDiffusionPipeline "
-                        f"or StableDiffusionXLPipeline layout with safetensors weights: save it with save_pretrained(..., "
-                        f"safe_serialization=True)") from error
+                        f"or StableDiffusionXLPipeline layout with safetensors weights: save it with "
+                        f"save_pretrained(..., safe_serialization=True)") from error
     _check_parts(base, unet, scheduler)
     if second:
         _check_xl(base, unet, vae, text_encoder, text_encoder_2)

@@ -100,15 +100,16 @@ def read_config(base: str, name: str, revision: str | None = None) -> dict[str, 
         raise
     except (OSError, ValueError) as error:
         raise SpecError(f"models.base: cannot read {name} of {base} ({type(error).__name__}: {error}); give "
-                        f"a directory in StableDiffusionPipeline or StableDiffusionXLPipeline layout, a Hugging Face id, or "
-                        f"`seedling`"
+                        f"a directory in StableDiffusionPipeline or StableDiffusionXLPipeline layout, a Hugging Face "
+                        f"id, or `seedling`"
                         ) from error
 
 
 def _hub_file(base: str, name: str, revision: str | None) -> str:
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", base):
         raise SpecError(f"models.base: there is no directory {base}; give a directory in "
-                        f"StableDiffusionPipeline or StableDiffusionXLPipeline layout, a Hugging Face id, or `seedling`")
+                        f"StableDiffusionPipeline or StableDiffusionXLPipeline layout, a Hugging Face id, or "
+                        f"`seedling`")
     try:
         from huggingface_hub import hf_hub_download
 

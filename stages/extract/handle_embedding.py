@@ -15,7 +15,8 @@ from stages.extract.row_owners import RowOwners
 class HandleEmbedding(nn.Module):
     """Stands in for a text encoder's `token_embedding`.
 
-    handles: [S, N_max, d], bound from outside, d the width of this encoder; id `first_id` + j is handle j of the row's scene.
+    handles: [S, N_max, d], bound from outside, d the width of this encoder; id `first_id` + j is handle j of
+    the row's scene.
     """
 
     def __init__(self, base: nn.Embedding, first_id: int, owners: RowOwners) -> None:

@@ -41,8 +41,9 @@ class PriorInputs:
 class StepInputs:
     """What one step sees; row i is scene i.
 
-    ids: [S, E, T], E text encoders; positions, sampled: [S, K], the handles' places in the prompt and which of the K are real;
-    latents (clean), noise: [S, C, h, w]; timesteps: [S]; mask: [S, h, w]; attention_masks: [S, K, a, a].
+    ids: [S, E, T], E text encoders; positions, sampled: [S, K], the handles' places in the prompt and which
+    of the K are real; latents (clean), noise: [S, C, h, w]; timesteps: [S]; mask: [S, h, w];
+    attention_masks: [S, K, a, a].
     """
 
     ids: Tensor
