@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from schemas.records import SceneOutput, SceneTask
 from stages.base_loading import load_base
 from stages.export import LORA_FILE, embedding_file, export_scene
-from stages.extract.checkpoint import unpack_scene
+from stages.extract.checkpoint import pack_scene, unpack_scene
 from stages.extract.cost import scene_cost
 from stages.extract.prior import draw_prior
 from stages.extract.scene_model import SceneModel
@@ -227,9 +228,8 @@ def test_exported_tensors_and_the_size_foretold(model_dir: Path, scenes: list[Sc
     weights = unpack_scene(scene.files["scene0.safetensors"])
     assert weights.widths == WIDTHS
     assert {name.split(".")[0] for name in load_file(folder / LORA_FILE)} == {"unet", "text_encoder", "text_encoder_2"}
-    spec = tiny_spec(model_dir, extract=TUNED)
-    header = 150 * 400
-    assert 0 <= len(scene.files["scene0.safetensors"]) - scene_cost(spec)["handle_bytes"] < header
+    stored = weights.handles.numel() * 4 + sum(t.numel() * 2 for t in weights.lora.values())
+    assert scene_cost(tiny_spec(model_dir, extract=TUNED))["handle_bytes"] == stored
 
 
 def test_the_size_of_a_full_scene_is_foretold(model_dir: Path, tmp_path: Path) -> None:
@@ -249,3 +249,9 @@ def test_a_scene_of_another_base_is_one_failure(model_dir: Path, scenes: list[Sc
     output, = generate(plain, scenes[:1])
     assert output.failure is not None
     assert "another base model" in output.failure.message
+    weights = unpack_scene(scenes[0].files["scene0.safetensors"])
+    weights.widths = WIDTHS[::-1]
+    swapped = replace(scenes[0], files={"scene0.safetensors": pack_scene(weights)})
+    output, = generate(model_dir, [swapped])
+    assert output.failure is not None
+    assert "hold 2 x 48 + 32 handle rows, 2 x 32 + 48 are needed" in output.failure.message
