@@ -108,11 +108,11 @@ class AutomaticMasks:
         """Masks of a pass that meet both thresholds: those of `count` pictures from number `start` on, prompts from
         number `first` on."""
         settings, iou = self._settings, decoded.predicted_iou
-        good = iou > settings.pred_iou_thresh if settings.pred_iou_thresh > 0 else torch.ones_like(iou, dtype=torch.bool)
-        prompts, which = good.any(dim=1).nonzero()[:, 0], good.nonzero()
-        if not len(prompts):
+        good = iou > (settings.pred_iou_thresh or -torch.inf)  # 0 lets everything pass, as in the library
+        which = good.nonzero()
+        if not len(which):
             return
-        logits = decoded.logits(prompts)[good[prompts]]  # [n, 4 h, 4 w], in the order of `which`
+        logits = decoded.logits(good)  # [n, 4 h, 4 w], in the order of `which`
         each = len(iou) // count
         picture, prompt = start + which[:, 0] // each, first + which[:, 0] % each
         order = (picture * len(self._grid) + prompt) * 3 + which[:, 1]

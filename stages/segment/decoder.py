@@ -23,6 +23,9 @@ from segment_anything.modeling.transformer import Attention, TwoWayAttentionBloc
 from torch import Tensor
 from torch.nn import functional as F
 
+CACHED, ON_GPU = 2**20, 2**27
+"""Numbers in one tensor while masks are enlarged: 4 MB on a CPU, 512 MB on a GPU."""
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -38,21 +41,32 @@ class Decoded:
     mask_tokens: Tensor
     grid: tuple[int, int]
 
-    def logits(self, prompts: Tensor) -> Tensor:
-        """Low-resolution mask logits [n, 3, 4 h, 4 w] of n prompts, named by their numbers.
+    def logits(self, good: Tensor) -> Tensor:
+        """Low-resolution logits [n, 4 h, 4 w] of the n masks that are set in `good` (bool [B, 3]), in their order.
+
+        Prompts without such a mask cost nothing, the others are enlarged a few at a time: on a CPU what stays in its
+        cache is much faster.
+        """
+        prompts = good.any(dim=1).nonzero()[:, 0]
+        room = CACHED if self.pixels.device.type == "cpu" else ON_GPU
+        step = max(1, room // (2 * self.pixels.shape[1] * self.pixels.shape[2]))
+        parts = [self._enlarged(part)[good[part]] for part in prompts.split(step)]
+        h, w = self.grid
+        logits = torch.cat(parts).view(-1, h, w, 2, 2, 2, 2).permute(0, 1, 3, 5, 2, 4, 6)
+        return logits.reshape(-1, 4 * h, 4 * w)
+
+    def _enlarged(self, prompts: Tensor) -> Tensor:
+        """Logits [n, 3, h * w * 16] of n prompts, named by their numbers: 16 of each pixel, as 2 x 2 of 2 x 2.
 
         The transposed convolutions do not overlap (kernel 2, stride 2), so each is a product with pixels as rows.
         """
         first, norm, activation, second, last = self.decoder.output_upscaling
-        h, w = self.grid
         up = F.linear(self.pixels[prompts], first.weight.permute(2, 3, 1, 0).flatten(0, 2), first.bias.repeat(4))
         up = activation(F.layer_norm(up.unflatten(-1, (4, -1)), norm.weight.shape, norm.weight, norm.bias, norm.eps))
         up = last(F.linear(up, second.weight.permute(2, 3, 1, 0).flatten(0, 2), second.bias.repeat(4)))
         nets = self.decoder.output_hypernetworks_mlps
         rows = torch.stack([nets[i + 1](self.mask_tokens[prompts, i]) for i in range(3)], dim=1)  # [n, 3, C / 8]
-        masks = rows @ up.reshape(len(prompts), -1, rows.shape[-1]).transpose(1, 2)
-        masks = masks.view(-1, 3, h, w, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7)
-        return masks.reshape(-1, 3, 4 * h, 4 * w)
+        return rows @ up.reshape(len(prompts), -1, rows.shape[-1]).transpose(1, 2)
 
 
 def point_tokens(sam: Sam, points: Tensor) -> Tensor:

@@ -1,8 +1,10 @@
-"""Segment Anything's automatic masks of a picture, as proposals for concept selection."""
+"""Segment Anything's automatic masks of pictures, as proposals for concept selection."""
 
 from __future__ import annotations
 
+import gc
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 
 from schemas.job import Segment
+from stages.segment.automatic import AutomaticMasks, Masks
 from stages.segment.selection import Proposal
 
 
@@ -19,15 +22,60 @@ class Proposer:
     """A Sam with a grid of point prompts."""
 
     def __init__(self, sam: Sam, settings: Segment) -> None:
-        """`min_mask_region_area` stays 0: it needs OpenCV, and selection cleans the masks that matter."""
+        """Pictures go side by side, but with crops (`crop_n_layers`) one by one through the library's generator.
+
+        `min_mask_region_area` stays 0: it needs OpenCV, and selection cleans the masks that matter.
+        """
+        self._automatic = AutomaticMasks(sam, settings)
         self._generator = _Generator(
             sam.eval(), points_per_side=settings.points_per_side, points_per_batch=settings.points_per_batch,
             pred_iou_thresh=settings.pred_iou_thresh, stability_score_thresh=settings.stability_score_thresh,
-            crop_n_layers=settings.crop_n_layers)
+            crop_n_layers=settings.crop_n_layers) if settings.crop_n_layers else None
 
     def propose(self, picture: NDArray[np.uint8]) -> list[Proposal]:
         """Masks of an RGB picture [side, side, 3]; [] when the model finds nothing good enough."""
-        records = self._generator.generate(picture)
+        [found] = self.propose_all([picture])
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def propose_all(self, pictures: Sequence[NDArray[np.uint8]]) -> Iterator[list[Proposal] | Exception]:
+        """For each picture, in order, what `propose` returns or raises. Pictures of one size go side by side.
+
+        Of the whole batch only run lengths are held; masks are unpacked as the caller asks for them.
+        """
+        if self._generator is not None:
+            yield from (self._with_crops(picture) for picture in pictures)
+            return
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for i, picture in enumerate(pictures):
+            by_size.setdefault(picture.shape, []).append(i)
+        found: dict[int, Masks | Exception] = {}
+        for members in by_size.values():
+            found.update(zip(members, self._together([pictures[i] for i in members]), strict=True))
+        for i in range(len(pictures)):
+            masks = found.pop(i)
+            yield masks if isinstance(masks, Exception) else _proposals(masks)
+
+    def _together(self, pictures: list[NDArray[np.uint8]]) -> list[Masks | Exception]:
+        """A batch that fails is halved, down to the one picture that cannot be done: out of memory, most often."""
+        try:
+            return list(self._automatic(pictures))
+        except Exception as error:
+            if len(pictures) == 1:
+                return [error]
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        half = len(pictures) // 2
+        return self._together(pictures[:half]) + self._together(pictures[half:])
+
+    def _with_crops(self, picture: NDArray[np.uint8]) -> list[Proposal] | Exception:
+        assert self._generator is not None
+        try:
+            records = self._generator.generate(picture)
+        except Exception as error:
+            return error
         return [Proposal(np.ascontiguousarray(record["segmentation"], dtype=bool), _unit(record["predicted_iou"]),
                          _unit(record["stability_score"]))
                 for record in records if record["area"] > 0]
@@ -46,6 +94,12 @@ class _Generator(SamAutomaticMaskGenerator):  # type: ignore[misc]
     def _process_batch(self, points: NDArray[np.float64], *args: Any) -> Any:
         """float32 points: some devices have no float64."""
         return super()._process_batch(points.astype(np.float32), *args)
+
+
+def _proposals(masks: Masks) -> list[Proposal]:
+    return [Proposal(mask, _unit(iou), _unit(stability))
+            for mask, iou, stability in zip(masks.runs.masks(), masks.predicted_iou.tolist(),
+                                            masks.stability_score.tolist(), strict=True) if mask.any()]
 
 
 def _unit(value: float) -> float:

@@ -71,7 +71,7 @@ class Runs:
 def runs_of(masks: Tensor) -> Runs:
     """Run lengths of boolean masks [M, height, width]."""
     count, height, width = masks.shape
-    flat = masks.transpose(1, 2).reshape(count, -1)
+    flat = masks.transpose(1, 2).flatten(1)
     edges = torch.empty((count, height * width + 1), dtype=torch.bool, device=masks.device)
     edges[:, 0] = flat[:, 0]
     torch.ne(flat[:, 1:], flat[:, :-1], out=edges[:, 1:-1])

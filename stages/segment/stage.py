@@ -1,4 +1,4 @@
-"""The segment stage: one prepared picture in, the concepts of its scene out."""
+"""The segment stage: prepared pictures in, the concepts of their scenes out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from schemas.job import JobSpec
@@ -20,7 +21,7 @@ from stages.base_model import bundled
 from stages.sam_model import load_sam
 from stages.segment.faults import NoConcept
 from stages.segment.proposals import Proposer
-from stages.segment.selection import Candidate, Selection, select_concepts
+from stages.segment.selection import Candidate, Proposal, Selection, select_concepts
 from stages.segment.shapes import Mask, border_share, bounding_box
 from stages.stage import failed
 
@@ -79,19 +80,40 @@ class SegmentStage:
         self._proposer = Proposer(sam, self._spec.segment)
 
     def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
-        """One output per task: rows of CONCEPTS and no files, or a failure."""
-        for task in tasks:
+        """One output per task, in order: rows of CONCEPTS and no files, or a failure. Pictures that need Segment
+        Anything go through it side by side."""
+        started = [self._start(task) for task in tasks]
+        found = self._proposals([start for start in started if isinstance(start, np.ndarray)])
+        for task, start in zip(tasks, started, strict=True):
+            given = next(found) if isinstance(start, np.ndarray) else start
             try:
-                rows = [concept.row(task.scene_id, i) for i, concept in enumerate(self._concepts_of(task))]
+                if isinstance(given, Exception):
+                    raise given
+                rows = [concept.row(task.scene_id, i) for i, concept in enumerate(self._concepts(task, given))]
             except Exception as error:  # one bad scene costs one scene
                 yield failed(task.scene_id, error)
             else:
                 yield SceneOutput(task.scene_id, rows=rows)
 
-    def _concepts_of(self, task: SceneTask) -> list[Concept]:
-        """Raises NoConcept."""
-        own = _own_concepts(task)
-        all_ = own or self._found_concepts(task.files["png"])
+    def _start(self, task: SceneTask) -> list[Concept] | NDArray[np.uint8] | Exception:
+        """The scene's own concepts, else its picture [side, side, 3] to look for some in, or why it has neither."""
+        try:
+            return _own_concepts(task) or np.asarray(
+                Image.open(io.BytesIO(task.files["png"]), formats=["PNG"]).convert("RGB"))
+        except Exception as error:
+            return error
+
+    def _proposals(self, pictures: list[NDArray[np.uint8]]) -> Iterator[list[Proposal] | Exception]:
+        if not pictures:
+            return
+        if self._proposer is None:
+            raise RuntimeError("SegmentStage.process was called before setup")
+        yield from self._proposer.propose_all(pictures)
+
+    def _concepts(self, task: SceneTask, given: list[Concept] | list[Proposal]) -> list[Concept]:
+        """Of the scene's own concepts or of proposals. Raises NoConcept."""
+        own = [concept for concept in given if isinstance(concept, Concept)]
+        all_ = own or self._chosen([proposal for proposal in given if isinstance(proposal, Proposal)])
         concepts = self._largest(task, own) if own else all_
         if self._spec.segment.background:
             rest = ~np.logical_or.reduce([concept.mask for concept in all_])
@@ -99,11 +121,7 @@ class SegmentStage:
                 concepts = [*concepts, Concept(rest, "background", "background")]
         return concepts
 
-    def _found_concepts(self, png: bytes) -> list[Concept]:
-        if self._proposer is None:
-            raise RuntimeError("SegmentStage.process was called before setup")
-        picture = np.asarray(Image.open(io.BytesIO(png), formats=["PNG"]).convert("RGB"))
-        proposals = self._proposer.propose(picture)
+    def _chosen(self, proposals: list[Proposal]) -> list[Concept]:
         selection = select_concepts(proposals, self._spec.segment)
         if not selection.concepts:
             raise NoConcept(self._why_none(len(proposals), selection))
