@@ -61,9 +61,10 @@ class Decoded:
         The transposed convolutions do not overlap (kernel 2, stride 2), so each is a product with pixels as rows.
         """
         first, norm, activation, second, last = self.decoder.output_upscaling
-        up = F.linear(self.pixels[prompts], first.weight.permute(2, 3, 1, 0).flatten(0, 2), first.bias.repeat(4))
+        # Adding the bias in place is faster here than a fused product with it, which fills its output first.
+        up = (self.pixels[prompts] @ first.weight.permute(0, 2, 3, 1).flatten(1)).add_(first.bias.repeat(4))
         up = activation(F.layer_norm(up.unflatten(-1, (4, -1)), norm.weight.shape, norm.weight, norm.bias, norm.eps))
-        up = last(F.linear(up, second.weight.permute(2, 3, 1, 0).flatten(0, 2), second.bias.repeat(4)))
+        up = last((up @ second.weight.permute(0, 2, 3, 1).flatten(1)).add_(second.bias.repeat(4)))
         nets = self.decoder.output_hypernetworks_mlps
         rows = torch.stack([nets[i + 1](self.mask_tokens[prompts, i]) for i in range(3)], dim=1)  # [n, 3, C / 8]
         return rows @ up.reshape(len(prompts), -1, rows.shape[-1]).transpose(1, 2)
