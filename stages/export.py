@@ -18,12 +18,14 @@ from torch import Tensor
 
 from stages.base_model import bundled, read_config
 from stages.extract.checkpoint import SceneWeights, unpack_scene
+from stages.extract.full_tuning import CROSS_KV
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 FULL_FILES = {"unet": "diffusion_pytorch_model.safetensors", "text_encoder": "model.safetensors",
               "text_encoder_2": "model.safetensors"}
 FULL_CLASSES = {"unet": "UNet2DConditionModel", "text_encoder": "CLIPTextModel",
                 "text_encoder_2": "CLIPTextModelWithProjection"}
+CROSS_KV_FILE = "cross_kv.safetensors"
 XL_NAMES = ("clip_l", "clip_g")
 
 
@@ -32,13 +34,16 @@ def export_scene(weights: bytes | str | Path, info: Mapping[str, Any], directory
 
     weights: the scene's .safetensors, as bytes or path; info: the content of its .json, which names the base
     model. With `tuning: full`, the changed `unet/`, `text_encoder/` and `text_encoder_2/` take the place of the
-    factors.
+    factors; where only keys and values of the cross-attention changed, one file of them does.
     """
     scene, place = unpack_scene(weights), Path(directory)
     place.mkdir(parents=True, exist_ok=True)
     written = [_save(_embedding(scene, i), place / embedding_file(i)) for i in range(len(scene.tokens))]
     if scene.lora:
         written.append(_save(scene.lora, place / LORA_FILE))
+    if _only_cross_kv(scene):
+        written.append(_save({name.removeprefix("unet."): t for name, t in scene.full.items()},
+                             place / CROSS_KV_FILE))
     for part, file in _full_parts(scene).items():
         prefix = f"{part}."
         (place / part).mkdir(exist_ok=True)
@@ -66,8 +71,15 @@ def _embedding(scene: SceneWeights, index: int) -> dict[str, Tensor]:
 
 def _full_parts(scene: SceneWeights) -> dict[str, str]:
     """Folder -> file name, of the parts that the scene has weights of its own for."""
+    if _only_cross_kv(scene):
+        return {}
     return {part: file for part, file in FULL_FILES.items()
             if any(name.startswith(f"{part}.") for name in scene.full)}
+
+
+def _only_cross_kv(scene: SceneWeights) -> bool:
+    """Whether the weights of its own are a few layers of the UNet: those are loaded into the base's."""
+    return bool(scene.full) and all(CROSS_KV.search(name) for name in scene.full)
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> Path:
@@ -107,7 +119,9 @@ def _snippet(scene: SceneWeights, info: Mapping[str, Any]) -> str:
     lines = [f"from diffusers import {pipeline}{', UNet2DConditionModel' if parts else ''}"]
     if len(scene.widths) > 1:
         base += ", torch_dtype=torch.float32"
-        lines = ["import torch", *lines, "from safetensors.torch import load_file"]
+        lines.insert(0, "import torch")
+    if len(scene.widths) > 1 or _only_cross_kv(scene):
+        lines.append("from safetensors.torch import load_file")
     lines += [f"from transformers import {', '.join(texts)}"] if texts else []
     # Left alone, transformers takes the dtype that config.json names (float16 for SDXL), diffusers float32.
     own = "".join(f',\n    {part}={FULL_CLASSES[part]}.from_pretrained("{part}").float()' for part in parts)
@@ -123,6 +137,8 @@ def _snippet(scene: SceneWeights, info: Mapping[str, Any]) -> str:
             'tokenizer=pipe.tokenizer)',
             '    pipe.load_textual_inversion(state["clip_g"], token=token, text_encoder=pipe.text_encoder_2, '
             'tokenizer=pipe.tokenizer_2)']
+    if _only_cross_kv(scene):
+        lines.append(f'pipe.unet.load_state_dict(load_file("{CROSS_KV_FILE}"), strict=False)')
     if scene.lora:
         lines.append(f'pipe.load_lora_weights(".", weight_name="{LORA_FILE}")')
     return "\n".join(lines)

@@ -125,6 +125,21 @@ def test_full_scene_draws_the_same_picture_in_diffusers(model_dir: Path, tmp_pat
     assert psnr(draw(plain, row), picture) < 45
 
 
+def test_keys_and_values_of_their_own_draw_the_same_picture_by_the_readme_s_lines(
+        model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = extract(model_dir, tmp_path / "shared", method="cd_m", tuning="full", phase2={"steps": 3, "lr": 2e-2})
+    exported(scene, tmp_path / "out")
+    row, picture = ours(model_dir, scene, "dpmsolver++")
+    monkeypatch.chdir(tmp_path / "out")
+    code = Path("README.md").read_text().split("```python\n")[1].split("```")[0]
+    names: dict = {}
+    exec(code.rsplit("\n", 2)[0], names)  # all but the line that draws
+    assert psnr(draw(names["pipe"], row), picture) >= 45
+    plain = StableDiffusionPipeline.from_pretrained(model_dir)
+    plain.load_textual_inversion([embedding_file(i) for i in range(2)])
+    assert psnr(draw(plain, row), picture) < 45
+
+
 def test_exported_tensors_are_plain(scene: SceneOutput, tmp_path: Path) -> None:
     exported(scene, tmp_path)
     embedding = load_file(tmp_path / embedding_file(1))

@@ -96,7 +96,7 @@ def test_text_encoder_s_factors_are_peft_s(model_dir: Path, targets: str) -> Non
     (expected ** 3).mean().backward()
     model.bind(None, flat, layout)
     model.owners.blocks(1)
-    result = model.text_states(ids)
+    result = model.text_states(ids).states
     (result ** 3).mean().backward()
     torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
     assert flat.grad is not None

@@ -32,7 +32,7 @@ def scenes(model: SceneModel) -> list[TrainingScene]:
         picture, masks = tiny_picture(number, number + 1)
         latents = encode_scene(model.base, torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1,
                                torch.from_numpy(masks), model.recorder.side)
-        made.append(TrainingScene(f"scene{number}", [10 + j for j in range(number + 1)], latents))
+        made.append(TrainingScene(f"scene{number}", [(10 + j,) for j in range(number + 1)], latents))
     return made
 
 

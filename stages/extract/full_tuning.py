@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from stages.base_loading import BaseModel
 
 CROSS_KV = re.compile(r"^unet\..*\.attn2\.to_[kv]\.")
+"""What `extract.full.targets: cross_kv` trains."""
 
 
 def tunable(base: BaseModel) -> dict[str, nn.Parameter]:
@@ -54,18 +55,17 @@ def unlocked(base: BaseModel, targets: str = "all") -> Iterator[dict[str, nn.Par
 def replaced(base: BaseModel, weights: Mapping[str, Tensor]) -> Iterator[None]:
     """The base with a scene's own weights in it; on leaving, every bit is as it was before."""
     parameters = tunable(base)
-    missing = sorted(set(parameters) ^ set(weights))
-    if missing:
-        raise ValueError(f"the scene's weights belong to another base model: {missing[0]} is in only one of "
-                         f"them")
-    kept = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+    unknown = sorted(set(weights) - set(parameters))
+    if unknown:
+        raise ValueError(f"the scene's weights belong to another base model: it has no {unknown[0]}")
+    kept = {name: parameters[name].detach().clone() for name in weights}
     try:
-        for name, parameter in parameters.items():
-            parameter.data.copy_(weights[name])
+        for name, own in weights.items():
+            parameters[name].data.copy_(own)
         yield
     finally:
-        for name, parameter in parameters.items():
-            parameter.data.copy_(kept[name])
+        for name, own in kept.items():
+            parameters[name].data.copy_(own)
 
 
 def half_precision(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
