@@ -1,0 +1,199 @@
+"""The yardstick: Break-A-Scene's published training loop, one scene after another, written plainly.
+
+As published: one instance and one prior picture a step in both phases, both through the VAE at every step; both
+prompts through the text encoder at every step; attention materialised everywhere and the maps of up to 32x32 tokens
+kept; the whole embedding table as phase 1's parameter, with the rows that are no handles put back after every step;
+torch's AdamW and clipping; fresh weights for every scene. `full` trains all weights in phase 2; `lora` trains PEFT's
+factors instead, which is what a careful user of today's libraries would write.
+
+What a good programmer does without being asked is done: the model is loaded once, frozen weights of `lora` are kept
+in the fast dtype, arithmetic is autocast to it, and nothing waits for the device. So it is no straw man.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from diffusers.models.attention_processor import Attention
+from diffusers.utils.peft_utils import recurse_remove_peft_layers
+from peft import LoraConfig, inject_adapter_in_model
+from torch import Tensor, nn
+
+from benchmarks.scenes import BenchScene
+from schemas.job import Extract
+from stages.base_loading import BaseModel
+from stages.extract.draws import Draw, SceneDraws
+from stages.extract.handle_tokens import HandleTokens
+from stages.extract.latents import resize_masks
+from stages.extract.noise_schedule import NoiseSchedule
+from stages.extract.union_sampling import fill_template, union_mask
+
+MOST_KEPT = 32 * 32
+UNET_TARGETS, TEXT_TARGETS = ["to_q", "to_k", "to_v", "to_out.0"], ["q_proj", "k_proj", "v_proj", "out_proj"]
+
+
+class AttentionStore:
+    """Keeps the cross-attention probabilities of the down and up blocks, [R * heads, tokens, T] by layer."""
+
+    def __init__(self, unet: nn.Module) -> None:
+        self.kept: dict[str, Tensor] = {}
+        for name, module in unet.named_modules():
+            if isinstance(module, Attention):
+                module.set_processor(StoringAttention(self, name))
+
+    def average(self, side: int, rows: int) -> Tensor:
+        """[side, side, T]: mean of row 0's maps of that side over layers and heads; mid block excluded."""
+        maps = [kept.unflatten(0, (rows, -1))[0] for name, kept in self.kept.items()
+                if "attn2" in name and "mid_block" not in name and kept.shape[1] == side * side]
+        return torch.cat(maps).mean(0).unflatten(0, (side, side))
+
+
+class StoringAttention:
+    """Softmax attention with its probabilities in memory, as prompt-to-prompt's processor has it."""
+
+    def __init__(self, store: AttentionStore, name: str) -> None:
+        self.store, self.name = store, name
+
+    def __call__(self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None,
+                 attention_mask: Tensor | None = None, **_: object) -> Tensor:
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        query, key, value = (attn.head_to_batch_dim(x) for x in (
+            attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)))
+        probabilities = attn.get_attention_scores(query, key, attention_mask)
+        if probabilities.shape[1] <= MOST_KEPT:
+            self.store.kept[self.name] = probabilities
+        mixed = attn.batch_to_head_dim(torch.bmm(probabilities, value))
+        return attn.to_out[1](attn.to_out[0](mixed))
+
+
+class Yardstick:
+    """Takes the stock `base` over. kind: `full` (its weights must be float32) or `lora`; dtype: of the arithmetic.
+
+    prior_pictures: [n, 3, side, side] in [-1, 1].
+    """
+
+    def __init__(self, base: BaseModel, kind: str, settings: Extract, dtype: torch.dtype,
+                 prior_pictures: Tensor, concepts: int = 4) -> None:
+        self.base, self.kind, self.settings, self.dtype = base, kind, settings, dtype
+        self.device, self.prior_pictures = base.device, prior_pictures
+        self.tokens = HandleTokens(base.tokenizer, settings.placeholder)
+        self.encoders = [e for e in (base.text_encoder, getattr(base, "text_encoder_2", None)) if e is not None]
+        self.schedule = NoiseSchedule(base.scheduler, base.device)
+        self.store = AttentionStore(base.unet)
+        for encoder in self.encoders:
+            rows = max(encoder.config.vocab_size, self.tokens.first_id + concepts)
+            encoder.resize_token_embeddings(rows, mean_resizing=False)
+            encoder.get_input_embeddings().float()
+        self.tables = [encoder.get_input_embeddings().weight for encoder in self.encoders]
+        self.untouched = [table.detach().clone() for table in self.tables]
+        self.others = torch.ones(len(self.tables[0]), dtype=torch.bool, device=self.device)
+        self.modules: list[nn.Module] = [base.unet, *self.encoders]
+        # Kept beside the model, so that a scene's fresh start is a copy and not a load from the disk.
+        self.fresh = [{name: p.detach().clone() for name, p in m.named_parameters()} if kind == "full" else {}
+                      for m in self.modules]
+
+    def begin(self, scene: BenchScene, word_ids: list[int]) -> None:
+        """Fresh weights, and the scene's handles started from their words."""
+        self.scene, first = scene, self.tokens.first_id
+        with torch.no_grad():
+            for module, fresh in zip(self.modules, self.fresh, strict=True):
+                recurse_remove_peft_layers(module)
+                module.__dict__.pop("peft_config", None)
+                for name, parameter in module.named_parameters():
+                    if name in fresh:
+                        parameter.copy_(fresh[name])
+            for table, untouched in zip(self.tables, self.untouched, strict=True):
+                table.copy_(untouched)
+                table[first:first + len(word_ids)] = untouched[word_ids]
+        self.others.fill_(True)
+        self.others[first:first + len(word_ids)] = False
+        self.picture = scene.picture.to(self.device)
+        self.masks = scene.masks.to(self.device)
+
+    def phase(self, number: int, seed: int = 0) -> Callable[[], None]:
+        """Starts a phase (fresh optimizer) and returns its training step."""
+        for module in self.modules:
+            module.requires_grad_(number == 2 and self.kind == "full")
+        if number == 2 and self.kind == "lora":
+            rank = self.settings.lora.rank
+            for module, targets in zip(self.modules, [UNET_TARGETS] + [TEXT_TARGETS] * 2, strict=False):
+                inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets), module)
+                for name, parameter in module.named_parameters():
+                    parameter.requires_grad_("lora_" in name)
+                    if "lora_" in name:
+                        parameter.data = parameter.data.float()
+        for table in self.tables:
+            table.requires_grad_(True)
+        parameters = [p for m in self.modules for p in m.parameters() if p.requires_grad]
+        settings, rate = self.settings, (self.settings.phase1, self.settings.phase2)[number - 1].lr
+        optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, settings.adam_beta2), eps=1e-8,
+                                      weight_decay=settings.weight_decay)
+        draws = SceneDraws(seed, self.scene.scene_id, number, len(self.scene.masks), self.base.latent_shape,
+                           self.schedule.timesteps, union=settings.union_sampling, flip=settings.flip,
+                           prior_images=len(self.prior_pictures))
+        restore = number == 1 or self.kind == "lora"
+
+        def step() -> None:
+            diffusion, attention, prior = self.losses(draws.next())
+            (diffusion + settings.attention_weight * attention + settings.prior.weight * prior).backward()
+            nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+            if restore:
+                with torch.no_grad():
+                    for table, untouched in zip(self.tables, self.untouched, strict=True):
+                        table[self.others] = untouched[self.others]
+
+        return step
+
+    def losses(self, draw: Draw, prior_vae_noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Masked diffusion loss, cross-attention loss and prior loss of one step; scalars with graph."""
+        names = [self.tokens.names[j] for j in draw.subset]
+        prompt, subset = fill_template(self.settings.template, names), list(draw.subset)
+        picture, masks = ((x.flip(-1) if draw.flip else x) for x in (self.picture, self.masks))
+        assert draw.prior_noise is not None, "the yardstick always has the prior"
+        if prior_vae_noise is None:
+            prior_vae_noise = torch.randn_like(draw.vae_noise)
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            pictures = torch.stack([picture, self.prior_pictures[draw.prior_index].to(self.device)])
+            latents = self.encode(pictures, torch.stack([draw.vae_noise, prior_vae_noise]).to(self.device))
+            noise = torch.stack([draw.noise, draw.prior_noise]).to(self.device)
+            timesteps = torch.tensor([draw.timestep, draw.prior_timestep], device=self.device)
+            noisy = self.schedule.noisy(latents, noise, timesteps)
+            states, extra = self.text([prompt, self.settings.prior.prompt])
+            prediction = self.base.unet(noisy, timesteps, states, added_cond_kwargs=extra, return_dict=False)[0]
+        error = (prediction.float() - self.schedule.target(latents, noise, timesteps)).square()
+        mask = union_mask(resize_masks(masks, self.base.latent_shape[1]), subset)
+        side = self.attention_side()
+        maps = self.store.average(side, rows=2).float()
+        small = resize_masks(masks, side)
+        attention = torch.zeros((), device=self.device)
+        for concept, position in zip(subset, self.tokens.positions(prompt, subset), strict=True):
+            found = maps[:, :, position]
+            attention = attention + (found / found.max() - small[concept]).square().mean()
+        self.store.kept.clear()
+        return (error[0] * mask.square()).mean(), attention, error[1].mean()
+
+    def encode(self, pictures: Tensor, noise: Tensor) -> Tensor:
+        """[2, 3, side, side] -> latents [2, C, h, w], sampled with the given noise."""
+        with torch.no_grad():
+            moments = self.base.vae.encode(pictures.to(self.base.vae.dtype)).latent_dist
+        return (moments.mean.float() + moments.std.float() * noise) * self.base.vae.config.scaling_factor
+
+    def text(self, prompts: list[str]) -> tuple[Tensor, dict[str, Tensor] | None]:
+        """States [2, T, d], and for SDXL what it is conditioned on besides."""
+        ids = torch.stack([self.tokens.ids(prompt) for prompt in prompts]).to(self.device)
+        if len(self.encoders) == 1:
+            return self.encoders[0](ids).last_hidden_state, None
+        outputs = [encoder(ids, output_hidden_states=True) for encoder in self.encoders]
+        side = float(self.base.side)
+        sizes = torch.tensor([[side, side, 0.0, 0.0, side, side]] * 2, device=self.device)
+        return (torch.cat([out.hidden_states[-2] for out in outputs], dim=-1),
+                {"text_embeds": outputs[1].text_embeds, "time_ids": sizes})
+
+    def attention_side(self) -> int:
+        """1/32 of the picture's side, or the nearest that the UNet has cross-attention at."""
+        sides = {int(kept.shape[1] ** 0.5) for name, kept in self.store.kept.items()
+                 if "attn2" in name and "mid_block" not in name}
+        return min(sides, key=lambda side: (abs(torch.log2(torch.tensor(side * 32 / self.base.side))), -side))
