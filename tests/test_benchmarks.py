@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import extract
+from benchmarks import extract, generate
 from benchmarks.models import build_base
 from benchmarks.scenes import make_prior_pictures, make_scenes
 from benchmarks.yardstick import Yardstick
@@ -100,3 +100,36 @@ def test_extract_runs_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert max(row["ratio"] for name, row in rows.items() if "yardstick full" in name and "processes" not in name) == 1
     assert "| ratio" in capsys.readouterr().out
     assert result["machine"]["torch"] == torch.__version__
+
+
+def test_both_sides_of_generate_make_the_same_pictures() -> None:
+    mixed = generate.MixedBatches(build_base("tiny", torch.float32, CPU), 2, 4, 3, 5.0)
+    plain = generate.SceneByScene(build_base("tiny", torch.float32, CPU), mixed)
+    jobs, seeds = generate.make_jobs(4, 2), [5, 6, 7, 8]
+    mine = mixed.latents(jobs, seeds)
+    first, second = plain.pictures(jobs, seeds, "latent")
+    theirs = torch.stack([first[0], second[0], first[1], second[1]])
+    torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-3)
+    other = mixed.latents([(1 - scene, prompt) for scene, prompt in jobs], seeds)
+    assert (other - mine).abs().max() > 1e-2, "the scenes differ enough to be told apart"
+
+
+def test_generate_runs_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "generate.json"
+    generate.main(["--model", "tiny", "--device", "cpu", "--batches", "1,4", "--scene-pictures", "2", "--steps", "2",
+                   "--rank", "4", "--rounds", "1", "--out", str(out)])
+    rows = {row["configuration"]: row for row in json.loads(out.read_text())["rows"]}
+    assert set(rows) == {"diffusers, 1 a scene", "diffusers, 2 a scene", "engine, batch 1", "engine, batch 4"}
+    for name, row in rows.items():
+        pictures = int(name.split()[-1]) if name.startswith("engine") else int(name.split()[1])
+        assert row["pictures_second"] == pytest.approx(pictures / row["seconds"]), name
+    assert max(row["ratio"] for name, row in rows.items() if name.startswith("diffusers")) == 1
+    assert "| ratio" in capsys.readouterr().out
+
+
+def test_a_base_that_cannot_be_measured_is_said_so(capsys: pytest.CaptureFixture[str],
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.models.dataclasses.fields", lambda _: ())
+    with pytest.raises(SystemExit):
+        generate.main(["--model", "tiny-xl", "--device", "cpu"])
+    assert "text_encoder_2" in capsys.readouterr().err
