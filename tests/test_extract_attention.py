@@ -70,7 +70,10 @@ def attention_gradient(model: SceneModel, checkpointing: bool) -> tuple[torch.Te
     noise = torch.randn(start.shape, generator=torch.Generator().manual_seed(0))
     flat = (start + 0.01 * noise).requires_grad_()
     model.bind(handles, flat, layout)
-    loss_terms(model, step_inputs(model), Extract()).attention.sum().backward()
+    loss = loss_terms(model, step_inputs(model), Extract()).attention.sum()
+    recorded = {name: found[0] for name, found in model.recorder.found.items()}
+    loss.backward()
+    assert all(model.recorder.found[name][0] is m for name, m in recorded.items()), "a recomputation was recorded"
     model.base.unet.disable_gradient_checkpointing()
     model.release()
     assert handles.grad is not None
