@@ -16,12 +16,14 @@ from stages.extract.draws import Draw, SceneDraws
 from stages.extract.handle_tokens import HandleTokens
 from stages.extract.latents import decode_picture, encode_scene, resize_masks
 from stages.extract.losses import attention_mse, diffusion_loss
+from stages.extract.row_owners import RowOwners
+from stages.extract.scene_lora import LoraLayout, LoraLinear, LoraSite
 from stages.extract.scene_model import SceneModel
 from stages.extract.scene_optimizer import SceneOptimizer
 from stages.extract.step import LossTerms, build_inputs
 from stages.extract.union_sampling import draw_flip, draw_subset, union_mask
 from tests.golden import plain_formulas as plain
-from tests.tiny_models import build_tiny_model, build_tokenizer, tiny_task
+from tests.tiny_models import build_tiny_model, build_tokenizer, tiny_picture, tiny_task
 
 DRAWS = 20_000
 LEAST_TAIL = 1e-4
@@ -235,6 +237,37 @@ def test_the_published_optimizer_is_the_default() -> None:
     assert (settings.phase1.steps, settings.phase2.steps) == (400, 400)
 
 
+def test_factors_start_as_in_lora_s_own_code() -> None:
+    """A: kaiming_uniform with a = sqrt(5), which is uniform within 1 / sqrt(inputs); B: zero. Layers that are not
+    square, as the tiny model's all are.
+    """
+    layout = LoraLayout(4, (LoraSite("unet.wide", 900, 25), LoraSite("unet.tall", 25, 900)))
+    for site, down, up in layout.pairs(layout.initial(0, "scene")[None]):
+        bound = torch.empty(4, site.inputs)
+        torch.nn.init.kaiming_uniform_(bound, a=5 ** 0.5, generator=torch.Generator().manual_seed(0))
+        assert float(down.abs().max()) == pytest.approx(float(bound.abs().max()), rel=0.05)
+        bins = ((down * site.inputs ** 0.5 + 1) / 2 * 10).floor().long().flatten().tolist()
+        assert tail(Counter(bins), dict.fromkeys(range(10), 1 / 10)) > LEAST_TAIL
+        assert not up.any()
+
+
+def test_factors_of_a_layer_that_is_not_square_are_merged_weights() -> None:
+    dice = torch.Generator().manual_seed(0)
+    down, up, x = (torch.randn(s, generator=dice) for s in ((2, 3, 8), (2, 5, 3), (4, 6, 8)))
+    owners, base = RowOwners(), torch.nn.Linear(8, 5)
+    layer = LoraLinear(base, owners)
+    layer.pair = (down, up)
+    for scenes in ([0, 0, 1, 1], [1, 0, 0, 1]):
+        if scenes == sorted(scenes):
+            owners.blocks(2)
+        else:
+            owners.rows(torch.tensor(scenes), 2)
+        result = layer(x)
+        for row, scene in enumerate(scenes):
+            wanted = x[row].double() @ (base.weight.double() + up[scene].double() @ down[scene].double()).T
+            torch.testing.assert_close(result[row].double(), wanted + base.bias.double(), rtol=1e-5, atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_model(tmp_path_factory.mktemp("tiny"))
@@ -248,6 +281,8 @@ def model(directory: Path) -> SceneModel:
 def test_a_scene_is_encoded_as_stock_diffusers_does(model: SceneModel, directory: Path) -> None:
     """Picture and masks mirrored first, then encoded and resized; the scaling factor on mean and deviation."""
     picture = decode_picture(tiny_task(3, 2).files["png"], 64)
+    pixels = torch.from_numpy(tiny_picture(3, 2)[0]).double().permute(2, 0, 1)
+    torch.testing.assert_close(picture.double(), pixels / 255 * 2 - 1, rtol=0, atol=1e-6)
     masks = soft_masks(2, 64)
     scene = encode_scene(model.base, picture, masks, 4)
     vae = AutoencoderKL.from_pretrained(directory, subfolder="vae", torch_dtype=torch.float64)
