@@ -48,18 +48,29 @@ PRIOR = torch.randn(5, *SHAPE, generator=torch.Generator().manual_seed(3))
 
 
 @pytest.fixture(scope="module")
-def trained(directory: Path, scenes: dict[str, PlainScene]) -> tuple[dict[str, TrainedScene], dict[str, Tensor]]:
-    """The engine's results by scene, and the LoRA factors that it starts from."""
-    model = SceneModel(load_base(str(directory), None, torch.float32, "cpu"), "<asset{index}>")
-    assert model.recorder.side == SIDE
-    batch = []
+def model(directory: Path) -> SceneModel:
+    made = SceneModel(load_base(str(directory), None, torch.float32, "cpu"), "<asset{index}>")
+    assert made.recorder.side == SIDE
+    return made
+
+
+@pytest.fixture(scope="module")
+def batch(scenes: dict[str, PlainScene]) -> list[TrainingScene]:
+    """The same scenes as the engine takes them."""
+    made = []
     for name, scene in scenes.items():
         sides = (scene.masks, scene.masks.flip(-1))
         latents = SceneLatents(scene.mean, scene.std, torch.stack([resize_masks(m, SHAPE[1]) for m in sides]),
                                torch.stack([resize_masks(m, SIDE) for m in sides]))
-        batch.append(TrainingScene(name, WORDS[name], latents))
+        made.append(TrainingScene(name, WORDS[name], latents))
+    return made
+
+
+@pytest.fixture(scope="module")
+def trained(model: SceneModel, batch: list[TrainingScene]) -> tuple[dict[str, TrainedScene], dict[str, Tensor]]:
+    """The engine's results by scene, and the LoRA factors that it starts from."""
     layout = model.layout(SETTINGS.lora.rank, text_encoder=True)
-    starts = {f"{name}/{key}": t for name in scenes for key, t in layout.state(layout.initial(SEED, name)).items()}
+    starts = {f"{name}/{key}": t for name in WORDS for key, t in layout.state(layout.initial(SEED, name)).items()}
     results = Trainer(model, SETTINGS, SEED, PRIOR).train(batch)
     return {r.scene_id: r for r in results}, starts
 
@@ -124,3 +135,20 @@ def test_the_engine_learns_what_the_plain_trainer_learns(
     # may be off by more than the others. A step is 1e-3 long.
     assert float(torch.cat(errors).mean()) < 1e-7
     assert float(torch.cat(errors).max()) < 1e-4
+
+
+@pytest.mark.parametrize("off", ["flip", "union_sampling"])
+def test_what_is_switched_off_is_off_in_training(directory: Path, model: SceneModel, batch: list[TrainingScene],
+                                                 scenes: dict[str, PlainScene], off: str) -> None:
+    """Eight steps at a rate that moves nothing: each is the plain step of the numbers that should be drawn."""
+    settings = Extract.model_validate({off: False, "phase1": {"steps": 8, "lr": 1e-12}, "phase2": {"steps": 0}})
+    result = Trainer(model, settings, SEED).train(batch)[1]
+    name, plain = "triple", PlainModel(directory)
+    handles = model.initial_handles([WORDS[name]])[0]
+    draws = SceneDraws(SEED, name, 1, 3, SHAPE, 1000, flip=off != "flip", union=off != "union_sampling")
+    drawn = [draws.next() for _ in range(8)]
+    assert any(d.flip for d in drawn) == (off != "flip")
+    assert any(len(d.subset) > 1 for d in drawn) == (off != "union_sampling")
+    for mine, d in zip(result.curves.tolist(), drawn, strict=True):
+        draw = PlainDraw(d.subset, d.flip, d.timestep, d.noise, d.vae_noise)
+        assert mine == pytest.approx(plain.terms(scenes[name], draw, handles, {}, SIDE), rel=1e-5)
