@@ -136,40 +136,6 @@ def test_convolutions_alone_or_in_company_are_the_same(model_dir: Path) -> None:
                                    atol=1e-5 * float(gradient.abs().max()))
 
 
-def test_forward_and_gradients_in_the_text_encoder_are_peft_s(model_dir: Path) -> None:
-    reference = load_base(str(model_dir), None, torch.float32, "cpu").text_encoder
-    torch.manual_seed(1)
-    reference.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, init_lora_weights=False,
-                                     target_modules=["q_proj", "k_proj", "v_proj", "out_proj"]))
-    factors = {name: p for name, p in reference.named_parameters() if ".lora_" in name}
-
-    def key(name: str) -> str:
-        return f"text_encoder.text_model.{name.removeprefix('text_model.').replace('.default.', '.')}"
-
-    model = SceneModel(load_base(str(model_dir), None, torch.float32, "cpu"), "<asset{index}>")
-    sites = [s for s in model.layout(RANK, text_encoder=True).sites if s.name.startswith("text_encoder.")]
-    layout = LoraLayout(RANK, tuple(sites))
-    state = {key(name): p.detach() for name, p in factors.items()}
-    assert layout == LoraLayout.of_state(state)
-    mine = layout.flatten(state)
-    flat = torch.stack([mine, torch.randn_like(mine)]).requires_grad_()
-
-    ids = torch.stack([model.tokens.ids(prompt) for prompt in ("a photo of a cat", "a dog", "a ball", "a car")])
-    goal = torch.randn(2, ids.shape[-1], 32)
-    expected = reference(ids[:2]).last_hidden_state
-    (expected - goal).square().mean().backward()
-    model.bind(None, flat, layout)
-    model.owners.blocks(2)
-    result = model.text_states(ids)
-    (result[:2] - goal).square().mean().backward()
-
-    torch.testing.assert_close(result[:2], expected, rtol=1e-4, atol=1e-5)
-    assert flat.grad is not None
-    assert not flat.grad[1].any(), "scene 1 must see nothing of scene 0's loss"
-    wanted = layout.flatten({key(name): p.grad for name, p in factors.items()})
-    torch.testing.assert_close(flat.grad[0], wanted, rtol=1e-3, atol=1e-6)
-
-
 def test_initial_factors_are_the_scene_s_own_and_change_nothing(model_dir: Path) -> None:
     model = SceneModel(load_base(str(model_dir), None, torch.float32, "cpu"), "<asset{index}>")
     layout = model.layout(RANK, text_encoder=True, targets="attention_ff_conv")

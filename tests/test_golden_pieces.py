@@ -211,7 +211,7 @@ def test_clip_and_adamw_of_each_scene(scale: float) -> None:
     start = [torch.randn(3, 2, 5, generator=dice, dtype=torch.float64),
              torch.randn(3, 7, generator=dice, dtype=torch.float64)]
     stacked = [torch.nn.Parameter(p.clone()) for p in start]
-    optimizer = SceneOptimizer(stacked, 3, 0.02, settings, torch.ones(3, dtype=torch.bool), scale)
+    optimizer = SceneOptimizer(stacked, 0.02, settings, torch.ones(3, dtype=torch.bool), scale)
     alone = [plain.PlainAdamW(torch.cat([p[s].flatten() for p in start]).tolist(), 0.02, 0.9, 0.97, 1e-8, 0.05, 0.7)
              for s in range(3)]
     clipped = [0, 0, 0]
@@ -230,7 +230,7 @@ def test_clip_and_adamw_of_each_scene(scale: float) -> None:
 
 def test_the_published_optimizer_is_the_default() -> None:
     settings = Extract()
-    group = SceneOptimizer([torch.nn.Parameter(torch.zeros(1, 1))], 1, settings.phase1.lr, settings,
+    group = SceneOptimizer([torch.nn.Parameter(torch.zeros(1, 1))], settings.phase1.lr, settings,
                            torch.ones(1, dtype=torch.bool)).adamw.param_groups[0]
     assert (group["betas"], group["eps"], group["weight_decay"], group["lr"]) == ((0.9, 0.999), 1e-8, 1e-2, 5e-4)
     assert (settings.clip_norm, settings.attention_weight, settings.prior.weight) == (1.0, 0.01, 1.0)
@@ -298,7 +298,7 @@ def test_prompt_and_masks_of_a_step_follow_the_order_that_was_drawn(model: Scene
     scene = encode_scene(model.base, torch.zeros(3, 64, 64), soft_masks(3, 64), 4)
     noise = torch.randn(4, 16, 16)
     inputs = build_inputs([Draw((2, 0), True, 9, noise, noise)], [scene], model.tokens, Extract(), 3)
-    first = model.tokens.first_id
+    first = model.tokens.first_ids[0]
     words = model.base.tokenizer("a photo of and", add_special_tokens=False).input_ids
     assert inputs.ids.flatten().tolist()[1:7] == [*words[:3], first + 2, words[3], first]
     assert inputs.positions.tolist() == [[4, 6, 0]]
@@ -313,11 +313,11 @@ def test_a_handle_starts_from_the_first_sub_token_of_its_word(model: SceneModel)
     tokenizer = build_tokenizer()
     pieces = tokenizer("catx", add_special_tokens=False).input_ids
     assert len(pieces) > 1
-    tokens = HandleTokens(tokenizer)
+    tokens = HandleTokens([tokenizer])
     word, chosen = tokens.pick_word("catx", "object")
-    assert (word, chosen) == ("catx", pieces[0])
-    handles = model.initial_handles([[chosen], [5, 6]])
+    assert (word, chosen) == ("catx", (pieces[0],))
+    handles = model.initial_handles([[chosen], [(5,), (6,)]])
     table = model.base.text_encoder.get_input_embeddings().weight
-    assert torch.equal(handles[0, 0], table[chosen])
+    assert torch.equal(handles[0, 0], table[chosen[0]])
     assert torch.equal(handles[1], table[[5, 6]])
     assert not handles[0, 1].any()

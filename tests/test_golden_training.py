@@ -62,7 +62,7 @@ def batch(scenes: dict[str, PlainScene]) -> list[TrainingScene]:
         sides = (scene.masks, scene.masks.flip(-1))
         latents = SceneLatents(scene.mean, scene.std, torch.stack([resize_masks(m, SHAPE[1]) for m in sides]),
                                torch.stack([resize_masks(m, SIDE) for m in sides]))
-        made.append(TrainingScene(name, WORDS[name], latents))
+        made.append(TrainingScene(name, [(word,) for word in WORDS[name]], latents))
     return made
 
 
@@ -144,7 +144,7 @@ def test_what_is_switched_off_is_off_in_training(directory: Path, model: SceneMo
     settings = Extract.model_validate({off: False, "phase1": {"steps": 8, "lr": 1e-12}, "phase2": {"steps": 0}})
     result = Trainer(model, settings, SEED).train(batch)[1]
     name, plain = "triple", PlainModel(directory)
-    handles = model.initial_handles([WORDS[name]])[0]
+    handles = model.initial_handles([[(word,) for word in WORDS[name]]])[0]
     draws = SceneDraws(SEED, name, 1, 3, SHAPE, 1000, flip=off != "flip", union=off != "union_sampling")
     drawn = [draws.next() for _ in range(8)]
     assert any(d.flip for d in drawn) == (off != "flip")

@@ -128,8 +128,8 @@ def _made_up(model: SceneModel, settings: Extract, number: int) -> TrainingScene
     channels, height, width = base.latent_shape
     _, token = model.tokens.pick_word(None, settings.init_word)
     a = model.recorder.side
-    latents = torch.zeros(2, channels, height, width, device=base.device)
+    latents, side = torch.zeros(2, channels, height, width, device=base.device), base.side
     return TrainingScene(f"probe-{number}", [token] * CONCEPTS, SceneLatents(
         mean=latents, std=torch.ones_like(latents), masks=torch.ones(2, CONCEPTS, height, width),
-        attention_masks=torch.ones(2, CONCEPTS, a, a), picture=torch.zeros(3, base.side, base.side),
-        picture_masks=torch.ones(CONCEPTS, base.side, base.side)))
+        attention_masks=torch.ones(2, CONCEPTS, a, a), picture=torch.zeros(3, side, side),
+        picture_masks=torch.ones(CONCEPTS, side, side)))

@@ -25,15 +25,15 @@ class SceneLatents:
 
     mean, std: [2, C, h, w], already times the VAE's scaling factor, on the device.
     masks: [2, N, h, w]; attention_masks: [2, N, a, a]; float32 in [0, 1], on the CPU. picture: [3, H, W] in
-    [-1, 1] and picture_masks: [N, H, W], on the CPU, for pictures that are composed anew every step.
+    [-1, 1] and picture_masks: [N, H, W], on the CPU, where pictures are composed anew every step.
     """
 
     mean: Tensor
     std: Tensor
     masks: Tensor
     attention_masks: Tensor
-    picture: Tensor
-    picture_masks: Tensor
+    picture: Tensor | None = None
+    picture_masks: Tensor | None = None
 
 
 def decode_picture(data: bytes, side: int) -> Tensor:

@@ -26,7 +26,8 @@ def pasted_moments(base: BaseModel, scenes: Sequence[SceneLatents],
     """Mean and std [S, C, h, w] of this step's pictures, mirrored where the draw says so."""
     pictures = []
     for scene, draw in zip(scenes, draws, strict=True):
-        assert draw.colour is not None
+        if draw.colour is None or scene.picture is None or scene.picture_masks is None:
+            raise ValueError("pasted pictures need the scene's picture and masks, and draws with a colour")
         mask = union_mask(scene.picture_masks, draw.subset)
         picture = paste(scene.picture, mask, torch.tensor(draw.colour))
         pictures.append(picture.flip(-1) if draw.flip else picture)

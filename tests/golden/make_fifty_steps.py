@@ -25,7 +25,7 @@ from tests.tiny_models import build_tiny_model, tiny_picture
 FILE = Path(__file__).with_name("fifty_steps.json")
 COMMAND = "python -m tests.golden.make_fifty_steps"
 SEED, RANK, STEPS = 0, 4, 25
-WORDS = {"two": [200, 203], "three": [201, 205, 207]}
+WORDS = {"two": [(200,), (203,)], "three": [(201,), (205,), (207,)]}
 """Scene -> token ids that its handles start from: 2 and 3 concepts in one batch."""
 
 
