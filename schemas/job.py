@@ -120,7 +120,7 @@ class Phase(Strict):
 class Lora(Strict):
     """Low-rank factors around frozen layers of the UNet and the text encoder."""
 
-    rank: int = field(16, "Rank of the factors.", ge=1)
+    rank: int = field(4, "Rank of the factors.", ge=1)
     targets: Literal["cross_kv", "attention", "attention_ff", "attention_ff_conv"] = field(
         "attention",
         "Layers with factors. `cross_kv`: keys and values of the UNet's cross-attention only, and none of the text "

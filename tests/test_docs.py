@@ -71,6 +71,13 @@ def test_the_python_of_the_outputs_page_runs(demo: Path, number: int) -> None:
     assert done.stdout.strip()
 
 
+def test_the_python_of_the_engine_page_runs() -> None:
+    code = "\n".join(snippets(DOCS / "engine.md"))
+    done = subprocess.run([sys.executable, "-c", code], cwd=DOCS.parent, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("tensor(") == 3
+
+
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
 def test_every_test_and_file_it_names_is_there(page: Path) -> None:
     text = page.read_text()
