@@ -85,7 +85,7 @@ class StartedModel(SceneModel):
 
     start: Tensor | None = None
 
-    def initial_handles(self, word_ids: list[list[int]]) -> Tensor:
+    def initial_handles(self, word_ids: Sequence[Sequence[tuple[int, ...]]]) -> Tensor:
         if self.start is None:
             return super().initial_handles(word_ids)
         return self.start[:, :max(map(len, word_ids))].clone()
@@ -181,7 +181,7 @@ class Study:
     def _predict(self, latents: Tensor, prompt: str, steps: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """latents: [R, C, h, w] -> prediction and target."""
         model = self.model
-        states = model.text_states(model.tokens.ids(prompt)[None]).expand(len(steps), -1, -1)
+        states = model.text_states(model.tokens.ids(prompt)[None]).expand(len(steps))
         prediction = model.predict(model.schedule.noisy(latents, noise, steps), steps, states)
         return prediction, model.schedule.target(latents, noise, steps)
 
@@ -241,7 +241,7 @@ class Study:
         prompts = [fill_template(self.settings.template, [model.tokens.names[c]])
                    + ("" if place is None else f" {BACKGROUNDS[place].phrases[0]}") for c, place in asked]
         states = model.text_states(torch.stack([model.tokens.ids(prompt) for prompt in prompts]))
-        negative = model.text_states(model.tokens.ids("")[None]).expand_as(states)
+        negative = model.text_states(model.tokens.ids("")[None]).expand(len(prompts))
         noise = initial_latents([stream_seed(self.seed, scene.scene_id, f"study/{i}") for i in range(len(asked))],
                                 model.base.latent_shape)
         latents = denoise(model.predict, make_scheduler("dpmsolver++", model.base.scheduler), noise, sizes.steps,

@@ -122,13 +122,15 @@ class Lora(Strict):
 
     rank: int = field(4, "Rank of the factors.", ge=1)
     targets: Literal["cross_kv", "attention", "attention_ff", "attention_ff_conv"] = field(
-        "attention",
+        "attention_ff",
         "Layers with factors. `cross_kv`: keys and values of the UNet's cross-attention only, and none of the text "
         "encoder (Custom Diffusion's choice). `attention`: all attention projections. `attention_ff`: feed-forward "
         "layers too. `attention_ff_conv`: the UNet's convolutions too.",
     )
     text_encoder: bool = field(
-        True, "Train factors in the text encoder too (SDXL: in both), as the paper trains the whole of it."
+        False,
+        "Train factors in the text encoder too (SDXL: in both), as the paper trains the whole of it. They double the "
+        "size for little (docs/engine.md).",
     )
 
 
@@ -206,6 +208,13 @@ class Extract(Strict):
         gt=0,
         result=False,
     )
+
+    @property
+    def trains_text_encoder(self) -> bool:
+        """Whether phase 2 changes the text encoder; if not, prompts without handles have the base's own states."""
+        if self.tuning == "full":
+            return self.full.targets == "all"
+        return self.lora.text_encoder and self.lora.targets != "cross_kv"
 
     @model_validator(mode="before")
     @classmethod

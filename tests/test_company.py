@@ -65,8 +65,9 @@ def test_pictures_are_the_same(model_dir: Path, learned: dict[int, list[SceneOut
     for batch, outputs in learned.items():
         tasks = [SceneTask(o.scene_id, {"handles": o.rows}, {"safetensors": o.files[f"{o.scene_id}.safetensors"]})
                  for o in outputs]
+        files = {name: data for output in stage.process(tasks) for name, data in output.files.items()}
         drawn[batch] = {name: np.asarray(Image.open(io.BytesIO(data)), dtype=float)
-                        for output in stage.process(tasks) for name, data in output.files.items() if name.endswith("png")}
+                        for name, data in files.items() if name.endswith("png")}
     assert drawn[1].keys() == drawn[SCENES].keys()
     assert len(drawn[1]) > 3 * SCENES
     for name, picture in drawn[1].items():

@@ -24,7 +24,7 @@ from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
 from tests.tiny_models import build_tiny_model, build_tokenizer, tiny_picture
 
 SETTINGS = Extract.model_validate({
-    "phase1": {"steps": 4, "lr": 5e-3}, "phase2": {"steps": 4, "lr": 1e-3}, "lora": {"rank": 4}})
+    "phase1": {"steps": 4, "lr": 5e-3}, "phase2": {"steps": 4, "lr": 1e-3}, "lora": {"rank": 4, "text_encoder": True}})
 PRIOR = torch.randn(3, 4, 16, 16, generator=torch.Generator().manual_seed(9))
 
 

@@ -20,7 +20,8 @@ from tests.tiny_models import build_tiny_model, tiny_picture
 
 STEPS = 8
 SETTINGS = Extract.model_validate({
-    "phase1": {"steps": STEPS, "lr": 5e-3}, "phase2": {"steps": STEPS, "lr": 1e-3}, "lora": {"rank": 2}})
+    "phase1": {"steps": STEPS, "lr": 5e-3}, "phase2": {"steps": STEPS, "lr": 1e-3},
+    "lora": {"rank": 2, "text_encoder": True}})
 PRIOR = torch.randn(3, 4, 16, 16, generator=torch.Generator().manual_seed(9))
 
 

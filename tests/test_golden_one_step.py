@@ -75,7 +75,7 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         sides = (masks, masks.flip(-1))
         latents.append(SceneLatents(mean, std, torch.stack([resize_masks(m, 16) for m in sides]),
                                     torch.stack([resize_masks(m, model.recorder.side) for m in sides])))
-    layout = model.layout(4, text_encoder=True)
+    layout = model.layout(4, text_encoder=True, targets="attention_ff")
     # Random weights attend evenly everywhere; large handles and factors give the maps some relief.
     flat = 0.2 * torch.randn(len(scenes), layout.parameters, generator=dice)
     handles = 0.5 * torch.randn(len(scenes), SLOTS, 32, generator=dice)

@@ -26,7 +26,8 @@ STEPS = (5, 4)
 RATES = (5e-3, 1e-3)
 SETTINGS = Extract.model_validate({
     "phase1": {"steps": STEPS[0], "lr": RATES[0]}, "phase2": {"steps": STEPS[1], "lr": RATES[1]},
-    "lora": {"rank": 2}, "clip_norm": 0.03})  # Near the norms of these gradients: some steps clip, some do not.
+    "lora": {"rank": 2, "targets": "attention", "text_encoder": True},
+    "clip_norm": 0.03})  # Near the norms of these gradients: some steps clip, some do not.
 WORDS = {"pair": [33, 78], "triple": [40, 41, 90]}
 
 

@@ -31,7 +31,7 @@ from tests.tiny_sdxl import POOLED, WIDTHS, build_tiny_sdxl, load_pipeline
 
 PROMPTS = ("a photo of <asset1> and <asset0> at the beach", "a cat!", "<asset0> in the snow with <asset1>")
 SETTINGS = Extract.model_validate({
-    "phase1": {"steps": 3, "lr": 5e-3}, "phase2": {"steps": 3, "lr": 1e-3}, "lora": {"rank": 4}})
+    "phase1": {"steps": 3, "lr": 5e-3}, "phase2": {"steps": 3, "lr": 1e-3}, "lora": {"rank": 4, "text_encoder": True}})
 PRIOR = torch.randn(3, 4, 16, 16, generator=torch.Generator().manual_seed(9))
 SDXL = {
     "sample_size": 128, "in_channels": 4, "out_channels": 4, "block_out_channels": [320, 640, 1280],

@@ -80,7 +80,8 @@ def build_tiny_model(directory: Path, prediction_type: str = "epsilon", side: in
 def tiny_spec(base: Path | str, **changes: Any) -> JobSpec:
     """A job of a few steps a phase; `changes` by section, such as extract={"batch": 1}."""
     extract: dict[str, Any] = {
-        "phase1": {"steps": 3, "lr": 5e-3}, "phase2": {"steps": 3, "lr": 1e-3}, "lora": {"rank": 4},
+        "phase1": {"steps": 3, "lr": 5e-3}, "phase2": {"steps": 3, "lr": 1e-3},
+        "lora": {"rank": 4, "text_encoder": True},
         "prior": {"images": 3, "steps": 2}} | changes.pop("extract", {})
     generate: dict[str, Any] = {"images_per_prompt": 1, "steps": 3} | changes.pop("generate", {})
     return JobSpec(source={"uri": "/pictures"}, output="/output", models={"base": str(base)}, extract=extract,

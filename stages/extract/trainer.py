@@ -135,7 +135,7 @@ class Trainer:
         settings, model = self.settings, self.model
         prompt = model.tokens.ids(settings.prior.prompt).to(model.base.device)
         states = None
-        if settings.tuning == "lora" and not settings.lora.text_encoder:
+        if not settings.trains_text_encoder:
             model.bind(None)
             with torch.no_grad():
                 states = model.text_states(prompt[None])

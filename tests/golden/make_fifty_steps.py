@@ -32,7 +32,7 @@ WORDS = {"two": [(200,), (203,)], "three": [(201,), (205,), (207,)]}
 def run(directory: Path) -> dict[str, Any]:
     """Trains on a new tiny model in `directory`. Scene -> `curves` [50, 3] and `handle_norms` [N]."""
     settings = Extract.model_validate({"phase1": {"steps": STEPS, "lr": 5e-3}, "phase2": {"steps": STEPS, "lr": 1e-3},
-                                       "lora": {"rank": RANK}})
+                                       "lora": {"rank": RANK, "targets": "attention", "text_encoder": True}})
     base = load_base(str(build_tiny_model(directory, "epsilon")), None, torch.float32, "cpu")
     model, scenes = SceneModel(base, settings.placeholder), []
     for number, (name, words) in enumerate(WORDS.items()):
