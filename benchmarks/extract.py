@@ -5,7 +5,8 @@
     python benchmarks/extract.py --device cuda --model sdxl --scenes 1,2,4
 
 Rounds go through all configurations in turn, so that a slow minute of the machine meets all of them; the table has
-the medians. Measured steps are scaled to the paper's 400 + 400, and what a scene costs once is added once.
+the medians. Measured steps are scaled to the paper's 400 + 400, and what a scene costs once is added once. `--out` is
+written after every measurement: a run that is cut short keeps what it has.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ import torch
 from benchmarks.crew import Crew
 from benchmarks.measure import machine, medians, spread, table, write_json
 from benchmarks.models import NAMES
-from benchmarks.training import STEPS, Options, TrainingBench
+from benchmarks.training import STEPS, DivergedError, Options, TrainingBench
 
 COLUMNS = ("configuration", "phase 1 ms", "phase 2 ms", "s a scene", "CPU s a scene", "scenes an hour", "TFLOP/s",
            "peak GiB", "ratio")
@@ -52,7 +53,8 @@ class Configurations:
     def __init__(self, options: Options, workers: int, scenes: Sequence[int], kinds: Sequence[str],
                  loop_threads: Sequence[int] = (1,)) -> None:
         self.calls: dict[str, Any] = {}
-        self.crew = None
+        self.crew: Crew | None = None
+        self.bench: TrainingBench | None = None
         if workers:
             crew = self.crew = Crew(workers, functools.partial(TrainingBench, replace(options, threads=1)))
             self.tflop = crew.alone("facts")
@@ -67,7 +69,7 @@ class Configurations:
                 self._add(f"engine S={count}, {workers} process{'es' * (workers > 1)}", "engine",
                           lambda r, s=count: crew.together("engine", s))
             return
-        bench = TrainingBench(options)
+        bench = self.bench = TrainingBench(options)
         self.tflop = bench.facts()
         for kind in kinds:
             self._add(f"yardstick {kind}", kind, lambda r, k=kind: [bench.yardstick(k, r)])
@@ -77,13 +79,21 @@ class Configurations:
     def _add(self, name: str, kind: str, call: Any) -> None:
         self.calls[name] = lambda r: with_totals(call(r), self.tflop[kind])
 
+    def forget(self) -> None:
+        """After an error: frees what this process holds."""
+        if self.bench is not None:
+            self.bench.forget()
+
     def close(self) -> None:
         if self.crew is not None:
             self.crew.close()
 
 
-def run_rounds(configurations: Configurations, rounds: int) -> tuple[dict[str, list[dict[str, float]]], dict[str, str]]:
-    """Samples by configuration, and what went wrong with those that ran out of memory."""
+def run_rounds(configurations: Configurations, rounds: int,
+               keep: Callable[[dict[str, list[dict[str, float]]], dict[str, str]], Any]) -> None:
+    """`keep` gets the samples by configuration, and what went wrong with those that ran out of memory or diverged,
+    after every measurement.
+    """
     samples: dict[str, list[dict[str, float]]] = {name: [] for name in configurations.calls}
     broken: dict[str, str] = {}
     for number in range(rounds):
@@ -92,13 +102,14 @@ def run_rounds(configurations: Configurations, rounds: int) -> tuple[dict[str, l
                 continue
             try:
                 samples[name].append(call(number))
-            except torch.OutOfMemoryError as error:
+            except (torch.OutOfMemoryError, DivergedError) as error:
                 broken[name] = str(error).splitlines()[0]
-                torch.cuda.empty_cache()
             else:
                 print(f"round {number + 1}/{rounds}: {name}: {samples[name][-1]['scenes_hour']:.1f} scenes an hour",
                       file=sys.stderr, flush=True)
-    return {name: found for name, found in samples.items() if found and name not in broken}, broken
+            if name in broken:  # only now is the error gone, whose frames hold tensors
+                configurations.forget()
+            keep({name: found for name, found in samples.items() if found and name not in broken}, broken)
 
 
 def report(samples: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
@@ -140,26 +151,29 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     workers = given.workers if given.workers is not None else (os.cpu_count() or 1) * on_cpu
     kinds = [] if given.yardstick == "none" else given.yardstick.replace("both", "full,lora").split(",")
     facts = machine(device)
+    configurations = Configurations(options, workers, [int(s) for s in given.scenes.split(",")], kinds,
+                                    [int(t) for t in given.loop_threads.split(",")])
+    result: dict[str, Any] = {
+        "benchmark": "extract", "machine": facts, "options": asdict(options) | {"workers": workers},
+        "tflop": configurations.tflop, "rows": [], "broken": {}, "samples": {}}
+
+    def keep(samples: dict[str, list[dict[str, float]]], broken: dict[str, str]) -> None:
+        result.update(rows=report(samples), broken=dict(broken), samples=samples)
+        write_json(given.out, result)
+
     try:
-        configurations = Configurations(options, workers, [int(s) for s in given.scenes.split(",")], kinds,
-                                        [int(t) for t in given.loop_threads.split(",")])
-    except ValueError as error:
-        parser.error(str(error))
-    try:
-        samples, broken = run_rounds(configurations, given.rounds)
+        run_rounds(configurations, given.rounds, keep)
     finally:
         configurations.close()
-    rows = report(samples)
     print(f"\n{given.model} on {facts['device']}, {options.steps1} + {options.steps2} steps scaled to "
           f"{STEPS} + {STEPS}, medians of {given.rounds} rounds; ms of a step, shared by S scenes\n")
     print(table(COLUMNS, [[
         row["configuration"], 1000 * row["wall1"], 1000 * row["wall2"], row["scene_seconds"], row["scene_cpu_seconds"],
-        row["scenes_hour"], row["tflops"], row["peak_gib"], row["ratio"] or "-"] for row in rows]))
-    for name, problem in broken.items():
+        row["scenes_hour"], row["tflops"], row["peak_gib"], row["ratio"] or "-"] for row in result["rows"]]))
+    for name, problem in result["broken"].items():
         print(f"{name}: {problem}")
-    result = {"benchmark": "extract", "machine": facts, "options": asdict(options) | {"workers": workers},
-              "tflop": configurations.tflop, "rows": rows, "out_of_memory": broken, "samples": samples}
-    write_json(given.out, result)
+    if given.out:
+        print(f"written: {given.out}")
     return result
 
 

@@ -2,16 +2,18 @@
 
     python benchmarks/generate.py                                   the seedling on this CPU
     python benchmarks/generate.py --device cuda --model sd21 --batches 1,4,16,64
+    python benchmarks/generate.py --device cuda --model sdxl --batches 1,4,16
 
 The batch holds several scenes, each with its own handles and LoRA factors, a few pictures of each. Both sides use
 guidance, DPM-Solver++ (2M) and the VAE, and make the same pictures. The plain pipeline loads a scene's factors with
-`load_lora_weights`, writes its handle rows into the embedding table, and makes that scene's pictures in one call.
+`load_lora_weights`, writes its handle rows into the embedding tables, and makes that scene's pictures in one call. It
+runs in the dtype throughout, as `from_pretrained(..., torch_dtype=...)` has it. Both models are in memory; a GPU's peak
+leaves out the other one.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,14 +22,15 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
 from benchmarks.measure import clock, machine, medians, peak_gib, reset_peak, spread, table, write_json
-from benchmarks.models import NAMES, build_base
+from benchmarks.models import NAMES, build_base, held_gib
 from benchmarks.training import PLACEHOLDER
 from stages.base_loading import BaseModel, pick_dtype
 from stages.extract.scene_model import SceneModel
+from stages.extract.text_states import TextStates
 from stages.generate.sampler import decode_latents, denoise, initial_latents, make_scheduler
 
 COLUMNS = ("configuration", "s a batch", "CPU s a picture", "pictures a second", "peak GiB", "ratio")
@@ -39,12 +42,10 @@ class MixedBatches:
     """The engine: one forward pass for pictures of several scenes."""
 
     def __init__(self, base: BaseModel, scenes: int, rank: int, steps: int, guidance: float) -> None:
-        if getattr(base, "text_encoder_2", None) is not None:
-            raise ValueError("a base with two text encoders is not measured here yet; use --model sd21 or seedling")
         self.model, self.steps, self.guidance = SceneModel(base, PLACEHOLDER), steps, guidance
         self.layout = self.model.layout(rank, True)
         generator = torch.Generator().manual_seed(0)
-        self.handles = torch.randn(scenes, HANDLES, self.model.embedding.weight.shape[1], generator=generator) * 0.02
+        self.handles = torch.randn(scenes, HANDLES, sum(self.model.widths), generator=generator) * 0.02
         self.flat = torch.stack([self.layout.initial(0, f"scene{i}") for i in range(scenes)])
         for _, _, up in self.layout.pairs(self.flat):
             up.normal_(0, 0.01, generator=generator)
@@ -55,17 +56,23 @@ class MixedBatches:
         model, device = self.model, self.model.base.device
         scenes = list(dict.fromkeys(scene for scene, _ in jobs))
         owner = torch.tensor([scenes.index(scene) for scene, _ in jobs], device=device)
-        both = torch.cat([owner, owner])
-        ids = torch.stack([model.tokens.ids("") for _ in jobs] + [model.tokens.ids(prompt) for _, prompt in jobs])
+        prompts = [prompt for _, prompt in jobs]
         try:
             model.bind(self.handles[scenes].to(device), self.flat[scenes].to(device), self.layout)
-            model.owners.rows(both, len(scenes))
-            negative, states = model.text_states(ids.to(device)).chunk(2)
+            text = self._text(prompts, owner, len(scenes))
+            negative = (text.zeros_like() if model.zero_negative("")
+                        else self._text([""] * len(jobs), owner, len(scenes)))
+            model.owners.rows(torch.cat([owner, owner]), len(scenes))
             return denoise(model.predict, make_scheduler(SAMPLER, model.base.scheduler),
                            initial_latents(seeds, model.base.latent_shape).to(device), self.steps, self.guidance,
-                           states, negative)
+                           text, negative)
         finally:
             model.release()
+
+    def _text(self, prompts: Sequence[str], owner: Tensor, scenes: int) -> TextStates:
+        self.model.owners.rows(owner, scenes)
+        ids = torch.stack([self.model.tokens.ids(prompt) for prompt in prompts])
+        return self.model.text_states(ids.to(owner.device))
 
     def pictures(self, jobs: Sequence[tuple[int, str]], seeds: Sequence[int]) -> Any:
         """uint8 [R, H, W, 3]."""
@@ -77,15 +84,21 @@ class SceneByScene:
 
     def __init__(self, base: BaseModel, mixed: MixedBatches) -> None:
         self.mixed, self.base = mixed, base
-        self.first = len(base.tokenizer)
-        base.tokenizer.add_tokens(mixed.model.tokens.names[:HANDLES])
-        rows = max(base.text_encoder.config.vocab_size, self.first + HANDLES)
-        base.text_encoder.resize_token_embeddings(rows, mean_resizing=False)
-        self.pipe = StableDiffusionPipeline(
-            vae=base.vae, text_encoder=base.text_encoder, tokenizer=base.tokenizer, unet=base.unet,
-            scheduler=make_scheduler(SAMPLER, base.scheduler), safety_checker=None, feature_extractor=None,
-            requires_safety_checker=False)
-        self.pipe.set_progress_bar_config(disable=True)
+        self.firsts = [len(tokenizer) for tokenizer in base.tokenizers]
+        encoders = base.text_encoders
+        for tokenizer, encoder, first in zip(base.tokenizers, encoders.values(), self.firsts, strict=True):
+            tokenizer.add_tokens(mixed.model.tokens.names[:HANDLES])
+            encoder.resize_token_embeddings(max(encoder.config.vocab_size, first + HANDLES), mean_resizing=False)
+        parts = {"vae": base.vae, "unet": base.unet, "scheduler": make_scheduler(SAMPLER, base.scheduler),
+                 "tokenizer": base.tokenizer, **encoders}
+        self.pipe: Any
+        if base.tokenizer_2 is None:
+            self.pipe = StableDiffusionPipeline(**parts, safety_checker=None, feature_extractor=None,
+                                                requires_safety_checker=False)
+        else:
+            self.pipe = StableDiffusionXLPipeline(**parts, tokenizer_2=base.tokenizer_2, add_watermarker=False,
+                                                  force_zeros_for_empty_prompt=base.zero_negative)
+        self.pipe.to(dtype=base.dtype).set_progress_bar_config(disable=True)
 
     @torch.no_grad()
     def pictures(self, jobs: Sequence[tuple[int, str]], seeds: Sequence[int], output: str = "np") -> list[Any]:
@@ -94,14 +107,14 @@ class SceneByScene:
         for scene in dict.fromkeys(scene for scene, _ in jobs):
             mine = [i for i, (owner, _) in enumerate(jobs) if owner == scene]
             self.pipe.load_lora_weights(self.mixed.layout.state(self.mixed.flat[scene]))
-            weight = self.base.text_encoder.get_input_embeddings().weight
-            weight[self.first:self.first + HANDLES] = self.mixed.handles[scene].to(weight)
-            with self.base.arithmetic():
-                found.append(self.pipe(
-                    [jobs[i][1] for i in mine], num_inference_steps=self.mixed.steps, output_type=output,
-                    guidance_scale=self.mixed.guidance,
-                    latents=initial_latents([seeds[i] for i in mine], self.base.latent_shape).to(self.base.device),
-                ).images)
+            columns = self.mixed.handles[scene].split(self.mixed.model.widths, dim=-1)
+            for encoder, first, rows in zip(self.base.text_encoders.values(), self.firsts, columns, strict=True):
+                weight = encoder.get_input_embeddings().weight
+                weight[first:first + HANDLES] = rows.to(weight)
+            latents = initial_latents([seeds[i] for i in mine], self.base.latent_shape)
+            found.append(self.pipe(
+                [jobs[i][1] for i in mine], num_inference_steps=self.mixed.steps, output_type=output,
+                guidance_scale=self.mixed.guidance, latents=latents.to(self.base.device, self.base.dtype)).images)
             self.pipe.unload_lora_weights()
         return found
 
@@ -135,11 +148,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     dtype = pick_dtype(given.dtype, device)
     batches = [int(b) for b in given.batches.split(",")]
     each = given.scene_pictures
-    try:
-        mixed = MixedBatches(build_base(given.model, dtype, device), -(-max(batches) // each), given.rank, given.steps,
-                             given.guidance)
-    except ValueError as error:
-        parser.error(str(error))
+    if given.guidance <= 1:
+        parser.error("--guidance must be above 1: without it the pipelines do half of the work")
+    mixed = MixedBatches(build_base(given.model, dtype, device), -(-max(batches) // each), given.rank, given.steps,
+                         given.guidance)
     plain = SceneByScene(build_base(given.model, dtype, device), mixed)
     calls: dict[str, tuple[Any, int]] = {}
     for count in (1, each):
@@ -159,26 +171,28 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
                 wall, cpu = clock(lambda: side.pictures(jobs, seeds), device)  # noqa: B023
             except torch.OutOfMemoryError as error:
                 broken[name] = str(error).splitlines()[0]
+            if name in broken:  # only now is the error gone, whose frames hold tensors
                 torch.cuda.empty_cache()
-                continue
-            if number:
+            elif number:
+                other = mixed.model.base if side is plain else plain.base
+                peak = peak_gib(device) - held_gib(other) * (device.type == "cuda")
                 samples[name].append({"seconds": wall, "cpu_seconds": cpu / count, "pictures_second": count / wall,
-                                      "peak_gib": peak_gib(device)})
-    facts = machine(device) | {"threads": torch.get_num_threads(), "cores": os.cpu_count()}
+                                      "peak_gib": peak})
+    facts = machine(device)
     rows: list[dict[str, Any]] = [
         {"configuration": name} | medians(found) | {"spread": spread(s["pictures_second"] for s in found)}
         for name, found in samples.items() if found and name not in broken]
-    best = max(row["pictures_second"] for row in rows if row["configuration"].startswith("diffusers"))
+    plain_rates = [row["pictures_second"] for row in rows if row["configuration"].startswith("diffusers")]
     for row in rows:
-        row["ratio"] = row["pictures_second"] / best
+        row["ratio"] = row["pictures_second"] / max(plain_rates) if plain_rates else None
     print(f"\n{given.model} on {facts['device']}, {given.steps} steps, guidance {given.guidance}, rank {given.rank}, "
-          f"{each} pictures a scene, medians of {given.rounds} rounds; both models are in memory\n")
+          f"{each} pictures a scene, medians of {given.rounds} rounds\n")
     print(table(COLUMNS, [[row["configuration"], row["seconds"], row["cpu_seconds"], row["pictures_second"],
-                           row["peak_gib"], row["ratio"]] for row in rows]))
+                           row["peak_gib"], row["ratio"] or "-"] for row in rows]))
     for name, problem in broken.items():
         print(f"{name}: {problem}")
     result = {"benchmark": "generate", "machine": facts, "options": vars(given), "rows": rows,
-              "out_of_memory": broken, "samples": samples}
+              "broken": broken, "samples": samples}
     write_json(given.out, result)
     return result
 

@@ -1,4 +1,4 @@
-"""What both benchmarks share: clocks, peak memory, facts of the machine, medians, tables and JSON."""
+"""What the benchmarks share: clocks, peak memory, facts of the machine, medians, tables and JSON."""
 
 from __future__ import annotations
 
@@ -35,10 +35,12 @@ def wait(device: torch.device) -> None:
 
 
 def reset_peak(device: torch.device) -> None:
-    """Starts a new high-water mark: CUDA's allocator, or the kernel's for this process (Linux)."""
+    """Starts a new high-water mark: CUDA's allocator, or the kernel's for this process (Linux).
+
+    The allocator's cache stays: a step that follows is not to pay for asking the driver again.
+    """
     gc.collect()
     if device.type == "cuda":
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     else:
         with contextlib.suppress(OSError):  # then the mark is the whole process's so far
@@ -63,7 +65,8 @@ def machine(device: torch.device) -> dict[str, Any]:
 
     facts: dict[str, Any] = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
-        "cpu_count": os.cpu_count(), "load_1min": round(os.getloadavg()[0], 2), "python": platform.python_version(),
+        "cpu": processor_name(), "cpu_count": os.cpu_count(), "threads": torch.get_num_threads(),
+        "load_1min": round(os.getloadavg()[0], 2), "python": platform.python_version(),
         "torch": torch.__version__, "diffusers": diffusers.__version__, "transformers": transformers.__version__,
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     if device.type == "cuda":
@@ -107,4 +110,3 @@ def write_json(path: str | None, content: Mapping[str, Any]) -> None:
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(json.dumps(content, indent=1) + "\n")
-        print(f"written: {path}")

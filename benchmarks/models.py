@@ -1,19 +1,19 @@
 """Base models to measure with: the bundled seedling, and random ones of the true sizes of SD 2.1-base and SDXL.
 
-Only the tokenizer is small: it knows a few words, and fillers up to the true size of the vocabulary, so ids and
-embedding tables are as large as CLIP's.
+Nothing is downloaded: the parts are built on the device itself, from the sizes below. Only the tokenizers are small:
+they know a few words, and fillers up to the true size of the vocabulary, so ids and embedding tables are as large as
+CLIP's.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from stages.base_loading import BaseModel, load_base
+from stages.base_loading import BaseModel, load_base, overflows
 from stages.base_model import bundled
 
 WORDS = ("a", "photo", "of", "and", "object", "at", "the", "beach", "in", "snow", "jungle")
@@ -77,15 +77,14 @@ NAMES = ("seedling", *SIZES)
 def build_base(name: str, dtype: torch.dtype, device: torch.device, seed: int = 0) -> BaseModel:
     """The base model called `name`, frozen; the weights of a random one depend on the seed and the device alone.
 
-    Raises a ValueError for a model with two text encoders where the stages cannot train such a base.
+    On the meta device a random one has sizes and no weights.
     """
     if name == "seedling":
         return load_base(bundled("seedling", "base"), None, dtype, device)
-    sizes, second = SIZES[name], {}
-    if len(sizes["text"]) == 2 and "text_encoder_2" not in {f.name for f in dataclasses.fields(BaseModel)}:
-        raise ValueError(f"--model {name}: this version's BaseModel has no text_encoder_2, so it cannot train a base "
-                         f"with two text encoders; measure sd21 or the seedling")
-    tokenizer = build_tokenizer(sizes["vocabulary"], sizes["tokens"])
+    sizes = SIZES[name]
+    # SDXL's second tokenizer pads with "!", as released.
+    tokenizers = [build_tokenizer(sizes["vocabulary"], sizes["tokens"], **pad)
+                  for pad, _ in zip(({}, {"pad_token": "!"}), sizes["text"], strict=False)]
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), device:
         torch.manual_seed(seed)
         unet = UNet2DConditionModel(**sizes["unet"])
@@ -96,21 +95,30 @@ def build_base(name: str, dtype: torch.dtype, device: torch.device, seed: int = 
         encoders = [kind(CLIPTextConfig(
             vocab_size=len(tokenizer), max_position_embeddings=sizes["tokens"], bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, **config))
-            for kind, config in zip(kinds, sizes["text"], strict=False)]
+            for kind, config, tokenizer in zip(kinds, sizes["text"], tokenizers, strict=False)]
+    two = len(encoders) == 2
     for part in (unet, vae, *encoders):
         part.eval().requires_grad_(False)
+        if part is vae and two and overflows(vae.config, dtype):
+            continue
         for module in part.modules():  # as load_base does: norms compute in float32 under autocast
             if not isinstance(module, (torch.nn.LayerNorm, torch.nn.GroupNorm)):
                 for parameter in module.parameters(recurse=False):
                     parameter.data = parameter.data.to(dtype)
-    if len(encoders) == 2:
-        second = {"text_encoder_2": encoders[1], "tokenizer_2": build_tokenizer(sizes["vocabulary"], sizes["tokens"])}
-    return BaseModel(tokenizer, encoders[0], unet, vae, dict(SCALED_LINEAR), dtype, device, **second)
+    second: dict[str, Any] = {} if not two else {
+        "tokenizer_2": tokenizers[1], "text_encoder_2": encoders[1], "zero_negative": True}
+    return BaseModel(tokenizers[0], encoders[0], unet, vae, dict(SCALED_LINEAR), dtype, device, **second)
 
 
-def build_tokenizer(vocabulary: int, tokens: int) -> CLIPTokenizer:
+def held_gib(base: BaseModel) -> float:
+    """What the base's weights and buffers take. Unit: GiB."""
+    return sum(t.numel() * t.element_size() for part in (base.unet, base.vae, *base.text_encoders.values())
+               for t in (*part.parameters(), *part.buffers())) / (1 << 30)
+
+
+def build_tokenizer(vocabulary: int, tokens: int, **settings: Any) -> CLIPTokenizer:
     """CLIP's byte-level BPE with single characters, the words above and fillers; start and end come last, as CLIP's
-    do.
+    do. settings: of the tokenizer, such as pad_token.
     """
     characters = [chr(code) for code in range(33, 127)]
     vocab = {token: index for index, token in enumerate(characters + [c + "</w>" for c in characters])}
@@ -124,4 +132,4 @@ def build_tokenizer(vocabulary: int, tokens: int) -> CLIPTokenizer:
     for filler in range(vocabulary - 2 - len(vocab)):
         vocab[f"filler{filler}</w>"] = len(vocab)
     vocab[START], vocab[END] = len(vocab), len(vocab) + 1
-    return CLIPTokenizer(vocab=vocab, merges=list(merges), model_max_length=tokens)
+    return CLIPTokenizer(vocab=vocab, merges=list(merges), model_max_length=tokens, **settings)

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measure import GIB, clock, peak_gib, reset_peak, wait
+from benchmarks.measure import clock, peak_gib, reset_peak, wait
 from benchmarks.models import build_base
 from benchmarks.scenes import make_prior_pictures, make_scenes
 from benchmarks.yardstick import Yardstick
 from schemas.job import Extract, Phase
 from stages.base_loading import BaseModel, pick_dtype
 from stages.extract.checkpoint import SceneWeights, pack_scene
-from stages.extract.cost import ALL_WEIGHTS, THROUGH_FROZEN, TO_CONTEXT, meta_unet
+from stages.extract.cost import ALL_WEIGHTS, THROUGH_FROZEN, TO_CONTEXT, meta_unet, unet_forward_tflop
 from stages.extract.latents import encode_scene
 from stages.extract.scene_model import SceneModel
 from stages.extract.trainer import Trainer, TrainingScene
@@ -44,16 +43,23 @@ class Options:
     threads: int = 0
 
 
+class DivergedError(RuntimeError):
+    """A scene left its batch, so the times are not those of a batch of that size."""
+
+
 class TrainingBench:
-    """meet: called before every timed stretch; with several processes it waits for all of them."""
+    """meet: called before every timed stretch; with several processes it waits for all of them.
+
+    One side is in memory at a time, the engine or one of the yardsticks, so a peak is that side's own and each has
+    all of the device. The random weights come out the same every time.
+    """
 
     def __init__(self, options: Options, meet: Callable[[], Any] = lambda: None) -> None:
         self.options, self.meet = options, meet
         self.device = torch.device(options.device)
         self.dtype = pick_dtype(options.dtype, self.device)
         self.settings = Extract.model_validate({"lora": {"rank": options.rank}})
-        self.model: SceneModel | None = None
-        self.yardsticks: dict[str, Yardstick] = {}
+        self.held: tuple[str, Any] = ("", None)
         self.warmed: set[object] = set()
         if options.threads:
             torch.set_num_threads(options.threads)
@@ -72,9 +78,9 @@ class TrainingBench:
         the peak.
         """
         model = self._engine()
-        if ("engine", scenes) not in self.warmed:
-            self._train(model, self._prepared(model, scenes)[0], 2, 2)
-            self.warmed.add(("engine", scenes))
+        if scenes not in self.warmed:
+            self._train(model, self._prepared(model, scenes)[0], 1, 1)
+            self.warmed.add(scenes)
         reset_peak(self.device)
         training, encode = self._prepared(model, scenes)
         sample, fixed = {"scenes": float(scenes), "encode": encode / scenes}, 0.0
@@ -87,11 +93,20 @@ class TrainingBench:
             sample |= {f"wall{phase}": wall, f"cpu{phase}": cpu}
             fixed += max(short[0] - warm * wall, 0.0)
         trained = self._train(model, training, 1, 1)[0]
-        weights = SceneWeights([PLACEHOLDER] * len(trained.handles), trained.handles, trained.lora)
+        weights = SceneWeights([PLACEHOLDER] * len(trained.handles), trained.handles, trained.lora,
+                               widths=model.widths)
         pack = clock(lambda: pack_scene(weights), self.device)[0]
         sample["once"] = encode / scenes + pack + fixed / scenes
-        sample["peak_gib"] = peak_gib(self.device) - self._sleeping(model.base)
+        sample["peak_gib"] = peak_gib(self.device)
         return sample
+
+    def forget(self) -> None:
+        """Nothing is held any more: for another side, or after an error."""
+        self.held = ("", None)
+        self.warmed.clear()
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def yardstick(self, kind: str, number: int = 0, threads: int = 0) -> dict[str, float]:
         """The plain loop on scene `number`; kind: full or lora; threads: torch's while it runs, 0 as it is."""
@@ -112,7 +127,7 @@ class TrainingBench:
         for phase, steps in ((1, self.options.steps1), (2, self.options.steps2)):
             wall, cpu = self._stretch(plain.phase(phase), steps)
             sample |= {f"wall{phase}": wall / steps, f"cpu{phase}": cpu / steps}
-        sample["peak_gib"] = peak_gib(self.device) - self._sleeping(plain.base)
+        sample["peak_gib"] = peak_gib(self.device)
         for parameter in (p for module in plain.modules for p in module.parameters()):
             parameter.grad = None
         gc.collect()
@@ -126,17 +141,19 @@ class TrainingBench:
         return clock(lambda: [step() for _ in range(steps)], self.device)
 
     def _engine(self) -> SceneModel:
-        if self.model is None:
-            self.model = SceneModel(build_base(self.options.model, self.dtype, self.device), PLACEHOLDER)
-        return self.model
+        if self.held[0] != "engine":
+            self.forget()
+            self.held = ("engine", SceneModel(build_base(self.options.model, self.dtype, self.device), PLACEHOLDER))
+        return self.held[1]
 
     def _loop(self, kind: str) -> Yardstick:
-        if kind not in self.yardsticks:
+        if self.held[0] != kind:
+            self.forget()
             stored = torch.float32 if kind == "full" else self.dtype
             base = build_base(self.options.model, stored, self.device)
-            self.yardsticks[kind] = Yardstick(base, kind, self.settings, self.dtype,
-                                              make_prior_pictures(PRIOR_PICTURES, base.side))
-        return self.yardsticks[kind]
+            self.held = (kind, Yardstick(base, kind, self.settings, self.dtype,
+                                         make_prior_pictures(PRIOR_PICTURES, base.side)))
+        return self.held[1]
 
     def _prepared(self, model: SceneModel, scenes: int) -> tuple[list[TrainingScene], float]:
         """The scenes as the engine takes them, and the seconds that their encoding took."""
@@ -156,33 +173,18 @@ class TrainingBench:
             "phase1": Phase(steps=steps1, lr=self.settings.phase1.lr),
             "phase2": Phase(steps=steps2, lr=self.settings.phase2.lr)})
         prior = torch.randn(PRIOR_LATENTS, *model.base.latent_shape, generator=torch.Generator().manual_seed(1))
-        return Trainer(model, settings, 0, prior).train(scenes)
+        results = Trainer(model, settings, 0, prior).train(scenes)
+        lost = [result.scene_id for result in results if result.diverged is not None]
+        if lost:
+            raise DivergedError(f"{', '.join(lost)} diverged, so the times would be those of a smaller batch; take "
+                                f"another --dtype")
+        return results
 
     @staticmethod
     def _of(phase: int, steps: int) -> tuple[int, int]:
         return (steps, 0) if phase == 1 else (0, steps)
 
-    def _sleeping(self, awake: BaseModel) -> float:
-        """What the other models of this process hold on the GPU. On a CPU nothing is subtracted. Unit: GiB."""
-        if self.device.type != "cuda":
-            return 0.0
-        bases = [loop.base for loop in self.yardsticks.values()] + ([self.model.base] if self.model else [])
-        tensors = [t for base in bases if base is not awake for part in (base.unet, base.vae, base.text_encoder)
-                   for t in part.parameters()]
-        tensors += [t for loop in self.yardsticks.values() if loop.base is not awake
-                    for fresh in loop.fresh for t in fresh.values()]
-        return sum(t.numel() * t.element_size() for t in tensors) / GIB
-
 
 def forward_tflop(base: BaseModel) -> float:
     """UNet, one sample, forward; a multiply-add is 2. Unit: TFLOP."""
-    unet = meta_unet(dict(base.unet.config))
-    config, extra = unet.config, None
-    if config.addition_embed_type == "text_time":
-        pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
-        extra = {"text_embeds": torch.empty(1, pooled, device="meta"), "time_ids": torch.empty(1, 6, device="meta")}
-    states = torch.empty(1, base.tokenizer.model_max_length, config.cross_attention_dim, device="meta")
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        unet(torch.empty(1, *base.latent_shape, device="meta"), torch.zeros(1, device="meta"), states,
-             added_cond_kwargs=extra)
-    return float(counter.get_total_flops()) / 1e12
+    return unet_forward_tflop(meta_unet(dict(base.unet.config)), base.tokenizer.model_max_length)

@@ -7,7 +7,10 @@ torch's AdamW and clipping; fresh weights for every scene. `full` trains all wei
 factors instead, which is what a careful user of today's libraries would write.
 
 What a good programmer does without being asked is done: the model is loaded once, frozen weights of `lora` are kept
-in the fast dtype, arithmetic is autocast to it, and nothing waits for the device. So it is no straw man.
+in the fast dtype, arithmetic is autocast to it, prior pictures wait on the device, and nothing waits for the device:
+what a step draws goes there from pinned memory, and rows are put back without indexing by a mask. So it is no straw
+man. SDXL, for which no training loop was published, is done the same way: both text encoders at every step, penultimate
+states side by side, the second's pooled projection and the sizes beside the timestep.
 """
 
 from __future__ import annotations
@@ -22,12 +25,12 @@ from torch import Tensor, nn
 
 from benchmarks.scenes import BenchScene
 from schemas.job import Extract
-from stages.base_loading import BaseModel
+from stages.base_loading import BaseModel, overflows
 from stages.extract.draws import Draw, SceneDraws
 from stages.extract.handle_tokens import HandleTokens
 from stages.extract.latents import resize_masks
 from stages.extract.noise_schedule import NoiseSchedule
-from stages.extract.union_sampling import fill_template, union_mask
+from stages.extract.union_sampling import fill_template
 
 MOST_KEPT = 32 * 32
 UNET_TARGETS, TEXT_TARGETS = ["to_q", "to_k", "to_v", "to_out.0"], ["q_proj", "k_proj", "v_proj", "out_proj"]
@@ -76,26 +79,29 @@ class Yardstick:
     def __init__(self, base: BaseModel, kind: str, settings: Extract, dtype: torch.dtype,
                  prior_pictures: Tensor, concepts: int = 4) -> None:
         self.base, self.kind, self.settings, self.dtype = base, kind, settings, dtype
-        self.device, self.prior_pictures = base.device, prior_pictures
-        self.tokens = HandleTokens(base.tokenizer, settings.placeholder)
-        self.encoders = [e for e in (base.text_encoder, getattr(base, "text_encoder_2", None)) if e is not None]
+        self.device, self.prior_pictures = base.device, prior_pictures.to(base.device)
+        self.tokens = HandleTokens(base.tokenizers, settings.placeholder)
+        self.encoders = list(base.text_encoders.values())
         self.schedule = NoiseSchedule(base.scheduler, base.device)
         self.store = AttentionStore(base.unet)
-        for encoder in self.encoders:
-            rows = max(encoder.config.vocab_size, self.tokens.first_id + concepts)
+        for encoder, first in zip(self.encoders, self.tokens.first_ids, strict=True):
+            rows = max(encoder.config.vocab_size, first + concepts)
             encoder.resize_token_embeddings(rows, mean_resizing=False)
             encoder.get_input_embeddings().float()
         self.tables = [encoder.get_input_embeddings().weight for encoder in self.encoders]
         self.untouched = [table.detach().clone() for table in self.tables]
-        self.others = torch.ones(len(self.tables[0]), dtype=torch.bool, device=self.device)
+        self.others = [torch.ones(len(table), 1, dtype=torch.bool, device=self.device) for table in self.tables]
+        side = float(base.side)
+        self.sizes = torch.tensor([[side, side, 0.0, 0.0, side, side]] * 2, device=self.device)
+        self.vae_upcast = len(self.encoders) > 1 and overflows(base.vae.config, dtype)
         self.modules: list[nn.Module] = [base.unet, *self.encoders]
         # Kept beside the model, so that a scene's fresh start is a copy and not a load from the disk.
         self.fresh = [{name: p.detach().clone() for name, p in m.named_parameters()} if kind == "full" else {}
                       for m in self.modules]
 
-    def begin(self, scene: BenchScene, word_ids: list[int]) -> None:
-        """Fresh weights, and the scene's handles started from their words."""
-        self.scene, first = scene, self.tokens.first_id
+    def begin(self, scene: BenchScene, word_ids: list[tuple[int, ...]]) -> None:
+        """Fresh weights, and the scene's handles started from their words; word_ids: see TrainingScene."""
+        self.scene = scene
         with torch.no_grad():
             for module, fresh in zip(self.modules, self.fresh, strict=True):
                 recurse_remove_peft_layers(module)
@@ -103,11 +109,13 @@ class Yardstick:
                 for name, parameter in module.named_parameters():
                     if name in fresh:
                         parameter.copy_(fresh[name])
-            for table, untouched in zip(self.tables, self.untouched, strict=True):
+            for table, untouched, others, first, words in zip(
+                    self.tables, self.untouched, self.others, self.tokens.first_ids,
+                    zip(*word_ids, strict=True), strict=True):
                 table.copy_(untouched)
-                table[first:first + len(word_ids)] = untouched[word_ids]
-        self.others.fill_(True)
-        self.others[first:first + len(word_ids)] = False
+                table[first:first + len(words)] = untouched[list(words)]
+                others.fill_(True)
+                others[first:first + len(words)] = False
         self.picture = scene.picture.to(self.device)
         self.masks = scene.masks.to(self.device)
 
@@ -117,7 +125,8 @@ class Yardstick:
             module.requires_grad_(number == 2 and self.kind == "full")
         if number == 2 and self.kind == "lora":
             rank = self.settings.lora.rank
-            for module, targets in zip(self.modules, [UNET_TARGETS] + [TEXT_TARGETS] * 2, strict=False):
+            for module in self.modules:
+                targets = UNET_TARGETS if module is self.base.unet else TEXT_TARGETS
                 inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets), module)
                 for name, parameter in module.named_parameters():
                     parameter.requires_grad_("lora_" in name)
@@ -142,8 +151,8 @@ class Yardstick:
             optimizer.zero_grad()
             if restore:
                 with torch.no_grad():
-                    for table, untouched in zip(self.tables, self.untouched, strict=True):
-                        table[self.others] = untouched[self.others]
+                    for table, untouched, others in zip(self.tables, self.untouched, self.others, strict=True):
+                        table.copy_(torch.where(others, untouched, table))
 
         return step
 
@@ -155,16 +164,17 @@ class Yardstick:
         assert draw.prior_noise is not None, "the yardstick always has the prior"
         if prior_vae_noise is None:
             prior_vae_noise = torch.randn_like(draw.vae_noise)
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            pictures = torch.stack([picture, self.prior_pictures[draw.prior_index].to(self.device)])
-            latents = self.encode(pictures, torch.stack([draw.vae_noise, prior_vae_noise]).to(self.device))
-            noise = torch.stack([draw.noise, draw.prior_noise]).to(self.device)
-            timesteps = torch.tensor([draw.timestep, draw.prior_timestep], device=self.device)
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.autocasts()):
+            pictures = torch.stack([picture, self.prior_pictures[draw.prior_index]])
+            latents = self.encode(pictures, self.send(torch.stack([draw.vae_noise, prior_vae_noise])))
+            noise = self.send(torch.stack([draw.noise, draw.prior_noise]))
+            timesteps = self.send(torch.tensor([draw.timestep, draw.prior_timestep]))
             noisy = self.schedule.noisy(latents, noise, timesteps)
             states, extra = self.text([prompt, self.settings.prior.prompt])
             prediction = self.base.unet(noisy, timesteps, states, added_cond_kwargs=extra, return_dict=False)[0]
         error = (prediction.float() - self.schedule.target(latents, noise, timesteps)).square()
-        mask = union_mask(resize_masks(masks, self.base.latent_shape[1]), subset)
+        small = resize_masks(masks, self.base.latent_shape[1])
+        mask = torch.stack([small[concept] for concept in subset]).amax(0)  # a list as index would wait for the device
         side = self.attention_side()
         maps = self.store.average(side, rows=2).float()
         small = resize_masks(masks, side)
@@ -177,20 +187,26 @@ class Yardstick:
 
     def encode(self, pictures: Tensor, noise: Tensor) -> Tensor:
         """[2, 3, side, side] -> latents [2, C, h, w], sampled with the given noise."""
-        with torch.no_grad():
+        fast = self.autocasts() and not self.vae_upcast
+        with torch.no_grad(), torch.autocast(self.device.type, dtype=self.dtype, enabled=fast):
             moments = self.base.vae.encode(pictures.to(self.base.vae.dtype)).latent_dist
         return (moments.mean.float() + moments.std.float() * noise) * self.base.vae.config.scaling_factor
 
     def text(self, prompts: list[str]) -> tuple[Tensor, dict[str, Tensor] | None]:
         """States [2, T, d], and for SDXL what it is conditioned on besides."""
-        ids = torch.stack([self.tokens.ids(prompt) for prompt in prompts]).to(self.device)
+        ids = self.send(torch.stack([self.tokens.ids(prompt) for prompt in prompts], dim=1))
         if len(self.encoders) == 1:
-            return self.encoders[0](ids).last_hidden_state, None
-        outputs = [encoder(ids, output_hidden_states=True) for encoder in self.encoders]
-        side = float(self.base.side)
-        sizes = torch.tensor([[side, side, 0.0, 0.0, side, side]] * 2, device=self.device)
+            return self.encoders[0](ids[0]).last_hidden_state, None
+        outputs = [encoder(rows, output_hidden_states=True) for encoder, rows in zip(self.encoders, ids, strict=True)]
         return (torch.cat([out.hidden_states[-2] for out in outputs], dim=-1),
-                {"text_embeds": outputs[1].text_embeds, "time_ids": sizes})
+                {"text_embeds": outputs[1].text_embeds, "time_ids": self.sizes})
+
+    def send(self, tensor: Tensor) -> Tensor:
+        """To the device, without waiting for it."""
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
+
+    def autocasts(self) -> bool:
+        return self.dtype != torch.float32
 
     def attention_side(self) -> int:
         """1/32 of the picture's side, or the nearest that the UNet has cross-attention at."""
