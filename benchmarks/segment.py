@@ -13,11 +13,7 @@ the first picture, and the number of masks that came out is reported. Both sides
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +25,9 @@ from PIL import Image
 from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
 from segment_anything.modeling import Sam
 
+from benchmarks.measure import clock, machine, medians, peak_gib, reset_peak, write_json
 from schemas.job import Segment
+from stages.base_loading import pick_device
 from stages.sam_model import load_sam
 from stages.segment.proposals import Proposer
 
@@ -40,7 +38,7 @@ SEEDLING = ROOT / "models" / "seedling" / "sam"
 def main() -> None:
     """Measure, print the table, write JSON."""
     args = _arguments()
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device
+    device = pick_device() if args.device == "auto" else torch.device(args.device)
     sam = _sam(args.sam).to(device).eval()
     side = args.side or sam.image_encoder.img_size
     shown = _pictures(args.images, side)
@@ -70,14 +68,14 @@ def main() -> None:
             way()
     for turn in range(args.rounds):
         for name in list(ways) if turn % 2 == 0 else list(ways)[::-1]:
-            measured, masks[name] = _timed(ways[name], device)
-            seconds[name].append(measured)
+            reset_peak(device)
+            wall, cpu = clock(lambda: masks.update({name: ways[name]()}), device)  # noqa: B023
+            seconds[name].append({"seconds": wall, "cpu_seconds": cpu, "peak_gib": peak_gib(device)})
     result = {"what": "automatic masks, pictures a second", "arguments": vars(args), "side": side,
-              "settings": settings.model_dump(include=set(_SETTINGS)), "machine": _machine(device),
+              "settings": settings.model_dump(include=set(_SETTINGS)), "machine": machine(device),
               "masks": masks, "rounds": seconds, **_summary(seconds, len(shown))}
     _print(result)
-    if args.out:
-        Path(args.out).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(args.out, result)
 
 
 _SETTINGS = ("points_per_side", "points_per_batch", "pred_iou_thresh", "stability_score_thresh")
@@ -149,54 +147,27 @@ def _settings(args: argparse.Namespace, sam: Sam, picture: NDArray[np.uint8]) ->
                    stability_score_thresh=min(max(stability, 0.0), 1.0))
 
 
-def _timed(way: Callable[[], list[int]], device: str) -> tuple[dict[str, float], list[int]]:
-    """Clock and processor seconds, and on a GPU the peak of its memory, of one run."""
-    on_gpu = device.startswith("cuda")
-    if on_gpu:
-        torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-    clock, cpu = time.perf_counter(), time.process_time()
-    kept = way()
-    if on_gpu:
-        torch.cuda.synchronize(device)
-    measured = {"seconds": time.perf_counter() - clock, "cpu_seconds": time.process_time() - cpu}
-    if on_gpu:
-        measured["peak_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
-    return measured, kept
-
-
 def _summary(seconds: dict[str, list[dict[str, float]]], images: int) -> dict[str, Any]:
     """Medians over the rounds, and ratios: of each round's pair first, then the median, so that drift cancels."""
-    medians = {name: {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
-               for name, turns in seconds.items()}
+    middle = {name: medians(turns) for name, turns in seconds.items()}
     yardstick, mine = seconds.values()
     ratios = {key: statistics.median(a[key] / b[key] for a, b in zip(yardstick, mine, strict=True))
               for key in ("seconds", "cpu_seconds")}
-    return {"medians": medians, "ratios": ratios,
-            "images_per_second": {name: images / median["seconds"] for name, median in medians.items()}}
-
-
-def _machine(device: str) -> dict[str, Any]:
-    info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line] \
-        if info.exists() else []
-    return {"cpu": names[0] if names else platform.processor(), "cores": os.cpu_count(),
-            "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-            "threads": torch.get_num_threads(), "torch": torch.__version__, "python": platform.python_version(),
-            "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"}
+    return {"medians": middle, "ratios": ratios,
+            "images_per_second": {name: images / median["seconds"] for name, median in middle.items()}}
 
 
 def _print(result: dict[str, Any]) -> None:
-    machine, settings = result["machine"], result["settings"]
-    print(f"{result['arguments']['sam']} on {machine['device']} ({machine['cpu']}, {machine['threads']} threads, "
-          f"torch {machine['torch']}); {result['arguments']['images']} pictures of {result['side']} pixels, "
+    facts, settings = result["machine"], result["settings"]
+    print(f"{result['arguments']['sam']} on {facts['device']} ({facts['cpu']}, {facts['threads']} threads, "
+          f"torch {facts['torch']}); {result['arguments']['images']} pictures of {result['side']} pixels, "
           f"{settings['points_per_side']}^2 prompts, {settings['points_per_batch']} at once, thresholds "
           f"{settings['pred_iou_thresh']:.3f} and {settings['stability_score_thresh']:.3f}")
     print(f"{'':28}{'images/s':>10}{'s/image':>10}{'cpu s/image':>13}{'masks':>7}{'peak GiB':>10}")
     images = result["arguments"]["images"]
     for name, median in result["medians"].items():
         print(f"{name:28}{result['images_per_second'][name]:10.2f}{median['seconds'] / images:10.3f}"
-              f"{median['cpu_seconds'] / images:13.3f}{sum(result['masks'][name]):7}{median.get('peak_gib', 0):10.2f}")
+              f"{median['cpu_seconds'] / images:13.3f}{sum(result['masks'][name]):7}{median['peak_gib']:10.2f}")
     print(f"{'ratio':28}{result['ratios']['seconds']:10.2f}{'':10}{result['ratios']['cpu_seconds']:13.2f}")
 
 

@@ -95,8 +95,8 @@ class Yardstick:
         self.sizes = torch.tensor([[side, side, 0.0, 0.0, side, side]] * 2, device=self.device)
         self.vae_upcast = len(self.encoders) > 1 and overflows(base.vae.config, dtype)
         self.modules: list[nn.Module] = [base.unet, *self.encoders]
-        # Kept beside the model, so that a scene's fresh start is a copy and not a load from the disk.
-        self.fresh = [{name: p.detach().clone() for name, p in m.named_parameters()} if kind == "full" else {}
+        # Kept in the host's memory, so that a scene's fresh start is a copy and not a load from the disk.
+        self.fresh = [{name: self.park(p.detach()) for name, p in m.named_parameters()} if kind == "full" else {}
                       for m in self.modules]
 
     def begin(self, scene: BenchScene, word_ids: list[tuple[int, ...]]) -> None:
@@ -108,7 +108,7 @@ class Yardstick:
                 module.__dict__.pop("peft_config", None)
                 for name, parameter in module.named_parameters():
                     if name in fresh:
-                        parameter.copy_(fresh[name])
+                        parameter.copy_(fresh[name], non_blocking=True)
             for table, untouched, others, first, words in zip(
                     self.tables, self.untouched, self.others, self.tokens.first_ids,
                     zip(*word_ids, strict=True), strict=True):
@@ -204,6 +204,10 @@ class Yardstick:
     def send(self, tensor: Tensor) -> Tensor:
         """To the device, without waiting for it."""
         return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
+
+    def park(self, tensor: Tensor) -> Tensor:
+        """A copy in the host's memory, from where it comes back fast."""
+        return tensor.cpu().pin_memory() if self.device.type == "cuda" else tensor.clone()
 
     def autocasts(self) -> bool:
         return self.dtype != torch.float32
