@@ -34,19 +34,12 @@ import torch
 
 from benchmarks.lora_instruments import check
 from benchmarks.lora_study import Sizes, Study
+from benchmarks.models import SD21
 from schemas.job import Extract, JobSpec
-from stages.extract.cost import handle_bytes
+from stages.extract.cost import handle_bytes, meta_unet
 
-SD21_UNET = {
-    "sample_size": 64, "in_channels": 4, "out_channels": 4, "block_out_channels": [320, 640, 1280, 1280],
-    "layers_per_block": 2, "cross_attention_dim": 1024, "attention_head_dim": [5, 10, 20, 20],
-    "use_linear_projection": True,
-    "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
-    "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
-}
-SD21_TEXT = {"hidden_size": 1024, "num_hidden_layers": 23, "intermediate_size": 4096, "vocab_size": 49408,
-             "max_position_embeddings": 77}
-"""stabilityai/stable-diffusion-2-1-base, as its configuration files say."""
+SD21_TEXTS = [{**text, "vocab_size": SD21["vocabulary"], "max_position_embeddings": SD21["tokens"]}
+              for text in SD21["text"]]
 TARGETS = ("cross_kv", "attention", "attention_ff", "attention_ff_conv")
 RANKS = (4, 8, 16, 32)
 LORA_RATES, FULL_RATES = (3e-4, 1e-3, 3e-3), (3e-5, 1e-4, 3e-4)
@@ -75,7 +68,7 @@ def row_name(changes: dict[str, Any]) -> str:
 def megabytes(changes: dict[str, Any]) -> float:
     """A scene of two handles at SD 2.1 size."""
     spec = JobSpec(source={"uri": "x"}, output="x", extract=changes)  # type: ignore[arg-type]
-    return handle_bytes(spec, SD21_UNET, SD21_TEXT) / 1e6
+    return handle_bytes(spec, meta_unet(SD21["unet"]), SD21_TEXTS) / 1e6
 
 
 class Table:

@@ -12,11 +12,14 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 from PIL import Image
 
+from benchmarks.lora import SD21_TEXTS
+from benchmarks.models import SD21
+from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
 from stages.base_loading import load_base
 from stages.export import LORA_FILE, embedding_file, export_scene
 from stages.extract.checkpoint import SceneWeights, pack_scene
-from stages.extract.cost import scene_cost
+from stages.extract.cost import handle_bytes, meta_unet, scene_cost
 from stages.extract.scene_model import SceneModel
 from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
@@ -93,3 +96,12 @@ def test_the_size_of_a_scene_s_file_is_foretold(model_dir: Path, targets: str, t
                            layout.state(torch.zeros(layout.parameters)))
     spec = tiny_spec(model_dir, extract={"lora": {"rank": 4, "targets": targets, "text_encoder": text_encoder}})
     assert scene_cost(spec)["handle_bytes"] == pytest.approx(len(pack_scene(weights)), rel=0.02)
+
+
+def test_a_scene_at_sd_2_1_size_takes_less_than_4_mb_by_default() -> None:
+    """Four handles, in the true sizes of SD 2.1-base; the published code saves 5.2 GB."""
+    spec = JobSpec.model_validate({"source": {"uri": "x"}, "output": "x"})
+    size = handle_bytes(spec, meta_unet(SD21["unet"]), SD21_TEXTS, handles=4)
+    assert 2e6 < size < 4e6
+    spec.extract.tuning = "full"
+    assert 2.3e9 < handle_bytes(spec, meta_unet(SD21["unet"]), SD21_TEXTS) < 2.7e9
