@@ -53,7 +53,7 @@ def test_the_pick_follows_the_free_memory_and_leaves_the_base_alone(model: Scene
     monkeypatch.setattr(batch_size, "free_memory", lambda device: (one + 2.5 * (two - one)) / 0.25)
     assert pick_batch(model, settings, prior) == 3
     monkeypatch.undo()
-    assert pick_batch(model, settings, prior) == 8
+    assert pick_batch(model, settings, prior) == 16
     assert pick_batch(model, Extract(tuning="full"), prior) == 1
     assert model.embeddings[0].handles is None
     assert all(torch.equal(p, before[name]) and not p.requires_grad for name, p in tunable(model.base).items())

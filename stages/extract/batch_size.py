@@ -21,7 +21,7 @@ from stages.extract.latents import SceneLatents
 from stages.extract.scene_model import SceneModel
 from stages.extract.trainer import Trainer, TrainingScene
 
-MOST = {"cuda": 32, "cpu": 8}
+MOST = {"cuda": 32, "cpu": 16}
 """Where more scenes stop being faster (benchmarks/extract.py)."""
 SHARE = {"cuda": 0.9, "cpu": 0.25}
 """Of the free memory; a machine's other cores run workers too."""
