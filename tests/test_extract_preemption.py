@@ -6,15 +6,21 @@ import json
 import multiprocessing
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from pipeline.storage import Storage
+from pipeline.withdraw import FOLDER, withdrawn_scenes
 from schemas.job import JobSpec
 from schemas.records import SceneOutput
+from stages.base_loading import BaseModel
+from stages.extract import stage as stage_module
 from stages.extract import trainer as trainer_module
 from stages.extract.checkpoint import unpack_scene
+from stages.extract.latents import SceneLatents, decode_picture
 from stages.extract.stage import SCRATCH, ExtractStage
 from tests.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
@@ -93,3 +99,45 @@ def test_other_settings_do_not_take_the_checkpoint(model_dir: Path, tmp_path: Pa
 def test_without_checkpoints_nothing_is_written(model_dir: Path, tmp_path: Path) -> None:
     run(spec_of(model_dir, checkpoint_every_s=None), tmp_path / "shared")
     assert not (tmp_path / "shared" / SCRATCH).exists()
+
+
+def test_of_eight_scenes_one_turns_to_nan_and_one_is_withdrawn_while_they_train(
+        model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the stage, with the marks that `unscene withdraw` leaves: two failure rows, six scenes as ever."""
+    spec, marks = spec_of(model_dir, batch=8, checkpoint_every_s=None), Storage(str(tmp_path / "out"))
+    tasks = [tiny_task(n, n % 4 + 1) for n in range(8)]
+
+    def outputs(sick: bool) -> dict[str, SceneOutput]:
+        stage = ExtractStage(spec, str(tmp_path / "shared"))
+        stage.prepare()
+        stage.setup()
+        encode = stage_module.encode_scene
+
+        def poison(base: BaseModel, picture: torch.Tensor, masks: torch.Tensor, side: int) -> SceneLatents:
+            latents = encode(base, picture, masks, side)
+            if torch.equal(picture, decode_picture(tasks[3].files["png"], base.side)):
+                latents.mean[:] = float("nan")
+            return latents
+
+        def progress(word: dict) -> None:
+            if (word["phase"], word["step"]) == (2, 2):
+                marks.create(f"{FOLDER}/scene5", b"")
+
+        with monkeypatch.context() as patch:
+            if sick:
+                patch.setattr(stage_module, "encode_scene", poison)
+                stage.progress, stage.withdrawn = progress, partial(withdrawn_scenes, marks)
+            return {output.scene_id: output for output in stage.process(tasks)}
+
+    monkeypatch.setattr(trainer_module, "PROGRESS_EVERY_S", 0.0)
+    healthy, struck = outputs(sick=False), outputs(sick=True)
+    failures = {name: (o.failure.error, o.failure.message) for name, o in struck.items() if o.failure}
+    assert set(failures) == {"scene3", "scene5"}
+    assert "diverged at phase 1 step 0" in failures["scene3"][1]
+    assert failures["scene5"] == ("Withdrawn", "withdrawn at phase 2 step 2")
+    for name in set(struck) - set(failures):
+        one, two = (unpack_scene(found[name].files[f"{name}.safetensors"]) for found in (healthy, struck))
+        torch.testing.assert_close(two.handles, one.handles, rtol=1e-5, atol=1e-6)
+        # As a whole: a gradient near zero is rounding, and AdamW makes a whole step of it in a single element.
+        mine, theirs = (torch.cat([w.lora[key].float().flatten() for key in sorted(w.lora)]) for w in (one, two))
+        assert float((mine - theirs).norm() / mine.norm()) < 1e-4

@@ -36,11 +36,15 @@ def test_a_withdrawn_scene_is_a_failure_and_stays_one_until_it_is_wanted_again(t
                 return
             time.sleep(0.05)
 
+    stale = tmp_path / "out" / "_shared" / "scratch" / "batch.safetensors"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of a batch that was cut otherwise later")
     other = threading.Thread(target=mark)
     other.start()
     result, _ = run_toy(spec)
     other.join()
     assert result.complete
+    assert not stale.parent.exists(), "scratch does not outlive a finished job"
     failures = named(rows_of(tmp_path / "out", "failures"))
     assert {name: row["error"] for name, row in failures.items()} == {"b": "Withdrawn"}
     assert "withdrawn before" in failures["b"]["message"]
