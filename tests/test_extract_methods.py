@@ -12,6 +12,7 @@ from stages.extract.full_tuning import tunable
 from stages.extract.latents import encode_scene
 from stages.extract.pasting import paste, pasted_moments
 from stages.extract.scene_model import SceneModel
+from stages.extract.step import build_inputs, loss_terms
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
 from tests.tiny_models import build_tiny_model, tiny_picture
 
@@ -81,6 +82,23 @@ def test_ti_m_learns_handles_only(model: SceneModel, scenes: list[TrainingScene]
         assert len(trained.curves) == 3
         assert moved(trained, scene, model) > 1e-3
         assert not trained.curves[:, 1:].any(), "neither attention loss nor prior"
+
+
+@pytest.mark.parametrize("picture", ["pasted", "scene"])
+def test_training_sees_the_picture_that_the_settings_name(model: SceneModel, scenes: list[TrainingScene],
+                                                          picture: str) -> None:
+    settings = settings_of(method="ti_m", picture=picture, phase1={"steps": 1, "lr": 5e-3})
+    trained = Trainer(model, settings, 0).train(scenes)
+    for result, scene in zip(trained, scenes, strict=True):
+        draw = SceneDraws(0, scene.scene_id, 1, len(scene.word_ids), (4, 16, 16), 1000, colour=True).next()
+        model.bind(model.initial_handles([scene.word_ids]))
+        inputs = [build_inputs([draw], [scene.latents], model.tokens, settings, 3, None, moments)
+                  for moments in (pasted_moments(model.base, [scene.latents], [draw]), None)]
+        terms = [float(loss_terms(model, each, settings).diffusion) for each in inputs]
+        model.release()
+        mine, other = terms if picture == "pasted" else terms[::-1]
+        assert float(result.curves[0, 0]) == pytest.approx(mine, rel=1e-6)
+        assert other != pytest.approx(mine, rel=2e-5)
 
 
 def test_db_m_learns_factors_from_the_first_step(model: SceneModel, scenes: list[TrainingScene]) -> None:

@@ -97,7 +97,8 @@ def test_other_settings_do_not_take_the_checkpoint(model_dir: Path, tmp_path: Pa
 
 
 def test_without_checkpoints_nothing_is_written(model_dir: Path, tmp_path: Path) -> None:
-    run(spec_of(model_dir, checkpoint_every_s=None), tmp_path / "shared")
+    outputs = run(spec_of(model_dir, checkpoint_every_s=None), tmp_path / "shared")
+    assert all(output.failure is None for output in outputs)
     assert not (tmp_path / "shared" / SCRATCH).exists()
 
 
