@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from schemas.job import Extract
+from schemas.job import Extract, JobSpec
 from stages.base_loading import load_base
 from stages.extract.draws import SceneDraws
 from stages.extract.full_tuning import tunable
@@ -57,7 +57,8 @@ def moved(one: TrainedScene, scene: TrainingScene, model: SceneModel) -> float:
 )
 def test_a_method_is_a_bundle_of_settings(method: str, steps: tuple[int, int], picture: str,
                                           terms: tuple[str, str]) -> None:
-    settings = Extract.model_validate({"method": method})
+    spec = {"source": {"uri": "bucket"}, "output": "out", "extract": {"method": method}}
+    settings = JobSpec.model_validate(spec).extract
     assert (settings.phase1.steps, settings.phase2.steps) == steps
     assert settings.picture == picture
     assert (settings.masked_loss, settings.attention_loss) == terms
