@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline.kinds import StageKind
+from pipeline.kinds import StageKind, extract_unit
 from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
 from stages.stage import failed
@@ -136,7 +136,7 @@ TOY_KINDS = [
         "handles",
         True,
         "tests.toy_stages:ToyExtract",
-        lambda spec: spec.extract.batch,
+        extract_unit,
         lambda spec: spec.cluster.extract,
     ),
 ]
