@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 
 import fsspec
 import torch
@@ -19,6 +18,7 @@ from schemas.job import Prior
 from stages.extract.scene_model import SceneModel
 from stages.generate.sampler import denoise, initial_latents, make_scheduler
 from stages.streams import stream_seed
+from stages.whole_file import write_whole
 
 SAMPLER = "dpmsolver++"
 AT_ONCE = 8
@@ -56,13 +56,9 @@ def prior_exists(shared: str, name: str) -> bool:
 
 
 def save_prior(shared: str, name: str, latents: Tensor) -> None:
-    """Complete or not there at all: written beside its name, then moved."""
+    """Complete or not there at all."""
     fs, folder = fsspec.url_to_fs(shared)
-    folder = folder.rstrip("/")
-    fs.makedirs(folder, exist_ok=True)
-    partial = f"{folder}/{name}.{os.getpid()}.partial"
-    fs.pipe_file(partial, save({"latents": latents.contiguous()}))
-    fs.mv(partial, f"{folder}/{name}")
+    write_whole(fs, folder.rstrip("/"), name, save({"latents": latents.contiguous()}))
 
 
 def load_prior(shared: str, name: str) -> Tensor:
