@@ -6,6 +6,7 @@ import os
 import threading
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from pipeline.storage import Storage
@@ -26,6 +27,18 @@ def test_create_makes_a_file_once_and_keeps_the_first(storage: Storage) -> None:
     assert not storage.create("_commits/a.json", b"second")
     assert storage.read("_commits/a.json") == b"first"
     assert set(storage.names("_commits")) == {"a.json"}  # no temporary is left behind
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [("needs-more://bucket/x", r"not installed \(.*\); for S3 and GCS: pip install -e '.\[s3\]'"),
+     ("gopher://bucket/x", r"no address that fsspec knows")],
+)
+def test_an_address_that_cannot_be_opened_is_one_sentence(url: str, message: str) -> None:
+    fsspec.register_implementation(
+        "needs-more", "no_such_package.FileSystem", errtxt="Install no_such_package", clobber=True)
+    with pytest.raises(SpecError, match=message):
+        Storage(url)
 
 
 def test_of_many_creators_exactly_one_wins(tmp_path: Path) -> None:
