@@ -1,6 +1,8 @@
-"""Union sampling: the prompt's order and the streams. Distributions: tests/test_golden_pieces.py."""
+"""Union sampling: the prompt's order and the streams. Distributions: tests/test_golden_draws.py."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 
@@ -12,8 +14,8 @@ def test_prompt_keeps_the_order() -> None:
     assert fill_template("a photo of {handles}", ["<b>", "<a>"]) == "a photo of <b> and <a>"
 
 
-def make_draws(**changes: object) -> SceneDraws:
-    return SceneDraws(3, "scene", 1, 3, (4, 8, 8), 1000, **changes)  # type: ignore[arg-type]
+def make_draws(**changes: Any) -> SceneDraws:
+    return SceneDraws(3, "scene", 1, 3, (4, 8, 8), 1000, **changes)
 
 
 def test_purposes_have_streams_of_their_own() -> None:

@@ -7,35 +7,23 @@ channels, B a 1x1 convolution up.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from stages.extract.row_owners import RowOwners
+from stages.extract.lora_layer import LoraLayer
 
 
-class LoraConv(nn.Module):
+class LoraConv(LoraLayer):
     """A frozen convolution plus the factors of the row's own scene.
 
     pair: (A [S, r, in, k, k], B [S, out, r, 1, 1]) or None. Input and output: [R, features, h, w].
     """
 
-    def __init__(self, base: nn.Conv2d, owners: RowOwners) -> None:
-        super().__init__()
-        self.base, self.owners = base, owners
-        self.pair: tuple[Tensor, Tensor] | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        plain = self.base(x)
-        if self.pair is None:
-            return plain
-        down, up = self.pair
-        if self.owners.index is not None:
-            down, up = down[self.owners.index], up[self.owners.index]
+    def change(self, x: Tensor, down: Tensor, up: Tensor) -> Tensor:
         scenes, rank = down.shape[:2]
         # Each scene's channels are one group: [b, S * in, h, w], so no scene sees another's.
         grouped = x.unflatten(0, (scenes, -1)).transpose(0, 1).flatten(1, 2)
         narrow = functional.conv2d(grouped, down.flatten(0, 1), None, self.base.stride, self.base.padding,
                                    self.base.dilation, groups=scenes)
         narrow = narrow.unflatten(1, (scenes, rank)).transpose(0, 1).flatten(3)
-        change = torch.matmul(up.flatten(2)[:, None], narrow)
-        return plain + change.view_as(plain)
+        return torch.matmul(up.flatten(2)[:, None], narrow)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.extract.lora_conv import LoraConv
+from stages.extract.lora_layer import LoraLayer
 from stages.extract.row_owners import RowOwners
 from stages.streams import stream
 
@@ -34,27 +35,15 @@ KINDS = {"cross_kv": ("cross_kv",), "attention": ("attention",), "attention_ff":
 encoder is among them."""
 
 
-class LoraLinear(nn.Module):
+class LoraLinear(LoraLayer):
     """A frozen linear layer plus the factors of the row's own scene.
 
     pair: (A [S, r, in], B [S, out, r]) or None. Input and output: [R, T, features].
     """
 
-    def __init__(self, base: nn.Linear, owners: RowOwners) -> None:
-        super().__init__()
-        self.base, self.owners = base, owners
-        self.pair: tuple[Tensor, Tensor] | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        plain = self.base(x)
-        if self.pair is None:
-            return plain
-        down, up = self.pair
-        if self.owners.index is not None:
-            down, up = down[self.owners.index], up[self.owners.index]
+    def change(self, x: Tensor, down: Tensor, up: Tensor) -> Tensor:
         grouped = x.reshape(down.shape[0], -1, x.shape[-1])
-        change = torch.bmm(torch.bmm(grouped, down.mT), up.mT)
-        return plain + change.view_as(plain)
+        return torch.bmm(torch.bmm(grouped, down.mT), up.mT)
 
 
 @dataclass(frozen=True)
