@@ -57,6 +57,13 @@ class Pool:
             carried.append(resources.get("GPU", 0.0) / self.gpus)
         return max(1, int(min(carried, default=1.0)))
 
+    def unit_size(self, scenes: int, resources: dict[str, float]) -> int:
+        """Scenes of one call, for a job of so many: fewer than the kind's most where that keeps all workers busy."""
+        most = self.kind.unit(self.spec)
+        if not self.kind.even(self.spec):
+            return most
+        return max(1, min(most, -(-scenes // self.limit(resources))))
+
     def grow(self, resources: dict[str, float]) -> None:
         """Starts workers while units wait for one; the very first works alone until it has prepared the stage."""
         waiting = len(self.queue) - sum(1 for worker in self.workers if worker.unit is None)

@@ -68,7 +68,8 @@ class Scheduler:
         self.resources = dict(ray.cluster_resources())
         has_gpus = self.resources.get("GPU", 0.0) > 0
         self.pools = {kind.name: Pool(kind, spec, storage.url, earlier, has_gpus) for kind in kinds}
-        self.sizes = {kind.name: self._unit_size(kind) for kind in kinds}
+        scenes = plan.scene_count()
+        self.sizes = {name: pool.unit_size(scenes, self.resources) for name, pool in self.pools.items()}
         self.todo = iter([shard for shard in range(plan.shards) if not self._run_of(shard).settled()])
         self.active: dict[int, ShardRun] = {}
         self.packing: dict[Any, _Packing] = {}
@@ -129,13 +130,6 @@ class Scheduler:
                 )
         self.watcher.tick(self._working())
         self._admit()
-
-    def _unit_size(self, kind: StageKind) -> int:
-        most = kind.unit(self.spec)
-        if not kind.even(self.spec):
-            return most
-        share = -(-self.plan.scene_count() // self.pools[kind.name].limit(self.resources))
-        return max(1, min(most, share))
 
     def _run_of(self, shard: int) -> ShardRun:
         return ShardRun(shard, self.kinds, self.plan, self.ledger, self.given)
