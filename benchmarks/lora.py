@@ -67,7 +67,7 @@ def row_name(changes: dict[str, Any]) -> str:
 
 def megabytes(changes: dict[str, Any]) -> float:
     """A scene of two handles at SD 2.1 size."""
-    spec = JobSpec(source={"uri": "x"}, output="x", extract=changes)  # type: ignore[arg-type]
+    spec = JobSpec.model_validate({"source": {"uri": "x"}, "output": "x", "extract": changes})
     return handle_bytes(spec, meta_unet(SD21["unet"]), SD21_TEXTS) / 1e6
 
 

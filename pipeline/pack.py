@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from pipeline.commits import Commit, ShardFile, attempt_folder, commit, read_commit
 from pipeline.parts import add_member, part_name, read_part, work_folder
@@ -156,7 +156,7 @@ class _Hashing(io.RawIOBase):
 def _write_file(storage: Storage, folder: str, path: str, write: Callable[[BinaryIO], None], rows: int) -> ShardFile:
     with storage.open_write(f"{folder}/{path.rsplit('/', 1)[1]}") as file:
         through = _Hashing(file)
-        write(through)  # type: ignore[arg-type]
+        write(cast(BinaryIO, through))
     return ShardFile(path, through.count, through.sha.hexdigest(), rows)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from stages.extract.batch_size import free_memory, is_out_of_memory, pick_batch,
 from stages.extract.full_tuning import tunable
 from stages.extract.scene_model import SceneModel
 from stages.extract.stage import ExtractStage
+from stages.extract.training_batch import TrainedScene, TrainingScene
 from tests.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 GIB = 1 << 30
@@ -84,7 +86,7 @@ def test_a_batch_out_of_memory_is_halved_for_good_and_no_scene_is_lost(
     class Narrow(stage_module.Trainer):
         """The real trainer on a machine with room for two."""
 
-        def train(self, scenes):  # type: ignore[no-untyped-def]
+        def train(self, scenes: Sequence[TrainingScene]) -> list[TrainedScene]:
             sizes.append(len(scenes))
             if len(scenes) > 2:
                 raise torch.OutOfMemoryError("CUDA out of memory")

@@ -21,7 +21,7 @@ from stages.extract.latents import encode_scene
 from stages.extract.scene_model import SceneModel
 from stages.extract.step import PriorSource, build_inputs, loss_terms
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
-from tests.tiny_models import build_tiny_model, build_tokenizer, tiny_picture
+from tests.tiny_models import build_tiny_model, build_tokenizer, tiny_picture, tiny_scene
 
 SETTINGS = Extract.model_validate({
     "phase1": {"steps": 4, "lr": 5e-3}, "phase2": {"steps": 4, "lr": 1e-3}, "lora": {"rank": 4, "text_encoder": True}})
@@ -41,13 +41,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> SceneModel:
 @pytest.fixture(scope="module")
 def scenes(model: SceneModel) -> list[TrainingScene]:
     """Four scenes of 1, 2, 3 and 4 concepts."""
-    made = []
-    for number in range(4):
-        picture, masks = tiny_picture(number, number + 1)
-        latents = encode_scene(model.base, torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1,
-                               torch.from_numpy(masks), model.recorder.side)
-        made.append(TrainingScene(f"scene{number}", [(10 + j,) for j in range(number + 1)], latents))
-    return made
+    return [tiny_scene(model, number, number + 1) for number in range(4)]
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,10 @@ from torch import Tensor
 from schemas.job import Extract
 from stages.base_loading import load_base
 from stages.extract import trainer as trainer_module
-from stages.extract.latents import encode_scene
 from stages.extract.scene_model import SceneModel
 from stages.extract.scratch import Scratch
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
-from tests.tiny_models import build_tiny_model, tiny_picture
+from tests.tiny_models import build_tiny_model, tiny_scene
 
 STEPS = 8
 SETTINGS = Extract.model_validate({
@@ -34,13 +33,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> SceneModel:
 @pytest.fixture(scope="module")
 def scenes(model: SceneModel) -> list[TrainingScene]:
     """Seven scenes, numbers 0 to 6, of one to four concepts."""
-    made = []
-    for number in range(7):
-        picture, masks = tiny_picture(number, number % 4 + 1)
-        latents = encode_scene(model.base, torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1,
-                               torch.from_numpy(masks), model.recorder.side)
-        made.append(TrainingScene(f"scene{number}", [(10 + j,) for j in range(number % 4 + 1)], latents))
-    return made
+    return [tiny_scene(model, number, number % 4 + 1) for number in range(7)]
 
 
 @pytest.fixture(scope="module")

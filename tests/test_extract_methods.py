@@ -9,12 +9,11 @@ from schemas.job import Extract, JobSpec
 from stages.base_loading import load_base
 from stages.extract.draws import SceneDraws
 from stages.extract.full_tuning import tunable
-from stages.extract.latents import encode_scene
 from stages.extract.pasting import paste, pasted_moments
 from stages.extract.scene_model import SceneModel
 from stages.extract.step import build_inputs, loss_terms
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
-from tests.tiny_models import build_tiny_model, tiny_picture
+from tests.tiny_models import build_tiny_model, tiny_scene
 
 PRIOR = torch.randn(3, 4, 16, 16, generator=torch.Generator().manual_seed(9))
 PHASES = {"phase1": {"steps": 3, "lr": 5e-3}, "phase2": {"steps": 3, "lr": 1e-3}}
@@ -28,13 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> SceneModel:
 
 @pytest.fixture(scope="module")
 def scenes(model: SceneModel) -> list[TrainingScene]:
-    made = []
-    for number in (1, 2):
-        picture, masks = tiny_picture(number, number + 1)
-        latents = encode_scene(model.base, torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1,
-                               torch.from_numpy(masks), model.recorder.side)
-        made.append(TrainingScene(f"scene{number}", [(10 + j,) for j in range(number + 1)], latents))
-    return made
+    return [tiny_scene(model, number, number + 1) for number in (1, 2)]
 
 
 def settings_of(**given: object) -> Extract:

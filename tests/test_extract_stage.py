@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from stages.extract.checkpoint import unpack_scene
 from stages.extract.cost import scene_cost
 from stages.extract.prior import load_prior, prior_name
 from stages.extract.stage import ExtractStage, shorten_curves
+from stages.extract.training_batch import TrainedScene, TrainingScene
 from tests.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 
@@ -79,7 +81,7 @@ def test_a_batch_that_raises_is_split_until_the_culprit_is_alone(
     from stages.extract import stage as module
 
     class Brittle(module.Trainer):
-        def train(self, scenes):  # type: ignore[no-untyped-def]
+        def train(self, scenes: Sequence[TrainingScene]) -> list[TrainedScene]:
             if any(s.scene_id == "scene1" for s in scenes):
                 raise MemoryError("too large")
             return super().train(scenes)

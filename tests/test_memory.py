@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.inputs import Unit
@@ -18,10 +19,10 @@ from tests.test_faults import bucket, toy_spec
 MIB = 2**20
 
 
-def peak_of(work: object) -> float:
+def peak_of(work: Callable[[], object]) -> float:
     """Peak of Python's memory while `work` runs. Unit: MiB."""
     tracemalloc.start()
-    work()  # type: ignore[operator]
+    work()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak / MIB

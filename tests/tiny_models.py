@@ -17,6 +17,9 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from schemas.job import JobSpec
 from schemas.masks import encode_mask
 from schemas.records import SceneTask
+from stages.extract.latents import encode_scene
+from stages.extract.scene_model import SceneModel
+from stages.extract.training_batch import TrainingScene
 
 WORDS = ("a", "photo", "of", "and", "object", "cat", "dog", "ball", "car", "at", "the", "beach", "in", "snow",
          "on", "wooden", "floor", "with", "city")
@@ -97,6 +100,14 @@ def tiny_picture(number: int, concepts: int, side: int = 64) -> tuple[np.ndarray
         left = 4 * (number % 4)
         masks[j, j * side // 4:(j + 1) * side // 4, left:left + side // 2] = True
     return picture, masks
+
+
+def tiny_scene(model: SceneModel, number: int, concepts: int) -> TrainingScene:
+    """What the trainer gets for scene `scene<number>`, on a model with one text encoder."""
+    picture, masks = tiny_picture(number, concepts)
+    latents = encode_scene(model.base, torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1,
+                           torch.from_numpy(masks), model.recorder.side)
+    return TrainingScene(f"scene{number}", [(10 + j,) for j in range(concepts)], latents)
 
 
 def tiny_task(number: int, concepts: int, side: int = 64, word: str | None = None) -> SceneTask:
