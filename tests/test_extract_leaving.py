@@ -174,6 +174,16 @@ def test_a_checkpoint_that_cannot_be_read_is_no_checkpoint(
     assert_same(results[1], together[1], 1e-4)
 
 
+def test_scratch_that_cannot_be_used_costs_no_scene(model: SceneModel, scenes: list[TrainingScene],
+                                                    together: list[TrainedScene], watchful: None,
+                                                    tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_bytes(b"where a folder should be")
+    results = Trainer(model, SETTINGS, 0, PRIOR, scratch=scratch_in(tmp_path / "file")).train(scenes[:2])
+    assert_same(results[1], together[1], 1e-4)
+    assert "could not be written" in caplog.text
+    scratch_in(tmp_path / "file").clear()
+
+
 def test_a_checkpoint_of_other_scenes_is_not_taken(model: SceneModel, scenes: list[TrainingScene],
                                                    watchful: None, tmp_path: Path) -> None:
     interrupted(model, scenes[:2], scratch_in(tmp_path), 3)

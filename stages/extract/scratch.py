@@ -1,7 +1,7 @@
 """Mid-scene checkpoints: the whole state of a training batch as one safetensors file in scratch space.
 
 Scratch is a folder on the job's own storage, not on the worker's disk: the successor of a preempted worker is
-on another machine. A checkpoint that cannot be read costs the time since the batch began, nothing else.
+on another machine. A checkpoint that cannot be written or read costs the time since the last one, nothing else.
 """
 
 from __future__ import annotations
@@ -56,14 +56,20 @@ class Scratch:
                  "ended": [[r.scene_id, r.diverged, r.withdrawn] for r in batch.ended.values()]}
         tensors["about"] = torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8)
         data = save({name: t.cpu().contiguous() for name, t in tensors.items()})
-        write_whole(self.fs, self.folder, self.name, data)
         self.saved_at = time.monotonic()
+        try:
+            write_whole(self.fs, self.folder, self.name, data)
+        except Exception as error:  # every storage has errors of its own
+            log.warning("the checkpoint %s could not be written (%s); training goes on", self.path, error)
 
     def load(self, order: list[str]) -> Checkpoint | None:
         """The checkpoint of these scenes, in this order, if there is one that can be read."""
         try:
             data = self.fs.cat_file(self.path)
         except FileNotFoundError:
+            return None
+        except Exception as error:  # every storage has errors of its own
+            log.warning("the checkpoint %s cannot be fetched (%s); its scenes start anew", self.path, error)
             return None
         try:
             checkpoint = Checkpoint(data)
@@ -73,8 +79,8 @@ class Scratch:
             return None
 
     def clear(self) -> None:
-        """The batch is done."""
-        with contextlib.suppress(FileNotFoundError):
+        """The batch is done. What cannot be removed now is swept when the job ends."""
+        with contextlib.suppress(Exception):
             self.fs.rm_file(self.path)
 
 
