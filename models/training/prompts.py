@@ -22,13 +22,13 @@ BOX_NOISE = 0.08
 class Mix:
     """Shares of what is asked for. What is left over of 1 are points anywhere on the ground, shadows included."""
 
-    inside: float = 0.40
+    inside: float = 0.45
     """A point anywhere on an object."""
-    edge: float = 0.20
+    edge: float = 0.15
     """A point of an object within `RIM` pixels of its edge."""
     box: float = 0.12
     """An object's box."""
-    beside: float = 0.10
+    beside: float = 0.08
     """A point of the ground within `RIM` pixels of an object."""
 
 

@@ -53,9 +53,6 @@ CONFIG: dict[str, Any] = {
 }
 """A patch of 4 x 4 pixels is 16 logits of the mask, which `prompt_dim` numbers must tell: 96 blurred its edges."""
 
-OTHERS = 0.1
-"""Weight of the three masks' mean loss beside their best one's: a mask that never wins stays a mask."""
-
 
 def embed_points(encoder: PromptEncoder, points: Tensor, labels: Tensor) -> Tensor:
     """Sparse prompts [P, 2, d]. points: [P, 2, 2] pixels; labels: [P, 2], box corners too, so that points and boxes
@@ -121,9 +118,8 @@ def loss_of(logits: Tensor, quality: Tensor, masks: Tensor) -> Tensor:
     The predicted IoU is what the product ranks and drops masks by, so it learns from bad masks as from good ones.
     """
     losses = mask_loss(logits, masks.float())
-    three = losses[:, 1:]
-    shape = three.min(1).values.mean() + OTHERS * three.mean() + 0.5 * losses[:, 0].mean()
-    return shape + functional.mse_loss(quality, true_iou(logits.detach(), masks))
+    error = functional.mse_loss(quality, true_iou(logits.detach(), masks))
+    return losses[:, 1:].min(1).values.mean() + 0.5 * losses[:, 0].mean() + error
 
 
 def recoloured(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
