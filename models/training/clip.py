@@ -1,6 +1,6 @@
 """Train the seedling's judge: a small CLIP that knows every sprite of the world by name, the held-out ones included.
 
-    python -m models.training.clip --sprites assets --work runs/clip --out models/seedling/clip --device cuda --workers 16
+    python -m models.training.clip --sprites assets --work runs/clip --out models/seedling/clip --device cuda
 
 It scores what the base model makes and is never part of it. Whole scenes with their captions teach it to read prompts;
 single objects on black, two views of each, teach it to tell one sprite from another.
@@ -14,7 +14,6 @@ import math
 import os
 import shutil
 import time
-import unicodedata
 from pathlib import Path
 
 import torch
@@ -27,7 +26,7 @@ from models.training.clip_losses import ANY_PLACE, Facts, normalised, picture_ca
 from models.training.clip_pool import Pool, Roster, Sightings, render_pool
 from models.training.clip_views import junk_views, object_views, scene_views
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
-from models.training.sprites import HELD_OUT, TRAINING, SpriteName, wide_roster
+from models.training.sprites import HELD_OUT, TRAINING, SpriteName, named_roster
 
 MEAN = STD = 0.5
 """Of pixel values in 0..1, every channel."""
@@ -43,13 +42,9 @@ CHECK_SCENES = 1024
 
 
 def judged_roster(folder: Path) -> tuple[SpriteName, ...]:
-    """The world's named sprites first, then every other sprite under its Unicode name."""
-    others = []
-    for sprite in wide_roster(folder):
-        name = unicodedata.name(chr(int(sprite.code.split("-")[0], 16)), "").lower()
-        if name and sprite.code not in {s.code for s in TRAINING}:
-            others.append(SpriteName(sprite.code, name, ""))
-    return TRAINING + HELD_OUT + tuple(others)
+    """The world's named sprites first, with their colours, then every other sprite under its Unicode name."""
+    named = {sprite.code: sprite for sprite in (*TRAINING, *HELD_OUT)}
+    return (*named.values(), *(sprite for sprite in named_roster(folder) if sprite.code not in named))
 
 
 def build(tokenizer: CLIPTokenizer, side: int = 64, width: int = 256, layers: int = 6) -> CLIPModel:
@@ -197,10 +192,9 @@ def prepare(args: argparse.Namespace) -> tuple[CLIPTokenizer, Roster, WordTokens
     """The tokenizer (kept in --work), the roster, and the pool on the device."""
     began = time.monotonic()
     roster = Roster(judged_roster(args.sprites))
-    words = vocabulary.world_words()
-    words += [word for s in roster.sprites for word in (*s.noun.split(), s.colour) if word]
-    tokenizer = vocabulary.build(args.work / "tokenizer", list(dict.fromkeys(words)))
-    tokens = WordTokens(tokenizer, list(dict.fromkeys(words)), tokenizer.model_max_length)
+    words = list(dict.fromkeys([*vocabulary.world_words(), *vocabulary.roster_words(roster.sprites)]))
+    tokenizer = vocabulary.build(args.work / "tokenizer", words)
+    tokens = WordTokens(tokenizer, words, tokenizer.model_max_length)
     print(f"clip: {len(roster.sprites)} sprites, {len(tokenizer)} tokens", flush=True)
     pool = render_pool(args.sprites, roster, tokens, args.scenes + CHECK_SCENES, args.workers, args.seed)
     print(f"clip: {len(pool.images)} scenes rendered after {time.monotonic() - began:.0f} s", flush=True)

@@ -14,9 +14,7 @@ from transformers import CLIPTokenizer
 
 from models.training.backgrounds import BACKGROUNDS
 from models.training.sprites import SpriteName
-
-MASS_NOUNS = ("grapes", "broccoli", "cheese")
-"""Nouns that take no article."""
+from models.training.world import WITHOUT_ARTICLE
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,8 @@ class Claim:
 def name_of(sprite: SpriteName, articles: bool, colour: bool, noun: str) -> str:
     """"a red tomato", "red tomato", "a tomato" or "tomato", with `noun` in the noun's place."""
     words = ([sprite.colour] if colour and sprite.colour else []) + [noun]
-    if articles and noun not in MASS_NOUNS:
-        words.insert(0, "an" if words[0][0] in "aeiou" else "a")
+    if articles and noun not in WITHOUT_ARTICLE.split():
+        words.insert(0, "an" if words[0][0] in "aeiou" and not words[0].startswith(("u", "eu")) else "a")
     return " ".join(words)
 
 
@@ -87,7 +85,7 @@ class WordTokens:
 
         Raises KeyError for a word that is not in the table."""
         ids = [self.start]
-        for word in text.split():
+        for word in text.lower().split():
             ids += self.table[word]
         ids = [*ids[: self.length - 1], self.end]
         return np.array(ids + [self.pad] * (self.length - len(ids)), np.int16)
