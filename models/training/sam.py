@@ -212,7 +212,6 @@ def arguments() -> argparse.Namespace:
     """The options of every training script, and those of the scenes rendered ahead."""
     parser = training_arguments(__doc__.splitlines()[0], minutes=50, batch=8, learning_rate=1e-3)
     parser.add_argument("--scenes", type=int, default=60_000, help="different scenes to train on, rendered ahead")
-    parser.add_argument("--workers", type=int, default=2, help="processes that render; 0: none but this one")
     parser.add_argument("--prompts", type=int, default=4, help="prompts a scene and step")
     parser.add_argument("--measured", type=int, default=512, help="scenes of held-out sprites to measure on")
     return parser.parse_args()
@@ -225,7 +224,7 @@ def main() -> None:
     torch.set_float32_matmul_precision("high")
     torch.manual_seed(args.seed)
     world = World(WorldSettings(args.sprites, roster=wide_roster(args.sprites), jitter=True, seed=args.seed + 10))
-    bank = SceneBank(world, args.scenes, args.device, args.workers)
+    bank = SceneBank(world, args.scenes, args.device, args.workers or os.cpu_count() or 1)
     unseen = SceneBank(World(WorldSettings(args.sprites, HELD_OUT, seed=args.seed + 11)), args.measured, args.device)
     try:
         train(args, bank, unseen)
@@ -246,9 +245,10 @@ def train(args: argparse.Namespace, bank: SceneBank, unseen: SceneBank) -> None:
     if state:
         sam.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        average.values, step = {k: v.to(args.device) for k, v in state["average"].items()}, state["step"]
+        average.load(state["average"])
+        step = state["step"]
     generator = torch.Generator(args.device).manual_seed(args.seed + step)
-    bank.collect(min(args.scenes, 16 * args.batch) if args.workers else args.scenes)
+    bank.collect(min(args.scenes, 16 * args.batch))
     budget = Budget(args.minutes, args.save_every)
     if state:
         budget.resume(state["minutes"])
