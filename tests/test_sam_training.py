@@ -13,9 +13,9 @@ import torch
 from PIL import Image, ImageDraw
 
 from models.training import sam as training
+from models.training.pool import render_pool
 from models.training.progress import Average
-from models.training.prompts import RIM, Mix, Prompts, draw_prompts, near
-from models.training.scene_bank import CHUNK, SceneBank, label_map
+from models.training.prompts import RIM, LabelledScenes, Mix, Prompts, draw_prompts, label_scenes, near
 from models.training.sprites import TRAINING
 from models.training.world import World, WorldSettings
 from stages.sam_model import build_sam, load_sam
@@ -33,7 +33,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def maps(world: World) -> torch.Tensor:
-    return torch.from_numpy(np.stack([label_map(world.scene(i)) for i in range(40)]))
+    return label_scenes([world.scene(i) for i in range(40)], "cpu").labels
 
 
 def draw(maps: torch.Tensor, per_scene: int, **shares: float) -> Prompts:
@@ -47,37 +47,23 @@ def pixel(prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.arange(len(row)), row, column
 
 
-def test_a_label_map_is_the_scene_s_masks(world: World) -> None:
-    for scene in (world.scene(i) for i in range(12)):
-        labels = label_map(scene)
+def test_a_label_map_is_the_scene_s_masks_and_what_the_pool_renders(world: World, tmp_path: Path) -> None:
+    scenes = [world.scene(i) for i in range(12)]
+    labelled = label_scenes(scenes, "cpu")
+    for scene, image, labels in zip(scenes, labelled.images, labelled.labels.numpy(), strict=True):
+        assert np.array_equal(image.permute(1, 2, 0).numpy(), scene.image)
         assert labels.max() == len(scene.masks)
-        for number, mask in enumerate(scene.masks):
-            assert np.array_equal(labels == number + 1, mask)
-
-
-def test_forked_workers_render_the_same_scenes_as_one_process(world: World) -> None:
-    count = CHUNK + 3
-    alone, pool = SceneBank(world, count, "cpu"), SceneBank(world, count, "cpu", workers=2)
-    try:
-        assert alone.collect(1) == CHUNK  # whole chunks, and no more of them than were asked for
-        assert alone.collect(count) == pool.collect(count) == count
-    finally:
-        pool.close()
-    assert torch.equal(alone.images, pool.images)
-    assert torch.equal(alone.labels, pool.labels)
-    last = world.scene(count - 1)
-    assert np.array_equal(pool.images[-1].permute(1, 2, 0).numpy(), last.image)
-    assert np.array_equal(pool.labels[-1].numpy(), label_map(last))
-
-
-def test_a_worker_s_error_reaches_the_training(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.training.scene_bank.MOST_OBJECTS", 1)
-    bank = SceneBank(world, 64, "cpu", workers=1)
-    try:
-        with pytest.raises(ValueError, match="raise MOST_OBJECTS"):
-            bank.collect(64)
-    finally:
-        bank.close()
+        for number, mask in enumerate(scene.masks, 1):
+            assert np.array_equal(labels == number, mask)
+    pool = render_pool(world.settings, 12, tmp_path, workers=1)
+    rendered = LabelledScenes.of(pool.images, pool.labels, "cpu")
+    assert torch.equal(rendered.images, labelled.images)
+    assert torch.equal(rendered.labels, labelled.labels)
+    picked = labelled.picked(50, torch.Generator().manual_seed(0))
+    where = [(labelled.labels == labels).flatten(1).all(1) for labels in picked.labels]
+    pictures = [(labelled.images == image).flatten(1).all(1) for image in picked.images]
+    assert all((a & b).any() for a, b in zip(where, pictures, strict=True)), "picture and label map stay together"
+    assert len({bytes(image.numpy()) for image in picked.images}) > 6
 
 
 def test_a_point_lies_in_what_it_asks_for(maps: torch.Tensor) -> None:
@@ -152,7 +138,8 @@ def test_mirrored_pictures_keep_their_labels() -> None:
     labels = torch.zeros(64, 8, 8, dtype=torch.uint8)
     labels[:, :, :3] = 1
     images = (labels * 200)[:, None].expand(-1, 3, -1, -1)
-    turned, moved = training.recoloured(images, labels, torch.Generator().manual_seed(0))
+    recoloured = training.recoloured(LabelledScenes(images, labels), torch.Generator().manual_seed(0))
+    turned, moved = recoloured.images, recoloured.labels
     assert torch.equal(turned.amin(1) > 100, moved == 1)
     assert 0 < (moved[:, 0, 0] == 1).sum() < 64
 

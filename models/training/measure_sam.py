@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from segment_anything.modeling import Sam
 
+from models.training.prompts import label_scenes
 from models.training.sam import PointScore, point_score
-from models.training.scene_bank import SceneBank
 from models.training.sprites import HELD_OUT, wide_roster
 from models.training.world import Scene, World, WorldSettings
 from schemas.job import Segment
@@ -133,8 +133,8 @@ def measure_sam(
 ) -> SamScore:
     """Both measures on scenes 0 to `scenes` - 1 of held-out sprites. sprites: their folder."""
     world = World(WorldSettings(sprites, HELD_OUT, seed=seed))
-    points = point_score(sam, SceneBank(world, scenes, str(sam.device)))
-    return SamScore(points, concept_score(sam, [world.scene(i) for i in range(scenes)], settings, sheet))
+    shown = [world.scene(i) for i in range(scenes)]
+    return SamScore(point_score(sam, label_scenes(shown, sam.device)), concept_score(sam, shown, settings, sheet))
 
 
 def choose(sam: Sam, sprites: Path, settings: Segment, scenes: int, seed: int = 904) -> None:

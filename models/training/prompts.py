@@ -1,14 +1,21 @@
-"""Prompts to train the mask model with, drawn from label maps (scene_bank.py) in batches, on the device they are on."""
+"""Prompts to train the mask model with, drawn from label maps in batches, on the device that they are on.
+
+A label map says of each pixel which object is visible there: 0 for the ground, i for object i - 1 of the scene. It is
+exact, because the visible masks of a scene are disjoint, and takes one byte a pixel whatever the number of objects.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from models.training.scene_bank import MOST_OBJECTS
+from models.training.pool import MAX_OBJECTS
+from models.training.world import Scene
 
 MIN_PIXELS = 12
 """An object with fewer visible pixels is not asked for."""
@@ -34,6 +41,34 @@ class Mix:
 
 OBJECT_POINTS = Mix(1.0, 0.0, 0.0, 0.0)
 """One point anywhere on an object: the mix to measure with."""
+
+
+@dataclass(frozen=True)
+class LabelledScenes:
+    """images: uint8 [n, 3, h, w]; labels: uint8 [n, h, w], their label maps; on one device."""
+
+    images: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, pictures: NDArray[np.uint8], labels: NDArray[np.uint8], device: str | torch.device) -> LabelledScenes:
+        """pictures: uint8 [n, h, w, 3]; labels: uint8 [n, h, w]; on the host, memory-mapped or not."""
+        images = torch.from_numpy(np.array(pictures)).to(device).permute(0, 3, 1, 2).contiguous()
+        return cls(images, torch.from_numpy(np.array(labels)).to(device))
+
+    def picked(self, count: int, generator: torch.Generator) -> LabelledScenes:
+        """`count` scenes at random, with repetition."""
+        rows = torch.randint(len(self.labels), (count,), generator=generator, device=self.labels.device)
+        return LabelledScenes(self.images[rows], self.labels[rows])
+
+
+def label_scenes(scenes: list[Scene], device: str | torch.device) -> LabelledScenes:
+    """Scenes of at most `MAX_OBJECTS` objects."""
+    labels = np.zeros((len(scenes), *scenes[0].image.shape[:2]), np.uint8)
+    for labelled, scene in zip(labels, scenes, strict=True):
+        for number, mask in enumerate(scene.masks, 1):
+            labelled[mask] = number
+    return LabelledScenes.of(np.stack([scene.image for scene in scenes]), labels, device)
 
 
 @dataclass(frozen=True)
@@ -64,7 +99,7 @@ def draw_prompts(label_maps: Tensor, per_scene: int, generator: torch.Generator,
     limits = torch.tensor([mix.inside, mix.edge, mix.box, mix.beside], device=device).cumsum(0)
     kind = torch.bucketize(uniform(total), limits, right=True)  # 0 inside, 1 edge, 2 box, 3 beside, 4 ground
     scene = torch.arange(count, device=device).repeat_interleave(per_scene)
-    names = torch.arange(MOST_OBJECTS + 1, device=device, dtype=torch.uint8)
+    names = torch.arange(MAX_OBJECTS + 1, device=device, dtype=torch.uint8)
     areas = (label_maps.flatten(1)[:, None] == names[:, None]).sum(2)  # [B, objects + 1], the ground first
     askable = (areas >= MIN_PIXELS).float()
     askable[:, 0] = (askable[:, 1:].sum(1) == 0).float()

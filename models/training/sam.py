@@ -3,10 +3,10 @@
     python -m models.training.sam --sprites assets --work runs/sam --out models/seedling/sam
 
 It learns on every sprite that is not held out (see `wide_roster`) and is measured on the held-out ones, one point an
-object. Scenes are rendered ahead by a pool of processes and kept on the device, prompts are drawn there too, so that
-a GPU does not wait:
+object. Scenes are rendered first, by all cores, and kept on the device; prompts are drawn there too, so that a GPU
+does not wait:
 
-    python -m models.training.sam ... --device cuda --batch 256 --workers 16 --scenes 300000 --minutes 5 --save-every 1
+    python -m models.training.sam ... --device cuda --batch 256 --scenes 300000 --minutes 5 --save-every 1
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam
 from torch import Tensor
 from torch.nn import functional
 
+from models.training.pool import render_pool
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
-from models.training.prompts import OBJECT_POINTS, Prompts, draw_prompts
-from models.training.scene_bank import SceneBank
+from models.training.prompts import OBJECT_POINTS, LabelledScenes, Prompts, draw_prompts, label_scenes
 from models.training.sprites import HELD_OUT, wide_roster
 from models.training.world import World, WorldSettings
 from stages.sam_model import build_sam
@@ -122,9 +122,10 @@ def loss_of(logits: Tensor, quality: Tensor, masks: Tensor) -> Tensor:
     return losses[:, 1:].min(1).values.mean() + 0.5 * losses[:, 0].mean() + error
 
 
-def recoloured(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The same scenes (uint8 [B, 3, h, w] and [B, h, w]) in more variety: half of them mirrored; each channel 20 %
-    brighter or darker; one in eight with its channels in reverse order."""
+def recoloured(scenes: LabelledScenes, generator: torch.Generator) -> LabelledScenes:
+    """The same scenes in more variety: half of them mirrored; each channel up to 20 % brighter or darker; one in eight
+    with its channels in reverse order."""
+    images, labels = scenes.images, scenes.labels
     count, device = len(images), images.device
     mirrored, reversed_ = torch.rand((2, count), generator=generator, device=device) < torch.tensor(
         [[0.5], [0.125]], device=device
@@ -133,7 +134,7 @@ def recoloured(images: Tensor, labels: Tensor, generator: torch.Generator) -> tu
     labels = torch.where(mirrored[:, None, None], labels.flip(2), labels)
     images = torch.where(reversed_[:, None, None, None], images.flip(1), images)
     gain = 0.8 + 0.4 * torch.rand((count, 3, 1, 1), generator=generator, device=device)
-    return (images * gain).clamp(max=255).byte(), labels
+    return LabelledScenes((images * gain).clamp(max=255).byte(), labels)
 
 
 @dataclass(frozen=True)
@@ -151,14 +152,13 @@ class PointScore:
 
 
 @torch.no_grad()
-def point_score(sam: Sam, bank: SceneBank, seed: int = 0, per_scene: int = 2, batch: int = 64) -> PointScore:
-    """`per_scene` random visible points of objects in each scene of a bank."""
-    generator = torch.Generator(bank.labels.device).manual_seed(seed)
-    shown = (bank.labels[: bank.collect(len(bank.labels))].flatten(1) > 0).any(1).nonzero()[:, 0]
+def point_score(sam: Sam, scenes: LabelledScenes, seed: int = 0, per_scene: int = 2, batch: int = 64) -> PointScore:
+    """`per_scene` random visible points of objects in each scene that has any."""
+    generator = torch.Generator(scenes.labels.device).manual_seed(seed)
     rows = []
-    for part in shown.split(batch):
-        prompts = draw_prompts(bank.labels[part], per_scene, generator, OBJECT_POINTS)
-        logits, quality = answers(sam, bank.images[part], prompts)
+    for part in (scenes.labels.flatten(1) > 0).any(1).nonzero()[:, 0].split(batch):
+        prompts = draw_prompts(scenes.labels[part], per_scene, generator, OBJECT_POINTS)
+        logits, quality = answers(sam, scenes.images[part], prompts)
         iou, quality = true_iou(logits, prompts.masks)[:, 1:], quality[:, 1:]
         best, top = iou.max(1).values, iou.gather(1, quality.argmax(1, keepdim=True))[:, 0]
         rows.append(torch.stack([best, top, (best >= 0.75).float(), (quality - iou).abs().mean(1)], 1))
@@ -209,9 +209,9 @@ def export(sam: Sam, folder: Path) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """The options of every training script, and those of the scenes rendered ahead."""
+    """The options of every training script, and what is shown to this model."""
     parser = training_arguments(__doc__.splitlines()[0], minutes=50, batch=8, learning_rate=1e-3)
-    parser.add_argument("--scenes", type=int, default=60_000, help="different scenes to train on, rendered ahead")
+    parser.add_argument("--scenes", type=int, default=40_000, help="scenes to render and train on")
     parser.add_argument("--prompts", type=int, default=4, help="prompts a scene and step")
     parser.add_argument("--measured", type=int, default=512, help="scenes of held-out sprites to measure on")
     return parser.parse_args()
@@ -223,17 +223,15 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.set_float32_matmul_precision("high")
     torch.manual_seed(args.seed)
-    world = World(WorldSettings(args.sprites, roster=wide_roster(args.sprites), jitter=True, seed=args.seed + 10))
-    bank = SceneBank(world, args.scenes, args.device, args.workers or os.cpu_count() or 1)
-    unseen = SceneBank(World(WorldSettings(args.sprites, HELD_OUT, seed=args.seed + 11)), args.measured, args.device)
-    try:
-        train(args, bank, unseen)
-    finally:
-        bank.close()
+    settings = WorldSettings(args.sprites, roster=wide_roster(args.sprites), jitter=True, seed=args.seed + 10)
+    pool = render_pool(settings, args.scenes, args.work / "scenes", args.workers)
+    scenes = LabelledScenes.of(pool.images, pool.labels, args.device)
+    world = World(WorldSettings(args.sprites, HELD_OUT, seed=args.seed + 11))
+    train(args, scenes, label_scenes([world.scene(i) for i in range(args.measured)], args.device))
 
 
-def train(args: argparse.Namespace, bank: SceneBank, unseen: SceneBank) -> None:
-    """Train on the scenes of `bank`, from its first ones on while the others are rendered; measure on `unseen`."""
+def train(args: argparse.Namespace, scenes: LabelledScenes, unseen: LabelledScenes) -> None:
+    """Train on `scenes`, measure on `unseen`."""
     sam = build_sam(CONFIG).to(args.device).train()
     torch.nn.init.trunc_normal_(sam.image_encoder.pos_embed, std=0.02)
     average = Average(sam, decay=0.998)
@@ -248,17 +246,14 @@ def train(args: argparse.Namespace, bank: SceneBank, unseen: SceneBank) -> None:
         average.load(state["average"])
         step = state["step"]
     generator = torch.Generator(args.device).manual_seed(args.seed + step)
-    bank.collect(min(args.scenes, 16 * args.batch))
     budget = Budget(args.minutes, args.save_every)
     if state:
         budget.resume(state["minutes"])
     while (share := budget.tick()) < 1:
         set_learning_rate(optimizer, args.learning_rate, step, share)
-        ready = bank.collect(0)
-        picked = torch.randint(ready, (args.batch,), generator=generator, device=args.device)
-        images, labels = recoloured(bank.images[picked], bank.labels[picked], generator)
-        prompts = draw_prompts(labels, args.prompts, generator)
-        loss = loss_of(*answers(sam, images, prompts), prompts.masks)
+        batch = recoloured(scenes.picked(args.batch, generator), generator)
+        prompts = draw_prompts(batch.labels, args.prompts, generator)
+        loss = loss_of(*answers(sam, batch.images, prompts), prompts.masks)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
@@ -269,7 +264,7 @@ def train(args: argparse.Namespace, bank: SceneBank, unseen: SceneBank) -> None:
         if step % 50 == 0:
             if not running.isfinite():  # reading the loss waits for the GPU, so not at every step
                 raise FloatingPointError(f"the loss is {running.item()} at step {step}; lower --learning-rate")
-            seen = f"step {step} scenes {step * args.batch} of {ready} minutes {budget.used:.2f}"
+            seen = f"step {step} scenes {step * args.batch} minutes {budget.used:.2f}"
             print(f"sam {seen} loss {running.item():.4f}", flush=True)
         if budget.state_due():
             saved = {"model": sam.state_dict(), "optimizer": optimizer.state_dict(), "average": average.values}
