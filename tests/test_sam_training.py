@@ -114,6 +114,14 @@ def test_a_scene_without_objects_or_without_ground_is_asked_for_what_it_has() ->
     assert torch.equal(prompts.masks[0], speck[0] == 0)
 
 
+def test_true_iou_is_intersection_over_union() -> None:
+    masks = torch.zeros(2, 4, 4, dtype=torch.bool)
+    masks[0, :2], masks[1, :, :1] = True, True
+    logits = torch.full((2, 3, 4, 4), -1.0)
+    logits[:, 0, :1] = logits[:, 1] = 1.0  # one row; everything; nothing
+    assert torch.allclose(training.true_iou(logits, masks), torch.tensor([[0.5, 0.5, 0.0], [1 / 7, 0.25, 0.0]]))
+
+
 def test_the_loss_is_of_the_best_of_three_masks_and_of_all_predicted_ious() -> None:
     masks = torch.zeros(1, 8, 8, dtype=torch.bool)
     masks[0, 2:6, 2:6] = True
