@@ -250,7 +250,6 @@ def main() -> None:
     """Read the options and train."""
     parser = training_arguments(__doc__.splitlines()[0], minutes=4, batch=1024, learning_rate=1e-3)
     parser.add_argument("--scenes", type=int, default=100_000, help="scenes in the pool")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that render")
     parser.add_argument("--vae", type=Path, help="autoencoder's folder: three in ten scenes are seen through it")
     parser.add_argument("--width", type=int, default=256, help="of the picture encoder")
     parser.add_argument("--layers", type=int, default=6, help="of the picture encoder")

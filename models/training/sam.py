@@ -212,7 +212,6 @@ def arguments() -> argparse.Namespace:
     """The options of every training script, and those of the scenes rendered ahead."""
     parser = training_arguments(__doc__.splitlines()[0], minutes=50, batch=8, learning_rate=1e-3)
     parser.add_argument("--scenes", type=int, default=60_000, help="different scenes to train on, rendered ahead")
-    parser.add_argument("--workers", type=int, default=2, help="processes that render; 0: none but this one")
     parser.add_argument("--prompts", type=int, default=4, help="prompts a scene and step")
     parser.add_argument("--measured", type=int, default=512, help="scenes of held-out sprites to measure on")
     return parser.parse_args()
