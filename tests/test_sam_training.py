@@ -174,8 +174,8 @@ def test_a_step_of_training_reaches_every_weight_and_the_export_reloads(
             weight += 0.01
     average.update(sam, 0)
     finished = training.averaged(sam, average)
-    training.export(finished, tmp_path / "sam")
-    training.export(finished, tmp_path / "sam")  # over the first
+    training.export(finished, training.CONFIG, tmp_path / "sam")
+    training.export(finished, training.CONFIG, tmp_path / "sam")  # over the first
     loaded = load_sam(str(tmp_path / "sam"), "cpu")
     for name, value in loaded.state_dict().items():
         assert torch.allclose(value, finished.state_dict()[name], atol=2e-3), name

@@ -24,7 +24,7 @@ from segment_anything.modeling import Sam
 from models.training.prompts import label_scenes
 from models.training.sam import PointScore, point_score
 from models.training.sprites import HELD_OUT, wide_roster
-from models.training.world import Scene, World, WorldSettings
+from models.training.world import Scene, World, world_settings
 from schemas.job import Segment
 from schemas.spec_file import load_spec
 from stages.sam_model import load_sam
@@ -129,17 +129,23 @@ def concept_score(sam: Sam, scenes: list[Scene], settings: Segment, sheet: Path 
 
 
 def measure_sam(
-    sam: Sam, sprites: Path, settings: Segment, scenes: int = 200, seed: int = 903, sheet: Path | None = None
+    sam: Sam,
+    sprites: Path,
+    settings: Segment,
+    scenes: int = 200,
+    kind: str = "calm",
+    seed: int = 903,
+    sheet: Path | None = None,
 ) -> SamScore:
-    """Both measures on scenes 0 to `scenes` - 1 of held-out sprites. sprites: their folder."""
-    world = World(WorldSettings(sprites, HELD_OUT, seed=seed))
+    """Both measures on scenes 0 to `scenes` - 1 of held-out sprites in the world of a `kind`. sprites: their folder."""
+    world = World(world_settings(kind, sprites, HELD_OUT, seed=seed))
     shown = [world.scene(i) for i in range(scenes)]
     return SamScore(point_score(sam, label_scenes(shown, sam.device)), concept_score(sam, shown, settings, sheet))
 
 
-def choose(sam: Sam, sprites: Path, settings: Segment, scenes: int, seed: int = 904) -> None:
+def choose(sam: Sam, sprites: Path, settings: Segment, scenes: int, kind: str, seed: int = 904) -> None:
     """Print precision and recall under a grid of thresholds, on scenes of sprites that the model trained on."""
-    world = World(WorldSettings(sprites, wide_roster(sprites), seed=seed))
+    world = World(world_settings(kind, sprites, wide_roster(sprites), seed=seed))
     shown = [world.scene(i) for i in range(scenes)]
     for iou, stability in itertools.product((0.5, 0.6, 0.7, 0.8), (0.4, 0.6, 0.8)):
         tried = settings.model_copy(update={"pred_iou_thresh": iou, "stability_score_thresh": stability})
@@ -172,6 +178,7 @@ def main() -> None:
     parser.add_argument("--sprites", type=Path, required=True, help="assets folder of @lobehub/fluent-emoji-3d")
     parser.add_argument("--sam", required=True, help="folder of the model")
     parser.add_argument("--scenes", type=int, default=200)
+    parser.add_argument("--world", choices=("calm", "full"), default="calm", help="as the model was trained for")
     parser.add_argument("--sheet", type=Path, help="file for a picture of scenes and the concepts found in them")
     parser.add_argument("--job", type=Path, default=JOB, help="job whose `segment` settings are used")
     parser.add_argument("--choose", action="store_true", help="try thresholds on scenes of trained sprites instead")
@@ -181,9 +188,9 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     sam, settings = load_sam(args.sam, args.device), load_spec(args.job).segment
     if args.choose:
-        choose(sam, args.sprites, settings, args.scenes)
+        choose(sam, args.sprites, settings, args.scenes, args.world)
         return
-    score = measure_sam(sam, args.sprites, settings, args.scenes, sheet=args.sheet)
+    score = measure_sam(sam, args.sprites, settings, args.scenes, args.world, sheet=args.sheet)
     print(f"sam, one point an object: {score.points}", flush=True)
     print(f"sam, automatic: {score.concepts}", flush=True)
 
