@@ -12,9 +12,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from segment_anything import sam_model_registry
 
-from models.training.sam import CONFIG, decode, embed_points, mask_generator
+from models.training.sam import CONFIG, decode, embed_points
 from schemas.errors import SpecError
+from schemas.spec_file import load_spec
 from stages.sam_model import build_sam, load_sam
+from stages.segment.proposals import Proposer
 
 ROOT = Path(__file__).parent.parent
 SEEDLING = ROOT / "models" / "seedling" / "sam"
@@ -92,16 +94,14 @@ def test_training_decodes_as_segment_anything_does() -> None:
 
 
 def test_the_seedling_finds_the_objects_of_the_demo() -> None:
-    generator = mask_generator(load_sam(str(SEEDLING), "cpu"))
+    proposer = Proposer(load_sam(str(SEEDLING), "cpu"), load_spec(ROOT / "jobs" / "demo.yaml").segment)
     truth = ROOT / "demo" / "truth"
     scores = []
     for path in sorted((ROOT / "demo" / "bucket").glob("scene-*"))[:5]:
         image = Image.open(path).convert("RGB")
         if image.width != image.height:
             continue
-        found = [
-            m["segmentation"] for m in generator.generate(np.asarray(image.resize((64, 64), Image.Resampling.BOX)))
-        ]
+        found = [p.mask for p in proposer.propose(np.asarray(image.resize((64, 64), Image.Resampling.BOX)))]
         for mask_path in sorted(truth.glob(f"{path.stem}.mask*.png")):
             wanted = np.asarray(Image.open(mask_path).resize((64, 64)))
             scores.append(max(((m & wanted).sum() / (m | wanted).sum() for m in found), default=0.0))

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from models.training import sam as training
 from models.training.pool import render_pool
 from models.training.progress import Average
-from models.training.prompts import RIM, LabelledScenes, Mix, Prompts, draw_prompts, label_scenes, near
+from models.training.prompts import RIM, LabelledScenes, Mix, Prompts, draw_prompts, label_scenes, near, recoloured
 from models.training.sprites import TRAINING
 from models.training.world import World, WorldSettings
 from stages.sam_model import build_sam, load_sam
@@ -146,8 +146,8 @@ def test_mirrored_pictures_keep_their_labels() -> None:
     labels = torch.zeros(64, 8, 8, dtype=torch.uint8)
     labels[:, :, :3] = 1
     images = (labels * 200)[:, None].expand(-1, 3, -1, -1)
-    recoloured = training.recoloured(LabelledScenes(images, labels), torch.Generator().manual_seed(0))
-    turned, moved = recoloured.images, recoloured.labels
+    found = recoloured(LabelledScenes(images, labels), torch.Generator().manual_seed(0))
+    turned, moved = found.images, found.labels
     assert torch.equal(turned.amin(1) > 100, moved == 1)
     assert 0 < (moved[:, 0, 0] == 1).sum() < 64
 

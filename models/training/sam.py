@@ -30,7 +30,7 @@ from torch.nn import functional
 
 from models.training.pool import render_pool
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
-from models.training.prompts import OBJECT_POINTS, LabelledScenes, Prompts, draw_prompts, label_scenes
+from models.training.prompts import OBJECT_POINTS, LabelledScenes, Prompts, draw_prompts, label_scenes, recoloured
 from models.training.sprites import HELD_OUT, wide_roster
 from models.training.world import World, world_settings
 from stages.sam_model import build_sam, load_sam
@@ -129,21 +129,6 @@ def loss_of(logits: Tensor, quality: Tensor, masks: Tensor) -> Tensor:
     losses = mask_loss(logits, masks.float())
     error = functional.mse_loss(quality, true_iou(logits.detach(), masks))
     return losses[:, 1:].min(1).values.mean() + 0.5 * losses[:, 0].mean() + error
-
-
-def recoloured(scenes: LabelledScenes, generator: torch.Generator) -> LabelledScenes:
-    """The same scenes in more variety: half of them mirrored; each channel up to 20 % brighter or darker; one in eight
-    with its channels in reverse order."""
-    images, labels = scenes.images, scenes.labels
-    count, device = len(images), images.device
-    mirrored, reversed_ = torch.rand((2, count), generator=generator, device=device) < torch.tensor(
-        [[0.5], [0.125]], device=device
-    )
-    images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-    labels = torch.where(mirrored[:, None, None], labels.flip(2), labels)
-    images = torch.where(reversed_[:, None, None, None], images.flip(1), images)
-    gain = 0.8 + 0.4 * torch.rand((count, 3, 1, 1), generator=generator, device=device)
-    return LabelledScenes((images * gain).clamp(max=255).byte(), labels)
 
 
 @dataclass(frozen=True)
