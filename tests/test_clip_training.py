@@ -251,7 +251,7 @@ def test_a_short_run_trains_exports_and_goes_on(
     options = [
         "--sprites", str(sprites), "--work", str(tmp_path / "work"), "--out", str(tmp_path / "clip"), "--batch", "16",
         "--scenes", str(CHUNK), "--width", "64", "--layers", "2", "--threads", "1", "--workers", "1",
-        "--report-every", "1", "--save-every", "0.004", "--minutes",
+        "--report-every", "1", "--warm-up", "5", "--save-every", "0.004", "--minutes",
     ]  # fmt: skip
     states = []
     for minutes in ("0.015", "0.03"):
