@@ -228,11 +228,11 @@ def train(args: argparse.Namespace) -> None:
     if state := load_state(args.work / "state.pt", args.resume):
         towers.model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        average.values = {name: value.to(args.device) for name, value in state["average"].items()}
+        average.load(state["average"])
         step = state["step"]
         budget.resume(state["minutes"])
     while (share := budget.tick()) < 1 or step == 0:
-        set_learning_rate(optimizer, args.learning_rate, step, share)
+        set_learning_rate(optimizer, args.learning_rate, step, share, args.warm_up)
         reading, telling = lesson.loss(towers, args.batch)
         optimizer.zero_grad()
         (reading + IDENTITY_WEIGHT * telling).backward()
@@ -262,6 +262,7 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, help="autoencoder's folder: three in ten scenes are seen through it")
     parser.add_argument("--width", type=int, default=256, help="of the picture encoder")
     parser.add_argument("--layers", type=int, default=6, help="of the picture encoder")
+    parser.add_argument("--warm-up", type=int, default=200, help="steps; on a CPU a budget may hold but a few hundred")
     parser.add_argument("--report-every", type=int, default=100, help="steps between progress lines")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
