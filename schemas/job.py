@@ -244,10 +244,10 @@ class Generate(Strict):
         "Templates; `{handles}` becomes `<asset0> and <asset1> ...`.",
         min_length=1,
     )
-    subsets: list[Literal["singles", "pairs", "union"]] | list[list[int]] = field(
+    subsets: list[Literal["singles", "pairs", "union", "all"]] | list[list[int]] = field(
         ["singles", "union"],
-        "Which handles appear together: each alone, all pairs, all at once; or lists of concept "
-        "indices such as [[0], [0, 2]].",
+        "Which handles appear together: `singles` each alone, `pairs` every two, `union` all at once, `all` every "
+        "subset but the empty one; or lists of concept indices such as [[0], [0, 2]].",
         min_length=1,
     )
     images_per_prompt: int = field(4, "Pictures per prompt and subset.", ge=1)
