@@ -14,6 +14,7 @@ from pydantic import field_validator, model_validator
 from schemas.cluster import Cluster, Pool
 from schemas.fields import Strict, field
 from schemas.methods import with_method
+from schemas.protocol import Protocol
 
 __all__ = ["Cluster", "JobSpec", "Pool"]
 
@@ -295,4 +296,5 @@ class JobSpec(Strict):
     extract: Extract = field(Extract(), "Learning handles.")
     generate: Generate = field(Generate(), "Making variations.")
     pack: Pack = field(Pack(), "Cutting shards.")
+    protocol: Protocol = field(Protocol(), "Comparing methods (`unscene evaluate`).", result=False)
     cluster: Cluster = field(Cluster(), "Running.", result=False)

@@ -148,6 +148,23 @@ TABLES: dict[str, pa.Schema] = {
     "failures": FAILURES,
 }
 
+PROTOCOL = pa.schema(
+    [
+        _field("method", pa.string(), "Method or ablation.", False),
+        _field("measure", pa.string(), "What is measured: `prompt`, `identity`, `complete` ...", False),
+        _field("versus", pa.string(), "Null: the measure itself. Else: its difference from this method's."),
+        _field("mean", pa.float64(), "Mean over scenes of the scenes' means.", False),
+        _field("low", pa.float64(), "Lower end of the 95 % bootstrap interval; null below two scenes."),
+        _field("high", pa.float64(), "Upper end."),
+        _field("scenes", pa.int32(), "Scenes with a value (a difference: of both methods).", False),
+        _field("pictures", pa.int32(), "Pictures behind the mean; null for a difference."),
+        _field("failures", pa.int32(), "Scenes of the method that failed.", False),
+        _field("expected", pa.string(), "`rises` or `falls`: what the paper says of the difference, where it does."),
+        _field("verdict", pa.string(), "`agrees`, `opposite` or `within noise`, by the interval."),
+    ]
+)
+"""`OUTPUT/protocol/results.parquet` of an evaluation: no table of a job, so it is not among `TABLES`."""
+
 
 def scene_id_of(sha256: str) -> str:
     """The scene's identity: the first 16 hex digits of the hash of its bytes (invariant 1)."""
