@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.commits import Commit, read_commit, rounds
-from pipeline.kinds import STAGE_OF
+from pipeline.kinds import AFTER_HANDLES, STAGE_OF
 from pipeline.report_curves import Curve, curves_of, draw
 from pipeline.report_pictures import colour_of, css_colour, data_uri, masked_picture, open_picture
 from pipeline.storage import Storage
@@ -133,7 +133,7 @@ class SceneReader:
                 row["scene_id"]: row
                 for name, commit in commits.items()
                 for row in commit.failures
-                if name == "variations" or self.earlier is None
+                if name in AFTER_HANDLES or self.earlier is None
             }
             for scene_id in scenes:
                 found = {name: rows[name].get(scene_id, []) for name in rows}
@@ -208,7 +208,7 @@ class SceneReader:
         return None if round_ is None else read_commit(self._home(table), STAGE_OF[table], shard, round_)
 
     def _home(self, table: str) -> Storage:
-        return self.earlier if self.earlier is not None and table != "variations" else self.storage
+        return self.earlier if self.earlier is not None and table not in AFTER_HANDLES else self.storage
 
 
 def by_prompt(rows: Sequence[Row], most: int) -> dict[str, list[Row]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from transformers import CLIPTokenizer
 
 from models.training.backgrounds import BACKGROUNDS
-from models.training.sprites import HELD_OUT, TRAINING
+from models.training.sprites import HELD_OUT, TRAINING, SpriteName
 
 MAX_LENGTH = 32
 """Tokens, start and end included: a property of this model, nothing that the product assumes."""
@@ -33,9 +33,15 @@ PROMPT_WORDS = (
 def world_words() -> list[str]:
     """Every word of the world and of the prompts, once, in a fixed order; held-out nouns included."""
     words = PROMPT_WORDS.split()
-    words += [sprite.noun for sprite in TRAINING + HELD_OUT]
-    words += [word for background in BACKGROUNDS for phrase in background.phrases for word in phrase.split()]
+    words += [word for sprite in TRAINING + HELD_OUT for word in roster_words((sprite,))]
+    words += [word for background in BACKGROUNDS for phrase in background.phrases for word in phrase.lower().split()]
     return list(dict.fromkeys(words))
+
+
+def roster_words(roster: tuple[SpriteName, ...]) -> list[str]:
+    """Every word of the sprites' nouns, colours and class words, once, in the roster's order."""
+    texts = [text for sprite in roster for text in (sprite.noun, sprite.colour, sprite.kind)]
+    return list(dict.fromkeys(word for text in texts for word in text.lower().split()))
 
 
 def byte_characters() -> list[str]:
@@ -68,9 +74,12 @@ def _merge(parts: list[str], pair: tuple[str, str]) -> list[str]:
     return merged
 
 
-def build(folder: Path) -> CLIPTokenizer:
-    """Write the tokenizer's files to `folder` and return it as transformers loads it from there."""
-    merges = learn_merges(world_words())
+def build(folder: Path, words: list[str] | None = None) -> CLIPTokenizer:
+    """Write the tokenizer's files to `folder` and return it as transformers loads it from there.
+
+    `words`, lower case: those that become one token each; `world_words()` when not given.
+    """
+    merges = learn_merges(world_words() if words is None else list(dict.fromkeys(words)))
     symbols = byte_characters()
     symbols += [symbol + "</w>" for symbol in symbols]
     symbols += [left + right for left, right in merges] + ["<|startoftext|>", "<|endoftext|>"]

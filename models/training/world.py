@@ -1,6 +1,6 @@
 """The procedural world: scene i of a seed is always the same picture, masks and facts; captions are drawn apart.
 
-A scene is a background and zero to three sprites that overlap little, with their exact visible masks. A caption is in
+A scene is a background and zero to three sprites, the later in front, with their exact visible masks. A caption is in
 the grammar that the product prompts with, "a photo of {objects} {place}", with words dropped at random, so that
 one scene has many captions: `Scene.caption(rng)` draws one.
 """
@@ -12,13 +12,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from models.training.backgrounds import BACKGROUNDS, paint
+from models.training.placing import APART, OVERLAPPING, Pixels, Placing, darken_below, posed, relit
 from models.training.sprites import TRAINING, SpriteName, load_sprite
 
-SCALES = {1: (0.45, 0.62), 2: (0.36, 0.50), 3: (0.32, 0.42)}
+SCALES = {1: (0.40, 0.68), 2: (0.32, 0.52), 3: (0.26, 0.44)}
 """An object's longer side as a share of the image's, by how many objects the scene has."""
+
+WITHOUT_ARTICLE = (
+    "grapes broccoli cheese corn fries popcorn bread sushi pancakes coffee beer milk jeans gloves glasses scissors "
+    "dice fire clothing food"
+)
+"""Nouns that take no "a"."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +32,21 @@ class WorldSettings:
     """What a world is made of. Two worlds of equal settings are equal, scene by scene."""
 
     sprites: Path
-    """Folder of the sprite files."""
+    """Folder of the sprite files, or one packed file of them."""
     roster: tuple[SpriteName, ...] = TRAINING
     """The sprites that its scenes draw from."""
     height: int = 64
     """Pixels."""
     width: int = 64
     """Pixels."""
-    object_counts: tuple[float, ...] = (0.04, 0.52, 0.32, 0.12)
+    object_counts: tuple[float, ...] = (0.03, 0.45, 0.35, 0.17)
     """Probability of 0, 1, 2, ... objects."""
     jitter: bool = False
-    """Turn, mirror and recolour sprites at random: variety for models that need shapes and not names."""
+    """Flip, quarter-turn and recolour sprites at random: variety for models that need shapes and not names."""
+    overlaps: float = 0.35
+    """Share of the scenes whose objects may hide up to `OVERLAPPING` of each other."""
+    shadows: float = 0.6
+    """Share of the scenes on some ground whose objects throw a shadow."""
     seed: int = 0
 
 
@@ -57,34 +67,35 @@ class Scene:
 def draw_caption(objects: tuple[SpriteName, ...], background: int, rng: np.random.Generator) -> str:
     """A caption of the objects in random order.
 
-    Dropped at random: everything (10 %), the place (15 %), articles (half of the captions, because handles take none),
-    each colour word (30 %). Each noun is "object" in 15 % of its captions: a handle that starts from the embedding
-    of "object" then starts from a word that the model knows to be any object.
+    Left out at random: everything (10 %), the place (15 %), articles (half of the captions, because handles take none),
+    each colour word (60 %). Each noun is "object" in 12 % of its captions, and the sprite's class word in 10 %: a
+    handle that starts from the embedding of such a word starts from one that the model knows to be any object.
     """
     if rng.random() < 0.10:
         return ""
     articles = rng.random() < 0.5
     names: list[str] = []
     for i in rng.permutation(len(objects)):
-        words = [objects[i].colour] if objects[i].colour and rng.random() < 0.7 else []
-        words.append("object" if rng.random() < 0.15 else objects[i].noun)
-        plural = words[-1] in ("grapes", "broccoli", "cheese")
-        if articles and not plural:
-            words.insert(0, "an" if words[0][0] in "aeiou" else "a")
+        sprite, draw = objects[i], rng.random()
+        words = [sprite.colour] if sprite.colour and rng.random() < 0.4 else []
+        words.append("object" if draw < 0.12 else sprite.kind if draw > 0.9 and sprite.kind else sprite.noun)
+        if articles and words[-1] not in WITHOUT_ARTICLE.split():
+            words.insert(0, "an" if words[0][0] in "aeiou" and not words[0].startswith(("u", "eu")) else "a")
         names.append(" ".join(words))
     caption = "a photo of " + " and ".join(names) if names else "a photo"
     if rng.random() < 0.85:
         phrases = BACKGROUNDS[background].phrases
-        caption += " " + phrases[0 if rng.random() < 0.7 else rng.integers(len(phrases))]
+        caption += " " + phrases[0 if rng.random() < 0.6 else rng.integers(1, len(phrases))]
     return caption
 
 
 class World:
-    """Composes scenes. Holds every sprite of its roster at the largest size in which a scene shows it."""
+    """Composes scenes. Holds every sprite of its roster at twice the largest size in which a scene shows it, so that
+    a turned sprite stays sharp."""
 
     def __init__(self, settings: WorldSettings) -> None:
         self.settings = settings
-        longest = round(0.65 * min(settings.height, settings.width))
+        longest = round(2 * SCALES[1][1] * min(settings.height, settings.width))
         self._sprites = [load_sprite(settings.sprites, s.code, longest) for s in settings.roster]
 
     def scene(self, index: int) -> Scene:
@@ -99,50 +110,20 @@ class World:
         """A scene of the roster's sprites `picks` on `background`, the later ones in front."""
         height, width = self.settings.height, self.settings.width
         canvas = paint(background, height, width, rng)
-        masks = np.zeros((len(picks), height, width), bool)
-        boxes: list[tuple[int, int, int, int]] = []
-        for slot, pick in enumerate(picks):
+        place = BACKGROUNDS[background]
+        placing = Placing(height, width, OVERLAPPING if rng.random() < self.settings.overlaps else APART, place.horizon)
+        shown: list[tuple[Pixels, slice, slice]] = []
+        for pick in picks:
             low, high = SCALES[min(3, len(picks))]
-            sprite = self._resize(self._sprites[pick], rng.uniform(low, high) * min(height, width), rng)
-            left, top = self._place(sprite.size, boxes, rng)
-            boxes.append((left, top, left + sprite.width, top + sprite.height))
-            pixels = np.asarray(sprite, np.float32) / 255
-            if self.settings.jitter:
-                pixels[..., :3] *= rng.uniform(0.75, 1.0) if rng.random() < 0.5 else 1.0
-                if rng.random() < 0.3:
-                    pixels[..., :3] = pixels[..., rng.permutation(3)]
-            rows, columns = slice(top, top + sprite.height), slice(left, left + sprite.width)
+            longest = rng.uniform(low, high) * min(height, width)
+            turned = posed(self._sprites[pick], rng, self.settings.jitter)
+            shown.append(placing.place(turned, longest, rng))
+        if place.ground and rng.random() < self.settings.shadows:
+            strength = np.float32(rng.uniform(0.25, 0.45))
+            for _, rows, columns in shown:
+                darken_below(canvas, rows, columns, strength)
+        for pixels, rows, columns in shown:
+            pixels = relit(pixels, rng, self.settings.jitter)
             canvas[rows, columns] = canvas[rows, columns] * (1 - pixels[..., 3:]) + pixels[..., :3]
-            solid = pixels[..., 3] > 0.5
-            masks[:slot, rows, columns] &= ~solid
-            masks[slot, rows, columns] = solid
         image = (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8)
-        return Scene(image, masks, tuple(self.settings.roster[p] for p in picks), background)
-
-    def _resize(self, sprite: Image.Image, longest: float, rng: np.random.Generator) -> Image.Image:
-        ratio = longest / max(sprite.size)
-        sprite = sprite.resize(
-            (max(2, round(sprite.width * ratio)), max(2, round(sprite.height * ratio))), Image.Resampling.BILINEAR
-        )
-        if self.settings.jitter and rng.random() < 0.5:
-            sprite = sprite.transpose(Image.Transpose(int(rng.choice([0, 2, 4]))))
-        return sprite
-
-    def _place(
-        self, size: tuple[int, int], taken: list[tuple[int, int, int, int]], rng: np.random.Generator
-    ) -> tuple[int, int]:
-        """Left and top, inside the frame: of up to 24 random places the first that covers under 5 % of any other box
-        and lies under 5 % covered, or else the one that overlaps least."""
-        best, best_overlap = (0, 0), np.inf
-        for _ in range(24):
-            left = int(rng.integers(max(1, self.settings.width - size[0] + 1)))
-            top = int(rng.integers(max(1, self.settings.height - size[1] + 1)))
-            overlap = 0.0
-            for x0, y0, x1, y1 in taken:
-                shared = max(0, min(left + size[0], x1) - max(left, x0)) * max(0, min(top + size[1], y1) - max(top, y0))
-                overlap = max(overlap, shared / min(size[0] * size[1], (x1 - x0) * (y1 - y0)))
-            if overlap < best_overlap:
-                best, best_overlap = (left, top), overlap
-            if overlap < 0.05:
-                break
-        return best
+        return Scene(image, placing.visible(), tuple(self.settings.roster[p] for p in picks), background)

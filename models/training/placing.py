@@ -1,0 +1,103 @@
+"""How sprites get into a scene: turned, placed so that none hides too much of another, shadowed, relit."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.float32]
+"""Premultiplied RGBA, float [h, w, 4] in 0..1."""
+
+APART, OVERLAPPING = 0.05, 0.30
+"""How much of an object those in front of it may hide, as a share of its pixels, in most scenes and in the others."""
+
+MOST_DEGREES = 15.0
+"""Sprites turn by up to this much either way."""
+
+
+def posed(sprite: Image.Image, rng: np.random.Generator, jitter: bool) -> Image.Image:
+    """The sprite mirrored at random and turned by up to `MOST_DEGREES`, cropped to what shows. With `jitter`, half of
+    them are also flipped or quarter-turned."""
+    if rng.random() < 0.5:
+        sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if jitter and rng.random() < 0.5:
+        sprite = sprite.transpose(Image.Transpose(int(rng.choice([1, 2, 4]))))
+    sprite = sprite.rotate(rng.uniform(-MOST_DEGREES, MOST_DEGREES), Image.Resampling.BILINEAR, expand=True)
+    return sprite.crop(sprite.getchannel("a").point(lambda alpha: 255 * (alpha > 8)).getbbox())
+
+
+def relit(pixels: Pixels, rng: np.random.Generator, jitter: bool) -> Pixels:
+    """The pixels with brightness and contrast changed by up to 8 %. With `jitter`, half are also darker by up to a
+    quarter and a third have their colours swapped."""
+    brightness, contrast = rng.uniform(0.92, 1.08, 2).astype(np.float32)
+    alpha = pixels[..., 3:]
+    colours = (pixels[..., :3] * contrast + alpha * (0.5 - 0.5 * contrast)) * brightness
+    if jitter:
+        colours *= np.float32(rng.uniform(0.75, 1.0) if rng.random() < 0.5 else 1.0)
+        if rng.random() < 0.3:
+            colours = colours[..., rng.permutation(3)]
+    return np.concatenate([np.clip(colours, 0, alpha), alpha], -1)
+
+
+def darken_below(canvas: NDArray[np.float32], rows: slice, columns: slice, strength: np.float32) -> None:
+    """A soft contact shadow, in place: an ellipse at the foot of the box, darkest in its middle by `strength`."""
+    height, width = canvas.shape[:2]
+    wide, tall = 0.5 * (columns.stop - columns.start), max(1.5, 0.13 * (columns.stop - columns.start))
+    centre, foot = 0.5 * (columns.start + columns.stop), rows.stop - 0.35 * tall
+    across = ((np.arange(width, dtype=np.float32) + 0.5 - centre) / wide) ** 2
+    down = ((np.arange(height, dtype=np.float32) + 0.5 - foot) / tall) ** 2
+    touched = down < 1.6
+    depth = strength * np.clip(1.6 - 1.2 * (down[touched, None] + across), 0, 1)
+    canvas[touched] *= 1 - depth[..., None]
+
+
+class Placing:
+    """Places sprites one after the other in a frame, the later in front, and keeps the masks of what shows.
+
+    No object loses more than the share `most_hidden` of its pixels to those in front of it.
+    """
+
+    def __init__(self, height: int, width: int, most_hidden: float, horizon: bool) -> None:
+        self._height, self._width, self._most, self._horizon = height, width, most_hidden, horizon
+        self._masks: list[NDArray[np.bool_]] = []
+        self._whole: list[int] = []
+
+    def visible(self) -> NDArray[np.bool_]:
+        """bool [k, h, w]: each object's visible pixels."""
+        return np.stack(self._masks) if self._masks else np.zeros((0, self._height, self._width), bool)
+
+    def place(self, sprite: Image.Image, longest: float, rng: np.random.Generator) -> tuple[Pixels, slice, slice]:
+        """The sprite's pixels at a longer side of `longest`, and the rows and columns they go to.
+
+        Of up to 16 random places the first that hides little enough; when there is none, a smaller sprite tries.
+        """
+        while True:
+            ratio = min(longest / max(sprite.size), self._height / sprite.height, self._width / sprite.width)
+            size = (max(2, int(sprite.width * ratio)), max(2, int(sprite.height * ratio)))
+            pixels = np.asarray(sprite.resize(size, Image.Resampling.BILINEAR), np.float32) / 255
+            solid = pixels[..., 3] > 0.5
+            for _ in range(16):
+                left, top = self._corner(size, rng)
+                rows, columns = slice(top, top + size[1]), slice(left, left + size[0])
+                if self._fits(solid, rows, columns):
+                    for mask in self._masks:
+                        mask[rows, columns] &= ~solid
+                    self._masks.append(np.zeros((self._height, self._width), bool))
+                    self._masks[-1][rows, columns] = solid
+                    self._whole.append(int(solid.sum()))
+                    return pixels, rows, columns
+            longest *= 0.88
+
+    def _corner(self, size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
+        """Left and top, inside the frame; under a horizon the middle of most objects is in the lower two thirds."""
+        highest = max(0, self._height // 3 - size[1] // 2) if self._horizon and rng.random() < 0.85 else 0
+        lowest = self._height - size[1]
+        return int(rng.integers(self._width - size[0] + 1)), int(rng.integers(min(highest, lowest), lowest + 1))
+
+    def _fits(self, solid: NDArray[np.bool_], rows: slice, columns: slice) -> bool:
+        for mask, whole in zip(self._masks, self._whole, strict=True):
+            left = np.count_nonzero(mask) - np.count_nonzero(mask[rows, columns] & solid)
+            if left < (1 - self._most) * whole:
+                return False
+        return True

@@ -1,0 +1,88 @@
+"""Loading a CLIP that scores pictures against prompts: the seedling's, a directory, or one of the Hub by name.
+
+transformers' own classes and the model's own image processor, so a score here is the score that CLIP's users compute.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from transformers import AutoImageProcessor, CLIPModel, CLIPTokenizer
+
+from schemas.errors import SpecError
+from stages.judge_source import REMEDY, locate, read_judge_config, unusable
+
+BATCH = 64
+"""Pictures or texts at a time; it bounds memory and changes no result."""
+
+
+class ClipJudge:
+    """A loaded CLIP. Features are unit vectors, so that a product of two is their cosine similarity."""
+
+    def __init__(self, model: CLIPModel, processor: Any, tokenizer: CLIPTokenizer) -> None:
+        self.model, self.processor, self.tokenizer = model, processor, tokenizer
+        self._length = min(tokenizer.model_max_length, model.config.text_config.max_position_embeddings)
+
+    @torch.inference_mode()
+    def image_features(self, pictures: NDArray[np.uint8]) -> Tensor:
+        """pictures: uint8 [n, h, w, 3], any size; returns float32 [n, d] on the CPU, unit length."""
+        found = [functional.normalize(self.model.visual_projection(self._see(pictures[i:i + BATCH])).float(), dim=-1)
+                 for i in range(0, len(pictures), BATCH)]
+        return torch.cat(found).cpu() if found else torch.zeros(0, self.model.config.projection_dim)
+
+    @torch.inference_mode()
+    def text_features(self, texts: list[str]) -> Tensor:
+        """Returns float32 [len(texts), d] on the CPU, unit length; a text too long for the model is cut."""
+        found = [functional.normalize(self.model.text_projection(self._read(texts[i:i + BATCH])).float(), dim=-1)
+                 for i in range(0, len(texts), BATCH)]
+        return torch.cat(found).cpu() if found else torch.zeros(0, self.model.config.projection_dim)
+
+    def _see(self, pictures: NDArray[np.uint8]) -> Tensor:
+        pixels = pixel_values(self.processor, pictures).to(self.model.device, self.model.dtype)
+        return self.model.vision_model(pixel_values=pixels).pooler_output
+
+    def _read(self, texts: list[str]) -> Tensor:
+        inputs = self.tokenizer(texts, padding=True, truncation=True, max_length=self._length, return_tensors="pt")
+        return self.model.text_model(input_ids=inputs.input_ids.to(self.model.device),
+                                     attention_mask=inputs.attention_mask.to(self.model.device)).pooler_output
+
+
+def load_clip(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32,
+              field: str = "models.clip") -> ClipJudge:
+    """The CLIP `name`: `seedling`, a directory, or a Hugging Face id such as openai/clip-vit-large-patch14.
+
+    safetensors only. Raises a SpecError that names `field` and the remedy when it is no CLIP.
+    """
+    place, kind = locate(name, field), read_judge_config(name, field).get("model_type")
+    if kind != "clip":
+        raise SpecError(f"{field}: {name} is no CLIP model (its config.json says model_type {kind!r}); {REMEDY[field]}")
+    model = load_weights(CLIPModel, place, name, field, dtype)
+    try:
+        processor = AutoImageProcessor.from_pretrained(place)
+        tokenizer = CLIPTokenizer.from_pretrained(place)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise unusable(name, field, error) from error
+    return ClipJudge(model.to(device).eval().requires_grad_(False), processor, tokenizer)
+
+
+def load_weights(kind: type[Any], place: str, name: str, field: str, dtype: torch.dtype, **settings: Any) -> Any:
+    """`kind.from_pretrained`, refusing a checkpoint that leaves some of the model's weights as they were drawn."""
+    try:
+        model, told = kind.from_pretrained(place, dtype=dtype, use_safetensors=True, output_loading_info=True,
+                                           **settings)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise unusable(name, field, error) from error
+    if told["missing_keys"]:
+        raise SpecError(f"{field}: {name} lacks weights of a {kind.__name__} ({min(told['missing_keys'])} and "
+                        f"{len(told['missing_keys']) - 1} more); {REMEDY[field]}")
+    return model
+
+
+def pixel_values(processor: Any, pictures: NDArray[np.uint8]) -> Tensor:
+    """What the model's own image processor makes of uint8 [n, h, w, 3]: float32 [n, 3, side, side]."""
+    return processor(images=list(pictures), input_data_format="channels_last", return_tensors="pt").pixel_values
