@@ -52,6 +52,9 @@ def test_the_output_tables_are_what_the_schemas_say() -> None:
     page = maker.PAGE.read_text()
     assert page == maker.filled(page), "stale: run `python docs/make_outputs.py`"
     assert maker.marked(page) == {*TABLES, "plan"}
+    protocol = maker.PROTOCOL_PAGE.read_text()
+    assert protocol == maker.filled(protocol), "stale: run `python docs/make_outputs.py`"
+    assert maker.marked(protocol) == {"protocol"}
 
 
 @pytest.fixture(scope="module")
