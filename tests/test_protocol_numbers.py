@@ -46,7 +46,7 @@ def test_what_a_picture_counts_for(
 
 
 def test_a_scene_is_one_number_whatever_its_pictures() -> None:
-    rows = [scored("a", [0], [1], prompt=0.1)] * 9 + [scored("b", [0], [1], prompt=0.3)]
+    rows = [scored("a", [0], [1], prompt=p / 50) for p in range(1, 10)] + [scored("b", [0], [1], prompt=0.3)]
     found = scene_means(rows, BY_NAME["prompt"])
     assert {scene: (round(mean.value, 6), mean.pictures) for scene, mean in found.items()} == {
         "a": (0.1, 9),

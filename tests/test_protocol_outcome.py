@@ -11,6 +11,7 @@ from typing import get_args
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.commits import read_commit, rounds
 from pipeline.protocol.adopt import adopt, hand_on
 from pipeline.protocol.bootstrap import Interval
 from pipeline.protocol.jobs import method_spec, scenes_spec
@@ -195,6 +196,16 @@ def test_adopting_again_changes_nothing_that_was_committed_here(home: Path, tmp_
     assert storage.read(name) == earlier.read(name)
     assert (tmp_path / "_commits/segment/000000.json").stat().st_mtime_ns == before
     assert not storage.folders("_attempts/segment")
+
+
+def test_a_later_round_of_the_scenes_does_not_reach_a_job_that_has_begun(tmp_path: Path) -> None:
+    """What it has learned stands on the shards that it adopted first; `unscene retry` in its own OUTPUT mends it."""
+    earlier, storage = SampleOutput(tmp_path / "scenes", scenes=2).storage, Storage(str(tmp_path / "ti_m"))
+    adopt(storage, earlier, ["ingest", "segment"])
+    again = read_commit(earlier, "segment", 0, 0)
+    earlier.create("_commits/segment/000000.r1.json", replace(again, round=1).to_json())
+    adopt(storage, earlier, ["ingest", "segment"])
+    assert rounds(storage, "segment") == {0: 0, 1: 0}
 
 
 def test_what_is_made_once_is_handed_on_whole_files_only(tmp_path: Path) -> None:
