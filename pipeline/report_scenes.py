@@ -27,7 +27,10 @@ MOST_BYTES = 20_000
 UNREADABLE = (OSError, ValueError, KeyError)
 """What reading a damaged or vanished file raises; Arrow's own errors are ValueErrors."""
 _COLUMNS = {
-    "handles": ["scene_id", "index", "token", "word", "diffusion_loss", "attention_loss", "prior_loss", "seconds"]
+    "handles": ["scene_id", "index", "token", "word", "diffusion_loss", "attention_loss", "prior_loss", "seconds"],
+    "scores": [
+        "scene_id", "key", "prompt_similarity", "identity_similarity", "found", "complete", "keep", "reason",
+    ],
 }
 """Columns that the page needs, where a table has large ones besides (embeddings)."""
 
@@ -54,12 +57,13 @@ class ConceptView:
 
 @dataclass(frozen=True)
 class PromptView:
-    """Variations of one prompt. colours: of its concepts; pictures: (row, data URI or None if it cannot be read)."""
+    """Variations of one prompt. colours: of its concepts; pictures: (row, data URI or None if it cannot be read, row of
+    SCORES or nothing)."""
 
     prompt: str
     text: str
     colours: list[str]
-    pictures: list[tuple[Row, str | None]]
+    pictures: list[tuple[Row, str | None, Row]]
 
 
 @dataclass
@@ -153,9 +157,15 @@ class SceneReader:
         self._draw_curves(view, self._member(commits, "handles", shard, f"{scene_id}.json"))
         variations = rows.get("variations", [])
         view.variations = len(variations)
+        scores = {row["key"]: row for row in rows.get("scores", [])}
         for prompt, group in by_prompt(variations, MAX_VARIATIONS).items():
             pictures = [
-                (row, self._thumbnail(self._member(commits, "variations", shard, row["file"]))) for row in group
+                (
+                    row,
+                    self._thumbnail(self._member(commits, "variations", shard, row["file"])),
+                    scores.get(row["key"], {}),
+                )
+                for row in group
             ]
             colours = [css_colour(colour_of(index)) for index in group[0]["concepts"]]
             view.prompts.append(PromptView(prompt, group[0]["text"], colours, pictures))

@@ -71,10 +71,9 @@ def local_paths(spec: JobSpec) -> dict[str, str]:
         "source.handles": spec.source.handles,
         "output": spec.output,
     }
+    models = {f"models.{name}": getattr(spec.models, name) for name in ("base", "sam", "clip", "identity")}
     given |= {
-        name: value
-        for name, value in (("models.base", spec.models.base), ("models.sam", spec.models.sam))
-        if value != "seedling" and Path(value).expanduser().exists()
+        name: value for name, value in models.items() if value != "seedling" and Path(value).expanduser().exists()
     }
     return {
         name: str(Path(value.removeprefix("file://")).expanduser().absolute())

@@ -187,7 +187,7 @@ def scored(made: SceneOutput) -> SceneOutput:
             "found": [1, len(row["concepts"]) - 1], "complete": True, "contrast": 0.2,
             "copy_similarity": 0.99 if copied else 0.1, "copy_of": made.rows[0]["key"] if copied else None,
             "collapsed": False, "keep": not copied,
-            "reason": f"copy of {made.rows[0]['key']} (0.990)" if copied else None})
+            "reason": f"copy of {made.rows[0]['key']}: correlation 0.990 over 0.95" if copied else None})
         output.files[mask] = encoded((0, 0, 0))
     return output
 
