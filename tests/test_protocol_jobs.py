@@ -148,6 +148,7 @@ def test_the_lines_for_coco_parse() -> None:
 def test_run_refuses_a_spec_that_compares_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline import cli
 
+    monkeypatch.setattr(cli, "_run", lambda *given: pytest.fail("it was run"))
     with pytest.raises(SpecError, match=r"compares methods; run it with `unscene evaluate"):
         cli.run(SPEC, [f"output={tmp_path / 'out'}"])
     assert not (tmp_path / "out").exists()
