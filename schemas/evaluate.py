@@ -8,8 +8,7 @@ from schemas.fields import Strict, field
 class Evaluate(Strict):
     """Scores for every variation, and which of them to keep. The judges are `models.clip`, `models.identity` and
     `models.sam` with the settings of `segment`. Off unless asked for: scores of a judge that does not know such
-    pictures are worse than none, and a judge for photographs is a download of 1.7 GB. The job specs in `jobs/` name
-    judges that fit their base and turn it on.
+    pictures are worse than none, and the judges for photographs are a download of 2 GB. jobs/overnight.yaml names them.
     """
 
     enabled: bool = field(False, "Score the variations. Nothing is deleted: `keep` is a column of the scores.")

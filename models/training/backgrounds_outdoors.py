@@ -27,8 +27,9 @@ def beach(x: Field, y: Field, rng: np.random.Generator) -> Field:
 def _leaves(x: Field, y: Field, angle: float, scale: float, rng: np.random.Generator) -> tuple[Field, Field]:
     """A lattice of pointed leaves that lie along `angle`: where they are, and their shade from midrib to edge."""
     shift_u, shift_v = rng.uniform(0, 1, 2).astype(np.float32)
-    along = (np.cos(angle) * x + np.sin(angle) * y) * np.float32(scale) + shift_u
-    across = (np.cos(angle) * y - np.sin(angle) * x) * np.float32(scale * 2.2) + shift_v
+    cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    along = (cosine * x + sine * y) * np.float32(scale) + shift_u
+    across = (cosine * y - sine * x) * np.float32(scale * 2.2) + shift_v
     along = along + 0.37 * np.floor(across) + 0.12 * np.sin(9 * across)
     width = 0.5 * np.sin(np.pi * (along % 1))
     side = np.abs(across % 1 - 0.5)

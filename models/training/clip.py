@@ -196,7 +196,8 @@ def prepare(args: argparse.Namespace) -> tuple[CLIPTokenizer, Roster, WordTokens
     tokenizer = vocabulary.build(args.work / "tokenizer", words)
     tokens = WordTokens(tokenizer, words, tokenizer.model_max_length)
     print(f"clip: {len(roster.sprites)} sprites, {len(tokenizer)} tokens", flush=True)
-    pool = render_pool(args.sprites, roster, tokens, args.scenes + CHECK_SCENES, args.workers, args.seed)
+    workers = args.workers or os.cpu_count() or 1
+    pool = render_pool(args.sprites, roster, tokens, args.scenes + CHECK_SCENES, workers, args.seed)
     print(f"clip: {len(pool.images)} scenes rendered after {time.monotonic() - began:.0f} s", flush=True)
     pool = pool.to(args.device)
     if args.vae:
@@ -219,7 +220,7 @@ def train(args: argparse.Namespace) -> None:
     if state := load_state(args.work / "state.pt", args.resume):
         towers.model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        average.values = {name: value.to(args.device) for name, value in state["average"].items()}
+        average.load(state["average"])
         step = state["step"]
         budget.resume(state["minutes"])
     while (share := budget.tick()) < 1 or step == 0:
@@ -250,7 +251,6 @@ def main() -> None:
     """Read the options and train."""
     parser = training_arguments(__doc__.splitlines()[0], minutes=4, batch=1024, learning_rate=1e-3)
     parser.add_argument("--scenes", type=int, default=100_000, help="scenes in the pool")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that render")
     parser.add_argument("--vae", type=Path, help="autoencoder's folder: three in ten scenes are seen through it")
     parser.add_argument("--width", type=int, default=256, help="of the picture encoder")
     parser.add_argument("--layers", type=int, default=6, help="of the picture encoder")

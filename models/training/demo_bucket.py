@@ -39,7 +39,7 @@ def in_central_square(masks: np.ndarray) -> bool:
 def compose(sprites: Path, number: int, seed: int) -> Scene:
     """Scene `number`: two or three held-out sprites no other scene has in the same company, each well in view."""
     width, height = SIZES[number]
-    world = World(WorldSettings(sprites, HELD_OUT, height, width, object_counts=(0, 0, 0.6, 0.4), seed=seed + number))
+    world = World(WorldSettings(sprites, HELD_OUT, height, width, overlaps=0.0, seed=seed + number))
     for index in range(10_000):
         rng = np.random.default_rng((seed, number, index))
         picks = [(number * 3 + i * 11) % len(HELD_OUT) for i in range(3 if number % 3 == 0 else 2)]

@@ -1,96 +1,80 @@
-"""A small classifier of the world's scenes, trained on composed ones, that says what a generated picture shows.
+"""What a picture of the world shows, read by the seedling's CLIP among every prompt that it could have been asked for.
 
-It is a measuring instrument and no part of the seedling: its own accuracy on fresh composed scenes is reported with
-every number it gives.
+It is a measuring instrument: its own accuracy on fresh composed scenes is reported with every number it gives.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from models.training.backgrounds import BACKGROUNDS
+from models.training.clip_captions import name_of
 from models.training.sprites import SpriteName
-from models.training.vae import to_tensor
-from models.training.world import Scene, World
+from stages.clip_model import ClipJudge
+
+CANDIDATES = 12
+"""Nouns of which every pair is tried."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Per picture, int64 [n]: the background's index, the likeliest noun's and the likeliest colour's."""
-
-    background: Tensor
-    noun: Tensor
-    colour: Tensor
-
-
-class Judge(nn.Module):
-    """Four convolutions over pictures of half the size; objects by the strongest place, background by the mean."""
-
-    def __init__(self, roster: tuple[SpriteName, ...]) -> None:
-        super().__init__()
-        self.roster = roster
-        self.colours = sorted({sprite.colour for sprite in roster})
-        widths = (3, 32, 64, 96, 128)
-        layers: list[nn.Module] = []
-        for number, (narrow, wide) in enumerate(pairwise(widths)):
-            stride = 2 if number in (1, 2) else 1
-            layers += [nn.Conv2d(narrow, wide, 3, stride, 1), nn.GroupNorm(8, wide), nn.ReLU()]
-        self.trunk = nn.Sequential(*layers)
-        self.objects = nn.Conv2d(widths[-1], len(roster) + len(self.colours), 1)
-        self.places = nn.Linear(widths[-1], len(BACKGROUNDS))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """images: float [b, 3, 64, 64] in -1..1; logits of objects then colours [b, n + c], and of places [b, 8]."""
-        features = self.trunk(functional.avg_pool2d(images, 2))
-        return self.objects(features).amax((2, 3)), self.places(features.mean((2, 3)))
-
-    def targets(self, scenes: list[Scene]) -> tuple[Tensor, Tensor]:
-        """What `forward` should say: presence 0 or 1 [b, n + c], and background indices [b]."""
-        present = torch.zeros(len(scenes), len(self.roster) + len(self.colours))
-        for row, scene in enumerate(scenes):
-            for sprite in scene.objects:
-                present[row, self.roster.index(sprite)] = 1
-                present[row, len(self.roster) + self.colours.index(sprite.colour)] = 1
-        return present, torch.tensor([scene.background for scene in scenes])
-
-    @torch.no_grad()
-    def verdict(self, images: np.ndarray) -> Verdict:
-        """The likeliest reading of pictures uint8 [n, 64, 64, 3]."""
-        objects, places = self(to_tensor(list(images)))
-        nouns, colours = objects.split((len(self.roster), len(self.colours)), 1)
-        return Verdict(places.argmax(1), nouns.argmax(1), colours.argmax(1))
+def prompt_of(objects: Sequence[SpriteName], place: int | None, colours: bool = True) -> str:
+    """"a photo of a red tomato and a crab in the snow": all objects by name, with article and, where they have one and
+    `colours`, a colour; the place by its usual phrase."""
+    names = [name_of(sprite, articles=True, colour=colours, noun=sprite.noun) for sprite in objects]
+    words = ["a photo of " + " and ".join(names) if names else "a photo"]
+    return " ".join(words + ([] if place is None else [BACKGROUNDS[place].phrases[0]]))
 
 
-@torch.enable_grad()
-def train_judge(world: World, scenes: int = 12_000, epochs: int = 6, batch: int = 64) -> Judge:
-    """A judge of `world`'s roster, trained on its first `scenes` scenes; seeded by the world's seed."""
-    torch.manual_seed(world.settings.seed)
-    judge = Judge(world.settings.roster)
-    composed = [world.scene(index) for index in range(scenes)]
-    images = torch.stack([torch.from_numpy(scene.image) for scene in composed])
-    present, backgrounds = judge.targets(composed)
-    optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3)
-    steps = epochs * (scenes // batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
-    for step in range(steps):
-        if step % (scenes // batch) == 0:
-            order = torch.randperm(scenes)
-        rows = order[(step % (scenes // batch)) * batch :][:batch]
-        pictures = images[rows].permute(0, 3, 1, 2).float() / 127.5 - 1
-        # Noise and soft edges, so that a judge of crisp scenes reads an autoencoder's pictures too.
-        if step % 2:
-            pictures = functional.avg_pool2d(functional.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        objects, places = judge(pictures + 0.04 * torch.randn_like(pictures))
-        loss = 8 * functional.binary_cross_entropy_with_logits(objects, present[rows])
-        loss = loss + functional.cross_entropy(places, backgrounds[rows])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return judge.eval()
+class Reader:
+    """Reads pictures uint8 [n, h, w, 3] of the roster's sprites on the world's backgrounds."""
+
+    def __init__(self, clip: ClipJudge, roster: Sequence[SpriteName]) -> None:
+        self.clip, self.roster = clip, tuple(roster)
+        singles = [prompt_of((s,), place, colours=False) for s in self.roster for place in range(len(BACKGROUNDS))]
+        self._singles = clip.text_features(singles)
+
+    def read_one(self, pictures: np.ndarray) -> tuple[Tensor, Tensor]:
+        """The sprite and the place of the likeliest prompt of one object: int64 [n] and [n]. Its rivals are every
+        sprite of the roster at every place."""
+        best = (self.clip.image_features(pictures) @ self._singles.T).argmax(1)
+        return best // len(BACKGROUNDS), best % len(BACKGROUNDS)
+
+    def read_two(self, pictures: np.ndarray) -> Tensor:
+        """The two sprites of the likeliest prompt of two objects, the lower number first: int64 [n, 2].
+
+        Its rivals are every pair of the `CANDIDATES` nouns that score best alone, at the place that scores best: a
+        noun that is not among those is read as not there.
+        """
+        features = self.clip.image_features(pictures)
+        alone = (features @ self._singles.T).view(len(features), len(self.roster), -1)
+        places = alone.topk(min(CANDIDATES, len(self.roster)), 1).values.mean(1).argmax(1).tolist()
+        likely = alone.amax(2).topk(min(CANDIDATES, len(self.roster)), 1).indices.sort(1).values.tolist()
+        found = []
+        for picture, place, nouns in zip(features, places, likely, strict=True):
+            pairs = list(itertools.combinations(nouns, 2))
+            texts = [prompt_of([self.roster[i] for i in pair], place, colours=False) for pair in pairs]
+            found.append(pairs[int((self.clip.text_features(texts) @ picture).argmax())])
+        return torch.tensor(found).view(-1, 2)
+
+
+def share(right: Tensor) -> float:
+    """Share of true entries."""
+    return right.float().mean().item()
+
+
+def score_singles(reader: Reader, pictures: np.ndarray, wanted: Sequence[tuple[int, int]]) -> str:
+    """Shares of pictures whose noun and whose place are read as wanted: sprite's number and place's, one line."""
+    nouns, places = reader.read_one(pictures)
+    asked = torch.tensor(wanted)
+    return f"noun {share(nouns == asked[:, 0]):.3f} place {share(places == asked[:, 1]):.3f}"
+
+
+def score_pairs(reader: Reader, pictures: np.ndarray, wanted: Sequence[tuple[int, int]]) -> str:
+    """Shares of pictures of which both nouns, and at least one, are read as wanted, one line."""
+    found, asked = reader.read_two(pictures), torch.tensor(wanted).sort(1).values
+    hits = (found[:, :, None] == asked[:, None, :]).any(2).sum(1)
+    return f"both nouns {share(hits == 2):.3f} at least one {share(hits >= 1):.3f}"

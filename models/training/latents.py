@@ -1,13 +1,11 @@
-"""The cache of encoded scenes: a memory-mapped file, so that training the UNet never waits for pictures.
-
-A row is one scene's posterior (mean and standard deviation, fp16) and what its captions are drawn from.
-"""
+"""Encoded scenes with ready captions, on the training device, so that training the UNet waits for nothing."""
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import os
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,71 +13,70 @@ import torch
 from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor
+from transformers import CLIPTokenizer
 
-from models.training.sprites import SpriteName
-from models.training.vae import to_tensor
-from models.training.world import World, draw_caption
+from models.training.pool import Pool
 
-MAX_OBJECTS = 3
+CAPTIONS = 6
+"""Captions drawn for each scene."""
+
+_captions: tuple[Pool, CLIPTokenizer] | None = None  # of this worker process
 
 
 @dataclass(frozen=True)
-class LatentCache:
-    """moments: fp16 [n, 8, 16, 16], mean then standard deviation; facts: int16 [n, 1 + 3], the background's index and
-    the objects' places in the roster, -1 for none."""
+class EncodedScenes:
+    """moments: fp16 [n, 8, h, w], mean then standard deviation; token_ids: int16 [n, CAPTIONS, 32]; both on the
+    training device. scaling_factor: the autoencoder's."""
 
-    moments: NDArray[np.float16]
-    facts: NDArray[np.int16]
-    roster: tuple[SpriteName, ...]
+    moments: Tensor
+    token_ids: Tensor
+    scaling_factor: float
 
-    def sample(self, rows: NDArray[np.int64], scaling_factor: float, noise: torch.Generator) -> Tensor:
-        """A draw of the scaled latents of `rows`: float [b, 4, 16, 16], of about unit standard deviation."""
-        mean, std = torch.from_numpy(self.moments[rows].astype(np.float32)).chunk(2, dim=1)
-        return (mean + std * torch.randn(mean.shape, generator=noise)) * scaling_factor
-
-    def captions(self, rows: NDArray[np.int64], rng: np.random.Generator) -> list[str]:
-        """A fresh caption for each of `rows`."""
-        drawn = []
-        for background, *picks in self.facts[rows].tolist():
-            drawn.append(draw_caption(tuple(self.roster[p] for p in picks if p >= 0), background, rng))
-        return drawn
+    def draw(self, batch: int, noise: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A batch of random scenes: scaled latents, float [b, 4, h, w] of about unit standard deviation, and the token
+        ids of one of each scene's captions, int64 [b, 32]. `noise`: a generator of the same device."""
+        device = self.moments.device
+        rows = torch.randint(len(self.moments), (batch,), generator=noise, device=device)
+        caption = torch.randint(self.token_ids.shape[1], (batch,), generator=noise, device=device)
+        mean, std = self.moments[rows].float().chunk(2, dim=1)
+        sample = mean + std * torch.randn(mean.shape, generator=noise, device=device)
+        return sample * self.scaling_factor, self.token_ids[rows, caption].long()
 
 
 @torch.no_grad()
-def encode_world(vae: AutoencoderKL, world: World, count: int, folder: Path, batch: int = 64) -> None:
-    """Make the cache of the world's first `count` scenes in `folder`, unless it is there.
-
-    A cache of other scenes or of another autoencoder (told by its scaling factor) is written anew.
-    """
-    roster = world.settings.roster
-    identity = {
-        "count": count,
-        "seed": world.settings.seed,
-        "roster": [sprite.code for sprite in roster],
-        "scaling_factor": vae.config.scaling_factor,
-    }
-    moments_path, facts_path, done = folder / "moments.npy", folder / "facts.npy", folder / "cache.json"
-    if not (done.exists() and json.loads(done.read_text()) == identity):
-        folder.mkdir(parents=True, exist_ok=True)
-        side = vae.config.sample_size // 4
-        moments = np.lib.format.open_memmap(moments_path, "w+", np.float16, (count, 8, side, side))
-        facts = np.full((count, 1 + MAX_OBJECTS), -1, np.int16)
-        place = {sprite.code: number for number, sprite in enumerate(roster)}
-        for first in range(0, count, batch):
-            scenes = [world.scene(i) for i in range(first, min(first + batch, count))]
-            posterior = vae.encode(to_tensor([scene.image for scene in scenes]).to(vae.device)).latent_dist
-            rows = torch.cat([posterior.mean, posterior.std], 1)
-            moments[first : first + len(scenes)] = rows.cpu().numpy()
-            for row, scene in enumerate(scenes, first):
-                facts[row, : 1 + len(scene.objects)] = [scene.background, *(place[o.code] for o in scene.objects)]
-            if first % (50 * batch) == 0:
-                print(f"latents {first} of {count}", flush=True)
-        moments.flush()
-        np.save(facts_path, facts)
-        done.with_suffix(".part").write_text(json.dumps(identity))
-        os.replace(done.with_suffix(".part"), done)
+def encode_pool(
+    vae: AutoencoderKL, pool: Pool, tokenizer: Path, workers: int | None = None, batch: int = 512
+) -> EncodedScenes:
+    """All scenes of `pool` through `vae`, on its device, with captions of the tokenizer in the folder `tokenizer`."""
+    count, side = len(pool.images), vae.config.sample_size // 2 ** (len(vae.config.block_out_channels) - 1)
+    moments = torch.empty((count, 2 * vae.config.latent_channels, side, side), dtype=torch.float16, device=vae.device)
+    for first in range(0, count, batch):
+        images = torch.from_numpy(pool.images[first : first + batch].copy()).to(vae.device)
+        posterior = vae.encode(images.permute(0, 3, 1, 2).float() / 127.5 - 1).latent_dist
+        moments[first : first + batch] = torch.cat([posterior.mean, posterior.std], 1).half()
+    return EncodedScenes(moments, tokenize_pool(pool, tokenizer, workers).to(vae.device), vae.config.scaling_factor)
 
 
-def open_cache(folder: Path, roster: tuple[SpriteName, ...]) -> LatentCache:
-    """The cache that `encode_world` made in `folder` of scenes of `roster`."""
-    return LatentCache(np.load(folder / "moments.npy", mmap_mode="r"), np.load(folder / "facts.npy"), roster)
+def tokenize_pool(pool: Pool, tokenizer: Path, workers: int | None = None, chunk: int = 2000) -> Tensor:
+    """Token ids of `CAPTIONS` captions of every scene, by `workers` processes (by default one a core): int16
+    [n, CAPTIONS, 32]. tokenizer: its folder."""
+    firsts = range(0, len(pool.images), chunk)
+    facts = replace(pool, images=pool.images[:0], labels=pool.labels[:0])  # what captions need, to send along
+    with ProcessPoolExecutor(
+        workers or os.cpu_count(), multiprocessing.get_context("spawn"), _open_captions, (facts, tokenizer)
+    ) as executor:
+        return torch.from_numpy(np.concatenate(list(executor.map(_caption_ids, firsts, [chunk] * len(firsts)))))
+
+
+def _open_captions(pool: Pool, tokenizer: Path) -> None:
+    global _captions
+    _captions = pool, CLIPTokenizer.from_pretrained(tokenizer)
+
+
+def _caption_ids(first: int, chunk: int) -> NDArray[np.int16]:
+    assert _captions is not None
+    pool, tokens = _captions
+    rows = range(first, min(first + chunk, len(pool.backgrounds)))
+    captions = [caption for row in rows for caption in pool.captions(row, CAPTIONS)]
+    ids = tokens(captions, padding="max_length", truncation=True, return_tensors="np").input_ids
+    return ids.reshape(len(rows), CAPTIONS, -1).astype(np.int16)

@@ -20,7 +20,9 @@ def mix(low: Field, high: Field, weight: Field) -> Field:
 
 def over(picture: Field, where: NDArray[np.bool_] | Field, colour: Field) -> Field:
     """`colour` ([3] or [h, w, 3]) laid over the picture where `where` ([h, w], 0..1 or bool) says so."""
-    weight = where.astype(np.float32)[..., None]
+    if where.dtype == bool:
+        return np.where(where[..., None], colour, picture)
+    weight = where[..., None]
     return picture + (colour - picture) * weight
 
 

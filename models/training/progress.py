@@ -33,6 +33,7 @@ def training_arguments(
     parser.add_argument("--learning-rate", type=float, default=learning_rate, help="at the start; it ends at zero")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--workers", type=int, help="processes that render scenes; by default one a core")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save-every", type=float, default=4.0, help="minutes between states")
     parser.add_argument("--no-resume", dest="resume", action="store_false", help="ignore the state in --work")
@@ -56,6 +57,10 @@ class Budget:
         self.used += (now - self._last) / 60
         self._last = now
         return min(1.0, self.used / self.minutes)
+
+    def tick_from_now(self) -> None:
+        """Leave the time since the last tick out of the count: it was preparation."""
+        self._last = time.monotonic()
 
     def resume(self, used: float) -> None:
         """Go on from `used` minutes."""
@@ -91,6 +96,11 @@ class Average:
         weight = 1.0 - min(self.decay, (1 + step) / (10 + step))
         values, fresh = list(self.values.values()), [p.detach() for _, p in model.named_parameters()]
         torch._foreach_lerp_(values, fresh, weight)
+
+    def load(self, values: dict[str, torch.Tensor]) -> None:
+        """Go on from the values of a state file, on whatever device they came."""
+        for name, value in values.items():
+            self.values[name].copy_(value)
 
     def copy_to(self, model: nn.Module) -> None:
         """Write the average into `model`."""

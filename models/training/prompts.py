@@ -1,25 +1,46 @@
-"""Prompts to train the mask model with: points and boxes drawn from a scene's exact masks."""
+"""Prompts to train the mask model with, drawn from label maps (scene_bank.py) in batches, on the device they are on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
-from models.training.world import Scene
+from models.training.scene_bank import MOST_OBJECTS
 
 MIN_PIXELS = 12
 """An object with fewer visible pixels is not asked for."""
+RIM = 2
+"""A point at an edge is at most so many pixels from it."""
+BOX_NOISE = 0.08
+"""A box's corners are off by up to this share of its sides."""
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Shares of what is asked for. What is left over of 1 are points anywhere on the ground, shadows included."""
+
+    inside: float = 0.45
+    """A point anywhere on an object."""
+    edge: float = 0.15
+    """A point of an object within `RIM` pixels of its edge."""
+    box: float = 0.12
+    """An object's box."""
+    beside: float = 0.08
+    """A point of the ground within `RIM` pixels of an object."""
+
+
+OBJECT_POINTS = Mix(1.0, 0.0, 0.0, 0.0)
+"""One point anywhere on an object: the mix to measure with."""
 
 
 @dataclass(frozen=True)
 class Prompts:
     """P prompts over a batch of scenes. scene: int64 [P], the scene each asks about; points: float [P, 2, 2], x and y
     in pixels; labels: int64 [P, 2] in segment-anything's code (1 point, -1 padding, 2 and 3 box corners);
-    masks: float [P, h, w], the right answers."""
+    masks: bool [P, h, w], the right answers: the whole visible object, or the whole ground."""
 
     scene: Tensor
     points: Tensor
@@ -27,34 +48,53 @@ class Prompts:
     masks: Tensor
 
 
-def _point_in(mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[list[list[float]], list[int]]:
-    rows, columns = np.nonzero(mask)
-    pick = rng.integers(len(rows))
-    return [[float(columns[pick]), float(rows[pick])], [0.0, 0.0]], [1, -1]
+def draw_prompts(label_maps: Tensor, per_scene: int, generator: torch.Generator, mix: Mix | None = None) -> Prompts:
+    """`per_scene` prompts of each label map (uint8 [B, h, w]), scene by scene, of the kinds that `mix` says.
+
+    A scene without an object of `MIN_PIXELS` is asked for its ground, one without ground for its objects. Points lie
+    anywhere in their pixel, because a grid of points does. `generator` is on the maps' device.
+    """
+    mix, device = mix or Mix(), label_maps.device
+    count, height, width = label_maps.shape
+    total = count * per_scene
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=device)
+
+    limits = torch.tensor([mix.inside, mix.edge, mix.box, mix.beside], device=device).cumsum(0)
+    kind = torch.bucketize(uniform(total), limits, right=True)  # 0 inside, 1 edge, 2 box, 3 beside, 4 ground
+    scene = torch.arange(count, device=device).repeat_interleave(per_scene)
+    names = torch.arange(MOST_OBJECTS + 1, device=device, dtype=torch.uint8)
+    areas = (label_maps.flatten(1)[:, None] == names[:, None]).sum(2)  # [B, objects + 1], the ground first
+    askable = (areas >= MIN_PIXELS).float()
+    askable[:, 0] = (askable[:, 1:].sum(1) == 0).float()
+    target = torch.multinomial(askable, per_scene, replacement=True, generator=generator).flatten()
+    target = torch.where((kind >= 3) & (areas[scene, 0] > 0), 0, target)
+    masks = label_maps[scene] == target[:, None, None]
+    room = masks & (near(~masks, RIM) | ~((kind == 1) | (kind == 3))[:, None, None])
+    room = torch.where(room.flatten(1).any(1)[:, None, None], room, masks)  # ground without objects has no edge
+    place = (uniform(total, height * width) + room.flatten(1)).argmax(1)
+    point = torch.stack([place % width, place // width], 1) + uniform(total, 2) - 0.5
+    points = torch.stack([point, torch.zeros_like(point)], 1)
+    boxes = box_corners(masks)
+    boxes = boxes + (uniform(total, 2, 2) * 2 - 1) * BOX_NOISE * (boxes[:, 1:] - boxes[:, :1])
+    is_box = (kind == 2) & (target > 0)
+    points = torch.where(is_box[:, None, None], boxes, points)
+    points = points.clamp(min=0).minimum(torch.tensor([width - 1.0, height - 1.0], device=device))
+    labels = torch.where(is_box[:, None], torch.tensor([2, 3], device=device), torch.tensor([1, -1], device=device))
+    return Prompts(scene, points, labels, masks)
 
 
-def _box_around(mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[list[list[float]], list[int]]:
-    rows, columns = np.nonzero(mask)
-    box = np.array([[columns.min(), rows.min()], [columns.max(), rows.max()]], float)
-    noise = rng.uniform(-0.08, 0.08, (2, 2)) * (box[1] - box[0])
-    return np.clip(box + noise, 0, np.array(mask.shape[::-1]) - 1).tolist(), [2, 3]
+def near(masks: Tensor, radius: int) -> Tensor:
+    """Pixels within `radius` rows and columns of the masks; bool [P, h, w]."""
+    return functional.max_pool2d(masks[:, None].float(), 2 * radius + 1, 1, radius)[:, 0] > 0
 
 
-def draw_prompts(scenes: list[Scene], per_scene: int, rng: np.random.Generator) -> Prompts:
-    """`per_scene` prompts a scene: three in four a random visible point of an object, or its jittered box (a quarter of
-    those); the rest a point of the ground, whose right answer is the whole ground."""
-    owners, points, labels, masks = [], [], [], []
-    for number, scene in enumerate(scenes):
-        ground = ~scene.masks.any(0) if len(scene.masks) else np.ones(scene.image.shape[:2], bool)
-        visible = [mask for mask in scene.masks if mask.sum() >= MIN_PIXELS]
-        for _ in range(per_scene):
-            on_object = bool(visible) and rng.random() < 0.75
-            mask = visible[rng.integers(len(visible))] if on_object else ground
-            point, label = _box_around(mask, rng) if on_object and rng.random() < 0.25 else _point_in(mask, rng)
-            owners.append(number)
-            points.append(point)
-            labels.append(label)
-            masks.append(mask)
-    return Prompts(
-        torch.tensor(owners), torch.tensor(points), torch.tensor(labels), torch.from_numpy(np.stack(masks)).float()
-    )
+def box_corners(masks: Tensor) -> Tensor:
+    """First and last column and row of each mask, [P, 2, 2]: x and y of its upper left and lower right pixel; float.
+    masks: bool [P, h, w], none of them empty."""
+    corners = []
+    for any_ in (masks.any(1), masks.any(2)):
+        last = any_.shape[1] - 1
+        corners.append((any_.byte().argmax(1), last - any_.flip(1).byte().argmax(1)))
+    return torch.stack([torch.stack(corner, 1) for corner in zip(*corners, strict=True)], 1).float()

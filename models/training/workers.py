@@ -13,11 +13,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.distributed as distributed
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -32,16 +30,12 @@ class Workers:
         """True for the one that prints, saves and keeps the time."""
         return self.rank == 0
 
-    def part(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """This worker's rows of a batch."""
-        return rows[self.rank :: self.count]
-
     def wait(self) -> None:
         """Until all workers are here."""
         if self.count > 1:
             distributed.barrier()
 
-    def average_gradients(self, model: nn.Module, loss: float, share: float) -> tuple[float, float]:
+    def average_gradients(self, model: nn.Module, loss: Tensor, share: float) -> tuple[Tensor, float]:
         """Replace every gradient by its mean over the workers.
 
         Returns the mean loss and the leader's `share` of the budget, so that all workers stop at the same step.
@@ -49,13 +43,13 @@ class Workers:
         if self.count == 1:
             return loss, share
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        extra = torch.tensor([loss, share * self.count if self.leads else 0.0], device=gradients[0].device)
-        flat = torch.cat([*(g.flatten() for g in gradients), extra])
+        shares = loss.new_tensor([share * self.count if self.leads else 0.0])
+        flat = torch.cat([*(g.flatten() for g in gradients), loss[None], shares])
         distributed.all_reduce(flat)
         flat /= self.count
         for gradient, fresh in zip(gradients, flat.split([g.numel() for g in gradients] + [2]), strict=False):
             gradient.copy_(fresh.view_as(gradient))
-        return float(flat[-2]), float(flat[-1])
+        return flat[-2], float(flat[-1])
 
 
 def join_workers(device: str) -> Workers:

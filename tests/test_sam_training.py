@@ -1,0 +1,190 @@
+"""Training the mask model: label maps, prompts that agree with them, the loss, and what is written at the end.
+
+The sprites are not part of the repository, so flat ellipses stand in for them, one colour each.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from models.training import sam as training
+from models.training.progress import Average
+from models.training.prompts import RIM, Mix, Prompts, draw_prompts, near
+from models.training.scene_bank import CHUNK, SceneBank, label_map
+from models.training.sprites import TRAINING
+from models.training.world import World, WorldSettings
+from stages.sam_model import build_sam, load_sam
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = tmp_path_factory.mktemp("sprites")
+    for number, sprite in enumerate(TRAINING):
+        picture = Image.new("RGBA", (64, 64))
+        ImageDraw.Draw(picture).ellipse((4, 12, 59, 51), fill=(10 + 9 * number, 250 - 9 * number, 97, 255))
+        picture.save(folder / f"{sprite.code}.webp", lossless=True)
+    return World(WorldSettings(folder, seed=5))
+
+
+@pytest.fixture(scope="module")
+def maps(world: World) -> torch.Tensor:
+    return torch.from_numpy(np.stack([label_map(world.scene(i)) for i in range(40)]))
+
+
+def draw(maps: torch.Tensor, per_scene: int, **shares: float) -> Prompts:
+    nothing = dict.fromkeys(("inside", "edge", "box", "beside"), 0.0)
+    return draw_prompts(maps, per_scene, torch.Generator().manual_seed(1), Mix(**(nothing | shares)))
+
+
+def pixel(prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Index of the pixel that each prompt's first point lies in: prompt, row, column."""
+    column, row = (prompts.points[:, 0] + 0.5).floor().long().unbind(1)
+    return torch.arange(len(row)), row, column
+
+
+def test_a_label_map_is_the_scene_s_masks(world: World) -> None:
+    for scene in (world.scene(i) for i in range(12)):
+        labels = label_map(scene)
+        assert labels.max() == len(scene.masks)
+        for number, mask in enumerate(scene.masks):
+            assert np.array_equal(labels == number + 1, mask)
+
+
+def test_forked_workers_render_the_same_scenes_as_one_process(world: World) -> None:
+    count = CHUNK + 3
+    alone, pool = SceneBank(world, count, "cpu"), SceneBank(world, count, "cpu", workers=2)
+    try:
+        assert alone.collect(1) == CHUNK  # whole chunks, and no more of them than were asked for
+        assert alone.collect(count) == pool.collect(count) == count
+    finally:
+        pool.close()
+    assert torch.equal(alone.images, pool.images)
+    assert torch.equal(alone.labels, pool.labels)
+    last = world.scene(count - 1)
+    assert np.array_equal(pool.images[-1].permute(1, 2, 0).numpy(), last.image)
+    assert np.array_equal(pool.labels[-1].numpy(), label_map(last))
+
+
+def test_a_worker_s_error_reaches_the_training(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.training.scene_bank.MOST_OBJECTS", 1)
+    bank = SceneBank(world, 64, "cpu", workers=1)
+    try:
+        with pytest.raises(ValueError, match="raise MOST_OBJECTS"):
+            bank.collect(64)
+    finally:
+        bank.close()
+
+
+def test_a_point_lies_in_what_it_asks_for(maps: torch.Tensor) -> None:
+    prompts = draw(maps, 6, inside=0.7)
+    assert prompts.masks[pixel(prompts)].all()
+    assert prompts.labels.tolist() == [[1, -1]] * 240
+    own = maps[prompts.scene]
+    value = own[pixel(prompts)]
+    assert torch.equal(prompts.masks, own == value[:, None, None])
+    empty = (maps.flatten(1).amax(1) == 0)[prompts.scene]
+    assert (value[empty] == 0).all()
+    assert 0.6 < (value[~empty] > 0).float().mean() < 0.8
+    assert prompts.points.frac().unique().numel() > 100, "points anywhere in their pixel"
+
+
+def test_edge_points_lie_at_edges(maps: torch.Tensor) -> None:
+    busy = maps[(maps.flatten(1) > 0).any(1)]
+    for shares, on_object in (({"edge": 1.0}, True), ({"beside": 1.0}, False)):
+        prompts = draw(busy, 4, **shares)
+        value = busy[prompts.scene][pixel(prompts)]
+        assert ((value > 0) == on_object).all()
+        assert (prompts.masks & near(~prompts.masks, RIM))[pixel(prompts)].all()
+
+
+def test_a_box_encloses_its_object(maps: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = maps[(maps.flatten(1) > 0).any(1)]
+    prompts = draw(busy, 4, box=1.0)
+    assert prompts.labels.tolist() == [[2, 3]] * len(prompts.labels)
+    sizes = []
+    for noise in (0.0, 0.08):
+        monkeypatch.setattr("models.training.prompts.BOX_NOISE", noise)
+        prompts = draw(busy, 4, box=1.0)
+        for mask, box in zip(prompts.masks.numpy(), prompts.points.numpy(), strict=True):
+            rows, columns = np.nonzero(mask)
+            exact = np.array([[columns.min(), rows.min()], [columns.max(), rows.max()]])
+            assert np.abs(box - exact).max() <= noise * max(exact[1] - exact[0]) + 1e-4
+            sizes.append(np.abs(box - exact).max())
+    assert max(sizes) > 0
+
+
+def test_a_scene_without_objects_or_without_ground_is_asked_for_what_it_has() -> None:
+    bare, full, speck = (torch.zeros(1, 16, 16, dtype=torch.uint8) for _ in range(3))
+    full += 1
+    speck[0, 0, :5] = 1
+    assert draw(bare, 20, edge=0.5, box=0.5).masks.all()
+    assert draw(full, 20, beside=1.0).masks.all()
+    prompts = draw(speck, 20, inside=1.0)
+    assert torch.equal(prompts.masks[0], speck[0] == 0)
+
+
+def test_the_loss_is_of_the_best_of_three_masks_and_of_all_predicted_ious() -> None:
+    masks = torch.zeros(1, 8, 8, dtype=torch.bool)
+    masks[0, 2:6, 2:6] = True
+    right = torch.where(masks, 9.0, -9.0)[:, None]
+
+    def loss(*good: bool, told: list[float] | None = None) -> float:
+        logits = torch.cat([right if mask else -right for mask in good], 1)
+        iou = training.true_iou(logits, masks)
+        assert iou.tolist() == [[float(mask) for mask in good]]
+        return float(training.loss_of(logits, iou if told is None else torch.tensor([told]), masks))
+
+    best = loss(True, False, True, False)
+    assert best == pytest.approx(loss(True, True, False, False)) == pytest.approx(loss(True, False, False, True))
+    assert loss(True, False, False, False) > best + 1
+    assert loss(False, False, True, False) > best + 0.45
+    assert loss(True, True, True, True) == pytest.approx(best), "masks that are not the best cost nothing"
+    for told in ([0.5, 0.0, 1.0, 0.0], [1.0, 0.5, 1.0, 0.0], [1.0, 0.0, 0.5, 0.0], [1.0, 0.0, 1.0, 0.5]):
+        assert loss(True, False, True, False, told=told) == pytest.approx(best + 0.25 / 4)
+
+
+def test_mirrored_pictures_keep_their_labels() -> None:
+    labels = torch.zeros(64, 8, 8, dtype=torch.uint8)
+    labels[:, :, :3] = 1
+    images = (labels * 200)[:, None].expand(-1, 3, -1, -1)
+    turned, moved = training.recoloured(images, labels, torch.Generator().manual_seed(0))
+    assert torch.equal(turned.amin(1) > 100, moved == 1)
+    assert 0 < (moved[:, 0, 0] == 1).sum() < 64
+
+
+def test_a_step_of_training_reaches_every_weight_and_the_export_reloads(
+    tmp_path: Path, maps: torch.Tensor, world: World
+) -> None:
+    torch.manual_seed(0)
+    sam = build_sam(training.CONFIG)
+    average = Average(sam, decay=0.9)
+    images = torch.from_numpy(np.stack([world.scene(i).image for i in range(4)])).permute(0, 3, 1, 2)
+    prompts = draw(maps[:4], 4, inside=0.4, box=0.4)
+    loss = training.loss_of(*training.answers(sam, images, prompts), prompts.masks)
+    loss.backward()
+    still = {name for name, weight in sam.named_parameters() if weight.grad is None or not weight.grad.any()}
+    # No negative points and no mask prompts are trained, the keys' biases cancel in the softmax, and a mask that is
+    # nowhere the best of the three learns nothing.
+    three = [f"output_hypernetworks_mlps.{i}." for i in (1, 2, 3)]
+    allowed = ("prompt_encoder.mask_downscaling", "prompt_encoder.point_embeddings.0", ".k_proj.bias", *three)
+    assert [name for name in sorted(still) if not any(part in name for part in allowed)] == []
+    assert any(not any(part in name for name in still) for part in three)
+    with torch.no_grad():
+        for weight in sam.parameters():
+            weight += 0.01
+    average.update(sam, 0)
+    finished = training.averaged(sam, average)
+    training.export(finished, tmp_path / "sam")
+    training.export(finished, tmp_path / "sam")  # over the first
+    loaded = load_sam(str(tmp_path / "sam"), "cpu")
+    for name, value in loaded.state_dict().items():
+        assert torch.allclose(value, finished.state_dict()[name], atol=2e-3), name
+    name = "mask_decoder.iou_token.weight"
+    assert torch.allclose(finished.state_dict()[name], average.values[name])
+    assert not torch.equal(finished.state_dict()[name], sam.state_dict()[name])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["sam"]
