@@ -26,7 +26,8 @@ from models.training.clip_losses import ANY_PLACE, Facts, normalised, picture_ca
 from models.training.clip_pool import Pool, Roster, Sightings, render_pool
 from models.training.clip_views import junk_views, object_views, scene_views
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
-from models.training.sprites import HELD_OUT, TRAINING, SpriteName, named_roster
+from models.training.sprites import FIRST, HELD_OUT, TRAINING, SpriteName, named_roster
+from models.training.world import World, world_settings
 
 MEAN = STD = 0.5
 """Of pixel values in 0..1, every channel."""
@@ -41,10 +42,13 @@ CHECK_SCENES = 1024
 """The pool's last scenes, never trained on."""
 
 
-def judged_roster(folder: Path) -> tuple[SpriteName, ...]:
-    """The world's named sprites first, with their colours, then every other sprite under its Unicode name."""
-    named = {sprite.code: sprite for sprite in (*TRAINING, *HELD_OUT)}
-    return (*named.values(), *(sprite for sprite in named_roster(folder) if sprite.code not in named))
+def judged_roster(kind: str, folder: Path) -> tuple[int, tuple[SpriteName, ...]]:
+    """The sprites that the judge learns, and how many at their head make half of the scenes: those that the base is
+    trained on and the held-out ones. In the calm world the others are `TRAINING`, in the full one every sprite there
+    is, under its Unicode name."""
+    first = {sprite.code: sprite for sprite in (*(FIRST if kind == "calm" else TRAINING), *HELD_OUT)}
+    others = TRAINING if kind == "calm" else named_roster(folder)
+    return len(first), (*first.values(), *(sprite for sprite in others if sprite.code not in first))
 
 
 def build(tokenizer: CLIPTokenizer, side: int = 64, width: int = 256, layers: int = 6) -> CLIPModel:
@@ -92,9 +96,9 @@ class Towers(nn.Module):
 class Lesson:
     """Draws batches from the pool and gives their loss. All of it stays on the device."""
 
-    def __init__(self, pool: Pool, roster: Roster, tokens: WordTokens) -> None:
+    def __init__(self, pool: Pool, roster: Roster, tokens: WordTokens, favoured: int) -> None:
         self.pool, self.nouns = pool, len(roster.nouns)
-        self.sightings = Sightings(pool, len(TRAINING) + len(HELD_OUT))
+        self.sightings = Sightings(pool, favoured)
         device = str(pool.images.device)
         self.single_ids, self.single_claims = (part.to(device) for part in roster.single_captions(tokens))
         self.noun_of = self.single_claims[:, 0]
@@ -188,29 +192,33 @@ def through_autoencoder(pool: Pool, folder: Path, share: float, batch: int = 512
             pool.images[first : first + batch] = (output.permute(0, 2, 3, 1) * 127.5 + 128).clamp(0, 255).byte()
 
 
-def prepare(args: argparse.Namespace) -> tuple[CLIPTokenizer, Roster, WordTokens, Pool]:
-    """The tokenizer (kept in --work), the roster, and the pool on the device."""
+def prepare(args: argparse.Namespace) -> tuple[CLIPTokenizer, Roster, WordTokens, Pool, int]:
+    """The tokenizer (kept in --work), the roster, the pool on the device, and how many sprites it favours."""
     began = time.monotonic()
-    roster = Roster(judged_roster(args.sprites))
+    favoured, sprites = judged_roster(args.world, args.sprites)
+    roster = Roster(sprites)
     words = list(dict.fromkeys([*vocabulary.world_words(), *vocabulary.roster_words(roster.sprites)]))
     tokenizer = vocabulary.build(args.work / "tokenizer", words)
     tokens = WordTokens(tokenizer, words, tokenizer.model_max_length)
     print(f"clip: {len(roster.sprites)} sprites, {len(tokenizer)} tokens", flush=True)
-    workers = args.workers or os.cpu_count() or 1
-    pool = render_pool(args.sprites, roster, tokens, args.scenes + CHECK_SCENES, workers, args.seed)
+    worlds = tuple(
+        World(world_settings(args.world, args.sprites, names, seed=args.seed + 20 + number))
+        for number, names in enumerate((sprites[:favoured], sprites))
+    )
+    pool = render_pool(worlds, roster, tokens, args.scenes + CHECK_SCENES, args.workers)
     print(f"clip: {len(pool.images)} scenes rendered after {time.monotonic() - began:.0f} s", flush=True)
     pool = pool.to(args.device)
     if args.vae:
         through_autoencoder(pool.part(slice(0, len(pool.images) - CHECK_SCENES)), args.vae, 0.3)
         print(f"clip: through the autoencoder after {time.monotonic() - began:.0f} s", flush=True)
-    return tokenizer, roster, tokens, pool
+    return tokenizer, roster, tokens, pool, favoured
 
 
 def train(args: argparse.Namespace) -> None:
     """Train for the budget; state and an export every few minutes."""
-    tokenizer, roster, tokens, pool = prepare(args)
-    unseen, favoured = pool.part(slice(len(pool.images) - CHECK_SCENES, None)), len(TRAINING) + len(HELD_OUT)
-    lesson = Lesson(pool.part(slice(0, len(pool.images) - CHECK_SCENES)), roster, tokens)
+    tokenizer, roster, tokens, pool, favoured = prepare(args)
+    unseen = pool.part(slice(len(pool.images) - CHECK_SCENES, None))
+    lesson = Lesson(pool.part(slice(0, len(pool.images) - CHECK_SCENES)), roster, tokens, favoured)
     towers = Towers(build(tokenizer, width=args.width, layers=args.layers), args.device).train()
     average = Average(towers.model, decay=0.998)
     optimizer = torch.optim.AdamW(
@@ -224,7 +232,7 @@ def train(args: argparse.Namespace) -> None:
         step = state["step"]
         budget.resume(state["minutes"])
     while (share := budget.tick()) < 1 or step == 0:
-        set_learning_rate(optimizer, args.learning_rate, step, share)
+        set_learning_rate(optimizer, args.learning_rate, step, share, args.warm_up)
         reading, telling = lesson.loss(towers, args.batch)
         optimizer.zero_grad()
         (reading + IDENTITY_WEIGHT * telling).backward()
@@ -254,6 +262,7 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, help="autoencoder's folder: three in ten scenes are seen through it")
     parser.add_argument("--width", type=int, default=256, help="of the picture encoder")
     parser.add_argument("--layers", type=int, default=6, help="of the picture encoder")
+    parser.add_argument("--warm-up", type=int, default=200, help="steps; on a CPU a budget may hold but a few hundred")
     parser.add_argument("--report-every", type=int, default=100, help="steps between progress lines")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

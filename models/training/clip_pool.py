@@ -10,7 +10,6 @@ import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.training.clip_captions import Claim, WordTokens, describe, describe_wrongly, name_of
-from models.training.sprites import HELD_OUT, TRAINING, SpriteName
-from models.training.world import World, WorldSettings
+from models.training.sprites import SpriteName
+from models.training.world import World
 
 MAX_OBJECTS = 4
 """Slots a scene; more than any scene has."""
@@ -114,14 +113,10 @@ def render_chunk(worlds: tuple[World, ...], roster: Roster, tokens: WordTokens, 
     return tuple(np.stack(column) for column in zip(*rows, strict=True))
 
 
-def render_pool(folder: Path, roster: Roster, tokens: WordTokens, scenes: int, workers: int, seed: int) -> Pool:
-    """A pool of at least `scenes` scenes, rendered by `workers` processes.
+def render_pool(worlds: tuple[World, ...], roster: Roster, tokens: WordTokens, scenes: int, workers: int) -> Pool:
+    """A pool of at least `scenes` scenes, of the worlds in turn, rendered by `workers` processes.
 
     Call it before anything touches a GPU: the processes are forked, so that they share the loaded sprites."""
-    worlds = tuple(
-        World(WorldSettings(folder, roster=names, seed=seed + 20 + number))
-        for number, names in enumerate((TRAINING + HELD_OUT, roster.sprites))
-    )
     work = partial(render_chunk, worlds, roster, tokens)
     starts = range(0, scenes, CHUNK)
     if workers <= 1:

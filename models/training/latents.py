@@ -13,6 +13,7 @@ import torch
 from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 from transformers import CLIPTokenizer
 
 from models.training.pool import Pool
@@ -25,22 +26,25 @@ _captions: tuple[Pool, CLIPTokenizer] | None = None  # of this worker process
 
 @dataclass(frozen=True)
 class EncodedScenes:
-    """moments: fp16 [n, 8, h, w], mean then standard deviation; token_ids: int16 [n, CAPTIONS, 32]; both on the
-    training device. scaling_factor: the autoencoder's."""
+    """moments: fp16 [n, 8, h, w], mean then standard deviation; covered: fp16 [n, 1, h, w], the share of each place
+    that objects cover; token_ids: int16 [n, CAPTIONS, 32]; all on the training device. scaling_factor: the
+    autoencoder's."""
 
     moments: Tensor
+    covered: Tensor
     token_ids: Tensor
     scaling_factor: float
 
-    def draw(self, batch: int, noise: torch.Generator) -> tuple[Tensor, Tensor]:
-        """A batch of random scenes: scaled latents, float [b, 4, h, w] of about unit standard deviation, and the token
-        ids of one of each scene's captions, int64 [b, 32]. `noise`: a generator of the same device."""
+    def draw(self, batch: int, noise: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """A batch of random scenes: scaled latents, float [b, 4, h, w] of about unit standard deviation; how much of
+        each place objects cover, float [b, 1, h, w]; and the token ids of one of each scene's captions, int64 [b, 32].
+        `noise`: a generator of the same device."""
         device = self.moments.device
         rows = torch.randint(len(self.moments), (batch,), generator=noise, device=device)
         caption = torch.randint(self.token_ids.shape[1], (batch,), generator=noise, device=device)
         mean, std = self.moments[rows].float().chunk(2, dim=1)
         sample = mean + std * torch.randn(mean.shape, generator=noise, device=device)
-        return sample * self.scaling_factor, self.token_ids[rows, caption].long()
+        return sample * self.scaling_factor, self.covered[rows].float(), self.token_ids[rows, caption].long()
 
 
 @torch.no_grad()
@@ -50,11 +54,16 @@ def encode_pool(
     """All scenes of `pool` through `vae`, on its device, with captions of the tokenizer in the folder `tokenizer`."""
     count, side = len(pool.images), vae.config.sample_size // 2 ** (len(vae.config.block_out_channels) - 1)
     moments = torch.empty((count, 2 * vae.config.latent_channels, side, side), dtype=torch.float16, device=vae.device)
+    covered = torch.empty((count, 1, side, side), dtype=torch.float16, device=vae.device)
     for first in range(0, count, batch):
+        labels = torch.from_numpy(pool.labels[first : first + batch] > 0).to(vae.device)
+        covered[first : first + batch] = functional.adaptive_avg_pool2d(labels[:, None].float(), side).half()
         images = torch.from_numpy(pool.images[first : first + batch].copy()).to(vae.device)
         posterior = vae.encode(images.permute(0, 3, 1, 2).float() / 127.5 - 1).latent_dist
         moments[first : first + batch] = torch.cat([posterior.mean, posterior.std], 1).half()
-    return EncodedScenes(moments, tokenize_pool(pool, tokenizer, workers).to(vae.device), vae.config.scaling_factor)
+    return EncodedScenes(
+        moments, covered, tokenize_pool(pool, tokenizer, workers).to(vae.device), vae.config.scaling_factor
+    )
 
 
 def tokenize_pool(pool: Pool, tokenizer: Path, workers: int | None = None, chunk: int = 2000) -> Tensor:

@@ -17,6 +17,7 @@ import torch
 from models.training.measure_base import BaseSettings, load_pipeline, measure_base, measure_vae
 from models.training.measure_clip import measure_clip
 from models.training.measure_sam import JOB, measure_sam
+from models.training.world import world_settings
 from schemas.spec_file import load_spec
 from stages.clip_model import load_clip
 from stages.sam_model import load_sam
@@ -26,15 +27,15 @@ MODELS = ("clip", "vae", "base", "sam")
 
 def measure(args: argparse.Namespace) -> None:
     """Print each number as it is known; the judge first, because others are read by it."""
-    began = time.monotonic()
+    began, world = time.monotonic(), world_settings(args.world, args.sprites)
     if "clip" in args.only:
-        measure_clip(load_clip(str(args.seedling / "clip")), args.sprites, args.scenes)
+        measure_clip(load_clip(str(args.seedling / "clip")), world, args.scenes)
     if "vae" in args.only:
-        measure_vae(load_pipeline(args.seedling / "base").vae, args.sprites, args.sheets, max(8, args.scenes // 4))
+        measure_vae(load_pipeline(args.seedling / "base").vae, world, args.sheets, max(8, args.scenes // 4))
     if "base" in args.only:
         settings = BaseSettings(args.singles, args.pairs, args.reference, args.steps, args.guidance)
         clip = load_clip(str(args.seedling / "clip"))
-        measure_base(load_pipeline(args.seedling / "base"), clip, args.sprites, args.sheets, settings)
+        measure_base(load_pipeline(args.seedling / "base"), clip, world, args.sheets, settings)
     if "sam" in args.only:
         sam, segment = load_sam(str(args.seedling / "sam"), "cpu"), load_spec(JOB).segment
         count = max(1, args.scenes // 5)
@@ -61,6 +62,7 @@ def main() -> None:
     parser.add_argument("--reference", type=int, default=defaults.reference, help="scenes that distances are to")
     parser.add_argument("--steps", type=int, default=defaults.steps, help="sampling steps")
     parser.add_argument("--guidance", type=float, default=defaults.guidance)
+    parser.add_argument("--world", choices=("calm", "full"), default="calm", help="the one that the models learned")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

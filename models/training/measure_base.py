@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +23,17 @@ from models.training.backgrounds import BACKGROUNDS
 from models.training.base import SHEET_PROMPTS, sample, save_sheet
 from models.training.frechet import frechet_distance
 from models.training.judge import Reader, prompt_of, score_pairs, score_singles
-from models.training.sprites import HELD_OUT, TRAINING
+from models.training.sprites import HELD_OUT, SpriteName
 from models.training.vae import reconstruction_psnr, to_images, to_tensor
-from models.training.world import World, WorldSettings
+from models.training.world import World, WorldSettings, world_settings
 from stages.clip_model import ClipJudge, load_clip
 
 TOGETHER = 32
 """Pictures that go through a model side by side."""
 
 Pictures = NDArray[np.uint8]
+Asked = tuple[int, ...]
+"""Sprites by their numbers in a roster, then a place."""
 
 
 @dataclass(frozen=True)
@@ -49,29 +51,29 @@ class BaseSettings:
     seed: int = 1
 
 
-def draw_asked(count: int, objects: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """What to ask for: `objects` different numbers of `TRAINING`, then a place. Sprites and places come in turn, in
-    random order, so that none is asked for twice before all are asked for once."""
+def draw_asked(count: int, objects: int, known: int, rng: np.random.Generator) -> list[Asked]:
+    """What to ask for: `objects` different numbers of `known` sprites, then a place. Sprites and places come in
+    turn, in random order, so that none is asked for twice before all are asked for once."""
     size = count * objects
-    order = np.concatenate([rng.permutation(len(TRAINING)) for _ in range(size // len(TRAINING) + 1)])
+    order = np.concatenate([rng.permutation(known) for _ in range(size // known + 1)])
     sprites = [order[i * objects : (i + 1) * objects] for i in range(count)]
     for row in sprites:
         while len(set(row.tolist())) < objects:  # only where one permutation ends and the next begins
-            row[-1] = rng.integers(len(TRAINING))
+            row[-1] = rng.integers(known)
     places = np.concatenate([rng.permutation(len(BACKGROUNDS)) for _ in range(count // len(BACKGROUNDS) + 1)])
     return [(*(int(number) for number in row), int(place)) for row, place in zip(sprites, places, strict=False)]
 
 
-def prompts_of(asked: Sequence[tuple[int, ...]]) -> list[str]:
+def prompts_of(asked: Sequence[Asked], roster: Sequence[SpriteName]) -> list[str]:
     """"a photo of a red apple and a frog on grass" for each."""
-    return [prompt_of([TRAINING[number] for number in row[:-1]], row[-1]) for row in asked]
+    return [prompt_of([roster[number] for number in row[:-1]], row[-1]) for row in asked]
 
 
-def composed(sprites: Path, count: int, objects: int, seed: int) -> tuple[Pictures, list[tuple[int, ...]]]:
-    """`count` fresh scenes of `objects` trained sprites each, and what is on them, as `draw_asked` gives it."""
-    world = World(WorldSettings(sprites, object_counts=(*[0.0] * objects, 1.0), seed=seed))
+def composed(settings: WorldSettings, count: int, objects: int, seed: int) -> tuple[Pictures, list[Asked]]:
+    """`count` fresh scenes of `objects` of the world's sprites each, and what is on them, as `draw_asked` gives it."""
+    world = World(replace(settings, object_counts=(*[0.0] * objects, 1.0), seed=seed))
     scenes = [world.scene(i) for i in range(count)]
-    facts = [(*(TRAINING.index(sprite) for sprite in scene.objects), scene.background) for scene in scenes]
+    facts = [(*(settings.roster.index(s) for s in scene.objects), scene.background) for scene in scenes]
     return np.stack([scene.image for scene in scenes]), facts
 
 
@@ -96,10 +98,10 @@ def generate(pipeline: StableDiffusionPipeline, prompts: list[str], settings: Ba
 
 
 @torch.no_grad()
-def measure_vae(vae: AutoencoderKL, sprites: Path, sheets: Path, scenes: int = 256) -> None:
+def measure_vae(vae: AutoencoderKL, world: WorldSettings, sheets: Path, scenes: int = 256) -> None:
     """Print the reconstruction of scenes of held-out sprites; a sheet of eight, originals above."""
-    world = World(WorldSettings(sprites, HELD_OUT, seed=902))
-    images = to_tensor([world.scene(i).image for i in range(scenes)])
+    unseen = World(replace(world, roster=HELD_OUT, seed=902))
+    images = to_tensor([unseen.scene(i).image for i in range(scenes)])
     psnr = np.mean([reconstruction_psnr(vae, images[i : i + 1]) for i in range(len(images))])
     print(f"vae: psnr {psnr:.2f} dB on {scenes} held-out scenes", flush=True)
     first = to_images(images[:8]).numpy()
@@ -115,33 +117,36 @@ def print_distances(clip: ClipJudge, kinds: dict[str, Pictures], reference: Pict
 
 
 def measure_base(
-    pipeline: StableDiffusionPipeline, clip: ClipJudge, sprites: Path, sheets: Path, settings: BaseSettings
+    pipeline: StableDiffusionPipeline, clip: ClipJudge, world: WorldSettings, sheets: Path, settings: BaseSettings
 ) -> None:
-    """Print how well prompts are followed and how far the pictures are from composed ones; write two sheets."""
-    reader, rng = Reader(clip, TRAINING), np.random.default_rng(settings.seed)
-    real1, facts1 = composed(sprites, settings.singles, 1, seed=906)
-    real2, facts2 = composed(sprites, settings.pairs, 2, seed=907)
+    """Print how well prompts of the world's sprites are followed, and how far the pictures are from composed ones;
+    write two sheets."""
+    roster, rng = world.roster, np.random.default_rng(settings.seed)
+    reader = Reader(clip, roster)
+    real1, facts1 = composed(world, settings.singles, 1, seed=906)
+    real2, facts2 = composed(world, settings.pairs, 2, seed=907)
     soft1, soft2 = through(pipeline.vae, real1), through(pipeline.vae, real2)
     for name, one, two in (("composed scenes", real1, real2), ("through the autoencoder", soft1, soft2)):
         print(f"judge on {name}: one object: {score_singles(reader, one, facts1)}; "
               f"two: {score_pairs(reader, two, [f[:2] for f in facts2])}", flush=True)  # fmt: skip
-    asked1, asked2 = draw_asked(settings.singles, 1, rng), draw_asked(settings.pairs, 2, rng)
+    asked1 = draw_asked(settings.singles, 1, len(roster), rng)
+    asked2 = draw_asked(settings.pairs, 2, len(roster), rng)
     began = time.monotonic()
-    made1 = generate(pipeline, prompts_of(asked1), settings)
-    made2 = generate(pipeline, prompts_of(asked2), settings)
+    made1 = generate(pipeline, prompts_of(asked1, roster), settings)
+    made2 = generate(pipeline, prompts_of(asked2, roster), settings)
     seconds = (time.monotonic() - began) / (len(made1) + len(made2))
     print(f"base, steps {settings.steps} guidance {settings.guidance}, {seconds:.2f} s a picture: one object: "
           f"{score_singles(reader, made1, asked1)}; two: {score_pairs(reader, made2, [a[:2] for a in asked2])}",
           flush=True)  # fmt: skip
     share = settings.singles / (settings.singles + settings.pairs)
     many1 = round(settings.reference * share)
-    reference = [composed(sprites, many1, 1, 908)[0], composed(sprites, settings.reference - many1, 2, 909)[0]]
+    reference = [composed(world, many1, 1, 908)[0], composed(world, settings.reference - many1, 2, 909)[0]]
     real = np.concatenate([real1, real2])
     kinds = {
         "composed scenes (floor)": real,
         "through the autoencoder": np.concatenate([soft1, soft2]),
         "generated": np.concatenate([made1, made2]),
-        "places without objects": composed(sprites, len(real), 0, 910)[0],
+        "places without objects": composed(world, len(real), 0, 910)[0],
         "noise (ceiling)": rng.integers(0, 256, real.shape, dtype=np.uint8),
     }
     print_distances(clip, kinds, np.concatenate(reference))
@@ -167,13 +172,15 @@ def main() -> None:
     for name in ("singles", "pairs", "reference", "steps", "seed"):
         parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
     parser.add_argument("--guidance", type=float, default=defaults.guidance)
+    parser.add_argument("--world", choices=("calm", "full"), default="calm", help="the one that the base learned")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     pipeline = load_pipeline(args.base)
-    measure_vae(pipeline.vae, args.sprites, args.sheets)
+    world = world_settings(args.world, args.sprites)
+    measure_vae(pipeline.vae, world, args.sheets)
     settings = BaseSettings(args.singles, args.pairs, args.reference, args.steps, args.guidance, args.seed)
-    measure_base(pipeline, load_clip(args.clip), args.sprites, args.sheets, settings)
+    measure_base(pipeline, load_clip(args.clip), world, args.sheets, settings)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from models.training.backgrounds import BACKGROUNDS
 from models.training.clip_pool import VISIBLE_PIXELS
 from models.training.judge import prompt_of, share
 from models.training.sprites import HELD_OUT, TRAINING
-from models.training.world import Scene, World, WorldSettings
+from models.training.world import Scene, World, WorldSettings, world_settings
 from stages.clip_model import ClipJudge, load_clip
 
 GROUP = 100
@@ -100,7 +100,6 @@ def identity_scores(clip: ClipJudge, scenes: list[Scene], rng: np.random.Generat
     scores = features @ features.T
     first, second = torch.triu_indices(len(features), len(features), 1)
     pairs, same = scores[first, second], concepts.sprites[first] == concepts.sprites[second]
-    kinds = torch.tensor([sorted({s.kind for s in HELD_OUT}).index(s.kind) for s in HELD_OUT])[concepts.sprites]
     noise = rng.integers(0, 256, concepts.pictures.shape, dtype=np.uint8) * concepts.masks[..., None]
     ground = np.stack([scene.image for scene in scenes])
     taken = np.stack([scene.masks.any(0) for scene in scenes])
@@ -109,7 +108,6 @@ def identity_scores(clip: ClipJudge, scenes: list[Scene], rng: np.random.Generat
     return {
         "same sprite, other scene": pairs[same],
         "other sprite": pairs[~same],
-        "other sprite of its kind": pairs[~same & (kinds[first] == kinds[second])],
         "ground in its shape": (features * clip.image_features(ground)).sum(1),
         "noise in its shape": (features * clip.image_features(noise)).sum(1),
     }
@@ -151,9 +149,10 @@ def naming(clip: ClipJudge, scenes: list[Scene]) -> tuple[float, float]:
     return share(scores[:, : len(HELD_OUT)].argmax(1) == concepts.sprites), share(scores.argmax(1) == concepts.sprites)
 
 
-def measure_clip(clip: ClipJudge, sprites: Path, scenes: int = 1000, seed: int = 905) -> None:
-    """Print everything, on scenes 0 to `scenes` - 1 of one to three held-out sprites; similarities on 300 of them."""
-    world = World(WorldSettings(sprites, HELD_OUT, object_counts=(0, 0.5, 0.35, 0.15), seed=seed))
+def measure_clip(clip: ClipJudge, settings: WorldSettings, scenes: int = 1000, seed: int = 905) -> None:
+    """Print everything, on scenes 0 to `scenes` - 1 of one to three held-out sprites in the world of `settings`;
+    similarities on 300 of them."""
+    world = World(replace(settings, roster=HELD_OUT, object_counts=(0, 0.5, 0.35, 0.15), seed=seed))
     shown, rng = [world.scene(i) for i in range(scenes)], np.random.default_rng(seed)
     to_text, to_picture, groups = retrieval_in_groups(clip, shown)
     print(f"clip: caption first of {GROUP}: {to_text:.3f}, picture first of {GROUP}: {to_picture:.3f}, "
@@ -171,10 +170,11 @@ def main() -> None:
     parser.add_argument("--sprites", type=Path, required=True, help="assets folder of @lobehub/fluent-emoji-3d")
     parser.add_argument("--clip", required=True, help="folder of the model")
     parser.add_argument("--scenes", type=int, default=1000)
+    parser.add_argument("--world", choices=("calm", "full"), default="calm", help="the one that the judge learned")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    measure_clip(load_clip(args.clip), args.sprites, args.scenes)
+    measure_clip(load_clip(args.clip), world_settings(args.world, args.sprites), args.scenes)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 Pixels = NDArray[np.float32]
 """Premultiplied RGBA, float [h, w, 4] in 0..1."""
@@ -12,18 +12,23 @@ Pixels = NDArray[np.float32]
 APART, OVERLAPPING = 0.05, 0.30
 """How much of an object those in front of it may hide, as a share of its pixels, in most scenes and in the others."""
 
-MOST_DEGREES = 15.0
-"""Sprites turn by up to this much either way."""
+
+def defocused(canvas: Pixels, blur: float) -> Pixels:
+    """A painted background, float [h, w, 3] in 0..1, blurred by `blur` of its shorter side. It softens the painters'
+    hard edges too, which an autoencoder pays more for than for all the rest."""
+    picture = Image.fromarray((canvas * 255 + 0.5).astype(np.uint8))
+    soft = picture.filter(ImageFilter.GaussianBlur(blur * min(canvas.shape[:2])))
+    return np.asarray(soft, np.float32) / 255
 
 
-def posed(sprite: Image.Image, rng: np.random.Generator, jitter: bool) -> Image.Image:
-    """The sprite mirrored at random and turned by up to `MOST_DEGREES`, cropped to what shows. With `jitter`, half of
-    them are also flipped or quarter-turned."""
-    if rng.random() < 0.5:
+def posed(sprite: Image.Image, rng: np.random.Generator, turns: float, mirrored: float, jitter: bool) -> Image.Image:
+    """The sprite mirrored with probability `mirrored` and turned by up to `turns` degrees, cropped to what shows. With
+    `jitter`, half of them are also flipped or quarter-turned."""
+    if rng.random() < mirrored:
         sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if jitter and rng.random() < 0.5:
         sprite = sprite.transpose(Image.Transpose(int(rng.choice([1, 2, 4]))))
-    sprite = sprite.rotate(rng.uniform(-MOST_DEGREES, MOST_DEGREES), Image.Resampling.BILINEAR, expand=True)
+    sprite = sprite.rotate(rng.uniform(-turns, turns), Image.Resampling.BILINEAR, expand=True)
     return sprite.crop(sprite.getchannel("a").point(lambda alpha: 255 * (alpha > 8)).getbbox())
 
 

@@ -33,8 +33,11 @@ def training_arguments(
     parser.add_argument("--learning-rate", type=float, default=learning_rate, help="at the start; it ends at zero")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument("--workers", type=int, help="processes that render scenes; by default one a core")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that render scenes")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--world", choices=("calm", "full"), default="calm", help="calm: what two cores can learn; full: for a GPU"
+    )
     parser.add_argument("--save-every", type=float, default=4.0, help="minutes between states")
     parser.add_argument("--no-resume", dest="resume", action="store_false", help="ignore the state in --work")
     return parser

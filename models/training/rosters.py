@@ -79,6 +79,13 @@ object | 1f9fa:basket: 1f9b4:bone:white 1f56f-fe0f:candle:
 )
 """The sprites that the diffusion model learns with their nouns, colours and class words."""
 
+_first = (
+    "apple car heart tangerine basketball fox lemon star chick frog broccoli whale gem eggplant pig bear cookie "
+    "rabbit hat koala banana carrot penguin elephant"
+)
+FIRST = tuple(sprite for sprite in TRAINING if sprite.noun in _first.split())
+"""The 24 of them that a base learns which has only a CPU's hours to learn in."""
+
 HELD_OUT = _roster(
     "1f345:tomato:red 1f980:crab:red 1f392:backpack:red 1f344:mushroom:red 1f695:taxi:yellow 1f431:cat:yellow "
     "1f42f:tiger:orange 1f436:dog:brown 1f981:lion:brown 1f42d:mouse:gray 1f43c:panda:white 26bd:football:blue "

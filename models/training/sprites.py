@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from models.training.rosters import HELD_OUT, TRAINING, UNSEEN, SpriteName, plain
+from models.training.rosters import FIRST, HELD_OUT, TRAINING, UNSEEN, SpriteName, plain
 
-__all__ = ["HELD_OUT", "TRAINING", "SpriteName", "load_sprite", "named_roster", "pack", "wide_roster"]
+__all__ = ["FIRST", "HELD_OUT", "TRAINING", "SpriteName", "load_sprite", "named_roster", "pack", "wide_roster"]
 
 _NEWER_NAMES = (
     "1f6dc:wireless 1fa75:light_blue_heart 1fa76:gray_heart 1fa77:pink_heart 1fa87:maracas 1fa88:flute "

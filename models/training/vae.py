@@ -1,4 +1,4 @@
-"""Train the seedling's autoencoder: 64x64 RGB to 16x16x4 latents, about 1.4 M parameters.
+"""Train the seedling's autoencoder: 64x64 RGB to 16x16x4 latents, about 0.6 M parameters.
 
 python -m models.training.vae --sprites assets --work runs/vae --out runs/vae/final --minutes 26
 """
@@ -18,18 +18,18 @@ from torch import Tensor
 from models.training.pool import render_pool
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
 from models.training.sprites import HELD_OUT, wide_roster
-from models.training.world import World, WorldSettings
+from models.training.world import World, WorldSettings, world_settings
 
 KL_WEIGHT = 1e-4
 """Per latent number. Small: enough to keep the latents smooth, too little to cost sharpness."""
 
 
 def build() -> AutoencoderKL:
-    """An untrained autoencoder: three levels of 24, 48 and 96 channels, no attention."""
+    """An untrained autoencoder: three levels of 16, 32 and 64 channels, no attention."""
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(24, 48, 96),
+        block_out_channels=(16, 32, 64),
         layers_per_block=1,
         latent_channels=4,
         norm_num_groups=8,
@@ -93,7 +93,7 @@ def load_images(args: argparse.Namespace) -> Tensor:
     """Pictures to train on, uint8 [n, h, w, 3] on the training device: half with the trained sprites, half with every
     sprite that is not held out, turned and recoloured."""
     worlds = {
-        "named": WorldSettings(args.sprites, seed=args.seed),
+        "named": world_settings(args.world, args.sprites, seed=args.seed),
         "wide": WorldSettings(args.sprites, roster=wide_roster(args.sprites), jitter=True, seed=args.seed + 1),
     }
     pools = [render_pool(world, args.scenes, args.work / name, args.workers) for name, world in worlds.items()]
@@ -112,14 +112,16 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=16_000, help="scenes to render, of each of the two worlds")
     parser.add_argument("--average", type=float, default=0.998, help="decay of the average of the weights")
     parser.add_argument("--compile", action="store_true", help="torch.compile the loss: for a GPU")
+    parser.add_argument("--start-from", type=Path, help="folder of a trained autoencoder to go on from")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     images = load_images(args)
-    unseen = World(WorldSettings(args.sprites, roster=HELD_OUT, seed=args.seed + 2))
+    unseen = World(world_settings(args.world, args.sprites, HELD_OUT, seed=args.seed + 2))
     check = to_tensor([unseen.scene(i).image for i in range(128)]).to(args.device)
 
-    vae = build().to(args.device, memory_format=torch.channels_last)
+    vae = AutoencoderKL.from_pretrained(args.start_from, torch_dtype=torch.float32) if args.start_from else build()
+    vae = vae.to(args.device, memory_format=torch.channels_last)
     average = Average(vae, decay=args.average)
     compute_loss = torch.compile(loss_of) if args.compile else loss_of
     optimizer = torch.optim.AdamW(vae.parameters(), lr=args.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)

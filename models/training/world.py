@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.training.backgrounds import BACKGROUNDS, paint
-from models.training.placing import APART, OVERLAPPING, Pixels, Placing, darken_below, posed, relit
-from models.training.sprites import TRAINING, SpriteName, load_sprite
+from models.training.placing import APART, OVERLAPPING, Pixels, Placing, darken_below, defocused, posed, relit
+from models.training.sprites import FIRST, TRAINING, SpriteName, load_sprite
 
 SCALES = {1: (0.40, 0.68), 2: (0.32, 0.52), 3: (0.26, 0.44)}
 """An object's longer side as a share of the image's, by how many objects the scene has."""
@@ -47,7 +48,23 @@ class WorldSettings:
     """Share of the scenes whose objects may hide up to `OVERLAPPING` of each other."""
     shadows: float = 0.6
     """Share of the scenes on some ground whose objects throw a shadow."""
+    defocus: float = 0.016
+    """Blur of the background, as a lens focused on the objects makes it. Unit: share of the shorter side."""
+    turns: float = 15.0
+    """Sprites turn by up to this much either way. Unit: degrees."""
+    mirrored: float = 0.5
+    """Share of the sprites that are mirrored."""
     seed: int = 0
+
+
+def world_settings(
+    kind: str, sprites: Path, roster: tuple[SpriteName, ...] | None = None, **more: Any
+) -> WorldSettings:
+    """The settings of the world that `--world` names: "full", or "calm", whose sprites are few (where `roster` names no
+    others), upright and seldom hidden. `more`: further settings."""
+    if kind == "full":
+        return WorldSettings(sprites, roster or TRAINING, **more)
+    return WorldSettings(sprites, roster or FIRST, **({"turns": 5.0, "mirrored": 0.0, "overlaps": 0.15} | more))
 
 
 @dataclass(frozen=True)
@@ -109,14 +126,14 @@ class World:
     def compose(self, background: int, picks: list[int], rng: np.random.Generator) -> Scene:
         """A scene of the roster's sprites `picks` on `background`, the later ones in front."""
         height, width = self.settings.height, self.settings.width
-        canvas = paint(background, height, width, rng)
+        canvas = defocused(paint(background, height, width, rng), self.settings.defocus)
         place = BACKGROUNDS[background]
         placing = Placing(height, width, OVERLAPPING if rng.random() < self.settings.overlaps else APART, place.horizon)
         shown: list[tuple[Pixels, slice, slice]] = []
         for pick in picks:
             low, high = SCALES[min(3, len(picks))]
             longest = rng.uniform(low, high) * min(height, width)
-            turned = posed(self._sprites[pick], rng, self.settings.jitter)
+            turned = posed(self._sprites[pick], rng, self.settings.turns, self.settings.mirrored, self.settings.jitter)
             shown.append(placing.place(turned, longest, rng))
         if place.ground and rng.random() < self.settings.shadows:
             strength = np.float32(rng.uniform(0.25, 0.45))
