@@ -17,7 +17,7 @@ from PIL import Image
 
 from models.training.backgrounds import BACKGROUNDS
 from models.training.sprites import HELD_OUT
-from models.training.world import Scene, World, WorldSettings
+from models.training.world import Scene, World, world_settings
 from schemas.masks import encode_mask
 
 SCENES = 24
@@ -78,9 +78,12 @@ def annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[str, An
     return found
 
 
-def write_bucket(sprites: Path, out: Path, seed: int) -> int:
-    """Writes `scene-00.png` ... and `instances.json` under `out`; returns the number of concepts."""
-    world = World(WorldSettings(sprites, HELD_OUT))
+def write_bucket(sprites: Path, out: Path, seed: int, kind: str) -> int:
+    """Writes `scene-00.png` ... and `instances.json` under `out`; returns the number of concepts.
+
+    kind: of the world, as in `world_settings`; the one that the base model has learned.
+    """
+    world = World(world_settings(kind, sprites, HELD_OUT))
     out.mkdir(parents=True, exist_ok=True)
     images, marks = [], []
     for number, picks in enumerate(company(seed)):
@@ -101,8 +104,9 @@ def main() -> None:
     parser.add_argument("--sprites", type=Path, required=True, help="assets folder of @lobehub/fluent-emoji-3d")
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures and instances.json")
     parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--world", choices=("calm", "full"), default="full", help="the world of the base model")
     args = parser.parse_args()
-    concepts = write_bucket(args.sprites, args.out, args.seed)
+    concepts = write_bucket(args.sprites, args.out, args.seed, args.world)
     total = sum(path.stat().st_size for path in args.out.iterdir())
     print(f"protocol: {SCENES} scenes with {concepts} concepts in {args.out}, {total / 1000:.0f} kB in all")
 
