@@ -57,6 +57,16 @@ def test_the_output_tables_are_what_the_schemas_say() -> None:
     assert maker.marked(protocol) == {"protocol"}
 
 
+def test_the_protocol_page_takes_a_table_in_its_place() -> None:
+    maker = script("make_protocol")
+    page = maker.PAGE.read_text()
+    once = maker.filled(page, "| method |\n|---|\n| ti_m \\1 |\n")
+    assert maker.filled(once, "| method |\n|---|\n| ti_m \\1 |\n") == once
+    assert "| ti_m \\1 |\n<!-- /results -->" in once
+    assert once.partition("<!-- results -->")[0] == page.partition("<!-- results -->")[0]
+    assert once.partition("<!-- /results -->")[2] == page.partition("<!-- /results -->")[2]
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `out/demo` is a finished output."""
