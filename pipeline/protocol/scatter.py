@@ -17,8 +17,8 @@ from pipeline.protocol.table import TITLES, is_ablation
 
 WIDTH, HEIGHT = 720.0, 520.0
 LEFT, RIGHT, TOP, BOTTOM = 70.0, 20.0, 20.0, 56.0
-LETTER, LINE = 7.2, 15.0
-"""Width of a letter and height of a line of a label, pixels, a little generous."""
+LETTER, BOLD, LINE = 7.6, 8.8, 15.0
+"""Width of a letter, plain and bold, and height of a line of a label, pixels, a little generous."""
 DOT = 6.0
 COLOURS = {"break_a_scene": "#d1495b", "ti_m": "#00798c", "db_m": "#2e4057", "cd_m": "#66a182"}
 GREY = "#8a8f98"
@@ -107,7 +107,7 @@ def place_labels(dots: Sequence[Dot]) -> list[Box]:
     taken = [dot.box for dot in dots]
     boxes: list[Box] = []
     for dot in dots:
-        width = LETTER * len(dot.title)
+        width = (LETTER if is_ablation(dot.name) else BOLD) * len(dot.title)
         best = min(_places(dot, width), key=lambda box: sum(_shared(box, other) for other in [*taken, *boxes]))
         boxes.append(best)
     return boxes
