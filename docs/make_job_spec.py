@@ -30,10 +30,11 @@ A section given in part keeps its defaults for the rest. An unknown key, a value
 range are errors that name file, line and remedy; nothing is started.
 
 **Changes results** says whether a field is part of the run's fingerprint. A finished or half-finished output goes on
-only with the same fingerprint; fields marked *no* may be changed at any time between runs. In place of `models.base`,
-`models.sam` and `source.coco` the fingerprint holds their content (or revision), so a moved model is the same model.
-In a job that starts from `source.handles`, only `seed`, `models.base`, `models.revision`, `models.dtype` and `generate`
-count, together with the fingerprint of the job that learned the handles.
+only with the same fingerprint; fields marked *no* may be changed at any time between runs. In place of the
+models and of `source.coco` the fingerprint holds their content (or revision), so a moved model is the same model.
+In a job that starts from `source.handles`, only `seed`, `models.base`, `models.revision`, `models.dtype`, `generate`
+and `evaluate` count, together with the fingerprint of the job that learned the handles; with `evaluate.enabled` also
+the judges, `models.sam` and `segment`.
 """
 
 

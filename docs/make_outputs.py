@@ -1,6 +1,6 @@
-"""Writes the column tables of docs/outputs.md from the Arrow schemas: `python docs/make_outputs.py`.
+"""Writes the column tables of outputs.md and protocol.md from the Arrow schemas: `python docs/make_outputs.py`.
 
-Only what stands between `<!-- columns:TABLE -->` and `<!-- /columns -->` is written; the rest of the page is by hand.
+Only what stands between `<!-- columns:TABLE -->` and `<!-- /columns -->` is written; the rest of a page is by hand.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from schemas.records import PLAN, TABLES
+from schemas.records import PLAN, PROTOCOL, TABLES
 
 PAGE = Path(__file__).with_name("outputs.md")
+PROTOCOL_PAGE = Path(__file__).with_name("protocol.md")
 _MARKED = re.compile(r"(<!-- columns:(\w+) -->\n).*?(<!-- /columns -->)", re.DOTALL)
 _NAMES = {"string": "text", "bool": "true / false", "float": "float32", "double": "float64"}
 
 
 def filled(page: str) -> str:
     """The page with every column table as the schemas have it now."""
-    schemas = {**TABLES, "plan": PLAN}
+    schemas = {**TABLES, "plan": PLAN, "protocol": PROTOCOL}
     return _MARKED.sub(lambda match: f"{match[1]}{_table(schemas[match[2]])}{match[3]}", page)
 
 
@@ -53,4 +54,5 @@ def _type(kind: pa.DataType) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in (PAGE, PROTOCOL_PAGE):
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")

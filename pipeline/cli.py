@@ -33,7 +33,33 @@ SetOption = Annotated[list[str], typer.Option("--set", help="Override a field: s
 @app.command()
 def run(spec: SpecArg, set_: SetOption = []) -> None:  # noqa: B006
     """Run a job, or go on with it: the same command."""
-    _run(load_spec(spec, set_), f"unscene run {spec}" + "".join(f" --set {item}" for item in set_))
+    loaded = load_spec(spec, set_)
+    if "protocol" in loaded.model_fields_set:
+        raise SpecError(
+            f"{spec}: protocol: this spec compares methods; run it with `unscene evaluate {spec}`, or take the section "
+            "out to run one job"
+        )
+    _run(loaded, f"unscene run {spec}" + "".join(f" --set {item}" for item in set_))
+
+
+@app.command()
+def evaluate(
+    spec: SpecArg,
+    only: Annotated[
+        list[str], typer.Option("--only", help="Run this method of the protocol only. Repeatable.", show_default=False)
+    ] = [],  # noqa: B006
+    set_: SetOption = [],  # noqa: B006
+) -> None:
+    """Run the evaluation protocol: the same scenes through several methods, compared. The same command goes on."""
+    from pipeline.protocol.run import evaluate as run_protocol
+
+    found = run_protocol(load_spec(spec, set_), _console, only)
+    for line in found.lines:
+        _say(line)
+    if not found.complete:
+        command = "".join([f" --only {name}" for name in only] + [f" --set {item}" for item in set_])
+        _say(f"stopped; what was whole is written. Go on with: unscene evaluate {spec}{command}")
+        raise typer.Exit(130)
 
 
 @app.command()

@@ -168,7 +168,8 @@ def _cost_lines(spec: JobSpec, storage: Storage, work: Work) -> list[str]:
         lines.append(f"a scene: {flop_text(draw)} for its variations")
     hours = total / (H100_TFLOPS * SHARE_REACHED) / 3600
     lines.append(
-        f"to do: {_to_do(spec, work)}, {flop_text(total)} of the UNet (segmentation, text encoder and VAE not counted)"
+        f"to do: {_to_do(spec, work)}, {flop_text(total)} of the UNet (segmentation, text encoder and VAE not counted"
+        + (", nor evaluation)" if spec.evaluate.enabled else ")")
     )
     lines.append(
         f"GPU time: {hours_text(hours)} of an H100, assumed to reach {SHARE_REACHED:.0%} of its "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from pipeline.commits import Commit, read_commit
-from pipeline.kinds import STAGE_OF
+from pipeline.kinds import AFTER_HANDLES, STAGE_OF
 from pipeline.pack import owner_of
 from pipeline.storage import Storage
 from pipeline.tables import read_rows, tar_name
@@ -54,16 +55,31 @@ class Inputs:
             for row in read_rows(self._home(table), table, unit.shard, unit.scene_ids):
                 tasks[row["scene_id"]].rows.setdefault(table, []).append(row)
         for table in files:
-            commit = self._commit(table, unit.shard, unit.rounds[table])
-            for name, (offset, size) in commit.members.items():
-                owner = tasks.get(owner_of(name))
-                if owner is not None:
-                    suffix = name.split(".", 1)[1]
-                    owner.files[suffix] = self._home(table).read_range(tar_name(table, unit.shard), offset, size)
+            for scene_id, members in self._members(table, unit, tasks).items():
+                tasks[scene_id].files.update(self._read(table, unit.shard, scene_id, members))
         return list(tasks.values())
 
+    def _members(self, table: str, unit: Unit, scenes: Container[str]) -> dict[str, dict[str, list[int]]]:
+        """Scene -> its members in the shard's tar -> [offset, size]."""
+        found: dict[str, dict[str, list[int]]] = {}
+        for name, place in self._commit(table, unit.shard, unit.rounds[table]).members.items():
+            owner = owner_of(name)
+            if owner in scenes:
+                found.setdefault(owner, {})[name] = place
+        return found
+
+    def _read(self, table: str, shard: int, scene_id: str, members: dict[str, list[int]]) -> dict[str, bytes]:
+        """What follows the scene's id in a member's name -> its bytes. One read: a scene's members lie together."""
+        start = min(offset for offset, _ in members.values())
+        end = max(offset + size for offset, size in members.values())
+        data = self._home(table).read_range(tar_name(table, shard), start, end - start)
+        return {
+            name[len(scene_id) + 1 :]: data[offset - start : offset - start + size]
+            for name, (offset, size) in members.items()
+        }
+
     def _home(self, table: str) -> Storage:
-        return self.earlier if self.earlier is not None and table != "variations" else self.storage
+        return self.earlier if self.earlier is not None and table not in AFTER_HANDLES else self.storage
 
     def _read_commit(self, table: str, shard: int, round_: int) -> Commit:
         return read_commit(self._home(table), STAGE_OF[table], shard, round_)

@@ -9,8 +9,17 @@ from typing import Any
 
 from schemas.job import JobSpec, Pool
 
-STAGE_OF = {"scenes": "ingest", "concepts": "segment", "handles": "extract", "variations": "generate"}
+STAGE_OF = {
+    "scenes": "ingest",
+    "concepts": "segment",
+    "handles": "extract",
+    "variations": "generate",
+    "scores": "evaluate",
+}
 """Which stage makes a table."""
+
+AFTER_HANDLES = ("variations", "scores")
+"""Tables that a job with `source.handles` makes itself; the others lie in the earlier OUTPUT."""
 
 AUTO_UNIT = 32
 """The largest batch that `extract.batch: auto` picks (stages/extract/batch_size.py)."""
@@ -87,6 +96,18 @@ GENERATE = StageKind(
 )
 
 
+EVALUATE = StageKind(
+    "evaluate",
+    "scores",
+    True,
+    "stages.evaluate.stage:EvaluateStage",
+    lambda spec: 1,  # a scene's pictures are all in memory, and are many enough for a batch
+    lambda spec: spec.cluster.evaluate,
+    auto_gpus=0.5,
+)
+
+
 def kinds_of(spec: JobSpec) -> list[StageKind]:
-    """The stages of a job, in order: all of them, or only generation when handles are given."""
-    return [GENERATE] if spec.source.handles else [INGEST, SEGMENT, EXTRACT, GENERATE]
+    """The stages of a job, in order: without those before generation when handles are given."""
+    learning = [] if spec.source.handles else [INGEST, SEGMENT, EXTRACT]
+    return [*learning, GENERATE, *([EVALUATE] if spec.evaluate.enabled else [])]

@@ -12,7 +12,9 @@ def anchored(spec: JobSpec) -> JobSpec:
     source = spec.source.model_copy(
         update={name: _absolute(getattr(spec.source, name)) for name in ("uri", "handles", "coco")}
     )
-    models = spec.models.model_copy(update={name: _model(getattr(spec.models, name)) for name in ("base", "sam")})
+    models = spec.models.model_copy(
+        update={name: _model(getattr(spec.models, name)) for name in ("base", "sam", "clip", "identity")}
+    )
     return spec.model_copy(update={"source": source, "models": models, "output": _absolute(spec.output)})
 
 

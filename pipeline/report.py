@@ -17,6 +17,7 @@ from pipeline.plan import Plan, read_plan
 from pipeline.progress import span
 from pipeline.report_numbers import RunNumbers, changed_settings, duplicates_of, run_numbers, size_text, stamp
 from pipeline.report_scenes import MAX_VARIATIONS, MOST_BYTES, SceneReader, SceneView, spread
+from pipeline.report_scores import kind_of, score_numbers
 from pipeline.run_record import read_record, recorded_spec
 from pipeline.storage import Storage
 from schemas.job import JobSpec
@@ -56,7 +57,7 @@ def _render(
 ) -> Iterator[str]:
     """The page, piece by piece: a scene is read when its turn comes."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(span=span, size=size_text, stamp=stamp, share=_share, score=_score)
+    environment.filters.update(span=span, size=size_text, stamp=stamp, share=_share, score=_score, reason=kind_of)
     template = environment.from_string(resources.files("pipeline").joinpath("report.html.j2").read_text("utf-8"))
     stages = numbers.stages
     known = stages["extract"] if spec.source.handles else stages["ingest"]
@@ -75,6 +76,7 @@ def _render(
         duplicates=duplicates,
         handle_count=stages["extract"].rows,
         variation_count=stages["generate"].rows,
+        scores=score_numbers(storage),
         model_revision=record.get("fields", {}).get("models.base"),
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.commits import Commit, read_commit, rounds
-from pipeline.kinds import STAGE_OF
+from pipeline.kinds import AFTER_HANDLES, STAGE_OF
 from pipeline.report_curves import Curve, curves_of, draw
 from pipeline.report_pictures import colour_of, css_colour, data_uri, masked_picture, open_picture
 from pipeline.storage import Storage
@@ -27,7 +27,10 @@ MOST_BYTES = 20_000
 UNREADABLE = (OSError, ValueError, KeyError)
 """What reading a damaged or vanished file raises; Arrow's own errors are ValueErrors."""
 _COLUMNS = {
-    "handles": ["scene_id", "index", "token", "word", "diffusion_loss", "attention_loss", "prior_loss", "seconds"]
+    "handles": ["scene_id", "index", "token", "word", "diffusion_loss", "attention_loss", "prior_loss", "seconds"],
+    "scores": [
+        "scene_id", "key", "prompt_similarity", "identity_similarity", "found", "complete", "keep", "reason",
+    ],
 }
 """Columns that the page needs, where a table has large ones besides (embeddings)."""
 
@@ -54,12 +57,13 @@ class ConceptView:
 
 @dataclass(frozen=True)
 class PromptView:
-    """Variations of one prompt. colours: of its concepts; pictures: (row, data URI or None if it cannot be read)."""
+    """Variations of one prompt. colours: of its concepts; pictures: (row, data URI or None if it cannot be read, row of
+    SCORES or nothing)."""
 
     prompt: str
     text: str
     colours: list[str]
-    pictures: list[tuple[Row, str | None]]
+    pictures: list[tuple[Row, str | None, Row]]
 
 
 @dataclass
@@ -133,7 +137,7 @@ class SceneReader:
                 row["scene_id"]: row
                 for name, commit in commits.items()
                 for row in commit.failures
-                if name == "variations" or self.earlier is None
+                if name in AFTER_HANDLES or self.earlier is None
             }
             for scene_id in scenes:
                 found = {name: rows[name].get(scene_id, []) for name in rows}
@@ -153,9 +157,15 @@ class SceneReader:
         self._draw_curves(view, self._member(commits, "handles", shard, f"{scene_id}.json"))
         variations = rows.get("variations", [])
         view.variations = len(variations)
+        scores = {row["key"]: row for row in rows.get("scores", [])}
         for prompt, group in by_prompt(variations, MAX_VARIATIONS).items():
             pictures = [
-                (row, self._thumbnail(self._member(commits, "variations", shard, row["file"]))) for row in group
+                (
+                    row,
+                    self._thumbnail(self._member(commits, "variations", shard, row["file"])),
+                    scores.get(row["key"], {}),
+                )
+                for row in group
             ]
             colours = [css_colour(colour_of(index)) for index in group[0]["concepts"]]
             view.prompts.append(PromptView(prompt, group[0]["text"], colours, pictures))
@@ -208,7 +218,7 @@ class SceneReader:
         return None if round_ is None else read_commit(self._home(table), STAGE_OF[table], shard, round_)
 
     def _home(self, table: str) -> Storage:
-        return self.earlier if self.earlier is not None and table != "variations" else self.storage
+        return self.earlier if self.earlier is not None and table not in AFTER_HANDLES else self.storage
 
 
 def by_prompt(rows: Sequence[Row], most: int) -> dict[str, list[Row]]:

@@ -98,10 +98,11 @@ def run_job(spec: JobSpec, console: Console, kinds: list[StageKind] | None = Non
     kinds: the stages, where they are not the usual ones (a test's faulty stage).
     """
     with ExitStack() as lease:
-        return _run(open_job(spec, kinds, lease), console)
+        return run_opened(open_job(spec, kinds, lease), console)
 
 
-def _run(state: JobState, console: Console) -> JobResult:
+def run_opened(state: JobState, console: Console) -> JobResult:
+    """Runs a job that `open_job` has opened with its lease."""
     started, spec = time.monotonic(), state.spec
     counts = committed_counts(state.storage, state.kinds)
     if not state.open_shards:

@@ -24,8 +24,14 @@ NAME = "run.json"
 def revisions(spec: JobSpec) -> dict[str, str]:
     """What identifies the content behind the paths that the spec names."""
     from stages.base_model import bundled, model_revision
+    from stages.judge_source import judge_revision
 
     found = {"models.base": model_revision(bundled(spec.models.base, "base"), spec.models.revision)}
+    if spec.evaluate.enabled or (spec.segment.vocabulary and not spec.source.handles):
+        found["models.clip"] = judge_revision(spec.models.clip, "models.clip")
+    if spec.evaluate.enabled:
+        found["models.identity"] = judge_revision(spec.models.identity, "models.identity")
+        found["models.sam"] = model_revision(bundled(spec.models.sam, "sam"))
     if spec.source.handles:
         earlier = read_record(Storage(spec.source.handles))
         found["source.handles"] = str(earlier["fingerprint"])

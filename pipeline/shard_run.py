@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.commits import Commit, read_commit
 from pipeline.inputs import Unit
-from pipeline.kinds import STAGE_OF, StageKind
+from pipeline.kinds import AFTER_HANDLES, STAGE_OF, StageKind
 from pipeline.pack import PackOrder
 from pipeline.plan import Plan
 from pipeline.storage import Storage
@@ -110,7 +110,7 @@ class ShardRun:
     def _rounds(self) -> dict[str, int]:
         found: dict[str, int] = {}
         for table, stage in STAGE_OF.items():
-            ledger = self.given if self.given and table != "variations" else self.ledger
+            ledger = self.given if self.given and table not in AFTER_HANDLES else self.ledger
             round_ = ledger.round(stage, self.shard)
             if round_ is not None:
                 found[table] = round_

@@ -10,6 +10,7 @@ from pipeline.commits import read_commit, rounds
 from pipeline.kinds import kinds_of
 from pipeline.plan import read_plan
 from pipeline.progress import span
+from pipeline.report_scores import ScoreNumbers, score_numbers
 from pipeline.run import JobResult, committed_counts, retry_targets
 from pipeline.run_record import recorded_spec
 from pipeline.storage import Storage
@@ -62,8 +63,14 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     what = [f"{made['ingest']} scenes"] if "ingest" in made else []
     what += [f"{handles} handles"] if handles else []
     what += [f"{variations} variations of {made.get('generate', 0)} scenes"]
+    scores = score_numbers(storage) if "evaluate" in made else ScoreNumbers()
+    what += [f"{scores.count} scores"] if scores.count else []
     took = f" in {span(result.seconds)}" if result.worked else ""
-    lines = [f"made {', '.join(what)}{took}", *failure_lines(storage, list(result.counts)), f"output: {storage.url}"]
+    lines = [f"made {', '.join(what)}{took}"]
+    if scores.count:
+        dropped = f"; not kept: {scores.why()}" if scores.dropped else ""
+        lines.append(f"kept {scores.kept} of {scores.count} variations{dropped}")
+    lines += [*failure_lines(storage, list(result.counts)), f"output: {storage.url}"]
     if storage.exists("report/index.html"):
         lines.append(f"report: {storage.url_of('report/index.html')}")
     return lines

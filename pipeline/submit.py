@@ -47,9 +47,10 @@ def submit_job(spec_path: Path, overrides: list[str], address: str, wait: bool, 
     sets = [*overrides, *(f"{name}={path}" for name, path in local.items())]
     if spec.cluster.address is None:
         sets.append("cluster.address=auto")
+    command = "evaluate" if "protocol" in spec.model_fields_set else "run"
     client = _client(address)
     with tempfile.TemporaryDirectory(prefix="unscene-submit-") as folder:
-        job_id = _submit(client, _entrypoint(_stage(Path(folder), spec_path), sets), folder, spec.output)
+        job_id = _submit(client, _entrypoint(_stage(Path(folder), spec_path), sets, command), folder, spec.output)
     where = f"--address {address} {job_id}"
     say(f"submitted {job_id}: {spec_path} -> {spec.output}")
     say(f"  follow:   ray job logs --follow {where}")
@@ -70,10 +71,9 @@ def local_paths(spec: JobSpec) -> dict[str, str]:
         "source.handles": spec.source.handles,
         "output": spec.output,
     }
+    models = {f"models.{name}": getattr(spec.models, name) for name in ("base", "sam", "clip", "identity")}
     given |= {
-        name: value
-        for name, value in (("models.base", spec.models.base), ("models.sam", spec.models.sam))
-        if value != "seedling" and Path(value).expanduser().exists()
+        name: value for name, value in models.items() if value != "seedling" and Path(value).expanduser().exists()
     }
     return {
         name: str(Path(value.removeprefix("file://")).expanduser().absolute())
@@ -92,8 +92,8 @@ def _stage(folder: Path, spec_path: Path) -> str:
     return f"{SPEC_FOLDER}/{spec_path.name}"
 
 
-def _entrypoint(spec_name: str, sets: list[str]) -> str:
-    words = ["python", "-m", "pipeline", "run", spec_name]
+def _entrypoint(spec_name: str, sets: list[str], command: str = "run") -> str:
+    words = ["python", "-m", "pipeline", command, spec_name]
     for item in sets:
         words += ["--set", item]
     return shlex.join(words)

@@ -17,7 +17,8 @@ class Pool(Strict):
     )
     gpus: Annotated[float, Ge(0)] | Literal["auto"] = field(
         "auto",
-        "GPUs an actor; fractions share one. `auto`: 1 where the cluster has any (segment: 0.25; ingest: 0), else 0.",
+        "GPUs an actor; fractions share one. `auto`: 1 where the cluster has any (segment: 0.25; evaluate: 0.5; "
+        "ingest: 0), else 0.",
         result=False,
     )
     cpus: float = field(1, "CPU cores an actor reserves.", ge=0, result=False)
@@ -42,6 +43,7 @@ class Cluster(Strict):
     segment: Pool = field(Pool(deadline_s=1800), "Workers of segment.", result=False)
     extract: Pool = field(Pool(deadline_s=7200), "Workers of extract.", result=False)
     generate: Pool = field(Pool(deadline_s=7200), "Workers of generate.", result=False)
+    evaluate: Pool = field(Pool(deadline_s=3600), "Workers of evaluate.", result=False)
     max_attempts: int = field(
         3, "A scene whose process dies or hangs alone so many times is a failure.", ge=1, result=False
     )

@@ -11,14 +11,16 @@ from pydantic import BaseModel
 
 from schemas.job import JobSpec
 
-SECTIONS = ("source", "seed", "models", "ingest", "segment", "extract", "generate")
-_GENERATION = ("source.handles", "seed", "models.base", "models.revision", "models.dtype", "generate.")
+SECTIONS = ("source", "seed", "models", "ingest", "segment", "extract", "generate", "evaluate")
+_GENERATION = ("source.handles", "seed", "models.base", "models.revision", "models.dtype", "generate.", "evaluate.")
+_JUDGING = ("models.sam", "models.clip", "models.identity", "segment.")
+"""What scores depend on besides."""
 
 
 def result_fields(spec: JobSpec, revisions: Mapping[str, str]) -> dict[str, Any]:
     """Dotted name -> value of every field that changes results.
 
-    revisions: `models.base` / `models.sam` / `source.coco` -> what identifies their content; it stands in for the path,
+    revisions: `models.base`, `source.coco` ... -> what identifies their content; it stands in for the path,
     so the same weights in another folder are the same run.
     """
     fields: dict[str, Any] = {}
@@ -26,8 +28,9 @@ def result_fields(spec: JobSpec, revisions: Mapping[str, str]) -> dict[str, Any]
         value = getattr(spec, section)
         fields.update(_flatten(section, value) if isinstance(value, BaseModel) else {section: value})
     fields.update(revisions)
-    if spec.source.handles:  # only generation runs; the handles' own fingerprint stands for all that came before
-        fields = {name: value for name, value in fields.items() if name.startswith(_GENERATION)}
+    if spec.source.handles:  # only what follows training runs; the handles' own fingerprint stands for all before it
+        counting = _GENERATION + (_JUDGING if spec.evaluate.enabled else ())
+        fields = {name: value for name, value in fields.items() if name.startswith(counting)}
     return dict(sorted(fields.items()))
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, MinLen
 from pydantic import field_validator, model_validator
 
 from schemas.cluster import Cluster, Pool
+from schemas.evaluate import Evaluate
 from schemas.fields import Strict, field
 from schemas.methods import with_method
+from schemas.models import Models
+from schemas.protocol import Protocol
 
-__all__ = ["Cluster", "JobSpec", "Pool"]
+__all__ = ["Cluster", "Evaluate", "JobSpec", "Models", "Pool"]
 
 
 class Source(Strict):
@@ -61,25 +64,6 @@ class Source(Strict):
         return self
 
 
-class Models(Strict):
-    """Which pretrained models work. `seedling` names the small ones that ship with Unscene."""
-
-    base: str = field(
-        "seedling",
-        "Text-to-image base in StableDiffusionPipeline (SD 1.x / 2.x) or StableDiffusionXLPipeline (SDXL) layout: "
-        "`seedling`, a directory, or a Hugging Face id.",
-    )
-    revision: str | None = field(None, "Revision of `base`, when it is a Hugging Face id.")
-    sam: str = field(
-        "seedling",
-        "Segment Anything: `seedling`, a directory, or path / URL of an official checkpoint "
-        "(sam_vit_b_01ec64.pth ...).",
-    )
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(
-        "auto", "Arithmetic of the frozen weights. `auto`: float32 on CPU, bfloat16 on CUDA. What trains is float32."
-    )
-
-
 class Ingest(Strict):
     """From files to square pictures of the base model's own size."""
 
@@ -108,6 +92,12 @@ class Segment(Strict):
     )
     max_concepts: int = field(4, "At most so many concepts a scene; the method is best with 4 or fewer.", ge=1, le=16)
     background: bool = field(False, "The background (complement of all concepts) is one more concept.")
+    vocabulary: list[Annotated[str, MinLen(1)]] = field(
+        [],
+        "Words to name concepts by, such as [dog, mug, teddy bear]: each concept that brings no word of its own gets "
+        "the one that `models.clip` finds most like it. Handles start from it and scores read prompts with it. Empty: "
+        "no words.",
+    )
 
 
 class Phase(Strict):
@@ -244,10 +234,10 @@ class Generate(Strict):
         "Templates; `{handles}` becomes `<asset0> and <asset1> ...`.",
         min_length=1,
     )
-    subsets: list[Literal["singles", "pairs", "union"]] | list[list[int]] = field(
+    subsets: list[Literal["singles", "pairs", "union", "all"]] | list[list[int]] = field(
         ["singles", "union"],
-        "Which handles appear together: each alone, all pairs, all at once; or lists of concept "
-        "indices such as [[0], [0, 2]].",
+        "Which handles appear together: `singles` each alone, `pairs` every two, `union` all at once, `all` every "
+        "subset but the empty one; or lists of concept indices such as [[0], [0, 2]].",
         min_length=1,
     )
     images_per_prompt: int = field(4, "Pictures per prompt and subset.", ge=1)
@@ -294,5 +284,7 @@ class JobSpec(Strict):
     segment: Segment = field(Segment(), "Finding concepts.")
     extract: Extract = field(Extract(), "Learning handles.")
     generate: Generate = field(Generate(), "Making variations.")
+    evaluate: Evaluate = field(Evaluate(), "Scoring variations.")
     pack: Pack = field(Pack(), "Cutting shards.")
+    protocol: Protocol = field(Protocol(), "Comparing methods (`unscene evaluate`).", result=False)
     cluster: Cluster = field(Cluster(), "Running.", result=False)

@@ -24,6 +24,14 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 """Method -> the settings that it stands for; what a spec says itself goes before."""
 
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "no_phase1": {"phase1": {"steps": 0}},
+    "no_masked_loss": {"masked_loss": "none"},
+    "no_attention_loss": {"attention_loss": "none"},
+    "no_union_sampling": {"union_sampling": False},
+}
+"""Ablation -> what it takes from the paper's method (section 4.2 of the paper)."""
+
 
 def with_method(given: Mapping[str, Any]) -> dict[str, Any]:
     """The `extract` section with its method's settings filled in where it says nothing itself."""
@@ -35,3 +43,13 @@ def with_method(given: Mapping[str, Any]) -> dict[str, Any]:
         else:
             filled.setdefault(name, value)
     return filled
+
+
+def as_method(extract: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A whole `extract` section turned into that of a method or an ablation: here the bundle goes before the spec, so
+    that one spec gives them all the same steps and rates but for what they leave out."""
+    bundle = METHODS[name] if name in METHODS else ABLATIONS[name]
+    turned = {**extract, "method": name if name in METHODS else "break_a_scene"}
+    for setting, value in bundle.items():
+        turned[setting] = {**turned[setting], **value} if isinstance(value, dict) else value
+    return turned

@@ -73,6 +73,12 @@ CONCEPTS = pa.schema(
         _field("border_share", pa.float32(), "Share of the picture's border that the mask covers.", False),
         _field("score", pa.float32(), "Score of concept selection; null for given masks."),
         _field("word", pa.string(), "Word for the concept, where one is known."),
+        _field(
+            "word_score",
+            pa.float32(),
+            "Cosine of the judge CLIP between the concept and its word, where it chose the word from "
+            "`segment.vocabulary`; else null.",
+        ),
         _field("origin", pa.string(), "`sam`, `own` or `background`.", False),
     ]
 )
@@ -128,6 +134,54 @@ VARIATIONS = pa.schema(
     ]
 )
 
+SCORES = pa.schema(
+    [
+        _field("key", pa.string(), "Key of the variation.", False),
+        _field("scene_id", pa.string(), "The scene.", False),
+        _field("text", pa.string(), "The prompt that it was scored against: words for handles.", False),
+        _field("concepts", pa.list_(pa.int32()), "Indices of the concepts asked for.", False),
+        _field("file", pa.string(), "Member of the variations' tar that holds the picture.", False),
+        _field("prompt_similarity", pa.float32(), "Cosine of picture and `text` by `models.clip`.", False),
+        _field(
+            "identity_similarity",
+            pa.float32(),
+            "Mean of `identity`: how much the concepts asked for are still themselves.",
+            False,
+        ),
+        _field(
+            "identity",
+            pa.list_(pa.float32()),
+            "For each concept asked for, in the order of `concepts`, cosine by `models.identity` of the masked concept "
+            "in the source picture and the mask of the variation that is given to it, outside black.",
+            False,
+        ),
+        _field(
+            "found",
+            pa.list_(pa.int32()),
+            "For every concept of the scene, asked for or not, by index: how many separate masks show it.",
+            False,
+        ),
+        _field("complete", pa.bool_(), "Whether every concept asked for was found exactly once.", False),
+        _field("contrast", pa.float32(), "Standard deviation of brightness, as a share of full brightness.", False),
+        _field(
+            "copy_similarity",
+            pa.float32(),
+            "Highest pixel correlation, mirrored or not, with the source picture and with earlier pictures of the same "
+            "prompt.",
+            False,
+        ),
+        _field(
+            "copy_of",
+            pa.string(),
+            "What it is nearly the same as: key of an earlier variation, or `source`; null if it is its own picture.",
+        ),
+        _field("collapsed", pa.bool_(), "Whether the picture is flat.", False),
+        _field("keep", pa.bool_(), "Whether it passes all of `evaluate`'s thresholds.", False),
+        _field("reason", pa.string(), "Why it is not kept; null if it is."),
+        _field("mask", pa.string(), "Member of the scores' tar that holds the masks found: <key>.mask.png.", False),
+    ]
+)
+
 FAILURES = pa.schema(
     [
         _field("stage", pa.string(), "Stage in which the scene failed.", False),
@@ -145,8 +199,26 @@ TABLES: dict[str, pa.Schema] = {
     "concepts": CONCEPTS,
     "handles": HANDLES,
     "variations": VARIATIONS,
+    "scores": SCORES,
     "failures": FAILURES,
 }
+
+PROTOCOL = pa.schema(
+    [
+        _field("method", pa.string(), "Method or ablation.", False),
+        _field("measure", pa.string(), "What is measured: `prompt`, `identity`, `complete` ...", False),
+        _field("versus", pa.string(), "Null: the measure itself. Else: its difference from this method's."),
+        _field("mean", pa.float64(), "Mean over scenes of the scenes' means.", False),
+        _field("low", pa.float64(), "Lower end of the 95 % bootstrap interval; null below two scenes."),
+        _field("high", pa.float64(), "Upper end."),
+        _field("scenes", pa.int32(), "Scenes with a value (a difference: of both methods).", False),
+        _field("pictures", pa.int32(), "Pictures behind the mean; null for a difference."),
+        _field("failures", pa.int32(), "Scenes of the method that failed.", False),
+        _field("expected", pa.string(), "`rises` or `falls`: what the paper says of the difference, where it does."),
+        _field("verdict", pa.string(), "`agrees`, `opposite` or `within noise`, by the interval."),
+    ]
+)
+"""`OUTPUT/protocol/results.parquet` of an evaluation: no table of a job, so it is not among `TABLES`."""
 
 
 def scene_id_of(sha256: str) -> str:
@@ -173,8 +245,9 @@ class Failure:
 class SceneTask:
     """What a stage gets for one scene: rows and files that earlier stages committed.
 
-    rows: table name -> this scene's rows (`plan`, `scenes`, `concepts`, `handles`).
-    files: suffix of the tar member -> bytes (`png`, `mask0.png`, `safetensors` ...).
+    rows: table name -> this scene's rows (`plan`, `scenes`, `concepts`, `handles` ...).
+    files: what follows the scene's id in the name of the tar member -> bytes (`png`, `mask0.png`, `safetensors`,
+    `0003.jpg` ...).
     """
 
     scene_id: str

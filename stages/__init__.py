@@ -1,1 +1,1 @@
-"""The work itself, one machine and one process, without Ray: ingest, segment, extract, generate."""
+"""The work itself, one machine and one process, without Ray: ingest, segment, extract, generate, evaluate."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.kinds import EXTRACT, GENERATE, INGEST, SEGMENT, StageKind
+from pipeline.kinds import EVALUATE, EXTRACT, GENERATE, INGEST, SEGMENT, StageKind
 from pipeline.pack import PackOrder, pack, pack_rows
 from pipeline.parts import part_name, write_part
 from pipeline.plan import Hashed, Plan, copy_plan, extend_plan
@@ -32,7 +32,7 @@ STARTED = 1_790_000_000.0
 ODD_NAMES = ("<script>alert(1)</script>.jpg", "\"quoted\" & 'odd'.png", "Zoë – пляж 🏖.jpeg")
 PROMPTS = ("a photo of <asset0> at the beach", "a photo of <asset0> and <asset1> in the snow")
 BROKEN = "/photos/broken.jpg"
-ALL_STAGES = (INGEST, SEGMENT, EXTRACT, GENERATE)
+ALL_STAGES = (INGEST, SEGMENT, EXTRACT, GENERATE, EVALUATE)
 
 
 def picture_colour(number: int) -> tuple[int, int, int]:
@@ -62,7 +62,7 @@ class SampleOutput:
                  shards: int = 2, settings: dict[str, Any] | None = None) -> None:
         self.storage = Storage(str(folder))
         self.variations = variations
-        tree: dict[str, Any] = {"source": {"uri": "/photos"}, "output": str(folder)}
+        tree: dict[str, Any] = {"source": {"uri": "/photos"}, "output": str(folder), "evaluate": {"enabled": True}}
         for name, value in (settings or {}).items():
             *parents, last = name.split(".")
             at = tree
@@ -119,6 +119,8 @@ class SampleOutput:
                 failure = Failure(scene_id, "SceneError", "diverged at phase 1 step 7 <b>", None, 3)
                 return SceneOutput(scene_id, failure=failure)
             return extracted(scene_id)
+        if stage == "evaluate":
+            return scored(made_variations(scene_id, self.variations))
         return made_variations(scene_id, self.variations)
 
     def _ingested(self, scene_id: str, row: dict[str, Any]) -> SceneOutput:
@@ -170,6 +172,23 @@ def made_variations(scene_id: str, each: int) -> SceneOutput:
                 "handles": [f"<asset{index}>" for index in concepts], "seed": 7000 + number, "sampler": "ddim",
                 "steps": 30, "guidance": 7.5, "width": SIDE, "height": SIDE, "file": f"{key}.jpg"})
             output.files |= {f"{key}.jpg": encoded((10, 20 * number % 250, 30), "JPEG"), f"{key}.json": b"{}"}
+    return output
+
+
+def scored(made: SceneOutput) -> SceneOutput:
+    """Scores of these variations: the last one repeats the first, all others are good."""
+    output = SceneOutput(made.scene_id)
+    for number, row in enumerate(made.rows):
+        copied = number > 0 and number == len(made.rows) - 1
+        mask = f"{row['key']}.mask.png"
+        output.rows.append({
+            **{name: row[name] for name in ("key", "scene_id", "text", "concepts", "file")}, "mask": mask,
+            "prompt_similarity": 0.25, "identity_similarity": 0.75, "identity": [0.75] * len(row["concepts"]),
+            "found": [1, len(row["concepts"]) - 1], "complete": True, "contrast": 0.2,
+            "copy_similarity": 0.99 if copied else 0.1, "copy_of": made.rows[0]["key"] if copied else None,
+            "collapsed": False, "keep": not copied,
+            "reason": f"copy of {made.rows[0]['key']}: correlation 0.990 over 0.95" if copied else None})
+        output.files[mask] = encoded((0, 0, 0))
     return output
 
 

@@ -52,6 +52,19 @@ def test_the_output_tables_are_what_the_schemas_say() -> None:
     page = maker.PAGE.read_text()
     assert page == maker.filled(page), "stale: run `python docs/make_outputs.py`"
     assert maker.marked(page) == {*TABLES, "plan"}
+    protocol = maker.PROTOCOL_PAGE.read_text()
+    assert protocol == maker.filled(protocol), "stale: run `python docs/make_outputs.py`"
+    assert maker.marked(protocol) == {"protocol"}
+
+
+def test_the_protocol_page_takes_a_table_in_its_place() -> None:
+    maker = script("make_protocol")
+    page = maker.PAGE.read_text()
+    once = maker.filled(page, "| method |\n|---|\n| ti_m \\1 |\n")
+    assert maker.filled(once, "| method |\n|---|\n| ti_m \\1 |\n") == once
+    assert "| ti_m \\1 |\n<!-- /results -->" in once
+    assert once.partition("<!-- results -->")[0] == page.partition("<!-- results -->")[0]
+    assert once.partition("<!-- /results -->")[2] == page.partition("<!-- /results -->")[2]
 
 
 @pytest.fixture(scope="module")

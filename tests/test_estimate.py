@@ -112,7 +112,7 @@ def test_an_output_with_some_done(tmp_path: Path, photos: Path, base: Path) -> N
 @pytest.mark.usefixtures("known_cost")
 def test_what_is_committed_is_not_counted_again(tmp_path: Path, photos: Path, base: Path) -> None:
     sample = SampleOutput(tmp_path / "out", scenes=4, settings={"source.uri": str(photos), "models.base": str(base),
-                                                                "models.sam": str(base)})
+                                                                "models.sam": str(base), "evaluate.enabled": False})
     text = "\n".join(estimate(sample.spec))
     # the plan's own scenes are all done or failed: only the 5 photos on disk are new
     assert "to do: 5 scenes" in text

@@ -31,7 +31,7 @@ def test_a_typo_in_any_of_its_sections_is_found(file: Path) -> None:
 
 
 def test_what_ships() -> None:
-    assert [file.stem for file in FILES] == ["augment", "demo", "overnight", "own_masks"]
+    assert [file.stem for file in FILES] == ["augment", "demo", "overnight", "own_masks", "protocol"]
 
 
 def test_the_demo_asks_for_nothing_that_is_not_in_the_checkout() -> None:
@@ -53,7 +53,7 @@ def test_overnight_asks_for_workers_by_number() -> None:
     """`auto` counts the GPUs that are there; on a cluster that starts with none it would never ask for a second."""
     cluster = load_spec(JOBS / "overnight.yaml").cluster
     assert cluster.address == "auto"
-    for pool in (cluster.segment, cluster.extract, cluster.generate):
+    for pool in (cluster.segment, cluster.extract, cluster.generate, cluster.evaluate):
         assert pool.workers != "auto"
         assert pool.gpus != "auto"
         assert float(pool.gpus) > 0

@@ -6,12 +6,14 @@ The demo's own spec with fewer steps; what it leaves is then read with other peo
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
+from tests.tiny_judges import build_tiny_clip
 
 QUICK = {
     "extract.phase1.steps": 5,
@@ -29,6 +32,8 @@ QUICK = {
     "generate.steps": 4,
     "generate.images_per_prompt": 1,
 }
+
+VOCABULARY = ["tomato", "crab", "mushroom", "cat"]
 
 
 def unscene(*words: str | Path, **settings: Any) -> subprocess.CompletedProcess[str]:
@@ -44,6 +49,7 @@ def unscene(*words: str | Path, **settings: Any) -> subprocess.CompletedProcess[
 class Finished:
     output: Path
     words: str
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def table(self, name: str) -> list[dict[str, Any]]:
         import pandas
@@ -53,11 +59,19 @@ class Finished:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Settings that score the variations, with a tiny random CLIP for a judge: machinery, not worth."""
+    clip = build_tiny_clip(tmp_path_factory.mktemp("judge") / "clip")
+    return {"evaluate.enabled": True, "models.clip": clip, "models.identity": clip}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, judged: dict[str, Any]) -> Finished:
     output = tmp_path_factory.mktemp("demo") / "out"
-    done = unscene("run", "jobs/demo.yaml", output=output, **QUICK)
+    settings = QUICK | judged | {"segment.vocabulary": VOCABULARY}
+    done = unscene("run", "jobs/demo.yaml", output=output, **settings)
     assert done.returncode == 0, done.stdout + done.stderr
-    return Finished(output, done.stdout)
+    return Finished(output, done.stdout, settings)
 
 
 def test_the_closing_lines_say_what_was_made_and_where_to_look(demo: Finished) -> None:
@@ -109,7 +123,7 @@ def test_datasets_duckdb_and_pandas_read_the_tables(demo: Finished) -> None:
     import datasets
     import duckdb
 
-    for table in ("scenes", "concepts", "handles", "variations", "failures"):
+    for table in ("scenes", "concepts", "handles", "variations", "scores", "failures"):
         rows = len(demo.table(table))
         pattern = str(demo.output / table / "*.parquet")
         loaded = datasets.load_dataset(
@@ -145,9 +159,46 @@ def test_every_variation_points_to_its_picture_and_its_handles(demo: Finished) -
         assert row["file"] == f"{row['key']}.png"
 
 
+def test_every_variation_is_scored_beside_its_masks(demo: Finished) -> None:
+    """By others' tools alone: tables by key, masks by the same key as their pictures."""
+    import webdataset
+
+    variations = {row["key"]: row for row in demo.table("variations")}
+    scores = demo.table("scores")
+    assert [row["key"] for row in scores] == list(variations)
+    concepts = Counter(row["scene_id"] for row in demo.table("concepts"))
+    for row in scores:
+        assert list(row["concepts"]) == list(variations[row["key"]]["concepts"])
+        assert len(row["found"]) == concepts[row["scene_id"]]
+        assert isinstance(row["reason"], str) != row["keep"]
+    masks = {}
+    for shard in sorted((demo.output / "scores").glob("*.tar")):
+        for sample in webdataset.WebDataset(str(shard), shardshuffle=False):
+            masks[sample["__key__"]] = np.asarray(Image.open(io.BytesIO(sample["mask.png"])))
+    assert list(masks) == list(variations)
+    for row in scores:
+        assert masks[row["key"]].shape == (64, 64)
+        assert set(np.unique(masks[row["key"]])) - {0} == {i + 1 for i, count in enumerate(row["found"]) if count}
+    kept = sum(row["keep"] for row in scores)
+    assert f"kept {kept} of {len(scores)} variations" in demo.words
+    page = (demo.output / "report" / "index.html").read_text()
+    assert f"Of {len(scores)} scored variations {kept} are kept" in page
+
+
+def test_concepts_have_words_and_handles_start_from_them(demo: Finished) -> None:
+    words = {(row["scene_id"], row["index"]): row["word"] for row in demo.table("concepts")}
+    assert set(words.values()) <= set(VOCABULARY)
+    assert all(-1 <= row["word_score"] <= 1 for row in demo.table("concepts"))
+    handles = demo.table("handles")
+    assert len(handles) > 10
+    assert all(row["word"] == words[row["scene_id"], row["index"]] for row in handles)
+    for row in demo.table("variations"):
+        assert all(words[row["scene_id"], index] in row["text"] for index in row["concepts"])
+
+
 def test_a_second_run_does_nothing_and_says_so(demo: Finished) -> None:
     before = {path: path.stat().st_mtime_ns for path in demo.output.rglob("*") if path.is_file()}
-    again = unscene("run", "jobs/demo.yaml", output=demo.output, **QUICK)
+    again = unscene("run", "jobs/demo.yaml", output=demo.output, **demo.settings)
     assert again.returncode == 0
     assert again.stdout.startswith("nothing to do")
     assert {path: path.stat().st_mtime_ns for path in demo.output.rglob("*") if path.is_file()} == before
@@ -163,8 +214,6 @@ def test_status_tells_the_job_from_storage_alone(demo: Finished, tmp_path: Path)
 
 
 def test_an_exported_scene_draws_the_same_picture_in_diffusers(demo: Finished, tmp_path: Path) -> None:
-    import io
-
     import torch
     import webdataset
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
@@ -195,20 +244,21 @@ def test_an_exported_scene_draws_the_same_picture_in_diffusers(demo: Finished, t
     assert psnr >= 35
 
 
-def test_new_prompts_reuse_the_handles_on_storage(demo: Finished, tmp_path: Path) -> None:
-    refused = unscene("run", "jobs/demo.yaml", output=demo.output, **QUICK | {"generate.guidance": 3})
+def test_new_prompts_reuse_the_handles_on_storage(demo: Finished, judged: dict[str, Any], tmp_path: Path) -> None:
+    refused = unscene("run", "jobs/demo.yaml", output=demo.output, **demo.settings | {"generate.guidance": 3})
     assert refused.returncode == 2
     assert "generate.guidance: 5.0 -> 3.0" in refused.stderr
     assert "source.handles" in refused.stderr
     settings = {"source.handles": demo.output, "models.base": "seedling", "cluster.address": "null"}
     prompts = {"generate.prompts": ["a photo of {handles} at night"], "generate.subsets": ["union"]}
     small = {"generate.steps": 2, "generate.images_per_prompt": 2}
-    done = unscene("run", "jobs/augment.yaml", output=tmp_path / "more", **settings | prompts | small)
+    done = unscene("run", "jobs/augment.yaml", output=tmp_path / "more", **settings | prompts | small | judged)
     assert done.returncode == 0, done.stdout + done.stderr
     more = Finished(tmp_path / "more", done.stdout)
     scenes = {row["scene_id"] for row in demo.table("handles")}
     assert {row["scene_id"] for row in more.table("variations")} == scenes
     assert len(more.table("variations")) == 2 * len(scenes)
+    assert [row["key"] for row in more.table("scores")] == [row["key"] for row in more.table("variations")]
     assert not (tmp_path / "more" / "handles").exists()
 
 
@@ -231,7 +281,7 @@ def test_batches_and_workers_do_not_change_the_handles(masked_bucket: Path, tmp_
         settings = {
             "source.uri": masked_bucket, "source.masks": "beside", "pack.scenes_per_shard": 4, "extract.batch": batch,
             "cluster.extract.workers": workers, "cluster.extract.cpus": 0.5, "generate.subsets": ["union"],
-            "generate.prompts": ["{handles}"], "generate.steps": 1,
+            "generate.prompts": ["{handles}"], "generate.steps": 1, "evaluate.enabled": False,
         }  # fmt: skip
         done = unscene("run", "jobs/demo.yaml", output=tmp_path / name, **QUICK | settings)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pipeline import report
-from pipeline.kinds import EXTRACT, INGEST, SEGMENT
+from pipeline.kinds import EXTRACT, GENERATE, INGEST, SEGMENT
 from pipeline.report import write_report
 from pipeline.report_numbers import changed_settings
 from pipeline.report_pictures import OPACITY, PALETTE
@@ -250,3 +250,24 @@ def test_a_record_without_versions_is_enough(tmp_path: Path) -> None:
     record = json.loads(sample.storage.read("run.json"))
     sample.storage.write("run.json", json.dumps({"spec": record["spec"]}).encode())
     assert len(page_of(sample.storage).scenes) == 4
+
+
+def test_scores_stand_with_their_variations_and_in_one_line(page: Page) -> None:
+    """In the sample the last of each scene's four variations repeats the first."""
+    text = flat(page.text)
+    assert "Of 20 scored variations 15 are kept (not kept: 5 near-duplicates); 100.0 % hold every concept" in text
+    assert "Mean prompt similarity 0.25 by seedling , mean identity similarity 0.75 by seedling" in text
+    last = flat(page.scenes[-1])
+    assert last.count("prompt 0.25, identity 0.75") == 4
+    assert last.count("not kept: near-duplicates") == 1
+    dropped = [attrs for tag, attrs in page.tags if tag == "figure" and attrs.get("class") == "dropped"]
+    assert len(dropped) == 5
+    assert all("correlation 0.990 over 0.95" in (attrs["title"] or "") for attrs in dropped)
+    assert len(page.images("not kept")) == 5
+
+
+def test_without_scores_nothing_is_said_of_them(tmp_path: Path) -> None:
+    page = page_of(SampleOutput(tmp_path / "out", stages=(INGEST, SEGMENT, EXTRACT, GENERATE)).storage)
+    assert "scored variations" not in page.text
+    assert "identity" not in page.text
+    assert page.images("Variation")

@@ -15,6 +15,13 @@ from schemas.spec_file import load_spec
 MINIMAL = "source:\n  uri: bucket\noutput: out\n"
 
 RESULT_FIELDS = [
+    "evaluate.complete_only",
+    "evaluate.enabled",
+    "evaluate.found_at",
+    "evaluate.max_copy",
+    "evaluate.min_contrast",
+    "evaluate.min_identity",
+    "evaluate.min_prompt",
     "extract.adam_beta2",
     "extract.attention_loss",
     "extract.attention_weight",
@@ -54,7 +61,9 @@ RESULT_FIELDS = [
     "ingest.min_side",
     "ingest.square",
     "models.base",
+    "models.clip",
     "models.dtype",
+    "models.identity",
     "models.revision",
     "models.sam",
     "seed",
@@ -69,6 +78,7 @@ RESULT_FIELDS = [
     "segment.points_per_side",
     "segment.pred_iou_thresh",
     "segment.stability_score_thresh",
+    "segment.vocabulary",
     "source.coco",
     "source.masks",
 ]
@@ -165,6 +175,21 @@ def test_fingerprint_knows_weights_by_content_not_by_path() -> None:
     here, there = spec(models={"base": "a"}), spec(models={"base": "b"})
     assert fingerprint(here, {"models.base": "x"}) == fingerprint(there, {"models.base": "x"})
     assert fingerprint(here, {"models.base": "x"}) != fingerprint(here, {"models.base": "y"})
+
+
+def test_new_pictures_of_given_handles_depend_on_segmentation_only_where_they_are_scored() -> None:
+    given = {"source": {"handles": "earlier"}, "output": "out"}
+    plain, scored = ({**given, "evaluate": {"enabled": enabled}} for enabled in (False, True))
+
+    def moves(fields: dict[str, Any], section: str, change: dict[str, Any]) -> bool:
+        prints = [fingerprint(JobSpec.model_validate(one), {}) for one in (fields, {**fields, section: change})]
+        return prints[0] != prints[1]
+
+    for section, change in (("segment", {"points_per_side": 5}), ("models", {"sam": "x"}), ("models", {"clip": "x"})):
+        assert not moves(plain, section, change)
+        assert moves(scored, section, change)
+    assert not moves(scored, "extract", {"phase1": {"steps": 1}})
+    assert moves(scored, "evaluate", {"enabled": True, "found_at": 0.5})
 
 
 def test_changed_fields_are_named_with_both_values() -> None:

@@ -45,6 +45,8 @@ def pick_subsets(concepts: int, wanted: Sequence[str] | Sequence[Sequence[int]])
             found += combinations(everything, 2)
         elif item == "union":
             found.append(everything)
+        elif item == "all":
+            found += [subset for size in range(1, concepts + 1) for subset in combinations(everything, size)]
         else:
             found.append(tuple(dict.fromkeys(int(i) for i in item if 0 <= int(i) < concepts)))
     return [subset for subset in dict.fromkeys(found) if subset]

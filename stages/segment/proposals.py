@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 
 from schemas.job import Segment
+from stages.halving import halving
 from stages.segment.automatic import AutomaticMasks, Masks
 from stages.segment.selection import Proposal
 
@@ -52,23 +52,10 @@ class Proposer:
             by_size.setdefault(picture.shape, []).append(i)
         found: dict[int, Masks | Exception] = {}
         for members in by_size.values():
-            found.update(zip(members, self._together([pictures[i] for i in members]), strict=True))
+            found.update(zip(members, halving(self._automatic, [pictures[i] for i in members]), strict=True))
         for i in range(len(pictures)):
             masks = found.pop(i)
             yield masks if isinstance(masks, Exception) else _proposals(masks)
-
-    def _together(self, pictures: list[NDArray[np.uint8]]) -> list[Masks | Exception]:
-        """A batch that fails is halved, down to the one picture that cannot be done: out of memory, most often."""
-        try:
-            return list(self._automatic(pictures))
-        except Exception as error:
-            if len(pictures) == 1:
-                return [error]
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        half = len(pictures) // 2
-        return self._together(pictures[:half]) + self._together(pictures[half:])
 
     def _with_crops(self, picture: NDArray[np.uint8]) -> list[Proposal] | Exception:
         assert self._generator is not None

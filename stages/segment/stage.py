@@ -6,7 +6,7 @@ import io
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,11 +18,13 @@ from schemas.job import JobSpec
 from schemas.masks import encode_mask
 from schemas.records import SceneOutput, SceneTask
 from stages.base_model import bundled
+from stages.clip_model import load_clip
 from stages.sam_model import load_sam
 from stages.segment.faults import NoConcept
 from stages.segment.proposals import Proposer
 from stages.segment.selection import Candidate, Proposal, Selection, select_concepts
 from stages.segment.shapes import Mask, border_share, bounding_box
+from stages.segment.words import Namer
 from stages.stage import failed
 
 log = logging.getLogger(__name__)
@@ -34,12 +36,14 @@ LEAST_BACKGROUND = 0.01
 
 @dataclass(frozen=True)
 class Concept:
-    """mask: bool [side, side]. origin: `sam`, `own` or `background`. choice: what selection knows of a `sam` mask."""
+    """mask: bool [side, side]. origin: `sam`, `own` or `background`. choice: what selection knows of a `sam` mask.
+    word_score: similarity of a word out of `segment.vocabulary`."""
 
     mask: Mask
     origin: str
     word: str | None = None
     choice: Candidate | None = None
+    word_score: float | None = None
 
     def row(self, scene_id: str, index: int) -> dict[str, Any]:
         """The row of CONCEPTS."""
@@ -50,7 +54,7 @@ class Concept:
                 "predicted_iou": proposal.predicted_iou if proposal else None,
                 "stability_score": proposal.stability_score if proposal else None,
                 "border_share": border_share(self.mask), "score": self.choice.score if self.choice else None,
-                "word": self.word, "origin": self.origin}
+                "word": self.word, "word_score": self.word_score, "origin": self.origin}
 
 
 class SegmentStage:
@@ -59,7 +63,8 @@ class SegmentStage:
     Found concepts are disjoint, best first. Own masks are taken as they are, overlaps and all, in their order, with
     their words; no area or border rule applies. Of more than `segment.max_concepts` the largest stay, since the method
     fails with many (six, in the paper); a warning says which went, and the scene's `words` still count them all.
-    The background, when asked for, comes last and on top of `max_concepts`."""
+    The background, when asked for, comes last and on top of `max_concepts`. With `segment.vocabulary` a concept that
+    has no word gets the one that fits it best."""
 
     name: ClassVar[str] = "segment"
     table: ClassVar[str] = "concepts"
@@ -69,15 +74,19 @@ class SegmentStage:
     def __init__(self, spec: JobSpec, shared: str) -> None:
         self._spec = spec
         self._proposer: Proposer | None = None
+        self._namer: Namer | None = None
 
     def prepare(self) -> None:
         """Nothing is computed once a run."""
 
     def setup(self) -> None:
-        """Load Segment Anything, on the GPU if there is one."""
+        """Load Segment Anything, and the CLIP where a vocabulary asks for it, on the GPU if there is one."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
         sam = load_sam(bundled(self._spec.models.sam, "sam"), device)
         self._proposer = Proposer(sam, self._spec.segment)
+        if self._spec.segment.vocabulary:
+            clip = load_clip(self._spec.models.clip, device, torch.float32)
+            self._namer = Namer(clip, self._spec.segment.vocabulary)
 
     def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
         """One output per task, in order: rows of CONCEPTS and no files, or a failure. Pictures that need Segment
@@ -89,7 +98,8 @@ class SegmentStage:
             try:
                 if isinstance(given, Exception):
                     raise given
-                rows = [concept.row(task.scene_id, i) for i, concept in enumerate(self._concepts(task, given))]
+                concepts = self._named(task, self._concepts(task, given))
+                rows = [concept.row(task.scene_id, i) for i, concept in enumerate(concepts)]
             except Exception as error:  # one bad scene costs one scene
                 yield failed(task.scene_id, error)
             else:
@@ -98,8 +108,7 @@ class SegmentStage:
     def _start(self, task: SceneTask) -> list[Concept] | NDArray[np.uint8] | Exception:
         """The scene's own concepts, else its picture [side, side, 3] to look for some in, or why it has neither."""
         try:
-            return _own_concepts(task) or np.asarray(
-                Image.open(io.BytesIO(task.files["png"]), formats=["PNG"]).convert("RGB"))
+            return _own_concepts(task) or _picture(task)
         except Exception as error:
             return error
 
@@ -120,6 +129,20 @@ class SegmentStage:
             if rest.mean() >= LEAST_BACKGROUND:
                 concepts = [*concepts, Concept(rest, "background", "background")]
         return concepts
+
+    def _named(self, task: SceneTask, concepts: list[Concept]) -> list[Concept]:
+        """The same concepts, those without a word with one of the vocabulary, if there is a vocabulary."""
+        nameless = [concept.mask for concept in concepts if concept.word is None]
+        if self._namer is None or not nameless:
+            return concepts
+        found = iter(self._namer.name(_picture(task), nameless))
+        named = []
+        for concept in concepts:
+            if concept.word is None:
+                word, score = next(found)
+                concept = replace(concept, word=word, word_score=score)
+            named.append(concept)
+        return named
 
     def _chosen(self, proposals: list[Proposal]) -> list[Concept]:
         selection = select_concepts(proposals, self._spec.segment)
@@ -145,6 +168,11 @@ class SegmentStage:
         return (f"none of {count} masks is a concept ({reasons}); change segment.min_area ({settings.min_area}), "
                 f"segment.max_area ({settings.max_area}) or segment.max_border ({settings.max_border}), or give the "
                 "scene masks of its own")
+
+
+def _picture(task: SceneTask) -> NDArray[np.uint8]:
+    """RGB [side, side, 3]."""
+    return np.asarray(Image.open(io.BytesIO(task.files["png"]), formats=["PNG"]).convert("RGB"))
 
 
 def _own_concepts(task: SceneTask) -> list[Concept]:

@@ -1,0 +1,44 @@
+"""What several jobs have in common is made once and handed on: committed shards of the first stages, and shared files.
+
+A job that adopts shards owns copies of them, committed as if it had made them itself. So it is an ordinary OUTPUT: its
+report, its tables, `unscene status`, `retry` and `export` need to know of no other folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+
+from pipeline.commits import Commit, commit, read_commit, rounds
+from pipeline.plan import copy_plan
+from pipeline.storage import SHARED, Storage
+
+
+def adopt(storage: Storage, earlier: Storage, stages: Sequence[str]) -> None:
+    """Takes over the plan of `earlier` and its committed shards of `stages`, where `storage` has none yet.
+
+    stages: in the order in which they run. Safe to repeat, and to be killed in: a shard is there once it is committed.
+    """
+    copy_plan(storage, earlier)
+    for stage in stages:
+        here = rounds(storage, stage)
+        for shard, round_ in sorted(rounds(earlier, stage).items()):
+            if shard not in here:
+                _copy_shard(storage, earlier, read_commit(earlier, stage, shard, round_))
+
+
+def hand_on(source: Storage, target: Storage) -> None:
+    """Copies files that a job computes once a run. Their names say what they were made of, so the same name is the
+    same content."""
+    there = target.names(SHARED)
+    for name in sorted(source.names(SHARED)):
+        if name not in there and not name.endswith((".partial", ".tmp")):
+            target.write(f"{SHARED}/{name}", source.read(f"{SHARED}/{name}"))
+
+
+def _copy_shard(storage: Storage, earlier: Storage, record: Commit) -> None:
+    for file in record.files:
+        target = f"{record.folder}/{file.path.rsplit('/', 1)[1]}"
+        with earlier.fs.open(earlier.path(file.path), "rb") as source, storage.open_write(target) as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
+    commit(storage, record)

@@ -1,0 +1,86 @@
+"""OUTPUT/protocol: the numbers, the table, the plot and the page, written from the methods' committed scores alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.commits import rounds
+from pipeline.plan import read_plan
+from pipeline.protocol.claims import REFERENCE
+from pipeline.protocol.jobs import REPORT, method_spec
+from pipeline.protocol.page import page_pieces
+from pipeline.protocol.scatter import scatter
+from pipeline.protocol.summary import MethodScores, Summary, summarise
+from pipeline.protocol.table import table
+from pipeline.run import retry_targets
+from pipeline.status import failed_rows
+from pipeline.storage import Storage
+from pipeline.tables import read_rows
+from schemas.job import JobSpec
+from schemas.records import PROTOCOL
+
+COLUMNS = ["scene_id", "concepts", "prompt_similarity", "identity_similarity", "found", "complete"]
+
+
+def write_outcome(spec: JobSpec, home: Storage) -> list[str]:
+    """Writes `results.parquet`, `table.md`, `scatter.svg` and `index.html`; returns what to tell.
+
+    Methods without scores are left out, and named. With no scores at all nothing is written.
+    """
+    scores: dict[str, MethodScores] = {name: scores_of(method_spec(spec, name)) for name in spec.protocol.methods}
+    summary = summarise(scores, spec.protocol.resamples, spec.protocol.resample_seed)
+    if not summary.methods:
+        return ["no method has scores yet; nothing to compare"]
+    text, plot = table(summary), scatter(summary)
+    home.write(f"{REPORT}/results.parquet", _parquet(summary))
+    home.write(f"{REPORT}/table.md", text.encode())
+    home.write(f"{REPORT}/scatter.svg", plot.encode())
+    home.write(f"{REPORT}/index.html", "".join(page_pieces(spec, home, summary, plot)).encode("utf-8", "replace"))
+    lines = [text.rstrip("\n")]
+    if summary.unfinished:
+        lines.append(f"not finished: {', '.join(summary.unfinished)}; the same command goes on with them")
+    return [*lines, f"report: {home.url_of(f'{REPORT}/index.html')}"]
+
+
+def scores_of(job: JobSpec) -> MethodScores:
+    """What one method's job has committed so far."""
+    storage = Storage(job.output)
+    rows = [
+        row
+        for shard in sorted(rounds(storage, "evaluate"))
+        for row in read_rows(storage, "scores", shard, columns=COLUMNS)
+    ]
+    plan, targets, settled = read_plan(storage), retry_targets(storage), rounds(storage, "failures")
+    finished = len(plan) > 0 and all(settled.get(shard) == targets.get(shard, 0) for shard in range(plan.shards))
+    return MethodScores(rows, len(failed_rows(storage)), finished)
+
+
+def result_rows(summary: Summary) -> Iterator[dict[str, Any]]:
+    """Rows of PROTOCOL: levels and differences of every method, in the spec's order."""
+    judged = {(found.claim.method, found.claim.measure): found for found in summary.judged}
+    for method in summary.methods:
+        base = {"method": method, "failures": summary.failures[method]}
+        for measure, level in summary.levels[method].items():
+            at = level.interval
+            yield {
+                **base, "measure": measure, "mean": at.mean, "low": at.low, "high": at.high, "scenes": at.scenes,
+                "pictures": level.pictures,
+            }  # fmt: skip
+        for measure, at in summary.differences[method].items():
+            found = judged.get((method, measure))
+            yield {
+                **base, "measure": measure, "versus": REFERENCE, "mean": at.mean, "low": at.low, "high": at.high,
+                "scenes": at.scenes, "expected": found.claim.direction if found else None,
+                "verdict": found.verdict if found else None,
+            }  # fmt: skip
+
+
+def _parquet(summary: Summary) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(result_rows(summary)), schema=PROTOCOL), buffer, compression="zstd")
+    return buffer.getvalue()

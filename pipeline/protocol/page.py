@@ -1,0 +1,34 @@
+"""OUTPUT/protocol/index.html: plot, tables and sample pictures on one page that loads nothing from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.protocol.claims import REFERENCE
+from pipeline.protocol.measures import MEASURES
+from pipeline.protocol.samples import pick_samples
+from pipeline.protocol.summary import Summary
+from pipeline.protocol.table import TITLES, cell
+from pipeline.storage import Storage
+from schemas.job import JobSpec
+
+
+def page_pieces(spec: JobSpec, home: Storage, summary: Summary, plot: str) -> Iterator[str]:
+    """The page, piece by piece. plot: the scatter's SVG, which is ours and goes in as it is."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals.update(cell=cell)
+    template = environment.from_string(resources.files("pipeline.protocol").joinpath("page.html.j2").read_text("utf-8"))
+    yield from template.generate(
+        spec=spec,
+        summary=summary,
+        plot=Markup(plot),
+        titles=TITLES,
+        reference=REFERENCE,
+        measures=MEASURES,
+        measure_of={measure.name: measure for measure in MEASURES},
+        samples=list(pick_samples(spec, home, summary.methods, summary.scenes)),
+    )

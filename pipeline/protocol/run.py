@@ -1,0 +1,109 @@
+"""`unscene evaluate`: prepare the scenes once, run a job a method, compare. The same command goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+from pipeline.cluster import connected
+from pipeline.kinds import EXTRACT, StageKind, kinds_of
+from pipeline.lease import held
+from pipeline.paths import anchored
+from pipeline.progress import span
+from pipeline.protocol.adopt import adopt, hand_on
+from pipeline.protocol.jobs import SCENES, method_spec, scenes_spec
+from pipeline.protocol.outcome import write_outcome
+from pipeline.report import write_report
+from pipeline.run import JobResult, open_job, run_opened
+from pipeline.run_record import NAME
+from pipeline.storage import Storage
+from schemas.errors import SpecError
+from schemas.job import JobSpec
+
+
+@dataclass
+class Evaluation:
+    """How an evaluation ended. complete: every job that was asked for is settled; lines: what to tell; seconds: by
+    job."""
+
+    complete: bool = True
+    lines: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def evaluate(spec: JobSpec, console: Console, only: Sequence[str] = ()) -> Evaluation:
+    """Runs the methods of `spec.protocol`, or those named in `only`, and writes OUTPUT/protocol from all that have run.
+
+    Raises SpecError for what no job could start with, for an OUTPUT that holds a job, and for a name in `only` that
+    the protocol does not have.
+    """
+    spec = anchored(spec)
+    strange = [name for name in only if name not in spec.protocol.methods]
+    if strange:
+        raise SpecError(f"--only {strange[0]}: not in protocol.methods; it has {', '.join(spec.protocol.methods)}")
+    jobs = {name: method_spec(spec, name) for name in spec.protocol.methods if not only or name in only}
+    storage = Storage(spec.output)
+    if storage.exists(NAME):
+        raise SpecError(f"output: {spec.output} holds a job of its own; give the evaluation another folder")
+    storage.check_writable()
+    found = Evaluation()
+    with ExitStack() as session:
+        session.enter_context(held(storage))
+        if _scenes(spec, console, session, found):
+            for number, (name, job) in enumerate(jobs.items(), 1):
+                _say(console, f"{name} ({number} of {len(jobs)})")
+                if not _method(job, name, storage, console, session, found):
+                    break
+        found.lines += write_outcome(spec, storage)
+    return found
+
+
+def _scenes(spec: JobSpec, console: Console, session: ExitStack, found: Evaluation) -> bool:
+    job = scenes_spec(spec)
+    _say(console, "scenes, once for all methods")
+    return _work(job, shared_kinds(job), SCENES, console, session, found)
+
+
+def _method(job: JobSpec, name: str, home: Storage, console: Console, session: ExitStack, found: Evaluation) -> bool:
+    storage = Storage(job.output)
+    adopt(storage, Storage(home.url_of(SCENES)), [kind.name for kind in shared_kinds(job)])
+    hand_on(home, storage)
+    if not _work(job, kinds_of(job), name, console, session, found):
+        return False
+    hand_on(storage, home)
+    write_report(storage)
+    return True
+
+
+def _work(
+    job: JobSpec, kinds: list[StageKind], name: str, console: Console, session: ExitStack, found: Evaluation
+) -> bool:
+    """Runs one job on the session's Ray, which starts with the first that has anything to do. False: interrupted."""
+    started = time.monotonic()
+    with ExitStack() as lease:
+        state = open_job(job, kinds, lease)
+        if state.open_shards:
+            session.enter_context(connected(job.cluster))
+        result: JobResult = run_opened(state, console)
+    found.seconds[name] = time.monotonic() - started
+    found.complete = found.complete and result.complete
+    failed = sum(lost for _, lost in result.counts.values())
+    if result.worked:
+        _say(console, f"{name}: {span(result.seconds)}" + (f", {failed} scenes failed" if failed else ""))
+    return result.complete
+
+
+def shared_kinds(spec: JobSpec) -> list[StageKind]:
+    """The stages before extraction: what they make is the same for every method."""
+    kinds = kinds_of(spec)
+    if EXTRACT not in kinds:
+        raise SpecError("source.handles: an evaluation learns its own handles; give source.uri instead")
+    return kinds[: kinds.index(EXTRACT)]
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

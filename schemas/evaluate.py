@@ -1,0 +1,39 @@
+"""The `evaluate` section of the job spec: how variations are scored, and which of them are worth keeping."""
+
+from __future__ import annotations
+
+from schemas.fields import Strict, field
+
+
+class Evaluate(Strict):
+    """Scores for every variation, and which of them to keep. The judges are `models.clip`, `models.identity` and
+    `models.sam` with the settings of `segment`. Off unless asked for: scores of a judge that does not know such
+    pictures are worse than none, and the judges for photographs are a download of 2 GB. jobs/overnight.yaml names them.
+    """
+
+    enabled: bool = field(False, "Score the variations. Nothing is deleted: `keep` is a column of the scores.")
+    min_prompt: float | None = field(
+        None, "Keep pictures with at least this prompt similarity (cosine). None: any.", ge=-1, le=1
+    )
+    min_identity: float | None = field(
+        None, "Keep pictures with at least this identity similarity (cosine). None: any.", ge=-1, le=1
+    )
+    complete_only: bool = field(False, "Keep only pictures that hold every concept asked for, and each exactly once.")
+    found_at: float = field(
+        0.6, "From this identity similarity (cosine) on, a mask of the picture counts as the concept.", ge=-1, le=1
+    )
+    max_copy: float | None = field(
+        0.95,
+        "A picture that correlates more, mirrored or not, with its source picture (a minimal edit) or with an earlier "
+        "one of the same scene and prompt (a near-duplicate) is not kept. Of pixels, at 32 x 32. None: any.",
+        ge=0,
+        le=1,
+    )
+    min_contrast: float = field(
+        0.02,
+        "A picture whose brightness varies less is collapsed, and not kept. Unit: standard deviation as a share of "
+        "full brightness.",
+        ge=0,
+        le=0.5,
+    )
+    batch: int = field(16, "Pictures scored at once on one worker; memory and speed, not results.", ge=1, result=False)

@@ -1,0 +1,114 @@
+"""What the judges and the segmenter say of a scene's variations, several pictures at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.job import Segment
+from stages.clip_model import BATCH, ClipJudge
+from stages.evaluate.copies import Thumbnail, contrast, thumbnail
+from stages.evaluate.matching import assign, detect
+from stages.evaluate.scene import SourceScene, finite
+from stages.identity_model import IdentityJudge
+from stages.masked_views import on_black
+from stages.segment.proposals import Proposer
+from stages.segment.selection import select_concepts
+from stages.segment.shapes import Mask
+
+MOST_OBJECTS = 16
+"""Masks of one picture that are looked at: the most that `segment.max_concepts` may say."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One variation. identity: one a concept asked for; found: one a concept of the scene; parts: concept -> bool
+    [h, w], where it was found; size: (height, width)."""
+
+    prompt_similarity: float
+    identity: list[float]
+    found: list[int]
+    parts: dict[int, Mask]
+    contrast: float
+    small: Thumbnail
+    size: tuple[int, int]
+
+
+class Judges:
+    """A CLIP for prompts, an identity judge, and Segment Anything with the spec's own settings."""
+
+    def __init__(
+        self, clip: ClipJudge, identity: IdentityJudge, proposer: Proposer, segment: Segment, found_at: float
+    ) -> None:
+        self.clip, self.identity, self.proposer = clip, identity, proposer
+        self.found_at = found_at
+        self._segment = segment.model_copy(update={"max_concepts": MOST_OBJECTS})
+
+    def judge(
+        self, scene: SourceScene, rows: Sequence[Mapping[str, Any]], pictures: Sequence[NDArray[np.uint8]]
+    ) -> list[Judged]:
+        """One a row of VARIATIONS, with its picture [h, w, 3]; all pictures are of one size."""
+        prompts = self._prompt_similarities(np.stack(pictures), [row["text"] for row in rows])
+        objects = [self._objects(proposals) for proposals in self.proposer.propose_all(pictures)]
+        return [
+            self._compare(scene, row, picture, masks, views, prompt)
+            for row, picture, masks, views, prompt in zip(
+                rows, pictures, objects, self._views(pictures, objects), prompts, strict=True
+            )
+        ]
+
+    def _prompt_similarities(self, pictures: NDArray[np.uint8], texts: list[str]) -> list[float]:
+        different = list(dict.fromkeys(texts))
+        read = dict(zip(different, self.clip.text_features(different), strict=True))
+        seen = self.clip.image_features(pictures)
+        cosines = [float(picture @ read[text]) for picture, text in zip(seen, texts, strict=True)]
+        finite(np.asarray(cosines))
+        return cosines
+
+    def _objects(self, proposals: Any) -> list[Mask]:
+        """Disjoint masks of the things in a picture, found as concepts are found in a source picture."""
+        if isinstance(proposals, Exception):
+            raise proposals
+        return [candidate.mask for candidate in select_concepts(proposals, self._segment).concepts]
+
+    def _views(
+        self, pictures: Sequence[NDArray[np.uint8]], objects: Sequence[Sequence[Mask]]
+    ) -> Iterator[NDArray[np.float32]]:
+        """For each picture features [2 + m, d]: of the whole picture, of what no mask covers, of each of m masks."""
+        shown = [(picture, mask) for picture, masks in zip(pictures, objects, strict=True)
+                 for mask in (np.ones(picture.shape[:2], bool), uncovered(picture.shape[:2], masks), *masks)]
+        features = [
+            self.identity.features(np.stack([on_black(*pair) for pair in shown[start:start + BATCH]])).numpy()
+            for start in range(0, len(shown), BATCH)]
+        ends = np.cumsum([2 + len(masks) for masks in objects])[:-1]
+        yield from np.split(finite(np.concatenate(features)), ends)
+
+    def _compare(self, scene: SourceScene, row: Mapping[str, Any], picture: NDArray[np.uint8], masks: list[Mask],
+                 views: NDArray[np.float32], prompt: float) -> Judged:
+        whole, rest, objects = np.split(scene.similarities(views), [1, 2], axis=1)
+        asked = [int(index) for index in row["concepts"]]
+        given = assign(objects, [index for index in asked if index in scene.things])
+        identity = [
+            float(rest[index, 0] if index == scene.ground and masks else
+                  objects[index, given[index]] if index in given else whole[index, 0])
+            for index in asked]
+        found = [0] * len(scene.features)
+        parts: dict[int, Mask] = {}
+        for mask, index in zip(masks, detect(objects, scene.things, self.found_at), strict=True):
+            if index is not None:
+                found[index] += 1
+                parts[index] = parts[index] | mask if index in parts else mask
+        if scene.ground is not None and rest[scene.ground, 0] >= self.found_at:
+            found[scene.ground] = 1
+            parts[scene.ground] = uncovered(picture.shape[:2], masks)
+        return Judged(prompt, identity, found, parts, contrast(picture), thumbnail(picture), picture.shape[:2])
+
+
+def uncovered(shape: tuple[int, ...], masks: Sequence[Mask]) -> Mask:
+    """Where none of the masks is, bool [h, w]."""
+    covered: Mask = np.logical_or.reduce([np.zeros(shape, bool), *masks])
+    return ~covered

@@ -1,0 +1,64 @@
+"""What the source picture says of a scene's concepts, as every one of its variations is compared with it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from schemas.errors import SceneError
+from schemas.masks import decode_mask
+from schemas.records import SceneTask
+from stages.evaluate.copies import Thumbnail, thumbnail
+from stages.evaluate.matching import Similarities
+from stages.identity_model import IdentityJudge
+from stages.masked_views import on_black
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+"""What the generate stage writes; nothing else is decoded."""
+
+
+@dataclass(frozen=True)
+class SourceScene:
+    """features: float32 [n, d], unit vectors of the n concepts, by index. things: indices of all but the background;
+    ground: the background's index, if it is a concept.
+    """
+
+    features: NDArray[np.float32]
+    things: list[int]
+    ground: int | None
+    small: Thumbnail
+
+    def similarities(self, views: NDArray[np.float32]) -> Similarities:
+        """Cosines [n, m] of the concepts with m views [m, d]."""
+        return np.asarray(self.features @ views.T, dtype=np.float32)
+
+
+def read_source(task: SceneTask, judge: IdentityJudge) -> SourceScene:
+    """Raises SceneError where the scene's picture or concepts are not there."""
+    rows = sorted(task.rows.get("concepts", []), key=lambda row: row["index"])
+    if not rows or "png" not in task.files:
+        raise SceneError("the scene has no concepts or no picture; its variations cannot be compared with anything")
+    picture = decode(task.files["png"])
+    masks = [decode_mask(row["mask"]) for row in rows]
+    if any(mask.shape != picture.shape[:2] for mask in masks):
+        raise SceneError(f"the scene's picture is {picture.shape[1]} x {picture.shape[0]} pixels, its masks are not")
+    grounds = [i for i, row in enumerate(rows) if row.get("origin") == "background"]
+    features = finite(judge.features(np.stack([on_black(picture, mask) for mask in masks])).numpy())
+    things = [i for i in range(len(rows)) if i not in grounds]
+    return SourceScene(features, things, grounds[0] if grounds else None, thumbnail(picture))
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    """A picture that a stage wrote, RGB [h, w, 3]."""
+    return np.asarray(Image.open(io.BytesIO(data), formats=FORMATS).convert("RGB"))
+
+
+def finite(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same. Raises SceneError where a judge gave no number."""
+    if not np.isfinite(features).all():
+        raise SceneError("a judge's features are not finite; models.clip or models.identity is broken")
+    return features

