@@ -142,6 +142,12 @@ def test_identity_is_the_cosine_of_the_masked_concepts_each_with_a_mask_of_its_o
     assert alone.identity == pytest.approx([cosine(ORANGE, RED)], abs=1e-6)
 
 
+def test_a_concept_that_is_not_asked_for_takes_no_mask_away() -> None:
+    (one,) = judged([canvas((RED, 0, 10, 20, 20))], [[1]])
+    assert one.identity == pytest.approx([cosine(RED, GREEN)], abs=1e-6), "the only mask, poor as it is"
+    assert one.found == [1, 0]
+
+
 def test_where_masks_are_too_few_the_concept_is_compared_with_the_whole_picture() -> None:
     picture = canvas((RED, 0, 10, 20, 20))
     mean = picture.reshape(-1, 3).mean(axis=0)

@@ -134,19 +134,19 @@ def test_a_label_mask_reads_back_as_indices() -> None:
 
 def test_a_concept_on_black_in_its_place_and_filling_the_picture() -> None:
     picture = np.full((40, 40, 3), 200, np.uint8)
-    picture[4:8, 30:36] = (10, 250, 10)
+    picture[4:12, 26:38] = (10, 250, 10)
     mask = np.zeros((40, 40), bool)
-    mask[4:8, 30:36] = True
+    mask[4:12, 26:38] = True
     placed = on_black(picture, mask)
     assert (placed[mask] == (10, 250, 10)).all()
     assert not placed[~mask].any()
     large = filling(picture, mask)
     assert large.shape == picture.shape
     assert np.allclose(large[20, 20], (10, 250, 10), atol=2)
-    assert not large[0].any(), "a margin stays black"
+    assert not large[:, 0].any(), "a margin stays black"
     green = large[..., 1] > 125
-    assert green.any(axis=0).sum() >= 30, "six pixels wide before"
-    assert abs(green.any(axis=1).sum() / green.any(axis=0).sum() - 4 / 6) < 0.1, "in its own proportions"
+    assert green.any(axis=0).sum() >= 30, "twelve pixels wide before"
+    assert abs(green.any(axis=1).sum() / green.any(axis=0).sum() - 8 / 12) < 0.1, "in its own proportions"
     assert not filling(picture, ~mask & mask).any()
 
 
