@@ -36,7 +36,7 @@ def test_what_ships() -> None:
 
 def test_the_demo_asks_for_nothing_that_is_not_in_the_checkout() -> None:
     spec = load_spec(JOBS / "demo.yaml")
-    assert (spec.models.base, spec.models.sam) == ("seedling", "seedling")
+    assert {spec.models.base, spec.models.sam, spec.models.clip, spec.models.identity} == {"seedling"}
     assert spec.cluster.address is None
     assert spec.source.uri == "demo/bucket"
 
@@ -46,7 +46,9 @@ def test_augment_goes_on_from_the_demo_with_its_base_model() -> None:
     assert augment.source.handles == demo.output
     assert augment.output != demo.output
     assert augment.models.base == demo.models.base
-    assert [kind.name for kind in kinds_of(augment)] == ["generate"]
+    assert [kind.name for kind in kinds_of(augment)] == ["generate", "evaluate"]
+    for field in ("points_per_side", "pred_iou_thresh", "stability_score_thresh"):
+        assert getattr(augment.segment, field) == getattr(demo.segment, field)
 
 
 def test_overnight_asks_for_workers_by_number() -> None:
