@@ -19,7 +19,7 @@ from PIL import Image
 
 from models.training.backgrounds import BACKGROUNDS
 from models.training.sprites import HELD_OUT
-from models.training.world import Scene, World, WorldSettings
+from models.training.world import Scene, World, world_settings
 
 SIZES = ((256, 256),) * 3 + ((320, 256),) + ((256, 256),) * 3 + ((240, 300),) + ((256, 256),) * 2
 """Width and height of each scene, pixels."""
@@ -36,10 +36,11 @@ def in_central_square(masks: np.ndarray) -> bool:
     return int(masks[:, top : top + side, left : left + side].sum()) == int(masks.sum())
 
 
-def compose(sprites: Path, number: int, seed: int) -> Scene:
+def compose(kind: str, sprites: Path, number: int, seed: int) -> Scene:
     """Scene `number`: two or three held-out sprites no other scene has in the same company, each well in view."""
     width, height = SIZES[number]
-    world = World(WorldSettings(sprites, HELD_OUT, height, width, overlaps=0.0, seed=seed + number))
+    settings = world_settings(kind, sprites, HELD_OUT, height=height, width=width, overlaps=0.0, seed=seed + number)
+    world = World(settings)
     for index in range(10_000):
         rng = np.random.default_rng((seed, number, index))
         picks = [(number * 3 + i * 11) % len(HELD_OUT) for i in range(3 if number % 3 == 0 else 2)]
@@ -84,6 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sprites", type=Path, required=True, help="assets folder of @lobehub/fluent-emoji-3d")
     parser.add_argument("--out", type=Path, required=True, help="folder that gets bucket/ and truth/")
+    parser.add_argument("--world", choices=("calm", "full"), default="calm", help="the world that the models know")
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
     bucket, truth = args.out / "bucket", args.out / "truth"
@@ -91,7 +93,7 @@ def main() -> None:
     truth.mkdir(parents=True, exist_ok=True)
     facts = {}
     for number in range(len(SIZES)):
-        scene, stem = compose(args.sprites, number, args.seed), f"scene-{number:02d}"
+        scene, stem = compose(args.world, args.sprites, number, args.seed), f"scene-{number:02d}"
         image = Image.fromarray(scene.image)
         if number in PNG_SCENES:
             image.save(bucket / f"{stem}.png", optimize=True)

@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--sprites", type=Path, required=True, help="assets folder of @lobehub/fluent-emoji-3d")
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures and instances.json")
     parser.add_argument("--seed", type=int, default=11)
-    parser.add_argument("--world", choices=("calm", "full"), default="full", help="the world of the base model")
+    parser.add_argument("--world", choices=("calm", "full"), default="calm", help="the world of the base model")
     args = parser.parse_args()
     concepts = write_bucket(args.sprites, args.out, args.seed, args.world)
     total = sum(path.stat().st_size for path in args.out.iterdir())
