@@ -2,6 +2,7 @@
 # make test     the tests                      make lint     ruff and mypy
 # make prove    long proofs                    make report   the demo's report, written again
 # make sprites  the drawings that the small models are trained on
+# make seedling train the small models anew: DEVICE=cuda WORLD=full where there is a GPU (models/README.md)
 # make clean    caches, outputs and the environment
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ READY  := $(VENV)/.ready
 SPRITES_PACKAGE := @lobehub/fluent-emoji-3d
 SPRITES := out/sprites
 
-.PHONY: env demo test lint prove report sprites clean
+.PHONY: env demo test lint prove report sprites seedling clean
 
 env: $(READY)
 
@@ -44,6 +45,28 @@ $(SPRITES)/package.json:
 	cd $(SPRITES) && npm pack --silent $(SPRITES_PACKAGE)
 	tar -xzf $(SPRITES)/*.tgz -C $(SPRITES) --strip-components=1
 	rm $(SPRITES)/*.tgz
+
+DEVICE ?= cpu
+WORLD  ?= calm
+RUNS   := out/seedling-$(WORLD)
+TRAIN   = $(BIN)/python -m models.training.$(1) --sprites $(SPRITES)/assets --world $(WORLD) --device $(DEVICE) \
+          --work $(RUNS)/$(1) $(SPEED_$(DEVICE)_$(1))
+# A GPU has room for larger batches, and so many scenes and steps a minute that minutes are enough.
+SPEED_cuda_vae  := --batch 128 --scenes 60000 --minutes 4 --learning-rate 1.5e-3 --average 0.999 --compile
+SPEED_cuda_unet := --batch 1024 --scenes 300000 --minutes 20 --average 0.9995 --compile
+SPEED_cuda_sam  := --batch 256 --scenes 200000 --minutes 6
+SPEED_cuda_clip := --batch 1024 --scenes 100000 --minutes 4
+SPEED_cpu_clip  := --batch 64 --scenes 8000 --width 128 --layers 4 --minutes 90 --warm-up 30
+
+seedling: env sprites
+	$(call TRAIN,vae) --out $(RUNS)/vae/final
+	$(call TRAIN,unet) --vae $(RUNS)/vae/final --out models/seedling/base
+	$(call TRAIN,sam) --out models/seedling/sam
+	$(call TRAIN,clip) --vae $(RUNS)/vae/final --out models/seedling/clip
+	$(BIN)/python -m models.training.demo_bucket --sprites $(SPRITES)/assets --world $(WORLD) --out demo
+	$(BIN)/python -m models.training.protocol_bucket --sprites $(SPRITES)/assets --world $(WORLD) --out demo/protocol
+	$(BIN)/python -m models.training.measure --sprites $(SPRITES)/assets --world $(WORLD) --seedling models/seedling \
+	    --sheets models/sheets
 
 clean:
 	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -43,34 +44,49 @@ SHEET_PROMPTS = (
 """What the sample sheets show, 24 prompts: a row of eight single objects, a row of groups, a row of the rest."""
 
 
-def build_unet() -> UNet2DConditionModel:
-    """An untrained UNet of 4.2 M parameters; cross-attention at 8x8 and 4x4 only, because attention is what costs
-    most on a CPU."""
+@dataclass(frozen=True)
+class Size:
+    """Channels of the UNet's three levels, width and layers of the text encoder."""
+
+    channels: tuple[int, int, int]
+    text_width: int
+    text_layers: int
+
+
+SIZES = {"calm": Size((32, 64, 128), 128, 2), "full": Size((32, 96, 192), 192, 3)}
+"""By world. Channels at 16x16 cost as much as sixteen times as many at 4x4, so the larger one grows from below."""
+
+
+def build_unet(world: str = "calm") -> UNet2DConditionModel:
+    """An untrained UNet of 4.2 M parameters ("full": 9.4 M); cross-attention at 8x8 and 4x4 only, because attention is
+    what costs most on a CPU."""
+    size = SIZES[world]
     return UNet2DConditionModel(
         sample_size=16,
         in_channels=4,
         out_channels=4,
         layers_per_block=1,
-        block_out_channels=(32, 64, 128),
+        block_out_channels=size.channels,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=128,
+        cross_attention_dim=size.text_width,
         attention_head_dim=4,
         norm_num_groups=8,
     )
 
 
-def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """An untrained text encoder: two layers, 128 wide."""
+def build_text_encoder(tokenizer: CLIPTokenizer, world: str = "calm") -> CLIPTextModel:
+    """An untrained text encoder: two layers, 128 wide ("full": three, 192 wide)."""
+    size = SIZES[world]
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
-            hidden_size=128,
-            intermediate_size=256,
-            num_hidden_layers=2,
+            hidden_size=size.text_width,
+            intermediate_size=2 * size.text_width,
+            num_hidden_layers=size.text_layers,
             num_attention_heads=4,
             max_position_embeddings=tokenizer.model_max_length,
-            projection_dim=128,
+            projection_dim=size.text_width,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,

@@ -45,11 +45,12 @@ nothing else: at each place the best prediction stays the mean."""
 class Denoiser(nn.Module):
     """The trained pair as one module, so that one optimizer, one average and one state hold both."""
 
-    def __init__(self, tokens: CLIPTokenizer) -> None:
+    def __init__(self, tokens: CLIPTokenizer, world: str = "calm") -> None:
         super().__init__()
         self.tokens = tokens
-        self.unet = build_unet()
-        self.text_encoder = build_text_encoder(tokens)
+        self.world = world
+        self.unet = build_unet(world)
+        self.text_encoder = build_text_encoder(tokens, world)
 
     def forward(self, noisy: Tensor, timesteps: Tensor, token_ids: Tensor) -> Tensor:
         """noisy [b, 4, h, w], timesteps [b], token_ids [b, 32]; returns the predicted velocity [b, 4, h, w]."""
@@ -112,7 +113,7 @@ def publish(
     model: Denoiser, average: Average, vae: AutoencoderKL, tokens: CLIPTokenizer, work: Path, out: Path
 ) -> None:
     """The whole pipeline of the averaged weights in `out`, and a sample sheet in `work`."""
-    fresh = Denoiser(tokens).eval()
+    fresh = Denoiser(tokens, model.world).eval()
     average.copy_to(fresh)
     pipeline = assemble(vae.to("cpu"), fresh.unet, fresh.text_encoder, tokens)
     export(pipeline, out)
@@ -138,7 +139,7 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
     tokens = vocabulary.build(tokenizer)
     scenes = load_scenes(args, workers, vae, tokenizer)
 
-    model = Denoiser(tokens)
+    model = Denoiser(tokens, args.world)
     if args.start_from:
         adopt(model, args.start_from)
     model = model.to(args.device, memory_format=torch.channels_last).train()

@@ -6,6 +6,7 @@ python -m models.training.vae --sprites assets --work runs/vae --out runs/vae/fi
 from __future__ import annotations
 
 import argparse
+import copy
 import math
 from pathlib import Path
 
@@ -24,12 +25,16 @@ KL_WEIGHT = 1e-4
 """Per latent number. Small: enough to keep the latents smooth, too little to cost sharpness."""
 
 
-def build() -> AutoencoderKL:
-    """An untrained autoencoder: three levels of 16, 32 and 64 channels, no attention."""
+CHANNELS = {"calm": (16, 32, 64), "full": (24, 48, 96)}
+"""Of the three levels, by world."""
+
+
+def build(world: str = "calm") -> AutoencoderKL:
+    """An untrained autoencoder of three levels, no attention."""
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(16, 32, 64),
+        block_out_channels=CHANNELS[world],
         layers_per_block=1,
         latent_channels=4,
         norm_num_groups=8,
@@ -76,8 +81,7 @@ def latent_std(vae: AutoencoderKL, images: Tensor) -> float:
 
 def save(vae: AutoencoderKL, average: Average, folder: Path, check: Tensor) -> float:
     """Write the averaged weights, fp16, with the scaling factor measured on `check`; returns their PSNR in dB."""
-    fresh = build().to(check.device).eval()
-    fresh.load_state_dict(vae.state_dict())
+    fresh = copy.deepcopy(vae).eval()
     average.copy_to(fresh)
     psnr = reconstruction_psnr(fresh, check)
     fresh.register_to_config(scaling_factor=round(1 / latent_std(fresh, check), 4))
@@ -120,7 +124,11 @@ def main() -> None:
     unseen = World(world_settings(args.world, args.sprites, HELD_OUT, seed=args.seed + 2))
     check = to_tensor([unseen.scene(i).image for i in range(128)]).to(args.device)
 
-    vae = AutoencoderKL.from_pretrained(args.start_from, torch_dtype=torch.float32) if args.start_from else build()
+    vae = (
+        AutoencoderKL.from_pretrained(args.start_from, torch_dtype=torch.float32)
+        if args.start_from
+        else build(args.world)
+    )
     vae = vae.to(args.device, memory_format=torch.channels_last)
     average = Average(vae, decay=args.average)
     compute_loss = torch.compile(loss_of) if args.compile else loss_of
