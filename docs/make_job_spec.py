@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import types
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from schemas.bundled import SETTINGS
 from schemas.fingerprint import SECTIONS
 from schemas.job import JobSpec
 
@@ -26,8 +28,9 @@ A job is one YAML file. `source` and `output` are required, everything else has 
 unscene run jobs/demo.yaml --set extract.phase1.steps=100 --set "generate.subsets=[union]"
 ```
 
-A section given in part keeps its defaults for the rest. An unknown key, a value of the wrong type and a value out of
-range are errors that name file, line and remedy; nothing is started.
+A section given in part keeps its defaults for the rest. The model `seedling` changes some of them, see
+[models](#models). An unknown key, a value of the wrong type and a value out of range are errors that name file, line
+and remedy; nothing is started.
 
 **Changes results** says whether a field is part of the run's fingerprint. A finished or half-finished output goes on
 only with the same fingerprint; fields marked *no* may be changed at any time between runs. In place of the
@@ -46,7 +49,8 @@ def page() -> str:
         model = _section(info)
         if model is not None:
             table = _table(_leaves(model, _default(info)), f"{name}.", name in SECTIONS)
-            parts += [f"## {name}\n\n{_sentence(model)}\n", *_parts_of(model, name), table]
+            parts += [f"## {name}\n\n{_sentence(model)}\n", *_parts_of(model, name)]
+            parts += [*([_bundled()] if name == "models" else []), table]
     return "\n".join(parts)
 
 
@@ -55,6 +59,25 @@ def _parts_of(model: type[BaseModel], section: str) -> list[str]:
     lines = [f"- `{section}.{name}`: {info.description}\n" for name, info in model.model_fields.items()
              if _section(info) is not None]
     return ["".join(lines)] if lines else []
+
+
+def _bundled() -> str:
+    """What each bundled model sets."""
+    brought = [f"`models.{role}: {name}` sets {', '.join(_settings(sections))}" for role, bundles in SETTINGS.items()
+               for name, sections in bundles.items()]
+    return (f"A model that ships with Unscene brings the settings that suit it: {'; '.join(brought)}. They go under "
+            "what the spec says itself, field by field, and under the settings of `extract.method`; every other model "
+            "has the defaults of these tables. What was filled in stands in run.json and is part of the "
+            "fingerprint.\n")
+
+
+def _settings(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """`section.field` and value of every setting of a tree."""
+    found: list[str] = []
+    for name, value in tree.items():
+        below = isinstance(value, Mapping)
+        found += _settings(value, f"{prefix}{name}.") if below else [f"`{prefix}{name}` {json.dumps(value)}"]
+    return found
 
 
 def _leaves(model: type[BaseModel], default: Any) -> list[tuple[str, FieldInfo]]:

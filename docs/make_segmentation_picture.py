@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from schemas.job import Ingest, Segment
+from schemas.spec_file import load_spec
 from stages.ingest.decode import decode_picture
 from stages.ingest.given_mask import decode_mask_file
 from stages.ingest.square import Square, fit_square, square_mask, square_picture
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--drawn", action="store_true", help="offer masks drawn from the true ones")
     parser.add_argument("--scenes", nargs="+", default=["scene-00.jpg", "scene-03.jpg", "scene-09.jpg"])
     args = parser.parse_args()
-    settings = Segment(points_per_side=12, pred_iou_thresh=0.5, stability_score_thresh=0.4)  # as in jobs/demo.yaml
+    settings = load_spec(ROOT / "jobs" / "demo.yaml").segment
     rows = []
     for name in args.scenes:
         picture, square = prepared(ROOT / "demo" / "bucket" / name)

@@ -121,8 +121,9 @@ def duplicates_of(plan: Plan) -> tuple[int, list[dict[str, str]]]:
 
 
 def changed_settings(spec: JobSpec) -> list[tuple[str, str, str]]:
-    """(field, value, default) of every setting that is not the default, as they stand in a spec."""
-    default = _flat("", JobSpec(source=Source(uri="-"), output="-"))
+    """(field, value, default) of every setting that is not its field's default, as they stand in a spec; what a method
+    or a bundled model has filled in is among them."""
+    default = _flat("", JobSpec.model_construct(source=Source(uri="-"), output="-"))  # validation would fill it in
     return [
         (name, _text(value), _text(default[name]))
         for name, value in _flat("", spec).items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -10,6 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 def field(default: Any = ..., doc: str = "", *, result: bool = True, **limits: Any) -> Any:
     """A spec field. `result=False`: the field cannot change any output, so the fingerprint leaves it out."""
     return Field(default, description=doc, json_schema_extra={"result": result}, **limits)
+
+
+def under(words: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`words` with `settings` filled in where they say nothing, field by field in sections within."""
+    filled = dict(words)
+    for name, value in settings.items():
+        said = filled.setdefault(name, value)
+        if isinstance(value, Mapping) and isinstance(said, Mapping):
+            filled[name] = under(said, value)
+    return filled
 
 
 class Strict(BaseModel):

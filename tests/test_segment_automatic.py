@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
@@ -17,6 +16,7 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 
 from schemas.job import Segment
+from schemas.spec_file import load_spec
 from stages.sam_model import build_sam, load_sam
 from stages.segment.automatic import AutomaticMasks, Masks
 from stages.segment.decoder import decode, point_tokens
@@ -24,7 +24,8 @@ from stages.segment.proposals import Proposer
 from stages.segment.runs import joined, runs_of
 
 ROOT = Path(__file__).parent.parent
-DEMO = yaml.safe_load((ROOT / "jobs" / "demo.yaml").read_text(encoding="utf-8"))["segment"]
+DEMO = load_spec(ROOT / "jobs" / "demo.yaml").segment.model_dump(
+    include={"points_per_side", "pred_iou_thresh", "stability_score_thresh"})
 TINY: dict[str, Any] = {
     "image_size": 128, "patch_size": 16, "prompt_dim": 32,
     "image_encoder": {"dim": 32, "depth": 2, "heads": 2, "mlp_ratio": 2.0, "window": 4, "global_layers": [1],

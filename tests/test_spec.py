@@ -194,4 +194,4 @@ def test_new_pictures_of_given_handles_depend_on_segmentation_only_where_they_ar
 
 def test_changed_fields_are_named_with_both_values() -> None:
     old, new = result_fields(spec(), {}), result_fields(spec(extract={"phase1": {"lr": 1e-3}}), {})
-    assert changed_fields(old, new) == ["extract.phase1.lr: 0.0005 -> 0.001"]
+    assert changed_fields(old, new) == ["extract.phase1.lr: 0.005 -> 0.001"]
