@@ -225,7 +225,7 @@ class Study:
             (plain if place is None else placed).append(similarity)
             nearest.append(hit)
             if place is not None:
-                right.append(self.eyes.background(image, masks) == place)
+                right.append(self.eyes.background(image) == place)
         return {"identity": float(np.mean(plain + placed)), "identity_plain": float(np.mean(plain)),
                 "identity_placed": float(np.mean(placed)), "nearest": float(np.mean(nearest)),
                 "background": float(np.mean(right))}
