@@ -55,6 +55,49 @@ def test_masks_are_the_visible_pixels_of_their_objects(sprites: Path) -> None:
             assert scene.image[mask].std(0).max() < 45, f"{sprite.noun}: the mask holds more than one object"
 
 
+def test_the_later_object_is_in_front(sprites: Path) -> None:
+    """Two objects as large as the frame: what the second covers is the second's, in the picture and in the masks."""
+    first, second = load_sprite(sprites, TRAINING[0].code, 60), load_sprite(sprites, TRAINING[1].code, 60)
+    rng, placing = np.random.default_rng(0), Placing(60, 60, 1.0, horizon=False)
+    below, rows, columns = placing.place(first, 60, rng)
+    placing.place(second, 30, rng)
+    back, front = placing.visible()
+    assert front.any()
+    assert not (back & front).any()
+    whole = np.zeros((60, 60), bool)
+    whole[rows, columns] = below[..., 3] > 0.5
+    assert (whole & front).any(), "they do not meet, so nothing is shown"
+    assert np.array_equal(back, whole & ~front), "the one in front keeps its pixels, the one behind loses exactly these"
+
+
+def test_a_scene_shows_the_later_object_where_they_meet(sprites: Path) -> None:
+    world = World(WorldSettings(sprites, overlaps=1.0, shadows=0.0, turns=0.0, mirrored=0.0))
+    met = 0
+    for seed in range(40):
+        scene = world.compose(0, [0, 1, 2], np.random.default_rng(seed))
+        drawn = [load_sprite(sprites, sprite.code, 40).convert("RGB") for sprite in TRAINING[:3]]
+        solid = [np.asarray(picture)[15, 20].astype(int) for picture in drawn]
+        for mask, colour in zip(scene.masks, solid, strict=True):
+            inner = mask.copy()
+            for axis, shift in ((0, 1), (0, -1), (1, 1), (1, -1)):  # edges are mixed with what is beside them
+                inner &= np.roll(mask, shift, axis)
+            assert np.abs(scene.image[inner].astype(int) - colour).max() <= 48, "a pixel shows another object"
+        met += any((np.roll(a, 1, 0) & b).any() for i, a in enumerate(scene.masks) for b in scene.masks[:i])
+    assert met >= 5, "objects hardly ever meet, so nothing is shown"
+
+
+def test_beside_objects_and_their_soft_edges_a_scene_is_its_ground(sprites: Path) -> None:
+    world = World(WorldSettings(sprites, shadows=0.0))
+    for seed in range(20):
+        scene = world.compose(seed % len(BACKGROUNDS), [0, 1], np.random.default_rng(seed))
+        bare = world.compose(seed % len(BACKGROUNDS), [], np.random.default_rng(seed))
+        near = scene.masks.any(0)
+        for _ in range(2):
+            for axis, shift in ((0, 1), (0, -1), (1, 1), (1, -1)):
+                near = near | np.roll(near, shift, axis)
+        assert np.array_equal(scene.image[~near], bare.image[~near])
+
+
 @pytest.mark.parametrize(("overlaps", "most"), [(0.0, 0.05), (1.0, 0.30)])
 def test_no_object_hides_more_of_another_than_it_may(sprites: Path, overlaps: float, most: float) -> None:
     hidden = []
