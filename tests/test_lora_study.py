@@ -28,11 +28,11 @@ def study() -> Study:
 
 
 def test_instruments_tell_concepts_from_others_and_noise(study: Study) -> None:
-    seen = check(study.eyes, study.roster[:8])
-    assert seen["same"] > 0.6
-    assert max(seen["other"], seen["noise"]) < seen["same"] - 0.25
+    seen = check(study.eyes, study.roster)
+    assert seen["same"] > 0.5
+    assert max(seen["other"], seen["noise"]) < 0.25
     assert seen["nearest"] >= 0.6, "chance is 1 in 24"
-    assert seen["background"] >= 0.8, "chance is 1 in 14"
+    assert seen["background"] == 1.0, "chance is 1 in 14"
 
 
 @pytest.mark.parametrize("changes", [lora.lora(4, "attention", 1e-3, STEPS), lora.full(1e-4, STEPS)])
