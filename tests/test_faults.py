@@ -43,9 +43,9 @@ def toy_spec(source: Path, output: Path, **settings: Any) -> JobSpec:
 
 
 def run_toy(spec: JobSpec) -> tuple[JobResult, str]:
-    console = Console(file=io.StringIO(), width=200)
-    result = run_job(spec, console, TOY_KINDS)
-    return result, console.file.getvalue()  # type: ignore[attr-defined]
+    printed = io.StringIO()
+    result = run_job(spec, Console(file=printed, width=200), TOY_KINDS)
+    return result, printed.getvalue()
 
 
 def rows_of(output: Path, table: str) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -43,10 +45,10 @@ def test_boxes_of_crop_and_pad() -> None:
 @pytest.mark.parametrize("how", ["crop", "pad"])
 @pytest.mark.parametrize(("width", "height"), [(300, 200), (200, 300), (257, 255), (40, 31), (64, 64), (1000, 333)])
 @pytest.mark.parametrize("side", [64, 96])
-def test_masks_stay_on_their_objects(how: str, width: int, height: int, side: int) -> None:
+def test_masks_stay_on_their_objects(how: Literal["crop", "pad"], width: int, height: int, side: int) -> None:
     box = (int(width * 0.4), int(height * 0.35), int(width * 0.6), int(height * 0.75))
     image, mask = scene(width, height, box)
-    square = fit_square(width, height, side, how)  # type: ignore[arg-type]
+    square = fit_square(width, height, side, how)
     shown = square_picture(image, square)
     assert shown.size == (side, side)
     assert overlap(red(shown), square_mask(mask, square)) > 0.85
@@ -55,9 +57,9 @@ def test_masks_stay_on_their_objects(how: str, width: int, height: int, side: in
 
 
 @pytest.mark.parametrize("how", ["crop", "pad"])
-def test_the_box_says_where_the_square_is(how: str) -> None:
+def test_the_box_says_where_the_square_is(how: Literal["crop", "pad"]) -> None:
     image, _ = scene(300, 200, (100, 60, 140, 120))
-    square = fit_square(300, 200, 100, how)  # type: ignore[arg-type]
+    square = fit_square(300, 200, 100, how)
     x0, y0, x1, _ = square.box
     rows, columns = np.nonzero(red(square_picture(image, square)))
     scale = (x1 - x0) / 100

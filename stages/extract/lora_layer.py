@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from stages.extract.row_owners import RowOwners
 
 
-class LoraLayer(nn.Module):
+class LoraLayer(nn.Module, ABC):
     """A frozen layer; with nothing bound it computes what it did before.
 
     pair: A and B of all scenes, [S, ...] each, or None; `change` says how they act.
@@ -29,6 +30,6 @@ class LoraLayer(nn.Module):
             down, up = down[self.owners.index], up[self.owners.index]
         return plain + self.change(x, down, up).view_as(plain)
 
+    @abstractmethod
     def change(self, x: Tensor, down: Tensor, up: Tensor) -> Tensor:
         """down, up: the factors of the scenes, or of each row; the result has as many elements as the output."""
-        raise NotImplementedError
