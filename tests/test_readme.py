@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app
+from schemas.records import scene_id_of
 from schemas.spec_file import load_spec
 
 ROOT = Path(__file__).parent.parent
@@ -78,6 +80,15 @@ def test_the_readme_shows_every_command() -> None:
     shown = {words[1] for words in commands((ROOT / "README.md").read_text())}
     assert shown == {command.name or command.callback.__name__ for command in app.registered_commands
                      if command.callback}
+
+
+def test_the_scenes_it_names_are_in_the_demos_bucket() -> None:
+    named = set(re.findall(r"--scene (\w+)", (ROOT / "README.md").read_text()))
+    files = (ROOT / "demo" / "bucket").glob("scene-*")
+    ids = [scene_id_of(hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+    assert named
+    for prefix in named:
+        assert sum(scene.startswith(prefix) for scene in ids) == 1, prefix
 
 
 def test_the_readme_has_a_yaml_and_says_what_was_measured_where() -> None:
