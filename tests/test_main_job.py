@@ -282,7 +282,7 @@ def test_batches_and_workers_do_not_change_the_handles(masked_bucket: Path, tmp_
             "source.uri": masked_bucket, "source.masks": "beside", "pack.scenes_per_shard": 4, "extract.batch": batch,
             "cluster.extract.workers": workers, "cluster.extract.cpus": 0.5, "generate.subsets": ["union"],
             "generate.prompts": ["{handles}"], "generate.steps": 1, "evaluate.enabled": False,
-            "extract.phase1.lr": 1e-3,  # at the demo's rate Adam makes more of rounding than the test allows
+            "extract.phase1.lr": 1e-3,  # a fifth of the demo's rate, and so of the bound: Adam makes less of rounding
         }  # fmt: skip
         done = unscene("run", "jobs/demo.yaml", output=tmp_path / name, **QUICK | settings)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -292,4 +292,4 @@ def test_batches_and_workers_do_not_change_the_handles(masked_bucket: Path, tmp_
     for name in ("together", "spread"):
         assert found[name].keys() == found["alone"].keys()
         for key, embedding in found["alone"].items():
-            np.testing.assert_allclose(found[name][key], embedding, atol=1e-4, rtol=0)
+            np.testing.assert_allclose(found[name][key], embedding, atol=2e-5, rtol=0)
