@@ -72,17 +72,17 @@ def adopt(model: Denoiser, base: Path) -> None:
     model.text_encoder.load_state_dict(old | {name: rows})
 
 
-def draw_timesteps(count: int, share: float, noise: torch.Generator) -> Tensor:
-    """Half from a logit-normal that favours much noise, the more so the less of the budget is used up; the rest
-    uniform.
+def draw_timesteps(count: int, noise: torch.Generator) -> Tensor:
+    """Three in four from a logit-normal around timestep 620 (two thirds of it from 380 to 820), the rest uniform.
 
-    Under little noise a picture shows by itself what it is of. Words matter where an object's place can be seen and its
-    colour cannot yet, so that is where practice begins; shapes are settled at less noise, and later in training.
+    Under less noise the latents still show what they are of, and the UNet soon repairs them. Places are settled under
+    more. In between, on a grid of 16 x 16 and with Stable Diffusion's schedule, shapes are decided: where words matter
+    most, and what takes longest to learn.
     """
     device = noise.device
-    noisy = torch.sigmoid(0.9 - 0.9 * share + 1.1 * torch.randn(count, generator=noise, device=device))
+    middle = torch.sigmoid(0.5 + torch.randn(count, generator=noise, device=device))
     even = torch.rand(count, generator=noise, device=device)
-    drawn = torch.where(torch.rand(count, generator=noise, device=device) < 0.5, noisy, even)
+    drawn = torch.where(torch.rand(count, generator=noise, device=device) < 0.75, middle, even)
     return (drawn * 1000).long().clamp(0, 999)
 
 
@@ -90,17 +90,16 @@ def loss_of(
     model: nn.Module,
     scheduler: DDIMScheduler,
     batch: tuple[Tensor, Tensor, Tensor],
-    share: float,
     noise: torch.Generator,
 ) -> Tensor:
     """Squared error of the velocity, a weighted mean: places count up to 1 + `FOREGROUND` times as much where objects
-    cover them. `batch`: as `EncodedScenes.draw` gives it, on the device of `noise`; `share` of the budget used up.
+    cover them. `batch`: as `EncodedScenes.draw` gives it, on the device of `noise`.
 
     On a GPU the model computes in bfloat16, the loss in float32.
     """
     latents, covered, token_ids = batch
     epsilon = torch.randn(latents.shape, generator=noise, device=latents.device)
-    timesteps = draw_timesteps(len(latents), share, noise)
+    timesteps = draw_timesteps(len(latents), noise)
     noisy = scheduler.add_noise(latents, epsilon, timesteps).contiguous(memory_format=torch.channels_last)
     velocity = scheduler.get_velocity(latents, epsilon, timesteps)
     with torch.autocast(latents.device.type, torch.bfloat16, enabled=latents.is_cuda):
@@ -169,7 +168,7 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
     exported, share, stop_at = budget.used, budget.tick(), budget.used + (args.stop_after or args.minutes)
     while share < 1 and budget.used < stop_at:
         set_learning_rate(optimizer, args.learning_rate, step, share)
-        loss = loss_of(denoise, scheduler, scenes.draw(args.batch // workers.count, noise), share, noise)
+        loss = loss_of(denoise, scheduler, scenes.draw(args.batch // workers.count, noise), noise)
         optimizer.zero_grad()
         loss.backward()
         mean_loss, share = workers.average_gradients(model, loss.detach(), budget.tick())
