@@ -17,6 +17,7 @@ from models.training.measure_base import draw_asked, prompts_of
 from models.training.measure_clip import (
     GROUP,
     chance_above,
+    equal_error,
     identity_scores,
     masked_concepts,
     prompt_scores,
@@ -69,6 +70,13 @@ def test_retrieval_counts_both_ways() -> None:
     assert retrieval(pictures, captions) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
     pictures[1] = torch.tensor([0.9, 0.3, 0.0])  # now the second caption finds it, but it still finds the first
     assert retrieval(pictures, captions) == (pytest.approx(2 / 3), pytest.approx(1))
+
+
+def test_equal_error_lies_where_as_many_are_wrong_on_either_side() -> None:
+    apart = equal_error(torch.tensor([0.8, 0.9, 0.7]), torch.tensor([0.1, 0.5]))
+    assert apart == (pytest.approx(0.7), 0)
+    mixed = equal_error(torch.tensor([0.9, 0.8, 0.6, 0.3]), torch.tensor([0.1, 0.2, 0.4, 0.7]))
+    assert mixed == (pytest.approx(0.6), 0.25)  # 0.3 is under it, 0.7 over it
 
 
 def test_spread_and_chance() -> None:

@@ -19,6 +19,7 @@ from models.training.clip_pool import VISIBLE_PIXELS
 from models.training.judge import prompt_of, share
 from models.training.sprites import HELD_OUT, TRAINING
 from models.training.world import Scene, World, WorldSettings, world_settings
+from schemas.evaluate import Evaluate
 from stages.clip_model import ClipJudge, load_clip
 
 GROUP = 100
@@ -47,6 +48,18 @@ def chance_above(higher: Tensor, lower: Tensor) -> float:
     """How often a score of `higher` [n] is above one of `lower` [m], ties half: the area under the ROC curve."""
     ahead = (higher[:, None] > lower[None]).double() + 0.5 * (higher[:, None] == lower[None]).double()
     return ahead.mean().item()
+
+
+def equal_error(higher: Tensor, lower: Tensor) -> tuple[float, float]:
+    """The threshold that as large a share of `higher` [n] is under as of `lower` [m] is at or above, and that share.
+
+    Of all scores the one where the two shares are nearest to each other, the lowest of several.
+    """
+    at = torch.cat([higher, lower]).unique()
+    missed = torch.searchsorted(higher.sort().values, at).double() / len(higher)
+    mistaken = 1 - torch.searchsorted(lower.sort().values, at).double() / len(lower)
+    best = (missed - mistaken).abs().argmin()
+    return at[best].item(), (missed[best] + mistaken[best]).item() / 2
 
 
 def retrieval(pictures: Tensor, captions: Tensor) -> tuple[float, float]:
@@ -141,6 +154,13 @@ def print_scores(what: str, scores: dict[str, Tensor]) -> None:
         print(f"  {what}, {name:26s} {spread(values)}{above}", flush=True)
 
 
+def print_errors(same: Tensor, others: Tensor, found_at: float) -> None:
+    """What a threshold on identity gets wrong: the one at which the product counts a concept as found, and the best."""
+    missed, mistaken, (best, wrong) = share(same < found_at), share(others >= found_at), equal_error(same, others)
+    print(f"  identity, at {found_at:g} (evaluate.found_at) {missed:.4f} of the same sprite are missed and "
+          f"{mistaken:.4f} of others taken for it; at {best:.3f} it is {wrong:.4f} of both", flush=True)  # fmt: skip
+
+
 def naming(clip: ClipJudge, scenes: list[Scene]) -> tuple[float, float]:
     """How often a masked concept's own noun is the nearest: of the held-out ones, and of all named sprites'."""
     concepts = masked_concepts(scenes)
@@ -160,7 +180,9 @@ def measure_clip(clip: ClipJudge, settings: WorldSettings, scenes: int = 1000, s
     few, all_named = naming(clip, shown[:300])
     print(f"clip: masked concept named right of {len(HELD_OUT)} held-out nouns {few:.3f}, "
           f"of {len(HELD_OUT) + len(TRAINING)} nouns {all_named:.3f}", flush=True)  # fmt: skip
-    print_scores("identity", identity_scores(clip, shown[:300], rng))
+    identities = identity_scores(clip, shown[:300], rng)
+    print_scores("identity", identities)
+    print_errors(identities["same sprite, other scene"], identities["other sprite"], Evaluate().found_at)
     print_scores("prompt", prompt_scores(clip, shown[:300], rng))
 
 
