@@ -66,8 +66,10 @@ def evaluate(
 def plan(spec: SpecArg, set_: SetOption = []) -> None:  # noqa: B006
     """Dry run: scenes found, model FLOPs, GPU-hours, storage. Nothing is written."""
     from pipeline.estimate import estimate
+    from pipeline.protocol.plan import estimate_protocol
 
-    for line in estimate(load_spec(spec, set_)):
+    loaded = load_spec(spec, set_)
+    for line in estimate_protocol(loaded) if "protocol" in loaded.model_fields_set else estimate(loaded):
         _say(line)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from pipeline.bill import Work, bill, counted, flop_text, gpu_time, not_counted
 from pipeline.commits import read_commit, rounds
 from pipeline.kinds import kinds_of
 from pipeline.plan import read_plan
@@ -17,28 +18,8 @@ from schemas.errors import SpecError
 from schemas.fingerprint import changed_fields, result_fields
 from schemas.job import JobSpec, Source
 
-H100_TFLOPS = 790.0
-"""What an H100 reaches on large dense bf16 products. Unit: TFLOP/s."""
-SHARE_REACHED = 0.40
-"""Share of that which training is assumed to reach."""
-USUAL_CONCEPTS = 2
-"""Concepts a scene, until some are found."""
-BYTES_PER_PIXEL = {"png": 1.7, "jpg": 0.6, "webp": 0.4}
-"""Usual size of a photograph as the generate stage saves it."""
 _READERS = 16
 _WINDOW = 4096
-
-
-@dataclass(frozen=True)
-class Work:
-    """What there is to do. known: scenes of the plan; new: files that no plan holds yet (duplicates show when their
-    bytes are read); left: scenes without handles; undrawn: scenes without variations."""
-
-    known: int
-    new: int
-    shards: int
-    left: int
-    undrawn: int
 
 
 def estimate(spec: JobSpec) -> list[str]:
@@ -47,22 +28,38 @@ def estimate(spec: JobSpec) -> list[str]:
     Raises SpecError for what `unscene run` would refuse to start with: no source, no model.
     """
     storage = Storage(spec.output)
-    plan = read_plan(storage)
-    lines: list[str] = []
     if spec.source.handles is None:
-        from stages.ingest.listing import list_pictures
-
-        uris = sorted(list_pictures(spec.source))[: spec.source.limit]
-        known = set(plan.table.column("uri").to_pylist())
-        new = [uri for uri in uris if uri not in known]
-        lines += _source_lines(spec, uris, new, len(known.difference(uris)))
-        work = _work_from_pictures(spec, storage, plan.scene_count(), plan.shards, len(new))
+        listed = survey(spec, storage)
+        lines, work = listed.lines, work_left(spec, storage, listed)
     else:
         work = _work_from_handles(spec, storage)
-        lines.append(f"source: {_count(work.known, 'scene')} with handles under {spec.source.handles}")
+        lines = [f"source: {counted(work.known, 'scene')} with handles under {spec.source.handles}"]
     lines.append(_shard_line(work, spec))
     lines += _cost_lines(spec, storage, work)
     return [*lines, *_done_lines(spec, storage), "nothing was written"]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What the source holds, beside a plan. scenes, shards: of the plan; new: files that it lacks; lines: the same for
+    reading."""
+
+    scenes: int
+    shards: int
+    new: int
+    lines: list[str]
+
+
+def survey(spec: JobSpec, storage: Storage) -> Listed:
+    """Lists the source and compares it with the plan under `storage`. Raises SpecError if there is no picture."""
+    from stages.ingest.listing import list_pictures
+
+    plan = read_plan(storage)
+    uris = sorted(list_pictures(spec.source))[: spec.source.limit]
+    known = set(plan.table.column("uri").to_pylist())
+    new = [uri for uri in uris if uri not in known]
+    lines = _source_lines(spec, uris, new, len(known.difference(uris)))
+    return Listed(plan.scene_count(), plan.shards, len(new), lines)
 
 
 def _source_lines(spec: JobSpec, uris: Sequence[str], new: Sequence[str], gone: int) -> list[str]:
@@ -74,18 +71,18 @@ def _source_lines(spec: JobSpec, uris: Sequence[str], new: Sequence[str], gone: 
         new_bytes += (size or 0) if uri in fresh else 0
         refused += size is not None and size > spec.ingest.max_bytes
     lines = [
-        f"source: {_count(len(uris), 'file')}, {size_text(total)}, under {spec.source.uri}"
+        f"source: {counted(len(uris), 'file')}, {size_text(total)}, under {spec.source.uri}"
         + (f" (size unknown for {unknown})" if unknown else "")
     ]
     if len(new) < len(uris):
         lines.append(
-            f"  new: {_count(len(new), 'file')}, {size_text(new_bytes)}; planned already: {len(uris) - len(new)}"
+            f"  new: {counted(len(new), 'file')}, {size_text(new_bytes)}; planned already: {len(uris) - len(new)}"
         )
     if gone:
-        lines.append(f"  planned earlier and no longer listed: {_count(gone, 'file')}")
+        lines.append(f"  planned earlier and no longer listed: {counted(gone, 'file')}")
     if refused:
         lines.append(
-            f"  over ingest.max_bytes ({size_text(spec.ingest.max_bytes)}): {_count(refused, 'file')}, would "
+            f"  over ingest.max_bytes ({size_text(spec.ingest.max_bytes)}): {counted(refused, 'file')}, would "
             "end in failures"
         )
     return lines
@@ -108,13 +105,15 @@ def sizes_of(uris: Sequence[str], source: Source) -> Iterator[int | None]:
             yield from readers.map(size, uris[start : start + _WINDOW])
 
 
-def _work_from_pictures(spec: JobSpec, storage: Storage, known: int, shards: int, new: int) -> Work:
+def work_left(spec: JobSpec, storage: Storage, listed: Listed) -> Work:
+    """What a job that starts from pictures has still to do, by the commits under `storage`."""
     counts = committed_counts(storage, kinds_of(spec))
     lost = {stage: failed for stage, (_, failed) in counts.items()}
     before = lost["ingest"] + lost["segment"] + lost["extract"]
-    left = max(0, known - counts["extract"][0] - before)
-    undrawn = max(0, known - counts["generate"][0] - before - lost["generate"])
-    return Work(known, new, shards + -(-new // spec.pack.scenes_per_shard), left + new, undrawn + new)
+    left = max(0, listed.scenes - counts["extract"][0] - before)
+    undrawn = max(0, listed.scenes - counts["generate"][0] - before - lost["generate"])
+    shards = listed.shards + -(-listed.new // spec.pack.scenes_per_shard)
+    return Work(listed.scenes, listed.new, shards, left + listed.new, undrawn + listed.new)
 
 
 def _work_from_handles(spec: JobSpec, storage: Storage) -> Work:
@@ -141,66 +140,34 @@ def _shard_line(work: Work, spec: JobSpec) -> str:
 
 
 def _cost_lines(spec: JobSpec, storage: Storage, work: Work) -> list[str]:
-    from stages.base_model import bundled, model_side
-    from stages.extract.cost import scene_cost
-    from stages.generate.prompts import list_pictures
-
-    cost = scene_cost(spec)
-    side = model_side(bundled(spec.models.base, "base"), spec.models.revision)
-    handles = Storage(spec.source.handles) if spec.source.handles else storage
-    concepts, measured = _concepts_per_scene(handles)
-    names = [str(i) for i in range(max(1, round(concepts)))]
-    pictures = len(list_pictures("", names, names, spec.generate))
-    draw = pictures * cost["generate_tflop_picture"]
-    lines = [
-        f"counted with {len(names)} concepts a scene ({'as found so far' if measured else 'a usual number'}) and "
-        f"{_count(pictures, 'variation')} of each, {side} x {side} pixels"
-    ]
-    total = work.undrawn * draw
+    found = bill(spec, storage)
+    lines = [found.counted_with()]
     if spec.source.handles is None:
-        prior = cost["prior_set_tflop"] if spec.extract.prior.weight > 0 and spec.extract.phase2.steps > 0 else 0.0
-        total += work.left * cost["train_tflop"] + (prior if work.left else 0.0)
         lines.append(
-            f"a scene: {flop_text(cost['train_tflop'])} to learn its handles, {flop_text(draw)} for its "
-            "variations" + (f"; once a run: {flop_text(prior)} for the prior set" if prior else "")
+            f"a scene: {flop_text(found.learn)} to learn its handles, {flop_text(found.draw)} for its "
+            "variations" + (f"; once a run: {flop_text(found.prior)} for the prior set" if found.prior else "")
         )
     else:
-        lines.append(f"a scene: {flop_text(draw)} for its variations")
-    hours = total / (H100_TFLOPS * SHARE_REACHED) / 3600
-    lines.append(
-        f"to do: {_to_do(spec, work)}, {flop_text(total)} of the UNet (segmentation, text encoder and VAE not counted"
-        + (", nor evaluation)" if spec.evaluate.enabled else ")")
-    )
-    lines.append(
-        f"GPU time: {hours_text(hours)} of an H100, assumed to reach {SHARE_REACHED:.0%} of its "
-        f"~{H100_TFLOPS:.0f} TFLOP/s (bf16, dense)"
-    )
-    picture_bytes = BYTES_PER_PIXEL[spec.generate.format] * side * side
+        lines.append(f"a scene: {flop_text(found.draw)} for its variations")
+    total = found.total(work)
+    lines.append(f"to do: {_to_do(spec, work)}, {flop_text(total)} {not_counted(spec)}")
+    lines.append(gpu_time(total))
     parts = (
         []
         if spec.source.handles
         else [
-            f"prepared pictures ~{size_text(work.left * BYTES_PER_PIXEL['png'] * side * side)}",
-            f"handles ~{size_text(work.left * cost['handle_bytes'])} ({size_text(cost['handle_bytes'])} a scene)",
+            f"prepared pictures ~{size_text(work.left * found.prepared_bytes)}",
+            f"handles ~{size_text(work.left * found.handle_bytes)} ({size_text(found.handle_bytes)} a scene)",
         ]
     )
-    parts.append(f"variations ~{size_text(work.undrawn * pictures * picture_bytes)} ({spec.generate.format})")
+    parts.append(f"variations ~{size_text(work.undrawn * found.variation_bytes)} ({spec.generate.format})")
     return [*lines, f"storage to come: {', '.join(parts)}"]
 
 
 def _to_do(spec: JobSpec, work: Work) -> str:
     if spec.source.handles or work.left == work.undrawn:
-        return _count(work.undrawn, "scene")
-    return f"handles of {_count(work.left, 'scene')}, variations of {_count(work.undrawn, 'scene')}"
-
-
-def _concepts_per_scene(storage: Storage) -> tuple[float, bool]:
-    """(handles a scene in the first shard that has any, True), or (`USUAL_CONCEPTS`, False)."""
-    for shard, round_ in sorted(rounds(storage, "extract").items()):
-        commit = read_commit(storage, "extract", shard, round_)
-        if commit.done:
-            return sum(file.rows for file in commit.files) / len(commit.done), True
-    return float(USUAL_CONCEPTS), False
+        return counted(work.undrawn, "scene")
+    return f"handles of {counted(work.left, 'scene')}, variations of {counted(work.undrawn, 'scene')}"
 
 
 def _done_lines(spec: JobSpec, storage: Storage) -> list[str]:
@@ -222,24 +189,3 @@ def _done_lines(spec: JobSpec, storage: Storage) -> list[str]:
             "refuse to go on there"
         )
     return lines
-
-
-def flop_text(tflop: float) -> str:
-    """`340 GFLOP`, `2.06 PFLOP`, `48 EFLOP`."""
-    value, units = tflop * 1e3, ("GFLOP", "TFLOP", "PFLOP", "EFLOP")
-    for unit in units:
-        if value < 999.5 or unit == units[-1]:
-            return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
-        value /= 1000
-    raise AssertionError("the last unit takes any number")
-
-
-def hours_text(hours: float) -> str:
-    """`0.4 s`, `12 min`, `3.4 h`, `1,200 h`."""
-    if hours * 3600 < 90:
-        return f"{hours * 3600:.2g} s"
-    return f"{hours * 60:.0f} min" if hours < 1.5 else f"{hours:,.1f} h" if hours < 100 else f"{hours:,.0f} h"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.estimate import estimate, flop_text, hours_text
+from pipeline.bill import flop_text, hours_text
+from pipeline.estimate import estimate
 from pipeline.plan import Hashed, extend_plan
+from pipeline.protocol.plan import estimate_protocol
 from pipeline.run_record import start_record
 from pipeline.storage import Storage
 from schemas.errors import SpecError
@@ -83,6 +85,29 @@ def test_a_new_job(tmp_path: Path, photos: Path, base: Path) -> None:
     assert "handles ~15 MB (3 MB a scene)" in text
     assert "done already: nothing" in text
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_a_protocol_is_the_sum_of_its_methods_with_one_prior_set(tmp_path: Path, photos: Path, base: Path) -> None:
+    spec = spec_of({"uri": str(photos)}, tmp_path / "out", base, protocol={"methods": ["break_a_scene", "ti_m"]})
+    text = "\n".join(estimate_protocol(spec))
+    assert "source: 5 files, 5 MB" in text
+    assert "break_a_scene: 5 scenes to do, 11.2 PFLOP, 35 s" in text  # 5 x (2000 + 240), over 316 TFLOP/s
+    assert "ti_m: 5 scenes to do, 11.2 PFLOP" in text
+    assert "2 methods: 22.8 PFLOP" in text
+    assert "400 TFLOP of it for the prior set, drawn once" in text
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_method_without_a_phase_costs_less(tmp_path: Path, photos: Path, base: Path) -> None:
+    """ti_m has no phase 2, and so no prior set either."""
+    spec = spec_of({"uri": str(photos)}, tmp_path / "out", base, protocol={"methods": ["ti_m"]})
+    text = "\n".join(estimate_protocol(spec))
+    assert "prior set" not in text
+    both = spec_of({"uri": str(photos)}, tmp_path / "out", base, protocol={"methods": ["ti_m", "break_a_scene"]})
+    lines = {line.split(":")[0]: line for line in estimate_protocol(both)}
+    assert lines["ti_m"] in text
+    assert lines["ti_m"].split(",")[1] != lines["break_a_scene"].split(",")[1]
 
 
 @pytest.mark.usefixtures("known_cost")
