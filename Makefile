@@ -56,7 +56,9 @@ SPEED_cuda_vae  := --batch 128 --scenes 60000 --minutes 4 --learning-rate 1.5e-3
 SPEED_cuda_unet := --batch 1024 --scenes 300000 --minutes 20 --average 0.9995 --compile
 SPEED_cuda_sam  := --batch 256 --scenes 200000 --minutes 6
 SPEED_cuda_clip := --batch 1024 --scenes 100000 --minutes 4
-SPEED_cpu_clip  := --batch 64 --scenes 8000 --width 128 --layers 4 --minutes 90 --warm-up 30
+SPEED_cpu_unet  := --batch 12 --scenes 16000 --minutes 300 --learning-rate 1.6e-3 --average 0.999 --workers 2
+SPEED_cpu_sam   := --scenes 16000 --minutes 120 --workers 2
+SPEED_cpu_clip  := --batch 64 --scenes 8000 --width 128 --layers 4 --minutes 90 --warm-up 30 --learning-rate 1.5e-3
 
 seedling: env sprites
 	$(call TRAIN,vae) --out $(RUNS)/vae/final
