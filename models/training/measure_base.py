@@ -150,7 +150,7 @@ def measure_base(
         "noise (ceiling)": rng.integers(0, 256, real.shape, dtype=np.uint8),
     }
     print_distances(clip, kinds, np.concatenate(reference))
-    save_sheet(made1, sheets / "all-prompts.png", columns=16, zoom=1)
+    save_sheet(made1, sheets / "singles.webp", columns=16, zoom=1)
     save_sheet(sample(pipeline, list(SHEET_PROMPTS)), sheets / "prompts.png")
 
 
