@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from schemas.spec_file import load_spec
 from tests.conftest import ROOT
 from tests.tiny_judges import build_tiny_clip
 
@@ -80,6 +82,15 @@ def test_the_closing_lines_say_what_was_made_and_where_to_look(demo: Finished) -
     assert f"report: {demo.output}/report/index.html" in demo.words
     assert (demo.output / "report" / "index.html").stat().st_size > 10_000
     assert "Traceback" not in demo.words
+
+
+def test_the_readme_counts_what_the_demo_makes(demo: Finished) -> None:
+    """Fewer steps change no count; one picture a prompt stands here for the demo's own number."""
+    said = re.search(r"ten scenes become (\d+) handles and (\d+) pictures", (ROOT / "README.md").read_text())
+    assert said is not None
+    each = load_spec(ROOT / "jobs/demo.yaml").generate.images_per_prompt
+    made = len(demo.table("handles")), each * len(demo.table("variations"))
+    assert tuple(int(number) for number in said.groups()) == made
 
 
 def test_broken_files_are_failures_with_reasons_and_good_ones_are_scenes(demo: Finished) -> None:
@@ -282,14 +293,17 @@ def test_batches_and_workers_do_not_change_the_handles(masked_bucket: Path, tmp_
             "source.uri": masked_bucket, "source.masks": "beside", "pack.scenes_per_shard": 4, "extract.batch": batch,
             "cluster.extract.workers": workers, "cluster.extract.cpus": 0.5, "generate.subsets": ["union"],
             "generate.prompts": ["{handles}"], "generate.steps": 1, "evaluate.enabled": False,
-            "extract.phase1.lr": 1e-3,  # a fifth of the demo's rate, and so of the bound: Adam makes less of rounding
+            "extract.phase1.lr": 1e-3,  # a fifth of the demo's rate: Adam makes less of rounding
         }  # fmt: skip
         done = unscene("run", "jobs/demo.yaml", output=tmp_path / name, **QUICK | settings)
         assert done.returncode == 0, done.stdout + done.stderr
         rows = Finished(tmp_path / name, "").table("handles")
         found[name] = {(row["scene_id"], row["index"]): np.asarray(row["embedding"]) for row in rows}
     assert len(found["alone"]) == 10
+    # All handles start from one word, so what lies between two concepts is what they have learned. Single elements with
+    # nearly no gradient may step either way under Adam: the error of all is compared with that.
     for name in ("together", "spread"):
         assert found[name].keys() == found["alone"].keys()
         for key, embedding in found["alone"].items():
-            np.testing.assert_allclose(found[name][key], embedding, atol=2e-5, rtol=0)
+            learned = min(np.linalg.norm(embedding - other) for at, other in found["alone"].items() if at != key)
+            assert np.linalg.norm(found[name][key] - embedding) < 0.01 * learned, (name, key)
