@@ -68,7 +68,7 @@ class Proposer:
                 for record in records if record["area"] > 0]
 
 
-class _Generator(SamAutomaticMaskGenerator):  # type: ignore[misc]
+class _Generator(SamAutomaticMaskGenerator):
     """The library's generator, with two of its faults mended."""
 
     def _process_crop(self, *args: Any) -> Any:
