@@ -17,7 +17,9 @@ from schemas.job import Extract
 from stages.extract.trainer import Trainer
 
 STEPS = 2
-SETTINGS = Extract.model_validate({"phase1": {"steps": STEPS, "lr": 5e-3}, "prior": {"images": 2, "steps": 2}})
+# No attention loss: it makes much of rounding on maps of 4 x 4 (docs/engine.md, "Many scenes in one batch").
+SETTINGS = Extract.model_validate({
+    "phase1": {"steps": STEPS, "lr": 5e-3}, "prior": {"images": 2, "steps": 2}, "attention_loss": "none"})
 
 
 @pytest.fixture(scope="module")
@@ -41,23 +43,13 @@ def test_a_shared_phase_1_is_the_scene_s_own(study: Study, changes: dict[str, An
     shared, _ = study.phase2(**changes)
     study.model.start = None
     settings = Extract.model_validate(SETTINGS.model_dump() | changes)
-    alone, other = (Trainer(study.model, settings, seed, study.prior).train(study.training[1:])[0]
-                    for seed in (study.seed, study.seed + 1))
+    alone, = Trainer(study.model, settings, study.seed, study.prior).train(study.training[1:])
     assert shared[1] is not None
-    # Adam's first steps turn a gradient that is nearly 0 into a whole step of either sign, so single elements may
-    # differ. All together are as good as equal, beside a run that draws other timesteps and noise.
-    assert off(shared[1].handles, alone.handles) < 0.01 * off(other.handles, alone.handles)
+    torch.testing.assert_close(shared[1].handles, alone.handles, rtol=1e-4, atol=1e-5)
     assert (shared[1].handles - study.handles[1]).abs().max() > 1e-4, "phase 2 trained the handles on"
-    weights, expected, drawn = (joined(run.lora | run.full) for run in (shared[1], alone, other))
-    assert off(weights, expected) < 0.1 * off(drawn, expected)
-
-
-def off(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((found - expected).norm())
-
-
-def joined(weights: dict[str, torch.Tensor]) -> torch.Tensor:
-    return torch.cat([weights[name].float().flatten() for name in sorted(weights)])
+    expected = alone.lora | alone.full
+    for name, tensor in (shared[1].lora | shared[1].full).items():
+        torch.testing.assert_close(tensor.float(), expected[name].float(), rtol=2e-3, atol=1e-4)
 
 
 def test_measures_see_the_weights_and_leave_the_base_as_it_was(study: Study) -> None:
