@@ -7,14 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,40 +19,10 @@ from PIL import Image
 
 from schemas.spec_file import load_spec
 from tests.conftest import ROOT
+from tests.finished_job import QUICK, Finished, unscene
 from tests.tiny_judges import build_tiny_clip
 
-QUICK = {
-    "extract.phase1.steps": 5,
-    "extract.phase2.steps": 5,
-    "extract.prior.images": 2,
-    "extract.prior.steps": 2,
-    "generate.steps": 4,
-    "generate.images_per_prompt": 1,
-}
-
 VOCABULARY = ["tomato", "crab", "mushroom", "cat"]
-
-
-def unscene(*words: str | Path, **settings: Any) -> subprocess.CompletedProcess[str]:
-    """Types `unscene ...` in a shell of its own, in the checkout."""
-    command = [sys.executable, "-m", "pipeline", *map(str, words)]
-    for name, value in settings.items():
-        command += ["--set", f"{name}={json.dumps(value) if isinstance(value, (list, dict)) else value}"]
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
-
-
-@dataclass(frozen=True)
-class Finished:
-    output: Path
-    words: str
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    def table(self, name: str) -> list[dict[str, Any]]:
-        import pandas
-
-        frames = [pandas.read_parquet(file) for file in sorted((self.output / name).glob("*.parquet"))]
-        return list(pandas.concat(frames).to_dict("records"))
 
 
 @pytest.fixture(scope="module")
@@ -271,39 +236,3 @@ def test_new_prompts_reuse_the_handles_on_storage(demo: Finished, judged: dict[s
     assert len(more.table("variations")) == 2 * len(scenes)
     assert [row["key"] for row in more.table("scores")] == [row["key"] for row in more.table("variations")]
     assert not (tmp_path / "more" / "handles").exists()
-
-
-@pytest.fixture(scope="module")
-def masked_bucket(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four demo scenes with their true masks beside them, 2 and 3 concepts mixed."""
-    folder = tmp_path_factory.mktemp("masked")
-    for number in range(4):
-        (picture,) = (ROOT / "demo" / "bucket").glob(f"scene-0{number}.*")
-        shutil.copy(picture, folder)
-        for mask in (ROOT / "demo" / "truth").glob(f"scene-0{number}.mask*.png"):
-            shutil.copy(mask, folder)
-    return folder
-
-
-def test_batches_and_workers_do_not_change_the_handles(masked_bucket: Path, tmp_path: Path) -> None:
-    """Invariant 5, through the whole job: one scene a batch on one worker, four in a batch, three workers."""
-    found = {}
-    for name, batch, workers in (("alone", 1, 1), ("together", 4, 1), ("spread", 1, 3)):
-        settings = {
-            "source.uri": masked_bucket, "source.masks": "beside", "pack.scenes_per_shard": 4, "extract.batch": batch,
-            "cluster.extract.workers": workers, "cluster.extract.cpus": 0.5, "generate.subsets": ["union"],
-            "generate.prompts": ["{handles}"], "generate.steps": 1, "evaluate.enabled": False,
-            "extract.phase1.lr": 1e-3,  # a fifth of the demo's rate: Adam makes less of rounding
-        }  # fmt: skip
-        done = unscene("run", "jobs/demo.yaml", output=tmp_path / name, **QUICK | settings)
-        assert done.returncode == 0, done.stdout + done.stderr
-        rows = Finished(tmp_path / name, "").table("handles")
-        found[name] = {(row["scene_id"], row["index"]): np.asarray(row["embedding"]) for row in rows}
-    assert len(found["alone"]) == 10
-    # All handles start from one word, so what lies between two concepts is what they have learned. Single elements with
-    # nearly no gradient may step either way under Adam: the error of all is compared with that.
-    for name in ("together", "spread"):
-        assert found[name].keys() == found["alone"].keys()
-        for key, embedding in found["alone"].items():
-            learned = min(np.linalg.norm(embedding - other) for at, other in found["alone"].items() if at != key)
-            assert np.linalg.norm(found[name][key] - embedding) < 0.01 * learned, (name, key)
