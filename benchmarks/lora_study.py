@@ -96,7 +96,7 @@ class Study:
 
     def __init__(self, scenes: int, settings: Extract, sizes: Sizes, seed: int = 0) -> None:
         base = load_base(bundled("seedling", "base"), None, torch.float32, "cpu")
-        self.model = StartedModel(base, settings.placeholder)
+        self.model = StartedModel(base, settings.placeholder, settings.attention_maps)
         self.settings, self.sizes, self.seed = settings, sizes, seed
         everything = demo_scenes(base.side, 10)
         self.scenes = everything[:scenes]

@@ -177,6 +177,12 @@ class Extract(Strict):
         "`none`: unmasked (ablation).",
     )
     attention_loss: Literal["mse", "none"] = field("mse", "Cross-attention loss by name; `none`: ablation.")
+    attention_maps: int | None = field(
+        None,
+        "Side of the cross-attention maps that the loss reads. None: of the sides that the base model has maps at, the "
+        "nearest to 1/32 of the picture's, as in the paper. Unit: latent elements.",
+        ge=1,
+    )
     attention_weight: float = field(0.01, "Weight of the cross-attention loss.", ge=0)
     flip: bool = field(True, "Random horizontal flips, masks together with the picture.")
     init_word: str = field("object", "Handles start from this word where the concept has no word of its own.")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from schemas.errors import SpecError
 from schemas.job import Extract
 from stages.base_loading import load_base
 from stages.extract.attention_maps import loss_layers
@@ -44,6 +45,17 @@ def test_sd21_base_has_the_five_layers_at_16x16_and_the_known_cost() -> None:
         *(f"up_blocks.1.attentions.{i}.transformer_blocks.0.attn2" for i in range(3))]
     assert all(unet.get_submodule(name).heads == 20 for name in layers)
     assert unet_forward_tflop(unet, 77) == pytest.approx(0.804, abs=0.001)
+
+
+def test_the_side_of_the_maps_can_be_chosen_of_those_that_there_are() -> None:
+    unet = meta_unet(SD21_BASE)
+    assert loss_layers(unet, 512, 16) == loss_layers(unet, 512)
+    layers, side = loss_layers(unet, 512, 32)
+    assert side == 32
+    assert len(layers) == 5
+    assert not set(layers) & set(loss_layers(unet, 512)[0])
+    with pytest.raises(SpecError, match=r"extract\.attention_maps: .* of side 7; choose one of 64, 32, 16, or"):
+        loss_layers(unet, 512, 7)
 
 
 def step_inputs(model: SceneModel, scenes: int = 2) -> StepInputs:

@@ -61,10 +61,12 @@ class Both:
                          draw.prior_noise, prior)
 
 
-@pytest.fixture(scope="module", params=["epsilon", "v_prediction"])
+@pytest.fixture(scope="module", params=[("epsilon", None), ("v_prediction", None), ("epsilon", 8)], ids=str)
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Both:
-    directory = build_tiny_model(tmp_path_factory.mktemp("tiny"), request.param)
-    model = SceneModel(load_base(str(directory), None, torch.float32, "cpu"), "<asset{index}>")
+    kind, maps = request.param
+    directory = build_tiny_model(tmp_path_factory.mktemp("tiny"), kind)
+    model = SceneModel(load_base(str(directory), None, torch.float32, "cpu"), "<asset{index}>", maps)
+    assert model.recorder.side == (maps or 4)
     dice = torch.Generator().manual_seed(0)
     latents, scenes = [], []
     for concepts in CONCEPTS:

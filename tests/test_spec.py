@@ -24,6 +24,7 @@ RESULT_FIELDS = [
     "evaluate.min_prompt",
     "extract.adam_beta2",
     "extract.attention_loss",
+    "extract.attention_maps",
     "extract.attention_weight",
     "extract.clip_norm",
     "extract.flip",

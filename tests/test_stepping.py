@@ -26,9 +26,10 @@ def directory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return build(tmp_path_factory.mktemp("tiny"))
 
 
-@pytest.mark.parametrize("with_prior", [False, True])
-def test_a_step_is_the_engine_s(directory: Path, with_prior: bool) -> None:
-    stepper, dice = Stepper(directory), torch.Generator().manual_seed(0)
+@pytest.mark.parametrize(("with_prior", "maps"), [(False, None), (True, 8)])
+def test_a_step_is_the_engine_s(directory: Path, with_prior: bool, maps: int | None) -> None:
+    settings = Extract(attention_maps=maps)
+    stepper, dice = Stepper(directory, settings), torch.Generator().manual_seed(0)
     shape = stepper.model.base.latent_shape
     latents, noise, prior_latents, prior_noise = torch.randn(4, *shape, generator=dice)
     masks = (torch.rand(3, 64, 64, generator=dice) > 0.6).float()
@@ -36,8 +37,7 @@ def test_a_step_is_the_engine_s(directory: Path, with_prior: bool) -> None:
     prior = (prior_latents, prior_noise, 700) if with_prior else None
     mine = stepper.terms(handles, latents, masks, SUBSET, noise, TIMESTEP, prior)
 
-    settings = Extract()
-    model = SceneModel(load_base(str(directory), None, torch.float32, "cpu"), settings.placeholder)
+    model = SceneModel(load_base(str(directory), None, torch.float32, "cpu"), settings.placeholder, maps)
     words = [model.tokens.pick_word(word, "object")[1] for word in ("cat", "dog", "ball")]
     sides = [torch.stack([resize_masks(masks, side)] * 2) for side in (shape[1], model.recorder.side)]
     scene = SceneLatents(torch.stack([latents] * 2), torch.zeros(2, *shape), *sides)

@@ -16,6 +16,8 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor
 from torch.nn import functional
 
+from schemas.errors import SpecError
+
 
 def cross_attention_layers(unet: UNet2DConditionModel) -> dict[str, int]:
     """Name -> side of its maps, for every cross-attention of the down and up blocks (mid block excluded).
@@ -37,28 +39,33 @@ def cross_attention_layers(unet: UNet2DConditionModel) -> dict[str, int]:
     return layers
 
 
-def loss_layers(unet: UNet2DConditionModel, image_side: int) -> tuple[list[str], int]:
-    """The layers of the attention loss and the side a of their maps.
+def loss_layers(unet: UNet2DConditionModel, image_side: int, side: int | None = None) -> tuple[list[str], int]:
+    """The layers of the attention loss and the side a of their maps: `side`, where it is given.
 
     The paper reads the maps at 1/32 of the image's side; a UNet without cross-attention there gives the
-    nearest it has.
+    nearest it has. Raises SpecError for a `side` that it has none at.
     """
     layers = cross_attention_layers(unet)
     if not layers:
         raise ValueError("the UNet has no cross-attention in its down and up blocks")
+    sides = sorted(set(layers.values()), reverse=True)
     wanted = math.log2(image_side / 32)
-    side = min(sorted(set(layers.values()), reverse=True), key=lambda s: abs(math.log2(s) - wanted))
+    if side is None:
+        side = min(sides, key=lambda s: abs(math.log2(s) - wanted))
+    if side not in sides:
+        raise SpecError(f"extract.attention_maps: the base model has no cross-attention maps of side {side}; "
+                        f"choose one of {', '.join(map(str, sides))}, or leave it out")
     return [name for name, s in layers.items() if s == side], side
 
 
 class AttentionRecorder:
     """Collects the maps of one forward pass: `record`, run the UNet, `maps`.
 
-    side: a, the side of the maps; layers: names of the layers that are read.
+    side: a, the side of the maps, None for the paper's; layers: names of the layers that are read.
     """
 
-    def __init__(self, unet: UNet2DConditionModel, image_side: int) -> None:
-        self.layers, self.side = loss_layers(unet, image_side)
+    def __init__(self, unet: UNet2DConditionModel, image_side: int, side: int | None = None) -> None:
+        self.layers, self.side = loss_layers(unet, image_side, side)
         self.scenes = 0
         self.columns: Tensor | None = None
         self.found: dict[str, tuple[Tensor, int]] = {}

@@ -22,15 +22,16 @@ class SceneModel:
     did before.
 
     owners: which scene each row belongs to; set it before `text_states` and `predict`. embeddings: one a text
-    encoder; widths: how many columns of the handles each of them reads, side by side.
+    encoder; widths: how many columns of the handles each of them reads, side by side. attention_maps: side of the maps
+    that the attention loss reads, None for the paper's.
     """
 
-    def __init__(self, base: BaseModel, placeholder: str) -> None:
+    def __init__(self, base: BaseModel, placeholder: str, attention_maps: int | None = None) -> None:
         self.base = base
         self.tokens = HandleTokens(base.tokenizers, placeholder)
         self.owners = RowOwners()
         self.schedule = NoiseSchedule(base.scheduler, base.device)
-        self.recorder = AttentionRecorder(base.unet, base.side)
+        self.recorder = AttentionRecorder(base.unet, base.side, attention_maps)
         self.embeddings = [
             install_handles(encoder, first_id, self.owners)
             for encoder, first_id in zip(base.text_encoders.values(), self.tokens.first_ids, strict=True)]

@@ -114,7 +114,7 @@ class ExtractStage:
         stored = torch.float32 if spec.extract.tuning == "full" else dtype
         base = load_base(self.base_path, spec.models.revision, stored, device)
         base.dtype = dtype
-        return SceneModel(base, spec.extract.placeholder)
+        return SceneModel(base, spec.extract.placeholder, spec.extract.attention_maps)
 
     def _prior_name(self) -> str:
         spec = self.spec

@@ -28,7 +28,8 @@ class Stepper:
     def __init__(self, directory: str | Path, settings: Extract | None = None,
                  device: str | torch.device = "cpu") -> None:
         self.settings = settings or Extract()
-        self.model = SceneModel(load_base(str(directory), None, torch.float32, device), self.settings.placeholder)
+        base = load_base(str(directory), None, torch.float32, device)
+        self.model = SceneModel(base, self.settings.placeholder, self.settings.attention_maps)
 
     def handles_of(self, words: Sequence[str]) -> Tensor:
         """[N, d]: where handles that start from these words start."""
