@@ -124,6 +124,9 @@ def test_settings_that_do_not_fit_the_base_are_found_at_set_up(model_dir: Path, 
     unknown = tiny_spec(model_dir, extract={"init_word": "猫", "prior": {"weight": 0}})
     with pytest.raises(SpecError, match=r"extract\.init_word"):
         ExtractStage(unknown, str(tmp_path)).setup()
+    sideless = tiny_spec(model_dir, extract={"attention_maps": 7, "prior": {"weight": 0}})
+    with pytest.raises(SpecError, match=r"extract\.attention_maps.*side 7"):
+        ExtractStage(sideless, str(tmp_path)).setup()
 
 
 def test_curves_have_at_most_a_hundred_points() -> None:
