@@ -27,7 +27,7 @@ from pipeline.shard_run import Ledger, ShardRun
 from pipeline.storage import SHARED, Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec
-from stages.base_model import bundled, model_side
+from stages.base_model import attention_sides, bundled, check_map_side, model_side
 
 _RETRY = re.compile(r"^retry-(\d+)\.json$")
 
@@ -64,7 +64,9 @@ def open_job(spec: JobSpec, kinds: list[StageKind] | None = None, lease: ExitSta
     """
     spec = anchored(spec)
     if kinds is None:
-        model_side(bundled(spec.models.base, "base"), spec.models.revision)  # is it a base model at all?
+        base = bundled(spec.models.base, "base")
+        model_side(base, spec.models.revision)  # is it a base model at all?
+        check_map_side(spec.extract.attention_maps, attention_sides(base, spec.models.revision))
     kinds = kinds or kinds_of(spec)
     storage = Storage(spec.output)
     uris = [] if spec.source.handles else _pictures(spec)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,23 @@ def model_side(base: str, revision: str | None = None) -> int:
                         f"block_out_channels in vae/config.json; name a model in StableDiffusionPipeline "
                         f"layout")
     return sample * int(2 ** (len(blocks) - 1))
+
+
+def attention_sides(base: str, revision: str | None = None) -> list[int]:
+    """Sides of the UNet's cross-attention maps outside its mid block, largest first. Unit: latent elements."""
+    config = read_config(base, "unet/config.json", revision)
+    down, up = config.get("down_block_types", []), config.get("up_block_types", [])
+    size = config["sample_size"]
+    side = size if isinstance(size, int) else size[0]
+    levels = {level for blocks in (down, reversed(up)) for level, kind in enumerate(blocks) if "CrossAttn" in kind}
+    return [math.ceil(side / 2**level) for level in sorted(levels)]
+
+
+def check_map_side(side: int | None, sides: Sequence[int]) -> None:
+    """Raises SpecError for a `side` that the base model has no cross-attention maps at; None is the paper's."""
+    if side is not None and side not in sides:
+        raise SpecError(f"extract.attention_maps: the base model has no cross-attention maps of side {side}; "
+                        f"choose one of {', '.join(map(str, sides))}, or leave it out")
 
 
 def model_revision(path: str, revision: str | None = None) -> str:

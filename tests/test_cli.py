@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_main_job import unscene
+from tests.finished_job import unscene
 
 SPEC = "source: {uri: %s}\noutput: %s\n"
 
@@ -18,6 +18,7 @@ SPEC = "source: {uri: %s}\noutput: %s\n"
         ({"source.uri": "/no/such/bucket"}, "source.uri: "),
         ({"output": "/proc/nowhere"}, "output: cannot write under /proc/nowhere"),
         ({"models.base": "models/training"}, "models.base"),
+        ({"extract.attention_maps": 7}, "extract.attention_maps: the base model has no cross-attention maps of side 7"),
         ({"cluster.address": "127.0.0.1:1"}, "cluster.address: cannot reach Ray at 127.0.0.1:1"),
     ],
 )

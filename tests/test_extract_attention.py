@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +12,8 @@ import torch
 from schemas.errors import SpecError
 from schemas.job import Extract
 from stages.base_loading import load_base
-from stages.extract.attention_maps import loss_layers
+from stages.base_model import attention_sides
+from stages.extract.attention_maps import cross_attention_layers, loss_layers
 from stages.extract.cost import meta_unet, unet_forward_tflop
 from stages.extract.scene_model import SceneModel
 from stages.extract.step import StepInputs, loss_terms
@@ -56,6 +59,22 @@ def test_the_side_of_the_maps_can_be_chosen_of_those_that_there_are() -> None:
     assert not set(layers) & set(loss_layers(unet, 512)[0])
     with pytest.raises(SpecError, match=r"extract\.attention_maps: .* of side 7; choose one of 64, 32, 16, or"):
         loss_layers(unet, 512, 7)
+
+
+@pytest.mark.parametrize("changes", [
+    {}, {"sample_size": [96, 96]},
+    {"block_out_channels": [320, 640, 1280], "attention_head_dim": [5, 10, 20], "sample_size": 128,  # SDXL's blocks
+     "down_block_types": ["DownBlock2D"] + ["CrossAttnDownBlock2D"] * 2,
+     "up_block_types": ["CrossAttnUpBlock2D"] * 2 + ["UpBlock2D"]},
+])
+def test_the_configuration_tells_the_same_sides_as_the_unet(changes: dict[str, Any], tmp_path: Path) -> None:
+    """The driver asks before any weight is loaded."""
+    config = SD21_BASE | changes
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet/config.json").write_text(json.dumps(config))
+    sides = attention_sides(str(tmp_path))
+    assert sides == sorted(set(cross_attention_layers(meta_unet(config)).values()), reverse=True)
+    assert len(sides) == len(changes.get("down_block_types", SD21_BASE["down_block_types"])) - 1
 
 
 def step_inputs(model: SceneModel, scenes: int = 2) -> StepInputs:

@@ -16,7 +16,7 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor
 from torch.nn import functional
 
-from schemas.errors import SpecError
+from stages.base_model import check_map_side
 
 
 def cross_attention_layers(unet: UNet2DConditionModel) -> dict[str, int]:
@@ -50,11 +50,9 @@ def loss_layers(unet: UNet2DConditionModel, image_side: int, side: int | None = 
         raise ValueError("the UNet has no cross-attention in its down and up blocks")
     sides = sorted(set(layers.values()), reverse=True)
     wanted = math.log2(image_side / 32)
+    check_map_side(side, sides)
     if side is None:
         side = min(sides, key=lambda s: abs(math.log2(s) - wanted))
-    if side not in sides:
-        raise SpecError(f"extract.attention_maps: the base model has no cross-attention maps of side {side}; "
-                        f"choose one of {', '.join(map(str, sides))}, or leave it out")
     return [name for name, s in layers.items() if s == side], side
 
 
