@@ -25,8 +25,9 @@ $(READY): pyproject.toml constraints.txt
 demo: env
 	$(BIN)/unscene run jobs/demo.yaml
 
+# Two processes: one for whole jobs, which wait for each other's, and one for all else (tests/conftest.py).
 test: env
-	$(BIN)/pytest -m 'not prove'
+	$(BIN)/pytest -m 'not prove' -n 2 --dist loadgroup
 
 lint: env
 	$(BIN)/ruff check .

@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.finished_job import QUICK, Finished, unscene
 
+pytestmark = pytest.mark.xdist_group("jobs")
+
 
 @pytest.fixture(scope="module")
 def masked_bucket(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -23,6 +23,8 @@ from pipeline.storage import Storage
 from pipeline.submit import local_paths
 from schemas.spec_file import load_spec
 
+pytestmark = pytest.mark.xdist_group("jobs")
+
 ROOT = Path(__file__).parent.parent
 
 
