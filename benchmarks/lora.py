@@ -19,6 +19,8 @@ The search is one setting at a time: rates first, then targets and ranks at the 
 for the widest and the narrowest targets. Best is the closest fit among rows that forget little (`other` at most
 FORGETS): these two are read to a per cent, while identity, from a few dozen small pictures, is only good for
 saying whether a row stands out. --out is written after every row and read at the start: a stopped study goes on.
+
+    python -m benchmarks.lora --row attention_ff:4:1e-3 --row attention_ff_conv:16:1e-3      # these and no search
 """
 
 from __future__ import annotations
@@ -160,6 +162,14 @@ def search(study: Study, table: Table, steps: int, rank: int, quick: bool) -> st
     return table.best(fulls)
 
 
+def read_row(words: str) -> tuple[str, int, float]:
+    """`TARGETS:RANK:RATE`, as --row takes it."""
+    targets, rank, rate = words.split(":")
+    if targets not in TARGETS:
+        raise argparse.ArgumentTypeError(f"no targets {targets}; there are {', '.join(TARGETS)}")
+    return targets, int(rank), float(rate)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="JSON with every scene's numbers; an interrupted study goes on")
@@ -167,14 +177,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=120, help="steps of phase 2; phase 1 has 100")
     parser.add_argument("--rank", type=int, default=8, help="rank of the rate and target searches")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--guidance", type=float, default=5.0, help="of the pictures that are measured")
+    parser.add_argument("--row", type=read_row, action="append", metavar="TARGETS:RANK:RATE",
+                        help="this row, factors in the UNet only, in place of the search; may be repeated")
     parser.add_argument("--quick", action="store_true", help="one scene, two steps: does it run?")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     scenes, steps, first = (1, 2, 2) if args.quick else (args.scenes, args.steps, 100)
-    sizes = Sizes(pairs=2, drawn=4, contexts=1, steps=2) if args.quick else Sizes()
-    settings = Extract.model_validate({"phase1": {"steps": first, "lr": 5e-3}, "prior": {
+    sizes = Sizes(pairs=2, drawn=4, contexts=1, steps=2) if args.quick else Sizes(
+        guidance=args.guidance)
+    settings = Extract.model_validate({"attention_maps": 8, "phase1": {"steps": first, "lr": 5e-3}, "prior": {
         "images": 2 if args.quick else 8, "steps": 2 if args.quick else 10}})
-    table = Table(args.out, {"scenes": scenes, "steps": steps, "seed": args.seed, "quick": args.quick})
+    table = Table(args.out, {"scenes": scenes, "steps": steps, "seed": args.seed, "quick": args.quick,
+                             "guidance": args.guidance})
     study = Study(scenes, settings, sizes, args.seed)
     if not args.quick:
         print("instruments:", "  ".join(f"{k} {v:.3f}" for k, v in check(study.eyes, study.roster).items()))
@@ -184,7 +199,11 @@ def main(arguments: list[str] | None = None) -> None:
         if name not in table.rows:
             table.add(name, {"changes": {}, "seconds": cost, "megabytes": megabytes({"phase2": {"steps": 0}}),
                              "scenes": [study.measure(i, w) for i, w in enumerate(learned)]})
-    reference = search(study, table, steps, args.rank, args.quick)
+    if args.row:
+        reference, *_ = [run(study, table, lora(rank, targets, rate, steps, text_encoder=False))
+                         for targets, rank, rate in args.row]
+    else:
+        reference = search(study, table, steps, args.rank, args.quick)
     print(f"\nscene by scene, less {reference}:")
     for name in table.rows:
         print(table.against(name, reference))

@@ -108,3 +108,15 @@ def test_the_quick_study_runs_and_goes_on(study: Study, tmp_path: Path, capsys: 
     assert "scene by scene, less full, 0.0003" in capsys.readouterr().out
     monkeypatch.setattr(Study, "phase2", lambda *_, **__: pytest.fail("a finished row was trained again"))
     assert lora.search(study, lora.Table(out, content["setting"]), STEPS, 8, quick=True) == "full, 0.0003"
+
+
+def test_rows_can_be_named_in_place_of_the_search(tmp_path: Path) -> None:
+    out = tmp_path / "lora.json"
+    lora.main(["--quick", "--guidance", "3", "--row", "cross_kv:2:1e-3", "--row", "attention_ff_conv:3:2e-3",
+               "--out", str(out)])
+    rows = json.loads(out.read_text())["rows"]
+    assert list(rows) == ["untrained", "phase 1 only", "cross_kv, rank 2, 0.001, UNet only",
+                          "attention_ff_conv, rank 3, 0.002, UNet only"]
+    assert rows["cross_kv, rank 2, 0.001, UNet only"]["changes"]["phase2"] == {"steps": 2, "lr": 1e-3}
+    with pytest.raises(SystemExit):
+        lora.main(["--quick", "--row", "everything:2:1e-3"])
