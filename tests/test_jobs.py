@@ -49,7 +49,8 @@ def test_the_seedling_s_jobs_come_to_the_settings_that_they_were_measured_with(j
     extract, segment = spec.extract, spec.segment
     assert (extract.prior.images, spec.generate.steps, segment.points_per_side) == settings
     assert (extract.phase1.steps, extract.phase1.lr, extract.phase2.steps, extract.phase2.lr) == (100, 5e-3, 120, 1e-3)
-    assert (extract.prior.steps, extract.prior.guidance, spec.generate.guidance) == (10, 7.5, 5.0)
+    assert (extract.prior.steps, extract.prior.guidance, spec.generate.guidance) == (10, 7.5, 3.0)
+    assert (extract.attention_maps, extract.lora.rank, extract.lora.targets) == (8, 16, "attention_ff_conv")
     assert (segment.pred_iou_thresh, segment.stability_score_thresh, spec.evaluate.found_at) == (0.5, 0.4, 0.6)
 
 

@@ -100,7 +100,7 @@ def test_the_size_of_a_scene_s_file_is_foretold(model_dir: Path, targets: str, t
 
 def test_a_scene_at_sd_2_1_size_takes_less_than_4_mb_by_default() -> None:
     """Four handles, in the true sizes of SD 2.1-base; the published code saves 5.2 GB."""
-    spec = JobSpec.model_validate({"source": {"uri": "x"}, "output": "x"})
+    spec = JobSpec.model_validate({"source": {"uri": "x"}, "output": "x", "models": {"base": "sd2-community/sd2"}})
     size = handle_bytes(spec, meta_unet(SD21["unet"]), SD21_TEXTS, handles=4)
     assert 2e6 < size < 4e6
     spec.extract.tuning = "full"

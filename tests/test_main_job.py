@@ -22,6 +22,7 @@ from tests.conftest import ROOT
 from tests.finished_job import QUICK, Finished, unscene
 from tests.tiny_judges import build_tiny_clip
 
+pytestmark = pytest.mark.xdist_group("jobs")
 VOCABULARY = ["tomato", "crab", "mushroom", "cat"]
 
 
@@ -221,9 +222,9 @@ def test_an_exported_scene_draws_the_same_picture_in_diffusers(demo: Finished, t
 
 
 def test_new_prompts_reuse_the_handles_on_storage(demo: Finished, judged: dict[str, Any], tmp_path: Path) -> None:
-    refused = unscene("run", "jobs/demo.yaml", output=demo.output, **demo.settings | {"generate.guidance": 3})
+    refused = unscene("run", "jobs/demo.yaml", output=demo.output, **demo.settings | {"generate.guidance": 4})
     assert refused.returncode == 2
-    assert "generate.guidance: 5.0 -> 3.0" in refused.stderr
+    assert "generate.guidance: 3.0 -> 4.0" in refused.stderr
     assert "source.handles" in refused.stderr
     settings = {"source.handles": demo.output, "models.base": "seedling", "cluster.address": "null"}
     prompts = {"generate.prompts": ["a photo of {handles} at night"], "generate.subsets": ["union"]}
