@@ -28,6 +28,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ import torch
 from benchmarks.lora_instruments import check
 from benchmarks.lora_study import Sizes, Study
 from benchmarks.models import SD21
+from schemas.bundled import SETTINGS
 from schemas.job import Extract, JobSpec
 from stages.extract.cost import handle_bytes, meta_unet
 
@@ -184,9 +186,9 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     scenes, steps, first = (1, 2, 2) if args.quick else (args.scenes, args.steps, 100)
-    sizes = Sizes(pairs=2, drawn=4, contexts=1, steps=2) if args.quick else Sizes(
-        guidance=args.guidance)
-    settings = Extract.model_validate({"attention_maps": 8, "phase1": {"steps": first, "lr": 5e-3}, "prior": {
+    sizes = replace(Sizes(pairs=2, drawn=4, contexts=1, steps=2) if args.quick else Sizes(), guidance=args.guidance)
+    maps = SETTINGS["base"]["seedling"]["extract"]["attention_maps"]
+    settings = Extract.model_validate({"attention_maps": maps, "phase1": {"steps": first, "lr": 5e-3}, "prior": {
         "images": 2 if args.quick else 8, "steps": 2 if args.quick else 10}})
     table = Table(args.out, {"scenes": scenes, "steps": steps, "seed": args.seed, "quick": args.quick,
                              "guidance": args.guidance})

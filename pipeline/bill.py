@@ -64,14 +64,12 @@ class Bill:
 
 def bill(spec: JobSpec, storage: Storage) -> Bill:
     """What a scene of a job costs. storage: the job's, for the concepts that its scenes turned out to have."""
-    from stages.base_model import attention_sides, bundled, check_map_side, model_side
+    from stages.base_model import check_base
     from stages.extract.cost import scene_cost
     from stages.generate.prompts import list_pictures
 
     cost = scene_cost(spec)
-    base = bundled(spec.models.base, "base")
-    side = model_side(base, spec.models.revision)
-    check_map_side(spec.extract.attention_maps, attention_sides(base, spec.models.revision))
+    side = check_base(spec)
     handles = Storage(spec.source.handles) if spec.source.handles else storage
     concepts, measured = concepts_per_scene(handles)
     names = [str(i) for i in range(max(1, round(concepts)))]

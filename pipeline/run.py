@@ -27,7 +27,7 @@ from pipeline.shard_run import Ledger, ShardRun
 from pipeline.storage import SHARED, Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec
-from stages.base_model import attention_sides, bundled, check_map_side, model_side
+from stages.base_model import check_base
 
 _RETRY = re.compile(r"^retry-(\d+)\.json$")
 
@@ -64,9 +64,7 @@ def open_job(spec: JobSpec, kinds: list[StageKind] | None = None, lease: ExitSta
     """
     spec = anchored(spec)
     if kinds is None:
-        base = bundled(spec.models.base, "base")
-        model_side(base, spec.models.revision)  # is it a base model at all?
-        check_map_side(spec.extract.attention_maps, attention_sides(base, spec.models.revision))
+        check_base(spec)
     kinds = kinds or kinds_of(spec)
     storage = Storage(spec.output)
     uris = [] if spec.source.handles else _pictures(spec)

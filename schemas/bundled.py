@@ -19,7 +19,7 @@ SETTINGS: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
         "seedling": {
             "extract": {
                 "attention_maps": 8,  # 1/32 of its pictures' side is 2; of its 4 x 4 cells an object covers one or two
-                "lora": {"rank": 16, "targets": "attention_ff_conv"},  # so few channels hold a new shape in no fewer
+                "lora": {"rank": 16, "targets": "attention_ff_conv"},  # few channels: a new shape asks for all layers
                 "phase1": {"steps": 100, "lr": 5e-3},
                 "phase2": {"steps": 120, "lr": 1e-3},
                 "prior": {"images": 16, "steps": 10},

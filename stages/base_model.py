@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import SpecError
+from schemas.job import JobSpec
 
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
 PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
@@ -62,6 +63,14 @@ def attention_sides(base: str, revision: str | None = None) -> list[int]:
     side = size if isinstance(size, int) else size[0]
     levels = {level for blocks in (down, reversed(up)) for level, kind in enumerate(blocks) if "CrossAttn" in kind}
     return [math.ceil(side / 2**level) for level in sorted(levels)]
+
+
+def check_base(spec: JobSpec) -> int:
+    """Whether the spec's base is one, and its settings fit it, by its configuration alone; returns `model_side`."""
+    base, revision = bundled(spec.models.base, "base"), spec.models.revision
+    side = model_side(base, revision)
+    check_map_side(spec.extract.attention_maps, attention_sides(base, revision))
+    return side
 
 
 def check_map_side(side: int | None, sides: Sequence[int]) -> None:

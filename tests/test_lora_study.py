@@ -120,3 +120,14 @@ def test_rows_can_be_named_in_place_of_the_search(tmp_path: Path) -> None:
     assert rows["cross_kv, rank 2, 0.001, UNet only"]["changes"]["phase2"] == {"steps": 2, "lr": 1e-3}
     with pytest.raises(SystemExit):
         lora.main(["--quick", "--row", "everything:2:1e-3"])
+
+
+def test_guidance_is_that_of_the_pictures_and_of_nothing_else(tmp_path: Path) -> None:
+    found = []
+    for guidance in ("1", "8"):
+        out = tmp_path / f"{guidance}.json"
+        lora.main(["--quick", "--guidance", guidance, "--row", "cross_kv:2:1e-3", "--out", str(out)])
+        found.append(json.loads(out.read_text())["rows"]["phase 1 only"]["scenes"][0])
+    weak, strong = found
+    assert weak["fit"] == strong["fit"]
+    assert weak["identity"] != strong["identity"]
