@@ -6,6 +6,7 @@ The sprites are not part of the repository, so flat ellipses stand in for them, 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ from PIL import Image, ImageDraw
 
 from models.training.backgrounds import BACKGROUNDS, paint
 from models.training.placing import APART, OVERLAPPING, Placing
-from models.training.rosters import HELD_OUT, NEAR_TWINS, TRAINING, UNSEEN, SpriteName, plain
+from models.training.rosters import FIRST, HELD_OUT, NEAR_TWINS, TRAINING, UNSEEN, SpriteName, plain
 from models.training.sprites import load_sprite, named_roster, pack, wide_roster
 from models.training.tokenizer import build, world_words
-from models.training.world import World, WorldSettings
+from models.training.world import World, WorldSettings, broad_roster
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +145,22 @@ def test_two_objects_are_named_in_either_order(sprites: Path) -> None:
     rng = np.random.default_rng(1)
     captions = [words for words in (scene.caption(rng).split() for _ in range(80)) if {first, second} <= set(words)]
     assert {words.index(first) < words.index(second) for words in captions} == {True, False}
+
+
+def test_the_broad_roster_is_drawn_from_in_its_shares_and_holds_nothing_held_out(sprites: Path, tmp_path: Path) -> None:
+    assets = tmp_path / "assets"
+    shutil.copytree(sprites, assets)
+    for code in ("1f9ff", "1fa80", "1fa94"):  # named nowhere
+        shutil.copy(assets / f"{TRAINING[0].code}.webp", assets / f"{code}.webp")
+    broad = broad_roster(assets)
+    assert not {plain(sprite.code) for sprite in broad["roster"]} & UNSEEN
+    world = World(WorldSettings(assets, shadows=0.0, **broad))
+    drawn = [sprite for index in range(600) for sprite in world.scene(index).objects]
+    first = np.mean([sprite in FIRST for sprite in drawn])
+    nameless = np.mean([sprite.noun == "object" for sprite in drawn])
+    assert 0.30 < first < 0.42, "35 % of the objects are of the first 24"
+    assert 0.12 < nameless < 0.24, "20 % have no name"
+    assert {sprite.code for sprite in drawn if sprite.noun == "object"} == {"1f9ff", "1fa80", "1fa94"}
 
 
 def test_backgrounds_look_the_same_at_any_size() -> None:

@@ -30,7 +30,7 @@ from models.training.latents import EncodedScenes, encode_pool
 from models.training.pool import open_pool, render_pool
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
 from models.training.workers import Workers, join_workers
-from models.training.world import world_settings
+from models.training.world import broad_roster, world_settings
 
 TEXT_RATE = 0.15
 """The text encoder's share of the learning rate. At the full rate each appearance of a rare word moves its embedding by
@@ -121,7 +121,8 @@ def publish(
 
 def load_scenes(args: argparse.Namespace, workers: Workers, vae: AutoencoderKL, tokenizer: Path) -> EncodedScenes:
     """Render (the leader alone), encode and caption the scenes to train on."""
-    settings, folder = world_settings(args.world, args.sprites, seed=args.seed), args.work / "pool"
+    more = broad_roster(args.sprites) if args.broad else {}
+    settings, folder = world_settings(args.world, args.sprites, seed=args.seed, **more), args.work / "pool"
     if workers.leads:
         render_pool(settings, args.scenes, folder, args.workers)
     workers.wait()
@@ -202,6 +203,7 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, required=True, help="folder of the trained autoencoder")
     parser.add_argument("--scenes", type=int, default=24_000, help="scenes to render and train on")
     parser.add_argument("--average", type=float, default=0.998, help="decay of the average of the weights")
+    parser.add_argument("--broad", action="store_true", help="draw every sprite that may be trained on, not 24 alone")
     parser.add_argument("--compile", action="store_true", help="torch.compile the model: for a GPU")
     parser.add_argument("--start-from", type=Path, help="folder of a trained base to go on from")
     parser.add_argument("--stop-after", type=float, help="minutes after which this run stops, to be resumed")
