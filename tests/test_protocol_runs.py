@@ -1,0 +1,72 @@
+"""Several runs of the protocol as one: every run counts alike, scene by scene, and a run that is not whole is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import protocol_runs
+from benchmarks.protocol_runs import differences, judge, lines
+from pipeline.protocol.claims import CLAIMS
+from pipeline.protocol.summary import MethodScores
+from schemas.methods import ABLATIONS, METHODS
+
+FIRST = CLAIMS[0]
+"""Of TI-m's prompt similarity."""
+
+
+def row(scene: str, prompt: float) -> dict[str, Any]:
+    return {
+        "scene_id": scene, "concepts": [0, 1], "found": [1, 1], "prompt_similarity": prompt, "identity_similarity": 0.5,
+        "complete": True,
+    }  # fmt: skip
+
+
+def run_of(prompts: dict[str, float], copies: int = 1) -> dict[str, MethodScores]:
+    """Every scene's prompt similarity is 0.2 in all methods but TI-m, which has `prompts`, each `copies` times."""
+    run = {name: MethodScores([row(scene, 0.2) for scene in prompts]) for name in (*METHODS, *ABLATIONS)}
+    return run | {FIRST.method: MethodScores([row(s, p) for s, p in prompts.items() for _ in range(copies)])}
+
+
+def test_each_run_counts_alike_in_every_scene_that_all_have() -> None:
+    one, other = run_of({"a": 0.3, "b": 0.5, "c": 0.9}), run_of({"a": 0.5, "b": 0.1}, copies=5)
+    assert differences(one, FIRST) == {"a": pytest.approx(0.1), "b": pytest.approx(0.3), "c": pytest.approx(0.7)}
+    joint = judge([one, other], 2000, 0)[0]
+    assert joint.claim is FIRST
+    assert joint.difference is not None
+    assert joint.difference.scenes == 2
+    assert joint.difference.mean == pytest.approx(((0.1 + 0.3) / 2 + (0.3 - 0.1) / 2) / 2)
+
+
+def test_what_one_run_shows_and_another_does_not_is_noise() -> None:
+    scenes = "abcdefgh"
+    shown = run_of({scene: 0.30 + 0.01 * n for n, scene in enumerate(scenes)})
+    denied = run_of({scene: 0.12 - 0.02 * n for n, scene in enumerate(scenes)})
+    assert judge([shown], 2000, 0)[0].verdict == "agrees"
+    assert judge([shown, denied], 2000, 0)[0].verdict != "agrees"
+
+
+def test_the_table_has_a_line_a_claim_and_a_column_a_run() -> None:
+    text = lines([run_of({"a": 0.3, "b": 0.5}), run_of({"a": 0.5, "b": 0.1})], 200, 0)
+    assert len(text) == 2 + len(CLAIMS)
+    assert text[2].startswith(f"| {FIRST.words} | TI-m, prompt | +0.200 | +0.100 | +0.150 [")
+
+
+def test_a_claim_of_a_method_that_was_not_run_is_left_out() -> None:
+    run = run_of({"a": 0.3, "b": 0.5})
+    del run["no_phase1"]
+    assert [found.claim.method for found in judge([run], 200, 0)].count("no_phase1") == 0
+    assert len(judge([run], 200, 0)) == len(CLAIMS) - 1
+
+
+def test_a_run_that_is_not_whole_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["protocol_runs", "jobs/protocol.yaml", str(tmp_path / "nothing")])
+    with pytest.raises(SystemExit):
+        protocol_runs.main()
+    said = capsys.readouterr().err
+    assert "nothing has no scores of break_a_scene" in said
+    assert "unscene evaluate" in said
