@@ -33,32 +33,43 @@ def run_of(prompts: dict[str, float], copies: int = 1) -> dict[str, MethodScores
 def test_each_run_counts_alike_in_every_scene_that_all_have() -> None:
     one, other = run_of({"a": 0.3, "b": 0.5, "c": 0.9}), run_of({"a": 0.5, "b": 0.1}, copies=5)
     assert differences(one, FIRST) == {"a": pytest.approx(0.1), "b": pytest.approx(0.3), "c": pytest.approx(0.7)}
-    joint = judge([one, other], 2000, 0)[0]
+    joint, alone = next(judge([one, other], 2000, 0))
     assert joint.claim is FIRST
     assert joint.difference is not None
     assert joint.difference.scenes == 2
     assert joint.difference.mean == pytest.approx(((0.1 + 0.3) / 2 + (0.3 - 0.1) / 2) / 2)
+    assert [at.mean for at in alone if at] == [pytest.approx(0.2), pytest.approx(0.1)], "over the scenes that both have"
 
 
 def test_what_one_run_shows_and_another_does_not_is_noise() -> None:
-    scenes = "abcdefgh"
-    shown = run_of({scene: 0.30 + 0.01 * n for n, scene in enumerate(scenes)})
-    denied = run_of({scene: 0.12 - 0.02 * n for n, scene in enumerate(scenes)})
-    assert judge([shown], 2000, 0)[0].verdict == "agrees"
-    assert judge([shown, denied], 2000, 0)[0].verdict != "agrees"
+    shown = run_of({scene: 0.30 + 0.01 * n for n, scene in enumerate("abcdefgh")})
+    denied = run_of({scene: 0.03 + 0.01 * n for n, scene in enumerate("abcdefgh")})
+    assert [next(judge([run], 2000, 0))[0].verdict for run in (shown, denied)] == ["agrees", "opposite"]
+    joint, _ = next(judge([shown, denied], 2000, 0))
+    assert joint.verdict == "within noise"
+    assert joint.difference is not None
+    assert joint.difference.mean == pytest.approx(0.0)
 
 
 def test_the_table_has_a_line_a_claim_and_a_column_a_run() -> None:
-    text = lines([run_of({"a": 0.3, "b": 0.5}), run_of({"a": 0.5, "b": 0.1})], 200, 0)
+    text = list(lines([run_of({"a": 0.3, "b": 0.5}), run_of({"a": 0.5, "b": 0.1})], 200, 0))
     assert len(text) == 2 + len(CLAIMS)
-    assert text[2].startswith(f"| {FIRST.words} | TI-m, prompt | +0.200 | +0.100 | +0.150 [")
+    assert text[2] == (
+        f"| {FIRST.words} | prompt similarity | **+0.200 [+0.100, +0.300]** | +0.100 [-0.100, +0.300] "
+        "| **+0.150 [+0.100, +0.200]** | agrees |"
+    )
+
+
+def test_runs_without_a_scene_in_common_say_nothing() -> None:
+    for found, alone in judge([run_of({"a": 0.3}), run_of({"b": 0.3})], 200, 0):
+        assert (found.difference, found.verdict, alone) == (None, "within noise", [None, None])
 
 
 def test_a_claim_of_a_method_that_was_not_run_is_left_out() -> None:
     run = run_of({"a": 0.3, "b": 0.5})
     del run["no_phase1"]
-    assert [found.claim.method for found in judge([run], 200, 0)].count("no_phase1") == 0
-    assert len(judge([run], 200, 0)) == len(CLAIMS) - 1
+    left = [found.claim for found, _ in judge([run], 200, 0)]
+    assert left == [claim for claim in CLAIMS if claim.method != "no_phase1"]
 
 
 def test_a_run_that_is_not_whole_is_named(

@@ -35,13 +35,13 @@ def _levels(summary: Summary) -> Iterator[str]:
     )
     yield ""
     heads = [f"{measure.title} {'↑' if measure.better == 'higher' else '↓'}" for measure in shown]
-    yield from _head(["method", *heads, "scenes", "pictures", "failed"])
+    yield from head(["method", *heads, "scenes", "pictures", "failed"])
     for name in summary.methods:
         found = summary.levels[name]
         cells = [cell(found[m.name].interval, m) if m.name in found else "–" for m in shown]
         scenes = max(level.interval.scenes for level in found.values()) if found else 0
         pictures = max(level.pictures for level in found.values()) if found else 0
-        yield _line([TITLES[name], *cells, str(scenes), str(pictures), str(summary.failures[name])])
+        yield line([TITLES[name], *cells, str(scenes), str(pictures), str(summary.failures[name])])
 
 
 def _front(summary: Summary) -> Iterator[str]:
@@ -64,12 +64,12 @@ def _differences(summary: Summary) -> Iterator[str]:
         return
     yield f"Difference from {TITLES[REFERENCE]}, scene by scene [95 % interval on the same resamples]. Bold: without 0."
     yield ""
-    yield from _head(["method", *(measure.title for measure in shown), "scenes"])
+    yield from head(["method", *(measure.title for measure in shown), "scenes"])
     for name in summary.methods:
         found = summary.differences[name]
         if found:
-            cells = [_difference_cell(found.get(m.name), m) for m in shown]
-            yield _line([TITLES[name], *cells, str(max(at.scenes for at in found.values()))])
+            cells = [difference_cell(found.get(m.name), m) for m in shown]
+            yield line([TITLES[name], *cells, str(max(at.scenes for at in found.values()))])
 
 
 def _claims(summary: Summary) -> Iterator[str]:
@@ -77,7 +77,7 @@ def _claims(summary: Summary) -> Iterator[str]:
         return
     yield "What the paper says, beside what was found here. The verdict is the interval's: one with 0 in it is noise."
     yield ""
-    yield from _head(["claim", "of", "measure", "difference here", "verdict"])
+    yield from head(["claim", "of", "measure", "difference here", "verdict"])
     titles = {measure.name: measure for measure in MEASURES}
     for found in summary.judged:
         yield claim_line(found, titles[found.claim.measure])
@@ -85,7 +85,7 @@ def _claims(summary: Summary) -> Iterator[str]:
 
 def claim_line(found: Judged, measure: Measure) -> str:
     of = "the paper" if found.claim.source == "paper" else "ours"
-    return _line([found.claim.words, of, measure.title, _difference_cell(found.difference, measure), found.verdict])
+    return line([found.claim.words, of, measure.title, difference_cell(found.difference, measure), found.verdict])
 
 
 def cell(at: Interval, measure: Measure, sign: bool = False) -> str:
@@ -98,7 +98,8 @@ def cell(at: Interval, measure: Measure, sign: bool = False) -> str:
     return f"{mean} [{at.low * scale + 0.0:{form}}, {at.high * scale + 0.0:{form}}]"
 
 
-def _difference_cell(at: Interval | None, measure: Measure) -> str:
+def difference_cell(at: Interval | None, measure: Measure) -> str:
+    """`**-0.033 [-0.062, -0.008]**`, not bold where the interval holds 0; a dash for what cannot be had."""
     if at is None:
         return "–"
     text = cell(at, measure, sign=True)
@@ -106,12 +107,14 @@ def _difference_cell(at: Interval | None, measure: Measure) -> str:
     return f"**{text}**" if clear else text
 
 
-def _head(cells: Sequence[str]) -> Iterator[str]:
-    yield _line(cells)
+def head(cells: Sequence[str]) -> Iterator[str]:
+    """The two lines that begin a table: the first column to the left, the others to the right."""
+    yield line(cells)
     yield "|" + "|".join("---" if number == 0 else "---:" for number in range(len(cells))) + "|"
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """One line of a table."""
     return "| " + " | ".join(cells) + " |"
 
 
