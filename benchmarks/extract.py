@@ -29,8 +29,17 @@ from benchmarks.measure import machine, medians, spread, table, write_json
 from benchmarks.models import NAMES
 from benchmarks.training import STEPS, DivergedError, Options, TrainingBench
 
-COLUMNS = ("configuration", "phase 1 ms", "phase 2 ms", "s a scene", "CPU s a scene", "scenes an hour", "TFLOP/s",
-           "peak GiB", "ratio")
+COLUMNS = (
+    "configuration",
+    "phase 1 ms",
+    "phase 2 ms",
+    "s a scene",
+    "CPU s a scene",
+    "scenes an hour",
+    "TFLOP/s",
+    "peak GiB",
+    "ratio",
+)
 
 
 def scene_seconds(sample: dict[str, float]) -> float:
@@ -43,15 +52,26 @@ def with_totals(samples: Sequence[dict[str, float]], tflop: float) -> dict[str, 
     together = {key: sum(s[key] for s in samples) / len(samples) for key in samples[0]}
     rate = sum(1 / scene_seconds(s) for s in samples)
     cpu = STEPS * (together["cpu1"] + together["cpu2"]) / together["scenes"]
-    return together | {"scene_seconds": 1 / rate, "scenes_hour": 3600 * rate, "tflops": tflop * rate,
-                       "scene_cpu_seconds": cpu, "peak_gib": sum(s["peak_gib"] for s in samples)}
+    return together | {
+        "scene_seconds": 1 / rate,
+        "scenes_hour": 3600 * rate,
+        "tflops": tflop * rate,
+        "scene_cpu_seconds": cpu,
+        "peak_gib": sum(s["peak_gib"] for s in samples),
+    }
 
 
 class Configurations:
     """Every row of the table by name, in the order of a round, as a function of the round's number."""
 
-    def __init__(self, options: Options, workers: int, scenes: Sequence[int], kinds: Sequence[str],
-                 loop_threads: Sequence[int] = (1,)) -> None:
+    def __init__(
+        self,
+        options: Options,
+        workers: int,
+        scenes: Sequence[int],
+        kinds: Sequence[str],
+        loop_threads: Sequence[int] = (1,),
+    ) -> None:
         self.calls: dict[str, Any] = {}
         self.crew: Crew | None = None
         self.bench: TrainingBench | None = None
@@ -60,14 +80,23 @@ class Configurations:
             self.tflop = crew.alone("facts")
             for kind in kinds:
                 for threads in loop_threads:
-                    self._add(f"yardstick {kind}, {threads} thread{'s' * (threads > 1)}", kind,
-                              lambda r, k=kind, t=threads: [crew.alone("yardstick", k, r, t)])
+                    self._add(
+                        f"yardstick {kind}, {threads} thread{'s' * (threads > 1)}",
+                        kind,
+                        lambda r, k=kind, t=threads: [crew.alone("yardstick", k, r, t)],
+                    )
                 if workers > 1:
-                    self._add(f"yardstick {kind}, {workers} processes", kind,
-                              lambda r, k=kind: crew.together("yardstick", k, r, 1))
+                    self._add(
+                        f"yardstick {kind}, {workers} processes",
+                        kind,
+                        lambda r, k=kind: crew.together("yardstick", k, r, 1),
+                    )
             for count in scenes:
-                self._add(f"engine S={count}, {workers} process{'es' * (workers > 1)}", "engine",
-                          lambda r, s=count: crew.together("engine", s))
+                self._add(
+                    f"engine S={count}, {workers} process{'es' * (workers > 1)}",
+                    "engine",
+                    lambda r, s=count: crew.together("engine", s),
+                )
             return
         bench = self.bench = TrainingBench(options)
         self.tflop = bench.facts()
@@ -89,8 +118,11 @@ class Configurations:
             self.crew.close()
 
 
-def run_rounds(configurations: Configurations, rounds: int,
-               keep: Callable[[dict[str, list[dict[str, float]]], dict[str, str]], Any]) -> None:
+def run_rounds(
+    configurations: Configurations,
+    rounds: int,
+    keep: Callable[[dict[str, list[dict[str, float]]], dict[str, str]], Any],
+) -> None:
     """`keep` gets the samples by configuration, and what went wrong with those that ran out of memory or diverged,
     after every measurement.
     """
@@ -105,8 +137,11 @@ def run_rounds(configurations: Configurations, rounds: int,
             except (torch.OutOfMemoryError, DivergedError) as error:
                 broken[name] = str(error).splitlines()[0]
             else:
-                print(f"round {number + 1}/{rounds}: {name}: {samples[name][-1]['scenes_hour']:.1f} scenes an hour",
-                      file=sys.stderr, flush=True)
+                print(
+                    f"round {number + 1}/{rounds}: {name}: {samples[name][-1]['scenes_hour']:.1f} scenes an hour",
+                    file=sys.stderr,
+                    flush=True,
+                )
             if name in broken:  # only now is the error gone, whose frames hold tensors
                 configurations.forget()
             keep({name: found for name, found in samples.items() if found and name not in broken}, broken)
@@ -114,11 +149,17 @@ def run_rounds(configurations: Configurations, rounds: int,
 
 def report(samples: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
     """One row a configuration. ratio: scenes an hour over the fastest single-process `yardstick full`."""
-    rows: list[dict[str, Any]] = [{"configuration": name, "rounds": len(found)} | medians(found)
-                                  | {"spread": spread(s["scenes_hour"] for s in found)}
-                                  for name, found in samples.items()]
-    plain = [row["scenes_hour"] for row in rows
-             if row["configuration"].startswith("yardstick full") and "processes" not in row["configuration"]]
+    rows: list[dict[str, Any]] = [
+        {"configuration": name, "rounds": len(found)}
+        | medians(found)
+        | {"spread": spread(s["scenes_hour"] for s in found)}
+        for name, found in samples.items()
+    ]
+    plain = [
+        row["scenes_hour"]
+        for row in rows
+        if row["configuration"].startswith("yardstick full") and "processes" not in row["configuration"]
+    ]
     for row in rows:
         row["ratio"] = row["scenes_hour"] / max(plain) if plain else None
     return rows
@@ -138,24 +179,46 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--threads", type=int, default=0, help="torch's threads, where there is one process")
-    parser.add_argument("--loop-threads", default=",".join(map(str, sorted({1, os.cpu_count() or 1}))),
-                        help="with --workers: the plain loop's numbers of threads; the best counts (1 and all)")
+    parser.add_argument(
+        "--loop-threads",
+        default=",".join(map(str, sorted({1, os.cpu_count() or 1}))),
+        help="with --workers: the plain loop's numbers of threads; the best counts (1 and all)",
+    )
     parser.add_argument("--workers", type=int, help="processes of one thread each; 0: this process (CPU: one a core)")
     parser.add_argument("--out", help="JSON file")
     given = parser.parse_args(arguments)
     device = torch.device(given.device)
     on_cpu = device.type == "cpu"
     steps = 12 if on_cpu else 40
-    options = Options(given.model, given.device, given.dtype, given.rank, given.steps1 or steps,
-                      given.steps2 or steps, given.warm, given.threads)
+    options = Options(
+        given.model,
+        given.device,
+        given.dtype,
+        given.rank,
+        given.steps1 or steps,
+        given.steps2 or steps,
+        given.warm,
+        given.threads,
+    )
     workers = given.workers if given.workers is not None else (os.cpu_count() or 1) * on_cpu
     kinds = [] if given.yardstick == "none" else given.yardstick.replace("both", "full,lora").split(",")
     facts = machine(device)
-    configurations = Configurations(options, workers, [int(s) for s in given.scenes.split(",")], kinds,
-                                    [int(t) for t in given.loop_threads.split(",")])
+    configurations = Configurations(
+        options,
+        workers,
+        [int(s) for s in given.scenes.split(",")],
+        kinds,
+        [int(t) for t in given.loop_threads.split(",")],
+    )
     result: dict[str, Any] = {
-        "benchmark": "extract", "machine": facts, "options": asdict(options) | {"workers": workers},
-        "tflop": configurations.tflop, "rows": [], "broken": {}, "samples": {}}
+        "benchmark": "extract",
+        "machine": facts,
+        "options": asdict(options) | {"workers": workers},
+        "tflop": configurations.tflop,
+        "rows": [],
+        "broken": {},
+        "samples": {},
+    }
 
     def keep(samples: dict[str, list[dict[str, float]]], broken: dict[str, str]) -> None:
         result.update(rows=report(samples), broken=dict(broken), samples=samples)
@@ -165,11 +228,29 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         run_rounds(configurations, given.rounds, keep)
     finally:
         configurations.close()
-    print(f"\n{given.model} on {facts['device']}, {options.steps1} + {options.steps2} steps scaled to "
-          f"{STEPS} + {STEPS}, medians of {given.rounds} rounds; ms of a step, shared by S scenes\n")
-    print(table(COLUMNS, [[
-        row["configuration"], 1000 * row["wall1"], 1000 * row["wall2"], row["scene_seconds"], row["scene_cpu_seconds"],
-        row["scenes_hour"], row["tflops"], row["peak_gib"], row["ratio"] or "-"] for row in result["rows"]]))
+    print(
+        f"\n{given.model} on {facts['device']}, {options.steps1} + {options.steps2} steps scaled to "
+        f"{STEPS} + {STEPS}, medians of {given.rounds} rounds; ms of a step, shared by S scenes\n"
+    )
+    print(
+        table(
+            COLUMNS,
+            [
+                [
+                    row["configuration"],
+                    1000 * row["wall1"],
+                    1000 * row["wall2"],
+                    row["scene_seconds"],
+                    row["scene_cpu_seconds"],
+                    row["scenes_hour"],
+                    row["tflops"],
+                    row["peak_gib"],
+                    row["ratio"] or "-",
+                ]
+                for row in result["rows"]
+            ],
+        )
+    )
     for name, problem in result["broken"].items():
         print(f"{name}: {problem}")
     if given.out:

@@ -60,12 +60,19 @@ class MixedBatches:
         try:
             model.bind(self.handles[scenes].to(device), self.flat[scenes].to(device), self.layout)
             text = self._text(prompts, owner, len(scenes))
-            negative = (text.zeros_like() if model.zero_negative("")
-                        else self._text([""] * len(jobs), owner, len(scenes)))
+            negative = (
+                text.zeros_like() if model.zero_negative("") else self._text([""] * len(jobs), owner, len(scenes))
+            )
             model.owners.rows(torch.cat([owner, owner]), len(scenes))
-            return denoise(model.predict, make_scheduler(SAMPLER, model.base.scheduler),
-                           initial_latents(seeds, model.base.latent_shape).to(device), self.steps, self.guidance,
-                           text, negative)
+            return denoise(
+                model.predict,
+                make_scheduler(SAMPLER, model.base.scheduler),
+                initial_latents(seeds, model.base.latent_shape).to(device),
+                self.steps,
+                self.guidance,
+                text,
+                negative,
+            )
         finally:
             model.release()
 
@@ -89,15 +96,25 @@ class SceneByScene:
         for tokenizer, encoder, first in zip(base.tokenizers, encoders.values(), self.firsts, strict=True):
             tokenizer.add_tokens(mixed.model.tokens.names[:HANDLES])
             encoder.resize_token_embeddings(max(encoder.config.vocab_size, first + HANDLES), mean_resizing=False)
-        parts = {"vae": base.vae, "unet": base.unet, "scheduler": make_scheduler(SAMPLER, base.scheduler),
-                 "tokenizer": base.tokenizer, **encoders}
+        parts = {
+            "vae": base.vae,
+            "unet": base.unet,
+            "scheduler": make_scheduler(SAMPLER, base.scheduler),
+            "tokenizer": base.tokenizer,
+            **encoders,
+        }
         self.pipe: Any
         if base.tokenizer_2 is None:
-            self.pipe = StableDiffusionPipeline(**parts, safety_checker=None, feature_extractor=None,
-                                                requires_safety_checker=False)
+            self.pipe = StableDiffusionPipeline(
+                **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+            )
         else:
-            self.pipe = StableDiffusionXLPipeline(**parts, tokenizer_2=base.tokenizer_2, add_watermarker=False,
-                                                  force_zeros_for_empty_prompt=base.zero_negative)
+            self.pipe = StableDiffusionXLPipeline(
+                **parts,
+                tokenizer_2=base.tokenizer_2,
+                add_watermarker=False,
+                force_zeros_for_empty_prompt=base.zero_negative,
+            )
         self.pipe.to(dtype=base.dtype).set_progress_bar_config(disable=True)
 
     @torch.no_grad()
@@ -110,11 +127,17 @@ class SceneByScene:
             columns = self.mixed.handles[scene].split(self.mixed.model.widths, dim=-1)
             for encoder, first, rows in zip(self.base.text_encoders.values(), self.firsts, columns, strict=True):
                 weight = encoder.get_input_embeddings().weight
-                weight[first:first + HANDLES] = rows.to(weight)
+                weight[first : first + HANDLES] = rows.to(weight)
             latents = initial_latents([seeds[i] for i in mine], self.base.latent_shape)
-            found.append(self.pipe(
-                [jobs[i][1] for i in mine], num_inference_steps=self.mixed.steps, output_type=output,
-                guidance_scale=self.mixed.guidance, latents=latents.to(self.base.device, self.base.dtype)).images)
+            found.append(
+                self.pipe(
+                    [jobs[i][1] for i in mine],
+                    num_inference_steps=self.mixed.steps,
+                    output_type=output,
+                    guidance_scale=self.mixed.guidance,
+                    latents=latents.to(self.base.device, self.base.dtype),
+                ).images
+            )
             self.pipe.unload_lora_weights()
         return found
 
@@ -133,8 +156,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
     parser.add_argument("--batches", default="1,4,16,64", help="pictures in one batch of the engine")
-    parser.add_argument("--scene-pictures", type=int, default=4, help="pictures a scene, which the plain one makes at "
-                                                                      "once")
+    parser.add_argument(
+        "--scene-pictures", type=int, default=4, help="pictures a scene, which the plain one makes at once"
+    )
     parser.add_argument("--steps", type=int, default=30, help="sampler steps")
     parser.add_argument("--guidance", type=float, default=7.5)
     parser.add_argument("--rank", type=int, default=16)
@@ -150,8 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     each = given.scene_pictures
     if given.guidance <= 1:
         parser.error("--guidance must be above 1: without it the pipelines do half of the work")
-    mixed = MixedBatches(build_base(given.model, dtype, device), -(-max(batches) // each), given.rank, given.steps,
-                         given.guidance)
+    mixed = MixedBatches(
+        build_base(given.model, dtype, device), -(-max(batches) // each), given.rank, given.steps, given.guidance
+    )
     plain = SceneByScene(build_base(given.model, dtype, device), mixed)
     calls: dict[str, tuple[Any, int]] = {}
     for count in (1, each):
@@ -176,23 +201,48 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             elif number:
                 other = mixed.model.base if side is plain else plain.base
                 peak = peak_gib(device) - held_gib(other) * (device.type == "cuda")
-                samples[name].append({"seconds": wall, "cpu_seconds": cpu / count, "pictures_second": count / wall,
-                                      "peak_gib": peak})
+                samples[name].append(
+                    {"seconds": wall, "cpu_seconds": cpu / count, "pictures_second": count / wall, "peak_gib": peak}
+                )
     facts = machine(device)
     rows: list[dict[str, Any]] = [
         {"configuration": name} | medians(found) | {"spread": spread(s["pictures_second"] for s in found)}
-        for name, found in samples.items() if found and name not in broken]
+        for name, found in samples.items()
+        if found and name not in broken
+    ]
     plain_rates = [row["pictures_second"] for row in rows if row["configuration"].startswith("diffusers")]
     for row in rows:
         row["ratio"] = row["pictures_second"] / max(plain_rates) if plain_rates else None
-    print(f"\n{given.model} on {facts['device']}, {given.steps} steps, guidance {given.guidance}, rank {given.rank}, "
-          f"{each} pictures a scene, medians of {given.rounds} rounds\n")
-    print(table(COLUMNS, [[row["configuration"], row["seconds"], row["cpu_seconds"], row["pictures_second"],
-                           row["peak_gib"], row["ratio"] or "-"] for row in rows]))
+    print(
+        f"\n{given.model} on {facts['device']}, {given.steps} steps, guidance {given.guidance}, rank {given.rank}, "
+        f"{each} pictures a scene, medians of {given.rounds} rounds\n"
+    )
+    print(
+        table(
+            COLUMNS,
+            [
+                [
+                    row["configuration"],
+                    row["seconds"],
+                    row["cpu_seconds"],
+                    row["pictures_second"],
+                    row["peak_gib"],
+                    row["ratio"] or "-",
+                ]
+                for row in rows
+            ],
+        )
+    )
     for name, problem in broken.items():
         print(f"{name}: {problem}")
-    result = {"benchmark": "generate", "machine": facts, "options": vars(given), "rows": rows,
-              "broken": broken, "samples": samples}
+    result = {
+        "benchmark": "generate",
+        "machine": facts,
+        "options": vars(given),
+        "rows": rows,
+        "broken": broken,
+        "samples": samples,
+    }
     write_json(given.out, result)
     return result
 

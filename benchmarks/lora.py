@@ -42,8 +42,9 @@ from schemas.bundled import SETTINGS
 from schemas.job import Extract, JobSpec
 from stages.extract.cost import handle_bytes, meta_unet
 
-SD21_TEXTS = [{**text, "vocab_size": SD21["vocabulary"], "max_position_embeddings": SD21["tokens"]}
-              for text in SD21["text"]]
+SD21_TEXTS = [
+    {**text, "vocab_size": SD21["vocabulary"], "max_position_embeddings": SD21["tokens"]} for text in SD21["text"]
+]
 TARGETS = ("cross_kv", "attention", "attention_ff", "attention_ff_conv")
 RANKS = (4, 8, 16, 32)
 LORA_RATES, FULL_RATES = (3e-4, 1e-3, 3e-3), (3e-5, 1e-4, 3e-4)
@@ -53,8 +54,11 @@ COLUMNS = ("fit", "identity", "nearest", "background", "prior", "other")
 
 def lora(rank: int, targets: str, rate: float, steps: int, text_encoder: bool = True) -> dict[str, Any]:
     """The fields of `extract` that make one LoRA row."""
-    return {"tuning": "lora", "phase2": {"steps": steps, "lr": rate},
-            "lora": {"rank": rank, "targets": targets, "text_encoder": text_encoder}}
+    return {
+        "tuning": "lora",
+        "phase2": {"steps": steps, "lr": rate},
+        "lora": {"rank": rank, "targets": targets, "text_encoder": text_encoder},
+    }
 
 
 def full(rate: float, steps: int) -> dict[str, Any]:
@@ -117,8 +121,11 @@ class Table:
         """Scene by scene differences: the scenes' own spread falls out."""
         cells = [f"{name:38s}"]
         for column in COLUMNS:
-            pairs = [(a[column], b[column]) for a, b in
-                     zip(self.rows[name]["scenes"], self.rows[other]["scenes"], strict=True) if a and b]
+            pairs = [
+                (a[column], b[column])
+                for a, b in zip(self.rows[name]["scenes"], self.rows[other]["scenes"], strict=True)
+                if a and b
+            ]
             mean, error = mean_and_error([a - b for a, b in pairs])
             cells.append(f"{mean:+6.3f} +-{error:5.3f}")
         return " ".join(cells)
@@ -136,15 +143,22 @@ def run(study: Study, table: Table, changes: dict[str, Any]) -> str:
     name = row_name(changes)
     if name not in table.rows:
         weights, seconds = study.phase2(**changes)
-        table.add(name, {"changes": changes, "seconds": seconds, "megabytes": megabytes(changes), "scenes": [
-            None if w is None else study.measure(i, w) for i, w in enumerate(weights)]})
+        table.add(
+            name,
+            {
+                "changes": changes,
+                "seconds": seconds,
+                "megabytes": megabytes(changes),
+                "scenes": [None if w is None else study.measure(i, w) for i, w in enumerate(weights)],
+            },
+        )
     return name
 
 
 def search(study: Study, table: Table, steps: int, rank: int, quick: bool) -> str:
     """All rows; returns the name of the best full one."""
-    fulls = [run(study, table, full(rate, steps)) for rate in FULL_RATES[-1 if quick else 0:]]
-    rates = [run(study, table, lora(rank, "attention", rate, steps)) for rate in LORA_RATES[-1 if quick else 0:]]
+    fulls = [run(study, table, full(rate, steps)) for rate in FULL_RATES[-1 if quick else 0 :]]
+    rates = [run(study, table, lora(rank, "attention", rate, steps)) for rate in LORA_RATES[-1 if quick else 0 :]]
     rate = float(table.rows[table.best(rates)]["changes"]["phase2"]["lr"])
     if quick:
         run(study, table, lora(rank, "attention_ff_conv", rate, steps))
@@ -180,18 +194,29 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rank", type=int, default=8, help="rank of the rate and target searches")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--guidance", type=float, default=5.0, help="of the pictures that are measured")
-    parser.add_argument("--row", type=read_row, action="append", metavar="TARGETS:RANK:RATE",
-                        help="this row, factors in the UNet only, in place of the search; may be repeated")
+    parser.add_argument(
+        "--row",
+        type=read_row,
+        action="append",
+        metavar="TARGETS:RANK:RATE",
+        help="this row, factors in the UNet only, in place of the search; may be repeated",
+    )
     parser.add_argument("--quick", action="store_true", help="one scene, two steps: does it run?")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     scenes, steps, first = (1, 2, 2) if args.quick else (args.scenes, args.steps, 100)
     sizes = replace(Sizes(pairs=2, drawn=4, contexts=1, steps=2) if args.quick else Sizes(), guidance=args.guidance)
     maps = SETTINGS["base"]["seedling"]["extract"]["attention_maps"]
-    settings = Extract.model_validate({"attention_maps": maps, "phase1": {"steps": first, "lr": 5e-3}, "prior": {
-        "images": 2 if args.quick else 8, "steps": 2 if args.quick else 10}})
-    table = Table(args.out, {"scenes": scenes, "steps": steps, "seed": args.seed, "quick": args.quick,
-                             "guidance": args.guidance})
+    settings = Extract.model_validate(
+        {
+            "attention_maps": maps,
+            "phase1": {"steps": first, "lr": 5e-3},
+            "prior": {"images": 2 if args.quick else 8, "steps": 2 if args.quick else 10},
+        }
+    )
+    table = Table(
+        args.out, {"scenes": scenes, "steps": steps, "seed": args.seed, "quick": args.quick, "guidance": args.guidance}
+    )
     study = Study(scenes, settings, sizes, args.seed)
     if not args.quick:
         print("instruments:", "  ".join(f"{k} {v:.3f}" for k, v in check(study.eyes, study.roster).items()))
@@ -199,11 +224,19 @@ def main(arguments: list[str] | None = None) -> None:
     weights, seconds = study.phase1()
     for name, learned, cost in (("untrained", study.untrained(), 0.0), ("phase 1 only", weights, seconds)):
         if name not in table.rows:
-            table.add(name, {"changes": {}, "seconds": cost, "megabytes": megabytes({"phase2": {"steps": 0}}),
-                             "scenes": [study.measure(i, w) for i, w in enumerate(learned)]})
+            table.add(
+                name,
+                {
+                    "changes": {},
+                    "seconds": cost,
+                    "megabytes": megabytes({"phase2": {"steps": 0}}),
+                    "scenes": [study.measure(i, w) for i, w in enumerate(learned)],
+                },
+            )
     if args.row:
-        reference, *_ = [run(study, table, lora(rank, targets, rate, steps, text_encoder=False))
-                         for targets, rank, rate in args.row]
+        reference, *_ = [
+            run(study, table, lora(rank, targets, rate, steps, text_encoder=False)) for targets, rank, rate in args.row
+        ]
     else:
         reference = search(study, table, steps, args.rank, args.quick)
     print(f"\nscene by scene, less {reference}:")

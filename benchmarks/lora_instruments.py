@@ -105,5 +105,13 @@ def check(eyes: Eyes, roster: Sequence[tuple[Picture, Mask]]) -> dict[str, float
         other.append(eyes.likest(seen, masks, (number + 1) % len(roster))[0])
         static = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
         noise.append(float(eyes.concept(static, mask)[number]))
-    return {name: float(np.mean(values)) for name, values in (
-        ("same", same), ("other", other), ("noise", noise), ("nearest", nearest), ("background", ground))}
+    return {
+        name: float(np.mean(values))
+        for name, values in (
+            ("same", same),
+            ("other", other),
+            ("noise", noise),
+            ("nearest", nearest),
+            ("background", ground),
+        )
+    }

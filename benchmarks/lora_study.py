@@ -38,8 +38,12 @@ from stages.ingest.square import fit_square, square_mask, square_picture
 from stages.streams import stream, stream_seed
 
 DEMO = Path(__file__).resolve().parent.parent / "demo"
-OTHER_PROMPTS = ("a photo of a red apple on grass", "a photo of a blue whale in the snow",
-                 "a photo of a yellow star on a wooden floor", "a photo of a green frog at night")
+OTHER_PROMPTS = (
+    "a photo of a red apple on grass",
+    "a photo of a blue whale in the snow",
+    "a photo of a yellow star on a wooden floor",
+    "a photo of a green frog at night",
+)
 """What the base draws for these must not change: they name nothing that any scene trains."""
 
 
@@ -74,8 +78,10 @@ def demo_scenes(side: int, count: int) -> list[DemoScene]:
         with Image.open(next((DEMO / "bucket").glob(f"{stem}.*"))) as image:
             square = fit_square(*image.size, side, "crop")
             picture = np.asarray(square_picture(image.convert("RGB"), square))
-        masks = [square_mask(Image.open(file).convert("L"), square)
-                 for file in sorted((DEMO / "truth").glob(f"{stem}.mask*.png"))]
+        masks = [
+            square_mask(Image.open(file).convert("L"), square)
+            for file in sorted((DEMO / "truth").glob(f"{stem}.mask*.png"))
+        ]
         scenes.append(DemoScene(stem, picture, masks, names.index(fact["background"])))
     return scenes
 
@@ -88,7 +94,7 @@ class StartedModel(SceneModel):
     def initial_handles(self, word_ids: Sequence[Sequence[tuple[int, ...]]]) -> Tensor:
         if self.start is None:
             return super().initial_handles(word_ids)
-        return self.start[:, :max(map(len, word_ids))].clone()
+        return self.start[:, : max(map(len, word_ids))].clone()
 
 
 class Study:
@@ -103,15 +109,26 @@ class Study:
         self.roster = [(scene.picture, mask) for scene in everything for mask in scene.masks]
         self.eyes = Eyes(base, self.roster)
         word = self.model.tokens.pick_word(None, settings.init_word)[1]
-        self.training = [TrainingScene(scene.name, [word] * len(scene.masks), encode_scene(
-            base, torch.from_numpy(scene.picture.copy()).permute(2, 0, 1) / 127.5 - 1,
-            torch.from_numpy(np.stack(scene.masks)), self.model.recorder.side)) for scene in self.scenes]
+        self.training = [
+            TrainingScene(
+                scene.name,
+                [word] * len(scene.masks),
+                encode_scene(
+                    base,
+                    torch.from_numpy(scene.picture.copy()).permute(2, 0, 1) / 127.5 - 1,
+                    torch.from_numpy(np.stack(scene.masks)),
+                    self.model.recorder.side,
+                ),
+            )
+            for scene in self.scenes
+        ]
         self.prior = draw_prior(self.model, settings.prior, seed)
         # The training set's prompt, other noise: pictures that no scene has trained on.
         held_out = settings.prior.model_copy(update={"images": sizes.drawn})
-        self.drawn = {"prior": [(settings.prior.prompt, draw_prior(self.model, held_out, seed + 1))],
-                      "other": [(prompt, draw_prior(self.model, self._drawn_for(prompt), seed + 1))
-                                for prompt in OTHER_PROMPTS]}
+        self.drawn = {
+            "prior": [(settings.prior.prompt, draw_prior(self.model, held_out, seed + 1))],
+            "other": [(prompt, draw_prior(self.model, self._drawn_for(prompt), seed + 1)) for prompt in OTHER_PROMPTS],
+        }
         self.base_losses = {kind: self._drawn_loss(kind) for kind in self.drawn}
         self.handles: list[Tensor] = []
 
@@ -126,8 +143,9 @@ class Study:
     def phase1(self) -> tuple[list[SceneWeights], float]:
         """Trains the handles alone; every later `phase2` starts from them. Also returns CPU seconds a scene."""
         self.model.start, began = None, time.process_time()
-        settings = self.settings.model_copy(update={
-            "tuning": "lora", "phase2": self.settings.phase2.model_copy(update={"steps": 0})})
+        settings = self.settings.model_copy(
+            update={"tuning": "lora", "phase2": self.settings.phase2.model_copy(update={"steps": 0})}
+        )
         results = Trainer(self.model, settings, self.seed).train(self.training)
         self.handles = [result.handles for result in results]
         return [self._packed(h) for h in self.handles], (time.process_time() - began) / len(results)
@@ -147,9 +165,10 @@ class Study:
                 packed.append(None if result.diverged else self._packed(result.handles, result.lora, result.full))
         return packed, (time.process_time() - began) / len(self.training)
 
-    def _packed(self, handles: Tensor, lora: dict[str, Tensor] | None = None,
-                full: dict[str, Tensor] | None = None) -> SceneWeights:
-        tokens = self.model.tokens.names[:len(handles)]
+    def _packed(
+        self, handles: Tensor, lora: dict[str, Tensor] | None = None, full: dict[str, Tensor] | None = None
+    ) -> SceneWeights:
+        tokens = self.model.tokens.names[: len(handles)]
         return unpack_scene(pack_scene(SceneWeights(tokens, handles.detach(), lora or {}, full or {})))
 
     @contextlib.contextmanager
@@ -226,9 +245,13 @@ class Study:
             nearest.append(hit)
             if place is not None:
                 right.append(self.eyes.background(image) == place)
-        return {"identity": float(np.mean(plain + placed)), "identity_plain": float(np.mean(plain)),
-                "identity_placed": float(np.mean(placed)), "nearest": float(np.mean(nearest)),
-                "background": float(np.mean(right))}
+        return {
+            "identity": float(np.mean(plain + placed)),
+            "identity_plain": float(np.mean(plain)),
+            "identity_placed": float(np.mean(placed)),
+            "nearest": float(np.mean(nearest)),
+            "background": float(np.mean(right)),
+        }
 
     @torch.no_grad()
     def draw(self, number: int) -> tuple[Sequence[Picture], list[tuple[int, int | None]]]:
@@ -238,12 +261,23 @@ class Study:
         model, sizes, scene = self.model, self.sizes, self.training[number]
         places: list[int | None] = [None, *self.contexts(number)]
         asked = [(concept, place) for concept in range(len(scene.word_ids)) for place in places]
-        prompts = [fill_template(self.settings.template, [model.tokens.names[c]])
-                   + ("" if place is None else f" {BACKGROUNDS[place].phrases[0]}") for c, place in asked]
+        prompts = [
+            fill_template(self.settings.template, [model.tokens.names[c]])
+            + ("" if place is None else f" {BACKGROUNDS[place].phrases[0]}")
+            for c, place in asked
+        ]
         states = model.text_states(torch.stack([model.tokens.ids(prompt) for prompt in prompts]))
         negative = model.text_states(model.tokens.ids("")[None]).expand(len(prompts))
-        noise = initial_latents([stream_seed(self.seed, scene.scene_id, f"study/{i}") for i in range(len(asked))],
-                                model.base.latent_shape)
-        latents = denoise(model.predict, make_scheduler("dpmsolver++", model.base.scheduler), noise, sizes.steps,
-                          sizes.guidance, states, negative)
+        noise = initial_latents(
+            [stream_seed(self.seed, scene.scene_id, f"study/{i}") for i in range(len(asked))], model.base.latent_shape
+        )
+        latents = denoise(
+            model.predict,
+            make_scheduler("dpmsolver++", model.base.scheduler),
+            noise,
+            sizes.steps,
+            sizes.guidance,
+            states,
+            negative,
+        )
         return decode_latents(model.base, latents), asked

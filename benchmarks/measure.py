@@ -65,10 +65,16 @@ def machine(device: torch.device) -> dict[str, Any]:
 
     facts: dict[str, Any] = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
-        "cpu": processor_name(), "cpu_count": os.cpu_count(), "threads": torch.get_num_threads(),
-        "load_1min": round(os.getloadavg()[0], 2), "python": platform.python_version(),
-        "torch": torch.__version__, "diffusers": diffusers.__version__, "transformers": transformers.__version__,
-        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        "cpu": processor_name(),
+        "cpu_count": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "transformers": transformers.__version__,
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
     if device.type == "cuda":
         facts |= {"cuda": torch.version.cuda, "device_gib": torch.cuda.mem_get_info(device)[1] / GIB}
     return facts
@@ -97,8 +103,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table; floats are given three significant digits or, above a thousand, none after the point."""
     cells = [[cell if isinstance(cell, str) else number(cell) for cell in row] for row in [columns, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-             for row in cells]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
+    ]
     return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
 
 

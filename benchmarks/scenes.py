@@ -25,7 +25,7 @@ def make_scenes(count: int, side: int) -> list[BenchScene]:
         concepts = 1 + number % 4
         masks = torch.zeros(concepts, side, side, dtype=torch.bool)
         for j in range(concepts):
-            masks[j, j * side // 4:(j + 1) * side // 4, side // 8:side // 8 + side // 2] = True
+            masks[j, j * side // 4 : (j + 1) * side // 4, side // 8 : side // 8 + side // 2] = True
         scenes.append(BenchScene(f"bench{number}", torch.rand(3, side, side, generator=generator) * 2 - 1, masks))
     return scenes
 

@@ -44,8 +44,12 @@ def main() -> None:
     shown = _pictures(args.images, side)
     settings = _settings(args, sam, shown[0])
     generator = SamAutomaticMaskGenerator(
-        sam, points_per_side=settings.points_per_side, points_per_batch=settings.points_per_batch,
-        pred_iou_thresh=settings.pred_iou_thresh, stability_score_thresh=settings.stability_score_thresh)
+        sam,
+        points_per_side=settings.points_per_side,
+        points_per_batch=settings.points_per_batch,
+        pred_iou_thresh=settings.pred_iou_thresh,
+        stability_score_thresh=settings.stability_score_thresh,
+    )
     proposer = Proposer(sam, settings)
 
     def library() -> list[int]:
@@ -54,7 +58,7 @@ def main() -> None:
     def ours() -> list[int]:
         kept = []
         for start in range(0, len(shown), args.batch):
-            for found in proposer.propose_all(shown[start:start + args.batch]):
+            for found in proposer.propose_all(shown[start : start + args.batch]):
                 if isinstance(found, Exception):
                     raise found
                 kept.append(len(found))
@@ -71,9 +75,16 @@ def main() -> None:
             reset_peak(device)
             wall, cpu = clock(lambda: masks.update({name: ways[name]()}), device)  # noqa: B023
             seconds[name].append({"seconds": wall, "cpu_seconds": cpu, "peak_gib": peak_gib(device)})
-    result = {"what": "automatic masks, pictures a second", "arguments": vars(args), "side": side,
-              "settings": settings.model_dump(include=set(_SETTINGS)), "machine": machine(device),
-              "masks": masks, "rounds": seconds, **_summary(seconds, len(shown))}
+    result = {
+        "what": "automatic masks, pictures a second",
+        "arguments": vars(args),
+        "side": side,
+        "settings": settings.model_dump(include=set(_SETTINGS)),
+        "machine": machine(device),
+        "masks": masks,
+        "rounds": seconds,
+        **_summary(seconds, len(shown)),
+    }
     _print(result)
     write_json(args.out, result)
 
@@ -135,39 +146,54 @@ def _settings(args: argparse.Namespace, sam: Sam, picture: NDArray[np.uint8]) ->
         iou, stability = 0.5 if iou is None else iou, 0.4 if stability is None else stability
     if iou is None or stability is None:
         # Without suppression, the library tells the estimates of all masks.
-        coarse = SamAutomaticMaskGenerator(sam, points_per_side=min(8, args.points_per_side), pred_iou_thresh=0.0,
-                                           stability_score_thresh=0.0, box_nms_thresh=1.0)
+        coarse = SamAutomaticMaskGenerator(
+            sam,
+            points_per_side=min(8, args.points_per_side),
+            pred_iou_thresh=0.0,
+            stability_score_thresh=0.0,
+            box_nms_thresh=1.0,
+        )
         records = coarse.generate(picture)
         if iou is None:
             iou = float(np.quantile([r["predicted_iou"] for r in records], 1 - args.keep_iou))
         passed = [np.nan_to_num(r["stability_score"]) for r in records if r["predicted_iou"] > iou]
         if stability is None:
             stability = float(np.quantile(passed, 1 - args.keep_stability)) if passed else 0.0
-    return Segment(**grid, pred_iou_thresh=min(max(iou, 0.0), 1.0),
-                   stability_score_thresh=min(max(stability, 0.0), 1.0))
+    return Segment(
+        **grid, pred_iou_thresh=min(max(iou, 0.0), 1.0), stability_score_thresh=min(max(stability, 0.0), 1.0)
+    )
 
 
 def _summary(seconds: dict[str, list[dict[str, float]]], images: int) -> dict[str, Any]:
     """Medians over the rounds, and ratios: of each round's pair first, then the median, so that drift cancels."""
     middle = {name: medians(turns) for name, turns in seconds.items()}
     yardstick, mine = seconds.values()
-    ratios = {key: statistics.median(a[key] / b[key] for a, b in zip(yardstick, mine, strict=True))
-              for key in ("seconds", "cpu_seconds")}
-    return {"medians": middle, "ratios": ratios,
-            "images_per_second": {name: images / median["seconds"] for name, median in middle.items()}}
+    ratios = {
+        key: statistics.median(a[key] / b[key] for a, b in zip(yardstick, mine, strict=True))
+        for key in ("seconds", "cpu_seconds")
+    }
+    return {
+        "medians": middle,
+        "ratios": ratios,
+        "images_per_second": {name: images / median["seconds"] for name, median in middle.items()},
+    }
 
 
 def _print(result: dict[str, Any]) -> None:
     facts, settings = result["machine"], result["settings"]
-    print(f"{result['arguments']['sam']} on {facts['device']} ({facts['cpu']}, {facts['threads']} threads, "
-          f"torch {facts['torch']}); {result['arguments']['images']} pictures of {result['side']} pixels, "
-          f"{settings['points_per_side']}^2 prompts, {settings['points_per_batch']} at once, thresholds "
-          f"{settings['pred_iou_thresh']:.3f} and {settings['stability_score_thresh']:.3f}")
+    print(
+        f"{result['arguments']['sam']} on {facts['device']} ({facts['cpu']}, {facts['threads']} threads, "
+        f"torch {facts['torch']}); {result['arguments']['images']} pictures of {result['side']} pixels, "
+        f"{settings['points_per_side']}^2 prompts, {settings['points_per_batch']} at once, thresholds "
+        f"{settings['pred_iou_thresh']:.3f} and {settings['stability_score_thresh']:.3f}"
+    )
     print(f"{'':28}{'images/s':>10}{'s/image':>10}{'cpu s/image':>13}{'masks':>7}{'peak GiB':>10}")
     images = result["arguments"]["images"]
     for name, median in result["medians"].items():
-        print(f"{name:28}{result['images_per_second'][name]:10.2f}{median['seconds'] / images:10.3f}"
-              f"{median['cpu_seconds'] / images:13.3f}{sum(result['masks'][name]):7}{median['peak_gib']:10.2f}")
+        print(
+            f"{name:28}{result['images_per_second'][name]:10.2f}{median['seconds'] / images:10.3f}"
+            f"{median['cpu_seconds'] / images:13.3f}{sum(result['masks'][name]):7}{median['peak_gib']:10.2f}"
+        )
     print(f"{'ratio':28}{result['ratios']['seconds']:10.2f}{'':10}{result['ratios']['cpu_seconds']:13.2f}")
 
 

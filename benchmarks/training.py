@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -71,9 +72,12 @@ class TrainingBench:
         TFLOP.
         """
         forward = forward_tflop(self._engine().base)
-        return {"forward": forward, "engine": forward * STEPS * (TO_CONTEXT + 2 * THROUGH_FROZEN),
-                "full": forward * STEPS * 2 * (TO_CONTEXT + ALL_WEIGHTS),
-                "lora": forward * STEPS * 2 * (TO_CONTEXT + THROUGH_FROZEN)}
+        return {
+            "forward": forward,
+            "engine": forward * STEPS * (TO_CONTEXT + 2 * THROUGH_FROZEN),
+            "full": forward * STEPS * 2 * (TO_CONTEXT + ALL_WEIGHTS),
+            "lora": forward * STEPS * 2 * (TO_CONTEXT + THROUGH_FROZEN),
+        }
 
     def engine(self, scenes: int) -> dict[str, float]:
         """One batch of so many scenes. Seconds a step of the whole batch (wall, CPU), what a scene costs once, and
@@ -91,14 +95,13 @@ class TrainingBench:
             warm = self.options.warm
             short = clock(lambda: self._train(model, training, *self._of(phase, warm)), self.device)  # noqa: B023
             self.meet()
-            both = clock(lambda: results.extend(
-                self._train(model, training, *self._of(phase, warm + steps))), self.device)  # noqa: B023
+            train = partial(self._train, model, training, *self._of(phase, warm + steps))
+            both = clock(lambda train=train: results.extend(train()), self.device)
             wall, cpu = ((long - brief) / steps for long, brief in zip(both, short, strict=True))
             sample |= {f"wall{phase}": wall, f"cpu{phase}": cpu}
             fixed += max(short[0] - warm * wall, 0.0)
         trained = results[-1]  # of phase 2: it has factors
-        weights = SceneWeights([PLACEHOLDER] * len(trained.handles), trained.handles, trained.lora,
-                               widths=model.widths)
+        weights = SceneWeights([PLACEHOLDER] * len(trained.handles), trained.handles, trained.lora, widths=model.widths)
         pack = clock(lambda: pack_scene(weights), self.device)[0]
         sample["once"] = encode / scenes + pack + fixed / scenes
         sample["peak_gib"] = peak_gib(self.device)
@@ -154,8 +157,10 @@ class TrainingBench:
             self.forget()
             stored = torch.float32 if kind == "full" else self.dtype
             base = build_base(self.options.model, stored, self.device)
-            self.held = (kind, Yardstick(base, kind, self.settings, self.dtype,
-                                         make_prior_pictures(PRIOR_PICTURES, base.side)))
+            self.held = (
+                kind,
+                Yardstick(base, kind, self.settings, self.dtype, make_prior_pictures(PRIOR_PICTURES, base.side)),
+            )
         return self.held[1]
 
     def _prepared(self, model: SceneModel, scenes: int) -> tuple[list[TrainingScene], float]:
@@ -172,15 +177,19 @@ class TrainingBench:
         return made, seconds
 
     def _train(self, model: SceneModel, scenes: list[TrainingScene], steps1: int, steps2: int) -> list[TrainedScene]:
-        settings = self.settings.model_copy(update={
-            "phase1": Phase(steps=steps1, lr=self.settings.phase1.lr),
-            "phase2": Phase(steps=steps2, lr=self.settings.phase2.lr)})
+        settings = self.settings.model_copy(
+            update={
+                "phase1": Phase(steps=steps1, lr=self.settings.phase1.lr),
+                "phase2": Phase(steps=steps2, lr=self.settings.phase2.lr),
+            }
+        )
         prior = torch.randn(PRIOR_LATENTS, *model.base.latent_shape, generator=torch.Generator().manual_seed(1))
         results = Trainer(model, settings, 0, prior).train(scenes)
         lost = [result.scene_id for result in results if result.diverged is not None]
         if lost:
-            raise DivergedError(f"{', '.join(lost)} diverged, so the times would be those of a smaller batch; take "
-                                f"another --dtype")
+            raise DivergedError(
+                f"{', '.join(lost)} diverged, so the times would be those of a smaller batch; take another --dtype"
+            )
         return results
 
     @staticmethod

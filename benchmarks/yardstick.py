@@ -47,8 +47,11 @@ class AttentionStore:
 
     def average(self, side: int, rows: int) -> Tensor:
         """[side, side, T]: mean of row 0's maps of that side over layers and heads; mid block excluded."""
-        maps = [kept.unflatten(0, (rows, -1))[0] for name, kept in self.kept.items()
-                if "attn2" in name and "mid_block" not in name and kept.shape[1] == side * side]
+        maps = [
+            kept.unflatten(0, (rows, -1))[0]
+            for name, kept in self.kept.items()
+            if "attn2" in name and "mid_block" not in name and kept.shape[1] == side * side
+        ]
         return torch.cat(maps).mean(0).unflatten(0, (side, side))
 
 
@@ -58,11 +61,18 @@ class StoringAttention:
     def __init__(self, store: AttentionStore, name: str) -> None:
         self.store, self.name = store, name
 
-    def __call__(self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None,
-                 attention_mask: Tensor | None = None, **_: object) -> Tensor:
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        **_: object,
+    ) -> Tensor:
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        query, key, value = (attn.head_to_batch_dim(x) for x in (
-            attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)))
+        query, key, value = (
+            attn.head_to_batch_dim(x) for x in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
+        )
         probabilities = attn.get_attention_scores(query, key, attention_mask)
         if probabilities.shape[1] <= MOST_KEPT:
             self.store.kept[self.name] = probabilities
@@ -76,8 +86,15 @@ class Yardstick:
     prior_pictures: [n, 3, side, side] in [-1, 1].
     """
 
-    def __init__(self, base: BaseModel, kind: str, settings: Extract, dtype: torch.dtype,
-                 prior_pictures: Tensor, concepts: int = 4) -> None:
+    def __init__(
+        self,
+        base: BaseModel,
+        kind: str,
+        settings: Extract,
+        dtype: torch.dtype,
+        prior_pictures: Tensor,
+        concepts: int = 4,
+    ) -> None:
         self.base, self.kind, self.settings, self.dtype = base, kind, settings, dtype
         self.device, self.prior_pictures = base.device, prior_pictures.to(base.device)
         self.tokens = HandleTokens(base.tokenizers, settings.placeholder)
@@ -96,8 +113,10 @@ class Yardstick:
         self.vae_upcast = len(self.encoders) > 1 and overflows(base.vae.config, dtype)
         self.modules: list[nn.Module] = [base.unet, *self.encoders]
         # Kept in the host's memory, so that a scene's fresh start is a copy and not a load from the disk.
-        self.fresh = [{name: self.park(p.detach()) for name, p in m.named_parameters()} if kind == "full" else {}
-                      for m in self.modules]
+        self.fresh = [
+            {name: self.park(p.detach()) for name, p in m.named_parameters()} if kind == "full" else {}
+            for m in self.modules
+        ]
 
     def begin(self, scene: BenchScene, word_ids: list[tuple[int, ...]]) -> None:
         """Fresh weights, and the scene's handles started from their words; word_ids: see TrainingScene."""
@@ -110,12 +129,17 @@ class Yardstick:
                     if name in fresh:
                         parameter.copy_(fresh[name], non_blocking=True)
             for table, untouched, others, first, words in zip(
-                    self.tables, self.untouched, self.others, self.tokens.first_ids,
-                    zip(*word_ids, strict=True), strict=True):
+                self.tables,
+                self.untouched,
+                self.others,
+                self.tokens.first_ids,
+                zip(*word_ids, strict=True),
+                strict=True,
+            ):
                 table.copy_(untouched)
-                table[first:first + len(words)] = untouched[list(words)]
+                table[first : first + len(words)] = untouched[list(words)]
                 others.fill_(True)
-                others[first:first + len(words)] = False
+                others[first : first + len(words)] = False
         self.picture = scene.picture.to(self.device)
         self.masks = scene.masks.to(self.device)
 
@@ -136,11 +160,20 @@ class Yardstick:
             table.requires_grad_(True)
         parameters = [p for m in self.modules for p in m.parameters() if p.requires_grad]
         settings, rate = self.settings, (self.settings.phase1, self.settings.phase2)[number - 1].lr
-        optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, settings.adam_beta2), eps=1e-8,
-                                      weight_decay=settings.weight_decay)
-        draws = SceneDraws(seed, self.scene.scene_id, number, len(self.scene.masks), self.base.latent_shape,
-                           self.schedule.timesteps, union=settings.union_sampling, flip=settings.flip,
-                           prior_images=len(self.prior_pictures))
+        optimizer = torch.optim.AdamW(
+            parameters, lr=rate, betas=(0.9, settings.adam_beta2), eps=1e-8, weight_decay=settings.weight_decay
+        )
+        draws = SceneDraws(
+            seed,
+            self.scene.scene_id,
+            number,
+            len(self.scene.masks),
+            self.base.latent_shape,
+            self.schedule.timesteps,
+            union=settings.union_sampling,
+            flip=settings.flip,
+            prior_images=len(self.prior_pictures),
+        )
         restore = number == 1 or self.kind == "lora"
 
         def step() -> None:
@@ -198,8 +231,10 @@ class Yardstick:
         if len(self.encoders) == 1:
             return self.encoders[0](ids[0]).last_hidden_state, None
         outputs = [encoder(rows, output_hidden_states=True) for encoder, rows in zip(self.encoders, ids, strict=True)]
-        return (torch.cat([out.hidden_states[-2] for out in outputs], dim=-1),
-                {"text_embeds": outputs[1].text_embeds, "time_ids": self.sizes})
+        return (
+            torch.cat([out.hidden_states[-2] for out in outputs], dim=-1),
+            {"text_embeds": outputs[1].text_embeds, "time_ids": self.sizes},
+        )
 
     def send(self, tensor: Tensor) -> Tensor:
         """To the device, without waiting for it."""
@@ -214,6 +249,9 @@ class Yardstick:
 
     def attention_side(self) -> int:
         """1/32 of the picture's side, or the nearest that the UNet has cross-attention at."""
-        sides = {int(kept.shape[1] ** 0.5) for name, kept in self.store.kept.items()
-                 if "attn2" in name and "mid_block" not in name}
+        sides = {
+            int(kept.shape[1] ** 0.5)
+            for name, kept in self.store.kept.items()
+            if "attn2" in name and "mid_block" not in name
+        }
         return min(sides, key=lambda side: (abs(torch.log2(torch.tensor(side * 32 / self.base.side))), -side))

@@ -56,19 +56,27 @@ def page() -> str:
 
 def _parts_of(model: type[BaseModel], section: str) -> list[str]:
     """What the sections within a section are."""
-    lines = [f"- `{section}.{name}`: {info.description}\n" for name, info in model.model_fields.items()
-             if _section(info) is not None]
+    lines = [
+        f"- `{section}.{name}`: {info.description}\n"
+        for name, info in model.model_fields.items()
+        if _section(info) is not None
+    ]
     return ["".join(lines)] if lines else []
 
 
 def _bundled() -> str:
     """What each bundled model sets."""
-    brought = [f"`models.{role}: {name}` sets {', '.join(_settings(sections))}" for role, bundles in SETTINGS.items()
-               for name, sections in bundles.items()]
-    return (f"A model that ships with Unscene brings the settings that suit it: {'; '.join(brought)}. They go under "
-            "what the spec says itself, field by field, and under the settings of `extract.method`; every other model "
-            "has the defaults of these tables. What was filled in stands in run.json and is part of the "
-            "fingerprint.\n")
+    brought = [
+        f"`models.{role}: {name}` sets {', '.join(_settings(sections))}"
+        for role, bundles in SETTINGS.items()
+        for name, sections in bundles.items()
+    ]
+    return (
+        f"A model that ships with Unscene brings the settings that suit it: {'; '.join(brought)}. They go under "
+        "what the spec says itself, field by field, and under the settings of `extract.method`; every other model "
+        "has the defaults of these tables. What was filled in stands in run.json and is part of the "
+        "fingerprint.\n"
+    )
 
 
 def _settings(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -149,8 +157,12 @@ def _name(annotation: Any) -> str:
 
 def _limits(info: FieldInfo) -> str:
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    found = [f"{sign} {value:g}" for name, sign in signs.items() for entry in info.metadata
-             if (value := getattr(entry, name, None)) is not None]
+    found = [
+        f"{sign} {value:g}"
+        for name, sign in signs.items()
+        for entry in info.metadata
+        if (value := getattr(entry, name, None)) is not None
+    ]
     return f", {', '.join(found)}" if found else ""
 
 

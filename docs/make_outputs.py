@@ -48,8 +48,9 @@ def _type(kind: pa.DataType) -> str:
     if pa.types.is_list(kind):
         return f"list of {_type(kind.value_type)}"
     if pa.types.is_struct(kind):
-        return "struct of " + ", ".join(f"`{kind.field(i).name}` ({_type(kind.field(i).type)})"
-                                        for i in range(kind.num_fields))
+        return "struct of " + ", ".join(
+            f"`{kind.field(i).name}` ({_type(kind.field(i).type)})" for i in range(kind.num_fields)
+        )
     return _NAMES.get(str(kind), str(kind))
 
 

@@ -1,7 +1,7 @@
 """Draw docs/segmentation.png: scenes of the demo bucket, the masks that are offered, the concepts that are chosen.
 
-    python -m docs.make_segmentation_picture             masks offered by the seedling's Segment Anything
-    python -m docs.make_segmentation_picture --drawn     masks drawn from the demo's true ones
+python -m docs.make_segmentation_picture             masks offered by the seedling's Segment Anything
+python -m docs.make_segmentation_picture --drawn     masks drawn from the demo's true ones
 """
 
 from __future__ import annotations
@@ -25,8 +25,16 @@ from stages.segment.shapes import Mask, grow, outline
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "segmentation.png"
 SIDE, ZOOM, MARGIN, LABEL = 64, 3, 8, 26
-COLOURS = [(255, 89, 94), (255, 202, 58), (138, 201, 38), (25, 130, 196), (160, 100, 240), (255, 146, 76),
-           (54, 197, 189), (230, 80, 190)]
+COLOURS = [
+    (255, 89, 94),
+    (255, 202, 58),
+    (138, 201, 38),
+    (25, 130, 196),
+    (160, 100, 240),
+    (255, 146, 76),
+    (54, 197, 189),
+    (230, 80, 190),
+]
 
 
 def main() -> None:
@@ -42,8 +50,13 @@ def main() -> None:
         offered = drawn(true_masks(Path(name).stem, square)) if args.drawn else by_sam(np.asarray(picture), settings)
         chosen = select_concepts(offered, settings)
         print(name, len(offered), "offered,", len(chosen.concepts), "chosen, dropped:", dict(chosen.dropped))
-        rows.append([("picture", picture), (f"{len(offered)} masks offered", paint(picture, [p.mask for p in offered])),
-                     (f"{len(chosen.concepts)} concepts", paint(picture, [c.mask for c in chosen.concepts]))])
+        rows.append(
+            [
+                ("picture", picture),
+                (f"{len(offered)} masks offered", paint(picture, [p.mask for p in offered])),
+                (f"{len(chosen.concepts)} concepts", paint(picture, [c.mask for c in chosen.concepts])),
+            ]
+        )
     sheet(rows).quantize(160).save(TARGET, optimize=True)
 
 
@@ -76,13 +89,17 @@ def drawn(things: Sequence[Mask]) -> list[Proposal]:
     for thing in things:
         rows, columns = np.nonzero(thing)
         upper, left = thing.copy(), thing.copy()
-        upper[rows.min() + (rows.max() - rows.min()) // 3:] = False
-        left[:, (columns.min() + columns.max()) // 2:] = False
-        offered += [Proposal(thing, 0.97, 0.97), Proposal(grow(thing, 1), 0.92, 0.95), Proposal(upper, 0.93, 0.95),
-                    Proposal(left, 0.90, 0.93)]
+        upper[rows.min() + (rows.max() - rows.min()) // 3 :] = False
+        left[:, (columns.min() + columns.max()) // 2 :] = False
+        offered += [
+            Proposal(thing, 0.97, 0.97),
+            Proposal(grow(thing, 1), 0.92, 0.95),
+            Proposal(upper, 0.93, 0.95),
+            Proposal(left, 0.90, 0.93),
+        ]
     union = np.asarray(np.logical_or.reduce(list(things)))
     half = np.zeros_like(union)
-    half[SIDE // 2:] = True
+    half[SIDE // 2 :] = True
     return [*offered, Proposal(union, 0.92, 0.95), Proposal(~union & half, 0.95, 0.95), Proposal(~union, 0.95, 0.97)]
 
 

@@ -29,7 +29,14 @@ UNREADABLE = (OSError, ValueError, KeyError)
 _COLUMNS = {
     "handles": ["scene_id", "index", "token", "word", "diffusion_loss", "attention_loss", "prior_loss", "seconds"],
     "scores": [
-        "scene_id", "key", "prompt_similarity", "identity_similarity", "found", "complete", "keep", "reason",
+        "scene_id",
+        "key",
+        "prompt_similarity",
+        "identity_similarity",
+        "found",
+        "complete",
+        "keep",
+        "reason",
     ],
 }
 """Columns that the page needs, where a table has large ones besides (embeddings)."""

@@ -33,8 +33,10 @@ def bundled(name: str, kind: str) -> str:
         return name
     directory = BUNDLED / "seedling" / kind
     if not directory.is_dir():
-        raise SpecError(f"models.{kind}: the seedling is not there ({directory} is missing); reinstall "
-                        f"Unscene with its models folder, or name another model")
+        raise SpecError(
+            f"models.{kind}: the seedling is not there ({directory} is missing); reinstall "
+            f"Unscene with its models folder, or name another model"
+        )
     return str(directory)
 
 
@@ -45,13 +47,17 @@ def model_side(base: str, revision: str | None = None) -> int:
     blocks = read_config(base, "vae/config.json", revision).get("block_out_channels")
     if isinstance(sample, list):
         if len(set(sample)) != 1:
-            raise SpecError(f"models.base: {base} makes pictures that are not square (sample_size {sample}); "
-                            f"name a base model with a square sample_size")
+            raise SpecError(
+                f"models.base: {base} makes pictures that are not square (sample_size {sample}); "
+                f"name a base model with a square sample_size"
+            )
         sample = sample[0]
     if not isinstance(sample, int) or not blocks:
-        raise SpecError(f"models.base: {base} has no sample_size in unet/config.json or no "
-                        f"block_out_channels in vae/config.json; name a model in StableDiffusionPipeline "
-                        f"layout")
+        raise SpecError(
+            f"models.base: {base} has no sample_size in unet/config.json or no "
+            f"block_out_channels in vae/config.json; name a model in StableDiffusionPipeline "
+            f"layout"
+        )
     return sample * int(2 ** (len(blocks) - 1))
 
 
@@ -76,8 +82,10 @@ def check_base(spec: JobSpec) -> int:
 def check_map_side(side: int | None, sides: Sequence[int]) -> None:
     """Raises SpecError for a `side` that the base model has no cross-attention maps at; None is the paper's."""
     if side is not None and side not in sides:
-        raise SpecError(f"extract.attention_maps: the base model has no cross-attention maps of side {side}; "
-                        f"choose one of {', '.join(map(str, sides))}, or leave it out")
+        raise SpecError(
+            f"extract.attention_maps: the base model has no cross-attention maps of side {side}; "
+            f"choose one of {', '.join(map(str, sides))}, or leave it out"
+        )
 
 
 def model_revision(path: str, revision: str | None = None) -> str:
@@ -103,14 +111,18 @@ def check_layout(base: str, revision: str | None = None) -> dict[str, Any]:
     here = {name for name, entry in index.items() if isinstance(entry, list) and entry and entry[0]}
     second = here & set(XL_PARTS)
     if second and not here & {"tokenizer", "text_encoder"}:
-        raise SpecError(f"models.base: {base} has no first text encoder, as an SDXL refiner: it refines "
-                        f"pictures and cannot learn handles; name the SDXL base model that goes with it")
+        raise SpecError(
+            f"models.base: {base} has no first text encoder, as an SDXL refiner: it refines "
+            f"pictures and cannot learn handles; name the SDXL base model that goes with it"
+        )
     missing = [part for part in (*PARTS, *(XL_PARTS if second else ())) if part not in here]
     if missing:
         kind = "StableDiffusionXLPipeline" if second else "StableDiffusionPipeline"
-        raise SpecError(f"models.base: {base} is not in {kind} layout (model_index.json lacks "
-                        f"{', '.join(missing)}); save an SD 1.x, SD 2.x or SDXL model with "
-                        f"{kind}.save_pretrained")
+        raise SpecError(
+            f"models.base: {base} is not in {kind} layout (model_index.json lacks "
+            f"{', '.join(missing)}); save an SD 1.x, SD 2.x or SDXL model with "
+            f"{kind}.save_pretrained"
+        )
     return index
 
 
@@ -127,25 +139,30 @@ def read_config(base: str, name: str, revision: str | None = None) -> dict[str, 
     except SpecError:
         raise
     except (OSError, ValueError) as error:
-        raise SpecError(f"models.base: cannot read {name} of {base} ({type(error).__name__}: {error}); give "
-                        f"a directory in StableDiffusionPipeline or StableDiffusionXLPipeline layout, a Hugging Face "
-                        f"id, or `seedling`"
-                        ) from error
+        raise SpecError(
+            f"models.base: cannot read {name} of {base} ({type(error).__name__}: {error}); give "
+            f"a directory in StableDiffusionPipeline or StableDiffusionXLPipeline layout, a Hugging Face "
+            f"id, or `seedling`"
+        ) from error
 
 
 def _hub_file(base: str, name: str, revision: str | None) -> str:
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", base):
-        raise SpecError(f"models.base: there is no directory {base}; give a directory in "
-                        f"StableDiffusionPipeline or StableDiffusionXLPipeline layout, a Hugging Face id, or "
-                        f"`seedling`")
+        raise SpecError(
+            f"models.base: there is no directory {base}; give a directory in "
+            f"StableDiffusionPipeline or StableDiffusionXLPipeline layout, a Hugging Face id, or "
+            f"`seedling`"
+        )
     try:
         from huggingface_hub import hf_hub_download
 
         return str(hf_hub_download(base, name, revision=revision))
     except Exception as error:  # The Hub's errors share no base class with the network's.
-        raise SpecError(f"models.base: {base} is no directory here, and {name} did not come from the Hugging "
-                        f"Face Hub ({type(error).__name__}: {str(error).splitlines()[0]}); check the name "
-                        f"and models.revision, or give a directory") from error
+        raise SpecError(
+            f"models.base: {base} is no directory here, and {name} did not come from the Hugging "
+            f"Face Hub ({type(error).__name__}: {str(error).splitlines()[0]}); check the name "
+            f"and models.revision, or give a directory"
+        ) from error
 
 
 def _commit_of(base: str, revision: str | None) -> str:
@@ -159,9 +176,17 @@ def _commit_of(base: str, revision: str | None) -> str:
 
 
 def _hash_of(place: Path) -> str:
-    files = [place] if place.is_file() else sorted(
-        file for file in place.rglob("*") if file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(place).parts) and file.suffix != ".md")
+    files = (
+        [place]
+        if place.is_file()
+        else sorted(
+            file
+            for file in place.rglob("*")
+            if file.is_file()
+            and not any(part.startswith(".") for part in file.relative_to(place).parts)
+            and file.suffix != ".md"
+        )
+    )
     digest = hashlib.sha256()
     for file in files:
         size = file.stat().st_size

@@ -31,15 +31,19 @@ class ClipJudge:
     @torch.inference_mode()
     def image_features(self, pictures: NDArray[np.uint8]) -> Tensor:
         """pictures: uint8 [n, h, w, 3], any size; returns float32 [n, d] on the CPU, unit length."""
-        found = [functional.normalize(self.model.visual_projection(self._see(pictures[i:i + BATCH])).float(), dim=-1)
-                 for i in range(0, len(pictures), BATCH)]
+        found = [
+            functional.normalize(self.model.visual_projection(self._see(pictures[i : i + BATCH])).float(), dim=-1)
+            for i in range(0, len(pictures), BATCH)
+        ]
         return torch.cat(found).cpu() if found else torch.zeros(0, self.model.config.projection_dim)
 
     @torch.inference_mode()
     def text_features(self, texts: list[str]) -> Tensor:
         """Returns float32 [len(texts), d] on the CPU, unit length; a text too long for the model is cut."""
-        found = [functional.normalize(self.model.text_projection(self._read(texts[i:i + BATCH])).float(), dim=-1)
-                 for i in range(0, len(texts), BATCH)]
+        found = [
+            functional.normalize(self.model.text_projection(self._read(texts[i : i + BATCH])).float(), dim=-1)
+            for i in range(0, len(texts), BATCH)
+        ]
         return torch.cat(found).cpu() if found else torch.zeros(0, self.model.config.projection_dim)
 
     def _see(self, pictures: NDArray[np.uint8]) -> Tensor:
@@ -48,12 +52,14 @@ class ClipJudge:
 
     def _read(self, texts: list[str]) -> Tensor:
         inputs = self.tokenizer(texts, padding=True, truncation=True, max_length=self._length, return_tensors="pt")
-        return self.model.text_model(input_ids=inputs.input_ids.to(self.model.device),
-                                     attention_mask=inputs.attention_mask.to(self.model.device)).pooler_output
+        return self.model.text_model(
+            input_ids=inputs.input_ids.to(self.model.device), attention_mask=inputs.attention_mask.to(self.model.device)
+        ).pooler_output
 
 
-def load_clip(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32,
-              field: str = "models.clip") -> ClipJudge:
+def load_clip(
+    name: str, device: str = "cpu", dtype: torch.dtype = torch.float32, field: str = "models.clip"
+) -> ClipJudge:
     """The CLIP `name`: `seedling`, a directory, or a Hugging Face id such as openai/clip-vit-large-patch14.
 
     safetensors only. Raises a SpecError that names `field` and the remedy when it is no CLIP.
@@ -73,13 +79,16 @@ def load_clip(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32
 def load_weights(kind: type[Any], place: str, name: str, field: str, dtype: torch.dtype, **settings: Any) -> Any:
     """`kind.from_pretrained`, refusing a checkpoint that leaves some of the model's weights as they were drawn."""
     try:
-        model, told = kind.from_pretrained(place, dtype=dtype, use_safetensors=True, output_loading_info=True,
-                                           **settings)
+        model, told = kind.from_pretrained(
+            place, dtype=dtype, use_safetensors=True, output_loading_info=True, **settings
+        )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise unusable(name, field, error) from error
     if told["missing_keys"]:
-        raise SpecError(f"{field}: {name} lacks weights of a {kind.__name__} ({min(told['missing_keys'])} and "
-                        f"{len(told['missing_keys']) - 1} more); {REMEDY[field]}")
+        raise SpecError(
+            f"{field}: {name} lacks weights of a {kind.__name__} ({min(told['missing_keys'])} and "
+            f"{len(told['missing_keys']) - 1} more); {REMEDY[field]}"
+        )
     return model
 
 

@@ -21,10 +21,16 @@ from stages.extract.checkpoint import SceneWeights, unpack_scene
 from stages.extract.full_tuning import CROSS_KV
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
-FULL_FILES = {"unet": "diffusion_pytorch_model.safetensors", "text_encoder": "model.safetensors",
-              "text_encoder_2": "model.safetensors"}
-FULL_CLASSES = {"unet": "UNet2DConditionModel", "text_encoder": "CLIPTextModel",
-                "text_encoder_2": "CLIPTextModelWithProjection"}
+FULL_FILES = {
+    "unet": "diffusion_pytorch_model.safetensors",
+    "text_encoder": "model.safetensors",
+    "text_encoder_2": "model.safetensors",
+}
+FULL_CLASSES = {
+    "unet": "UNet2DConditionModel",
+    "text_encoder": "CLIPTextModel",
+    "text_encoder_2": "CLIPTextModelWithProjection",
+}
 CROSS_KV_FILE = "cross_kv.safetensors"
 XL_NAMES = ("clip_l", "clip_g")
 
@@ -42,16 +48,19 @@ def export_scene(weights: bytes | str | Path, info: Mapping[str, Any], directory
     if scene.lora:
         written.append(_save(scene.lora, place / LORA_FILE))
     if _only_cross_kv(scene):
-        written.append(_save({name.removeprefix("unet."): t for name, t in scene.full.items()},
-                             place / CROSS_KV_FILE))
+        written.append(_save({name.removeprefix("unet."): t for name, t in scene.full.items()}, place / CROSS_KV_FILE))
     for part, file in _full_parts(scene).items():
         prefix = f"{part}."
         (place / part).mkdir(exist_ok=True)
         config = read_config(bundled(info["base"], "base"), f"{part}/config.json", info.get("revision"))
         (place / part / "config.json").write_text(json.dumps(config, indent=2))
-        written += [place / part / "config.json", _save(
-            {name.removeprefix(prefix): t for name, t in scene.full.items() if name.startswith(prefix)},
-            place / part / file)]
+        written += [
+            place / part / "config.json",
+            _save(
+                {name.removeprefix(prefix): t for name, t in scene.full.items() if name.startswith(prefix)},
+                place / part / file,
+            ),
+        ]
     readme = place / "README.md"
     readme.write_text(_readme(scene, info))
     return [*written, readme]
@@ -73,8 +82,7 @@ def _full_parts(scene: SceneWeights) -> dict[str, str]:
     """Folder -> file name, of the parts that the scene has weights of its own for."""
     if _only_cross_kv(scene):
         return {}
-    return {part: file for part, file in FULL_FILES.items()
-            if any(name.startswith(f"{part}.") for name in scene.full)}
+    return {part: file for part, file in FULL_FILES.items() if any(name.startswith(f"{part}.") for name in scene.full)}
 
 
 def _only_cross_kv(scene: SceneWeights) -> bool:
@@ -91,10 +99,10 @@ def _readme(scene: SceneWeights, info: Mapping[str, Any]) -> str:
     words = info.get("init_words") or ["object"] * len(scene.tokens)
     table = "\n".join(f"| `{token}` | {word} |" for token, word in zip(scene.tokens, words, strict=True))
     prompt = f"a photo of {' and '.join(scene.tokens)} at the beach"
-    return f"""# Scene {info.get('scene_id', '')}
+    return f"""# Scene {info.get("scene_id", "")}
 
 Handles learned by Unscene (Break-A-Scene, arXiv 2305.16311) from one picture, for the base model
-`{info['base']}`.
+`{info["base"]}`.
 
 | handle | started from |
 |---|---|
@@ -112,7 +120,7 @@ Run it in this folder. Each handle is one token of the prompt; join several with
 def _snippet(scene: SceneWeights, info: Mapping[str, Any]) -> str:
     # A bundled model is named by its directory, or the lines would not run.
     base = json.dumps(bundled(info["base"], "base"))
-    base += f', revision={json.dumps(info["revision"])}' if info.get("revision") else ""
+    base += f", revision={json.dumps(info['revision'])}" if info.get("revision") else ""
     pipeline = "StableDiffusionPipeline" if len(scene.widths) == 1 else "StableDiffusionXLPipeline"
     parts = list(_full_parts(scene))
     texts = [FULL_CLASSES[part] for part in parts if part != "unet"]
@@ -134,9 +142,10 @@ def _snippet(scene: SceneWeights, info: Mapping[str, Any]) -> str:
             f"for i, token in enumerate({json.dumps(scene.tokens)}):",
             '    state = load_file(f"learned_embeds-{i}.safetensors")',
             '    pipe.load_textual_inversion(state["clip_l"], token=token, text_encoder=pipe.text_encoder, '
-            'tokenizer=pipe.tokenizer)',
+            "tokenizer=pipe.tokenizer)",
             '    pipe.load_textual_inversion(state["clip_g"], token=token, text_encoder=pipe.text_encoder_2, '
-            'tokenizer=pipe.tokenizer_2)']
+            "tokenizer=pipe.tokenizer_2)",
+        ]
     if _only_cross_kv(scene):
         lines.append(f'pipe.unet.load_state_dict(load_file("{CROSS_KV_FILE}"), strict=False)')
     if scene.lora:

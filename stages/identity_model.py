@@ -40,7 +40,7 @@ class DinoJudge:
         """See `IdentityJudge`."""
         found = []
         for start in range(0, len(pictures), BATCH):
-            pixels = pixel_values(self.processor, pictures[start:start + BATCH])
+            pixels = pixel_values(self.processor, pictures[start : start + BATCH])
             states = self.model(pixel_values=pixels.to(self.model.device, self.model.dtype)).last_hidden_state
             found.append(functional.normalize(states[:, 0].float(), dim=-1))
         return torch.cat(found).cpu() if found else torch.zeros(0, self.model.config.hidden_size)
@@ -71,8 +71,10 @@ def load_identity(name: str, device: str = "cpu", dtype: torch.dtype = torch.flo
     elif kind == "dinov2":
         model = load_weights(Dinov2Model, place, name, FIELD, dtype)
     else:
-        raise SpecError(f"{FIELD}: {name} is neither DINO, DINOv2 nor CLIP (its config.json says model_type {kind!r}); "
-                        f"{REMEDY[FIELD]}")
+        raise SpecError(
+            f"{FIELD}: {name} is neither DINO, DINOv2 nor CLIP (its config.json says model_type {kind!r}); "
+            f"{REMEDY[FIELD]}"
+        )
     try:
         processor = AutoImageProcessor.from_pretrained(place)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:

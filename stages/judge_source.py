@@ -17,9 +17,9 @@ from stages.base_model import BUNDLED, model_revision
 SEEDLING = BUNDLED / "seedling" / "clip"
 REMEDY = {
     "models.clip": "give a folder that CLIPModel.save_pretrained wrote with its processor, a Hugging Face id such as "
-                   "openai/clip-vit-large-patch14, or `seedling`",
+    "openai/clip-vit-large-patch14, or `seedling`",
     "models.identity": "give a folder of a DINO (ViTModel), DINOv2 (Dinov2Model) or CLIP model with its image "
-                       "processor, a Hugging Face id such as facebook/dino-vitb16, or `seedling`",
+    "processor, a Hugging Face id such as facebook/dino-vitb16, or `seedling`",
 }
 """What to do, by field."""
 
@@ -31,8 +31,10 @@ def locate(name: str, field: str) -> str:
     """
     if name == "seedling":
         if not SEEDLING.is_dir():
-            raise SpecError(f"{field}: the seedling is not there ({SEEDLING} is missing); reinstall Unscene with its "
-                            f"models folder, or name another model")
+            raise SpecError(
+                f"{field}: the seedling is not there ({SEEDLING} is missing); reinstall Unscene with its "
+                f"models folder, or name another model"
+            )
         return str(SEEDLING)
     if Path(name).is_dir() or re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         return name
@@ -47,8 +49,9 @@ def read_judge_config(name: str, field: str) -> dict[str, Any]:
     try:
         return dict(json.loads(Path(_config_file(locate(name, field), field)).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise SpecError(f"{field}: cannot read config.json of {name} ({type(error).__name__}: {error}); "
-                        f"{REMEDY[field]}") from error
+        raise SpecError(
+            f"{field}: cannot read config.json of {name} ({type(error).__name__}: {error}); {REMEDY[field]}"
+        ) from error
 
 
 def judge_revision(name: str, field: str) -> str:
@@ -76,5 +79,7 @@ def _config_file(place: str, field: str) -> str:
         return str(hf_hub_download(place, "config.json"))
     except Exception as error:  # The Hub's errors share no base class with the network's.
         reason = (str(error).strip().splitlines() or [""])[0]
-        raise SpecError(f"{field}: {place} is no directory here, and config.json did not come from the Hugging Face "
-                        f"Hub ({type(error).__name__}: {reason}); check the name, or {REMEDY[field]}") from error
+        raise SpecError(
+            f"{field}: {place} is no directory here, and config.json did not come from the Hugging Face "
+            f"Hub ({type(error).__name__}: {reason}); check the name, or {REMEDY[field]}"
+        ) from error

@@ -18,8 +18,7 @@ def on_black(picture: NDArray[np.uint8], mask: Mask) -> NDArray[np.uint8]:
 
 
 def filling(picture: NDArray[np.uint8], mask: Mask) -> NDArray[np.uint8]:
-    """The mask's pixels on black, scaled so that they fill a picture of the same size [h, w, 3]. An empty mask: black.
-    """
+    """The mask's pixels on black, scaled to fill a picture of the same size [h, w, 3]. An empty mask: black."""
     x, y, width, height = bounding_box(mask)
     side = round(max(width, height) * (1 + 2 * MARGIN))
     if not side:
@@ -27,6 +26,6 @@ def filling(picture: NDArray[np.uint8], mask: Mask) -> NDArray[np.uint8]:
     square = np.zeros((side, side, 3), np.uint8)
     left, top = (side - width) // 2, (side - height) // 2
     window = (slice(y, y + height), slice(x, x + width))
-    square[top:top + height, left:left + width] = on_black(picture[window], mask[window])
+    square[top : top + height, left : left + width] = on_black(picture[window], mask[window])
     size = (picture.shape[1], picture.shape[0])
     return np.asarray(Image.fromarray(square).resize(size, Image.Resampling.BILINEAR))

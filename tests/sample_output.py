@@ -58,8 +58,15 @@ class SampleOutput:
     """Builds the OUTPUT under `folder`. `stages` of the first `shards` shards are committed: fewer than all is a job
     still at work. variations: pictures a prompt; settings: dotted fields of the spec, such as `extract.lora.rank`."""
 
-    def __init__(self, folder: Path, scenes: int = 4, variations: int = 2, stages: Sequence[StageKind] = ALL_STAGES,
-                 shards: int = 2, settings: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        scenes: int = 4,
+        variations: int = 2,
+        stages: Sequence[StageKind] = ALL_STAGES,
+        shards: int = 2,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
         self.storage = Storage(str(folder))
         self.variations = variations
         tree: dict[str, Any] = {"source": {"uri": "/photos"}, "output": str(folder), "evaluate": {"enabled": True}}
@@ -91,19 +98,38 @@ class SampleOutput:
 
     def _commit_shard(self, shard: int, stages: Sequence[StageKind]) -> None:
         rows = {row["scene_id"]: row for row in self.plan.rows(shard) if row["duplicate_of"] is None}
-        extra = [{"scene_id": row["scene_id"], "uri": row["uri"], "sha256": row["sha256"], "bytes": row["bytes"],
-                  "status": "duplicate", "error": f"same bytes as {row['duplicate_of']}"}
-                 for row in self.plan.rows(shard) if row["duplicate_of"] is not None]
+        extra = [
+            {
+                "scene_id": row["scene_id"],
+                "uri": row["uri"],
+                "sha256": row["sha256"],
+                "bytes": row["bytes"],
+                "status": "duplicate",
+                "error": f"same bytes as {row['duplicate_of']}",
+            }
+            for row in self.plan.rows(shard)
+            if row["duplicate_of"] is not None
+        ]
         failures: list[dict[str, Any]] = []
         ready = tuple(rows)
         for kind in stages:
             for scene_id in ready:
                 output = self._output(kind.name, scene_id, rows[scene_id])
                 write_part(self.storage, part_name(kind.name, shard, 0, scene_id), output)
-            commit = pack(self.storage, PackOrder(
-                kind.name, kind.table, kind.tar, shard, 0, ready, tuple(rows),
-                uris={scene: row["uri"] for scene, row in rows.items()},
-                extra=tuple(extra) if kind.name == "ingest" else ()))
+            commit = pack(
+                self.storage,
+                PackOrder(
+                    kind.name,
+                    kind.table,
+                    kind.tar,
+                    shard,
+                    0,
+                    ready,
+                    tuple(rows),
+                    uris={scene: row["uri"] for scene, row in rows.items()},
+                    extra=tuple(extra) if kind.name == "ingest" else (),
+                ),
+            )
             ready = tuple(commit.done)
             failures += commit.failures
         if len(stages) == len(ALL_STAGES):
@@ -128,36 +154,87 @@ class SampleOutput:
         if row["uri"] == BROKEN:
             failure = Failure(scene_id, "FileBroken", "cannot decode <img src=x onerror=alert(1)>", "Traceback ...", 1)
             return SceneOutput(scene_id, [{**base, "status": "failed", "error": failure.message}], failure=failure)
-        return SceneOutput(scene_id, [{**base, "status": "ok", "format": "PNG", "width": 640, "height": 480,
-                                       "side": SIDE, "box": [80, 0, 560, 480], "words": []}],
-                           {f"{scene_id}.png": encoded(picture_colour(self.number_of(scene_id)))})
+        return SceneOutput(
+            scene_id,
+            [
+                {
+                    **base,
+                    "status": "ok",
+                    "format": "PNG",
+                    "width": 640,
+                    "height": 480,
+                    "side": SIDE,
+                    "box": [80, 0, 560, 480],
+                    "words": [],
+                }
+            ],
+            {f"{scene_id}.png": encoded(picture_colour(self.number_of(scene_id)))},
+        )
 
 
 def write_record(storage: Storage, spec: JobSpec) -> None:
     """A run.json as `start_record` writes it, without looking at any model."""
-    storage.create("run.json", json.dumps({
-        "spec": spec.model_dump(mode="json"), "fingerprint": "f1" * 32,
-        "fields": result_fields(spec, {"models.base": "sha256:abc"}),
-        "seed": spec.seed, "versions": {"python": "3.11.0", "torch": "2.9.9"}, "created_at": STARTED}).encode())
+    storage.create(
+        "run.json",
+        json.dumps(
+            {
+                "spec": spec.model_dump(mode="json"),
+                "fingerprint": "f1" * 32,
+                "fields": result_fields(spec, {"models.base": "sha256:abc"}),
+                "seed": spec.seed,
+                "versions": {"python": "3.11.0", "torch": "2.9.9"},
+                "created_at": STARTED,
+            }
+        ).encode(),
+    )
 
 
 def concept_row(scene_id: str, index: int, mask: np.ndarray) -> dict[str, Any]:
-    return {"scene_id": scene_id, "index": index, "mask": encode_mask(mask), "bbox": [2, 4, 12, 24],
-            "area": int(mask.sum()), "area_share": float(mask.mean()), "predicted_iou": 0.913,
-            "stability_score": 0.957, "border_share": 0.0, "score": 0.5, "word": None if index else "cat",
-            "origin": "sam"}
+    return {
+        "scene_id": scene_id,
+        "index": index,
+        "mask": encode_mask(mask),
+        "bbox": [2, 4, 12, 24],
+        "area": int(mask.sum()),
+        "area_share": float(mask.mean()),
+        "predicted_iou": 0.913,
+        "stability_score": 0.957,
+        "border_share": 0.0,
+        "score": 0.5,
+        "word": None if index else "cat",
+        "origin": "sam",
+    }
 
 
 def extracted(scene_id: str) -> SceneOutput:
-    rows = [{"scene_id": scene_id, "index": index, "token": f"<asset{index}>", "word": ("cat", "object")[index],
-             "embedding": [0.5, 0.25], "tuning": "lora", "rank": 16, "steps": [40, 40], "diffusion_loss": 0.0123,
-             "attention_loss": 0.45, "prior_loss": None, "seconds": 12.0, "file": f"{scene_id}.safetensors"}
-            for index in range(2)]
-    curves = {"step": [0.0, 20.0, 40.0, 60.0], "diffusion": [0.2, 0.1, 0.08, 0.0123],
-              "attention": [0.9, 0.7, 0.5, 0.45], "prior": [0.0, 0.0, 0.0, 0.0]}
+    rows = [
+        {
+            "scene_id": scene_id,
+            "index": index,
+            "token": f"<asset{index}>",
+            "word": ("cat", "object")[index],
+            "embedding": [0.5, 0.25],
+            "tuning": "lora",
+            "rank": 16,
+            "steps": [40, 40],
+            "diffusion_loss": 0.0123,
+            "attention_loss": 0.45,
+            "prior_loss": None,
+            "seconds": 12.0,
+            "file": f"{scene_id}.safetensors",
+        }
+        for index in range(2)
+    ]
+    curves = {
+        "step": [0.0, 20.0, 40.0, 60.0],
+        "diffusion": [0.2, 0.1, 0.08, 0.0123],
+        "attention": [0.9, 0.7, 0.5, 0.45],
+        "prior": [0.0, 0.0, 0.0, 0.0],
+    }
     info = {"scene_id": scene_id, "settings": {"phase1": {"steps": 40}}, "curves": curves}
-    return SceneOutput(scene_id, rows, {f"{scene_id}.safetensors": b"w" * 2000,
-                                        f"{scene_id}.json": json.dumps(info).encode()})
+    return SceneOutput(
+        scene_id, rows, {f"{scene_id}.safetensors": b"w" * 2000, f"{scene_id}.json": json.dumps(info).encode()}
+    )
 
 
 def made_variations(scene_id: str, each: int) -> SceneOutput:
@@ -166,11 +243,24 @@ def made_variations(scene_id: str, each: int) -> SceneOutput:
         for _ in range(each):
             number = len(output.rows)
             key = f"{scene_id}-{number:04d}"
-            output.rows.append({
-                "key": key, "scene_id": scene_id, "prompt": prompt, "template": "a photo of {handles}",
-                "text": prompt.replace("<asset0>", "cat").replace("<asset1>", "object"), "concepts": concepts,
-                "handles": [f"<asset{index}>" for index in concepts], "seed": 7000 + number, "sampler": "ddim",
-                "steps": 30, "guidance": 7.5, "width": SIDE, "height": SIDE, "file": f"{key}.jpg"})
+            output.rows.append(
+                {
+                    "key": key,
+                    "scene_id": scene_id,
+                    "prompt": prompt,
+                    "template": "a photo of {handles}",
+                    "text": prompt.replace("<asset0>", "cat").replace("<asset1>", "object"),
+                    "concepts": concepts,
+                    "handles": [f"<asset{index}>" for index in concepts],
+                    "seed": 7000 + number,
+                    "sampler": "ddim",
+                    "steps": 30,
+                    "guidance": 7.5,
+                    "width": SIDE,
+                    "height": SIDE,
+                    "file": f"{key}.jpg",
+                }
+            )
             output.files |= {f"{key}.jpg": encoded((10, 20 * number % 250, 30), "JPEG"), f"{key}.json": b"{}"}
     return output
 
@@ -181,13 +271,23 @@ def scored(made: SceneOutput) -> SceneOutput:
     for number, row in enumerate(made.rows):
         copied = number > 0 and number == len(made.rows) - 1
         mask = f"{row['key']}.mask.png"
-        output.rows.append({
-            **{name: row[name] for name in ("key", "scene_id", "text", "concepts", "file")}, "mask": mask,
-            "prompt_similarity": 0.25, "identity_similarity": 0.75, "identity": [0.75] * len(row["concepts"]),
-            "found": [1, len(row["concepts"]) - 1], "complete": True, "contrast": 0.2,
-            "copy_similarity": 0.99 if copied else 0.1, "copy_of": made.rows[0]["key"] if copied else None,
-            "collapsed": False, "keep": not copied,
-            "reason": f"copy of {made.rows[0]['key']}: correlation 0.990 over 0.95" if copied else None})
+        output.rows.append(
+            {
+                **{name: row[name] for name in ("key", "scene_id", "text", "concepts", "file")},
+                "mask": mask,
+                "prompt_similarity": 0.25,
+                "identity_similarity": 0.75,
+                "identity": [0.75] * len(row["concepts"]),
+                "found": [1, len(row["concepts"]) - 1],
+                "complete": True,
+                "contrast": 0.2,
+                "copy_similarity": 0.99 if copied else 0.1,
+                "copy_of": made.rows[0]["key"] if copied else None,
+                "collapsed": False,
+                "keep": not copied,
+                "reason": f"copy of {made.rows[0]['key']}: correlation 0.990 over 0.95" if copied else None,
+            }
+        )
         output.files[mask] = encoded((0, 0, 0))
     return output
 
@@ -198,8 +298,11 @@ def with_given_handles(folder: Path, earlier: SampleOutput, variations: int = 2)
     write_record(storage, JobSpec.model_validate({"source": {"handles": earlier.storage.url}, "output": str(folder)}))
     plan = copy_plan(storage, earlier.storage)
     for shard in range(plan.shards):
-        scenes = tuple(scene for scene, row in ((r["scene_id"], r) for r in plan.rows(shard))
-                       if row["duplicate_of"] is None and row["uri"] != BROKEN and scene != earlier.failing)
+        scenes = tuple(
+            scene
+            for scene, row in ((r["scene_id"], r) for r in plan.rows(shard))
+            if row["duplicate_of"] is None and row["uri"] != BROKEN and scene != earlier.failing
+        )
         for scene in scenes:
             write_part(storage, part_name("generate", shard, 0, scene), made_variations(scene, variations))
         pack(storage, PackOrder("generate", "variations", True, shard, 0, scenes, scenes))

@@ -34,8 +34,11 @@ def saved_xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_base(name: str, saved_xl: Path) -> BaseModel:
-    return load_base(str(saved_xl), None, torch.float32, CPU) if name == "saved-xl" else build_base(
-        name, torch.float32, CPU)
+    return (
+        load_base(str(saved_xl), None, torch.float32, CPU)
+        if name == "saved-xl"
+        else build_base(name, torch.float32, CPU)
+    )
 
 
 def make_yardstick(kind: str, base: BaseModel) -> Yardstick:
@@ -44,8 +47,10 @@ def make_yardstick(kind: str, base: BaseModel) -> Yardstick:
 
 @pytest.mark.parametrize(("name", "number"), [("tiny", 0), ("tiny", 2), ("saved-xl", 2)])
 def test_the_yardstick_computes_the_engine_s_losses(name: str, number: int, saved_xl: Path) -> None:
-    plain, model = make_yardstick("full", make_base(name, saved_xl)), SceneModel(
-        make_base(name, saved_xl), "<asset{index}>")
+    plain, model = (
+        make_yardstick("full", make_base(name, saved_xl)),
+        SceneModel(make_base(name, saved_xl), "<asset{index}>"),
+    )
     scene = make_scenes(number + 1, model.base.side)[number]
     word = model.tokens.pick_word(None, "object")[1]
     words = [tuple(i + j for i in word) for j in range(len(scene.masks))]
@@ -59,21 +64,33 @@ def test_the_yardstick_computes_the_engine_s_losses(name: str, number: int, save
         draw = draws.next()
         flips.add(draw.flip)
         noise = torch.randn(model.base.latent_shape, generator=torch.Generator().manual_seed(3))
-        prior = torch.cat([plain.encode(plain.prior_pictures[[i, i]], torch.stack([noise, noise]))[:1]
-                           for i in range(2)])
+        prior = torch.cat(
+            [plain.encode(plain.prior_pictures[[i, i]], torch.stack([noise, noise]))[:1] for i in range(2)]
+        )
         tables = [table.requires_grad_() for table in plain.tables]
         theirs = plain.losses(draw, noise)
         model.bind(handles)
-        inputs = build_inputs([draw], [latents], model.tokens, SETTINGS, len(words),
-                              PriorSource(prior, model.tokens.ids(SETTINGS.prior.prompt)))
+        inputs = build_inputs(
+            [draw],
+            [latents],
+            model.tokens,
+            SETTINGS,
+            len(words),
+            PriorSource(prior, model.tokens.ids(SETTINGS.prior.prompt)),
+        )
         terms = loss_terms(model, inputs, SETTINGS)
         mine = (terms.diffusion[0], terms.attention[0], terms.prior[0])
         torch.testing.assert_close(torch.stack(theirs), torch.stack(mine), rtol=1e-4, atol=1e-6)
         # The tables of the plain loop hold the handles, so their gradients there are the handles' own.
         theirs_grads = torch.autograd.grad(theirs[0] + 0.01 * theirs[1], tables)
-        mine_grad, = torch.autograd.grad(mine[0] + 0.01 * mine[1], handles)
-        theirs_grad = torch.cat([grad[first:first + len(words)] for grad, first in zip(
-            theirs_grads, plain.tokens.first_ids, strict=True)], dim=1)
+        (mine_grad,) = torch.autograd.grad(mine[0] + 0.01 * mine[1], handles)
+        theirs_grad = torch.cat(
+            [
+                grad[first : first + len(words)]
+                for grad, first in zip(theirs_grads, plain.tokens.first_ids, strict=True)
+            ],
+            dim=1,
+        )
         torch.testing.assert_close(theirs_grad, mine_grad[0], rtol=1e-3, atol=1e-6)
         model.release()
     assert flips == {True, False}
@@ -81,8 +98,9 @@ def test_the_yardstick_computes_the_engine_s_losses(name: str, number: int, save
 
 @pytest.mark.parametrize("name", ["tiny", "saved-xl"])
 @pytest.mark.parametrize("kind", ["full", "lora"])
-def test_the_yardstick_trains_what_is_published_and_starts_each_scene_afresh(kind: str, name: str,
-                                                                             saved_xl: Path) -> None:
+def test_the_yardstick_trains_what_is_published_and_starts_each_scene_afresh(
+    kind: str, name: str, saved_xl: Path
+) -> None:
     plain = make_yardstick(kind, make_base(name, saved_xl))
     scene, words = make_scenes(2, plain.base.side)[1], [(5,) * len(plain.encoders), (6,) * len(plain.encoders)]
     unet = plain.base.unet
@@ -109,8 +127,7 @@ def test_the_yardstick_trains_what_is_published_and_starts_each_scene_afresh(kin
     assert all(torch.equal(p, before[name]) for name, p in unet.named_parameters())
 
 
-@pytest.mark.parametrize(("name", "unet", "texts"), [
-    ("sd21", 865.9, [340.4]), ("sdxl", 2567.5, [123.1, 694.7])])
+@pytest.mark.parametrize(("name", "unet", "texts"), [("sd21", 865.9, [340.4]), ("sdxl", 2567.5, [123.1, 694.7])])
 def test_true_sizes_have_the_released_models_parameters(name: str, unet: float, texts: list[float]) -> None:
     """As the released safetensors files have them. Unit: millions. On the meta device, so nothing is allocated."""
     base = build_base(name, torch.bfloat16, torch.device("meta"))
@@ -122,8 +139,9 @@ def test_true_sizes_have_the_released_models_parameters(name: str, unet: float, 
     assert [millions(encoder) for encoder in base.text_encoders.values()] == texts
     assert millions(base.vae) == 83.7
     assert base.side == {"sd21": 512, "sdxl": 1024}[name]
-    assert {p.device.type for part in (base.unet, base.vae, *base.text_encoders.values())
-            for p in part.parameters()} == {"meta"}
+    assert {
+        p.device.type for part in (base.unet, base.vae, *base.text_encoders.values()) for p in part.parameters()
+    } == {"meta"}
     assert held_gib(base) == pytest.approx(2 * (unet + sum(texts) + 83.7) / 2**30 * 1e6, rel=0.01)
 
 
@@ -147,15 +165,49 @@ def test_a_scene_that_diverges_gives_no_times(monkeypatch: pytest.MonkeyPatch) -
         bench.engine(1)
 
 
-@pytest.mark.parametrize(("model", "workers", "dtype", "scenes", "kinds"), [
-    ("tiny-xl", 0, "float32", "1,2", "full,lora"), ("tiny-xl", 0, "bfloat16", "1", "none"),
-    ("tiny", 0, "bfloat16", "1", "lora"), ("tiny", 2, "float32", "2", "full")])
-def test_extract_runs_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str, workers: int,
-                                 dtype: str, scenes: str, kinds: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "workers", "dtype", "scenes", "kinds"),
+    [
+        ("tiny-xl", 0, "float32", "1,2", "full,lora"),
+        ("tiny-xl", 0, "bfloat16", "1", "none"),
+        ("tiny", 0, "bfloat16", "1", "lora"),
+        ("tiny", 2, "float32", "2", "full"),
+    ],
+)
+def test_extract_runs_to_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str, workers: int, dtype: str, scenes: str, kinds: str
+) -> None:
     out = tmp_path / "extract.json"
-    extract.main(["--model", model, "--device", "cpu", "--dtype", dtype, "--scenes", scenes, "--rounds", "1",
-                  "--steps1", "1", "--steps2", "1", "--warm", "1", "--rank", "4", "--yardstick", kinds, "--workers",
-                  str(workers), "--loop-threads", "1", "--out", str(out)])
+    extract.main(
+        [
+            "--model",
+            model,
+            "--device",
+            "cpu",
+            "--dtype",
+            dtype,
+            "--scenes",
+            scenes,
+            "--rounds",
+            "1",
+            "--steps1",
+            "1",
+            "--steps2",
+            "1",
+            "--warm",
+            "1",
+            "--rank",
+            "4",
+            "--yardstick",
+            kinds,
+            "--workers",
+            str(workers),
+            "--loop-threads",
+            "1",
+            "--out",
+            str(out),
+        ]
+    )
     result = json.loads(out.read_text())
     rows = {row["configuration"]: row for row in result["rows"]}
     assert sum(name.startswith("engine") for name in rows) == len(scenes.split(","))
@@ -188,12 +240,34 @@ def test_both_sides_of_generate_make_the_same_pictures(name: str, saved_xl: Path
 def test_generate_runs_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str, dtype: str) -> None:
     out = tmp_path / "generate.json"
     few = model == "tiny-xl"  # PEFT takes its time over every scene
-    generate.main(["--model", model, "--device", "cpu", "--dtype", dtype, "--batches", "2" if few else "1,4",
-                   "--scene-pictures", "1" if few else "2", "--steps", "2", "--rank", "4", "--rounds", "1", "--out",
-                   str(out)])
+    generate.main(
+        [
+            "--model",
+            model,
+            "--device",
+            "cpu",
+            "--dtype",
+            dtype,
+            "--batches",
+            "2" if few else "1,4",
+            "--scene-pictures",
+            "1" if few else "2",
+            "--steps",
+            "2",
+            "--rank",
+            "4",
+            "--rounds",
+            "1",
+            "--out",
+            str(out),
+        ]
+    )
     rows = {row["configuration"]: row for row in json.loads(out.read_text())["rows"]}
-    assert set(rows) == ({"diffusers, 1 a scene", "engine, batch 2"} if few else {
-        "diffusers, 1 a scene", "diffusers, 2 a scene", "engine, batch 1", "engine, batch 4"})
+    assert set(rows) == (
+        {"diffusers, 1 a scene", "engine, batch 2"}
+        if few
+        else {"diffusers, 1 a scene", "diffusers, 2 a scene", "engine, batch 1", "engine, batch 4"}
+    )
     for name, row in rows.items():
         pictures = int(name.split()[-1]) if name.startswith("engine") else int(name.split()[1])
         assert row["pictures_second"] == pytest.approx(pictures / row["seconds"]), name

@@ -51,8 +51,11 @@ def test_each_model_answers_for_itself() -> None:
 
 
 def test_the_spec_s_own_words_win_field_by_field() -> None:
-    said = spec(extract={"phase1": {"lr": 0.25}, "prior": {"images": 3}}, generate={"guidance": 7.5},
-                segment={"points_per_side": 32})
+    said = spec(
+        extract={"phase1": {"lr": 0.25}, "prior": {"images": 3}},
+        generate={"guidance": 7.5},
+        segment={"points_per_side": 32},
+    )
     assert (said.extract.phase1.lr, said.extract.phase1.steps) == (0.25, PHASE1["steps"])
     assert (said.extract.prior.images, said.extract.prior.steps) == (3, BASE["extract"]["prior"]["steps"])
     assert (said.generate.guidance, said.generate.steps) == (7.5, BASE["generate"]["steps"]), "also to say the default"
@@ -85,7 +88,8 @@ def test_a_job_of_the_protocol_differs_by_its_method_alone(name: str) -> None:
     found = leaves(method_spec(spec(), name).model_dump())
     aside = ("output", "evaluate.enabled", "extract.method")
     assert {key: value for key, value in found.items() if value != whole[key] and key not in aside} == {
-        f"extract.{key}": value for key, value in taken.items()}
+        f"extract.{key}": value for key, value in taken.items()
+    }
 
 
 def test_a_spec_means_the_same_however_it_is_made(tmp_path: Path) -> None:

@@ -136,8 +136,10 @@ def test_equal_captions_of_two_pictures_are_no_rivals() -> None:
     loss = picture_caption_loss(same, captions, scale, torch.arange(3), facts, claims, 3)
     assert loss.item() == pytest.approx(math.log(2) * 2 / 3, abs=1e-4)  # only the choice between equals is left
     facts = Facts(torch.tensor([[1, -1, -1, -1], [-1, -1, -1, -1], [2, -1, -1, -1]]), torch.tensor([4, -1, 4]))
-    losses = [picture_caption_loss(pictures, captions, scale, torch.tensor([0, -1, 2]), facts, claims, 3)
-              for pictures in (same, features)]
+    losses = [
+        picture_caption_loss(pictures, captions, scale, torch.tensor([0, -1, 2]), facts, claims, 3)
+        for pictures in (same, features)
+    ]
     assert losses[0] > losses[1] + 0.2  # a picture of nothing that is like a caption's picture is a rival
 
 
@@ -159,11 +161,15 @@ def test_pool_holds_facts_that_its_pictures_show(pool: Pool) -> None:
             mask = pool.mask(torch.tensor([row]), torch.tensor([slot]))[0, 0].bool()
             assert mask.sum() >= 24
             assert pool.images[row][mask].float().std(0).max() < 45  # a stand-in has one colour
-    fits = [fitting(Facts(pool.nouns[r:r + 1], pool.places[r:r + 1]), pool.claims[r, :, 0], len(roster.nouns)).all()
-            for r in range(len(pool.images))]
+    fits = [
+        fitting(Facts(pool.nouns[r : r + 1], pool.places[r : r + 1]), pool.claims[r, :, 0], len(roster.nouns)).all()
+        for r in range(len(pool.images))
+    ]
     assert all(fits), "a scene's own caption does not fit it"
-    wrong = [fitting(Facts(pool.nouns[r:r + 1], pool.places[r:r + 1]), pool.claims[r, :, 1], len(roster.nouns))
-             for r in range(len(pool.images))]
+    wrong = [
+        fitting(Facts(pool.nouns[r : r + 1], pool.places[r : r + 1]), pool.claims[r, :, 1], len(roster.nouns))
+        for r in range(len(pool.images))
+    ]
     assert torch.cat(wrong).float().mean() < 0.3
 
 
@@ -243,9 +249,7 @@ def test_claim_row_counts_its_nouns() -> None:
     assert row.tolist() == [roster.number[KNOWN[3].noun], roster.number[KNOWN[1].noun], -1, -1, 1, 7]
 
 
-def test_a_short_run_trains_exports_and_goes_on(
-    sprites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_short_run_trains_exports_and_goes_on(sprites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clip, "CHECK_SCENES", CHUNK)
     monkeypatch.setattr(clip, "judged_roster", lambda kind, folder: (len(KNOWN), KNOWN))
     options = [

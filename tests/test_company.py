@@ -28,8 +28,10 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def spec_of(model_dir: Path, batch: int) -> JobSpec:
-    return tiny_spec(model_dir, extract={
-        "phase1": {"steps": STEPS, "lr": 5e-3}, "phase2": {"steps": STEPS, "lr": 1e-3}, "batch": batch})
+    return tiny_spec(
+        model_dir,
+        extract={"phase1": {"steps": STEPS, "lr": 5e-3}, "phase2": {"steps": STEPS, "lr": 1e-3}, "batch": batch},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +65,18 @@ def test_pictures_are_the_same(model_dir: Path, learned: dict[int, list[SceneOut
     stage.setup()
     drawn = {}
     for batch, outputs in learned.items():
-        tasks = [SceneTask(o.scene_id, {"handles": o.rows}, {"safetensors": o.files[f"{o.scene_id}.safetensors"]})
-                 for o in outputs]
+        tasks = [
+            SceneTask(o.scene_id, {"handles": o.rows}, {"safetensors": o.files[f"{o.scene_id}.safetensors"]})
+            for o in outputs
+        ]
         files = {name: data for output in stage.process(tasks) for name, data in output.files.items()}
-        drawn[batch] = {name: np.asarray(Image.open(io.BytesIO(data)), dtype=float)
-                        for name, data in files.items() if name.endswith("png")}
+        drawn[batch] = {
+            name: np.asarray(Image.open(io.BytesIO(data)), dtype=float)
+            for name, data in files.items()
+            if name.endswith("png")
+        }
     assert drawn[1].keys() == drawn[SCENES].keys()
     assert len(drawn[1]) > 3 * SCENES
     for name, picture in drawn[1].items():
         error = ((picture - drawn[SCENES][name]) ** 2).mean()
-        assert error == 0 or 10 * np.log10(255 ** 2 / error) >= 40, name
+        assert error == 0 or 10 * np.log10(255**2 / error) >= 40, name

@@ -78,8 +78,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("number", range(len(snippets(DOCS / "outputs.md"))))
 def test_the_python_of_the_outputs_page_runs(demo: Path, number: int) -> None:
     env = {**os.environ, "HF_HOME": str(demo / "cache"), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, "-c", snippets(DOCS / "outputs.md")[number]], cwd=demo, env=env,
-                          capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", snippets(DOCS / "outputs.md")[number]],
+        cwd=demo,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 

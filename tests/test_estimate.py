@@ -20,19 +20,36 @@ from schemas.errors import SpecError
 from schemas.job import JobSpec
 from tests.sample_output import SampleOutput, with_given_handles
 
-COST = {"forward_tflop": 0.5, "train_tflop": 2000.0, "generate_tflop_picture": 10.0, "prior_set_tflop": 400.0,
-        "handle_bytes": 3_000_000.0}
+COST = {
+    "forward_tflop": 0.5,
+    "train_tflop": 2000.0,
+    "generate_tflop_picture": 10.0,
+    "prior_set_tflop": 400.0,
+    "handle_bytes": 3_000_000.0,
+}
 PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
 CONFIGS: dict[str, dict[str, Any]] = {
     "model_index.json": {part: ["library", "Class"] for part in PARTS},
     "unet/config.json": {
-        "sample_size": 8, "in_channels": 4, "out_channels": 4, "block_out_channels": [8, 16], "layers_per_block": 1,
-        "cross_attention_dim": 16, "attention_head_dim": 4, "norm_num_groups": 4,
+        "sample_size": 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "block_out_channels": [8, 16],
+        "layers_per_block": 1,
+        "cross_attention_dim": 16,
+        "attention_head_dim": 4,
+        "norm_num_groups": 4,
         "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
-        "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"]},
+        "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
+    },
     "vae/config.json": {"block_out_channels": [8, 8, 16]},
-    "text_encoder/config.json": {"hidden_size": 16, "num_hidden_layers": 1, "max_position_embeddings": 8,
-                                 "intermediate_size": 32, "vocab_size": 100},
+    "text_encoder/config.json": {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "max_position_embeddings": 8,
+        "intermediate_size": 32,
+        "vocab_size": 100,
+    },
 }
 
 
@@ -62,8 +79,9 @@ def photos(tmp_path: Path) -> Path:
 
 
 def spec_of(source: dict[str, Any], output: Path, base: Path, **sections: Any) -> JobSpec:
-    return JobSpec.model_validate({"source": source, "output": str(output),
-                                   "models": {"base": str(base), "sam": str(base)}, **sections})
+    return JobSpec.model_validate(
+        {"source": source, "output": str(output), "models": {"base": str(base), "sam": str(base)}, **sections}
+    )
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -116,8 +134,12 @@ def test_an_output_with_some_done(tmp_path: Path, photos: Path, base: Path) -> N
     spec = spec_of({"uri": str(photos)}, out, base, ingest={"max_bytes": 1_500_000})
     start_record(Storage(str(out)), spec)
     first = sorted(str(path) for path in photos.rglob("*.jpg"))[:2]
-    extend_plan(Storage(str(out)), [*first, str(photos / "gone.jpg")], 64,
-                lambda uris: (Hashed(uri, 1, f"{i:064x}", None) for i, uri in enumerate(uris)))
+    extend_plan(
+        Storage(str(out)),
+        [*first, str(photos / "gone.jpg")],
+        64,
+        lambda uris: (Hashed(uri, 1, f"{i:064x}", None) for i, uri in enumerate(uris)),
+    )
     (photos / "night" / "huge.jpg").write_bytes(b"h" * 2_000_000)
     before = snapshot(out)
     text = "\n".join(estimate(spec))
@@ -136,8 +158,16 @@ def test_an_output_with_some_done(tmp_path: Path, photos: Path, base: Path) -> N
 
 @pytest.mark.usefixtures("known_cost")
 def test_what_is_committed_is_not_counted_again(tmp_path: Path, photos: Path, base: Path) -> None:
-    sample = SampleOutput(tmp_path / "out", scenes=4, settings={"source.uri": str(photos), "models.base": str(base),
-                                                                "models.sam": str(base), "evaluate.enabled": False})
+    sample = SampleOutput(
+        tmp_path / "out",
+        scenes=4,
+        settings={
+            "source.uri": str(photos),
+            "models.base": str(base),
+            "models.sam": str(base),
+            "evaluate.enabled": False,
+        },
+    )
     text = "\n".join(estimate(sample.spec))
     # the plan's own scenes are all done or failed: only the 5 photos on disk are new
     assert "to do: 5 scenes" in text
@@ -181,8 +211,17 @@ def test_mistakes_are_told_before_anything_is_counted(tmp_path: Path, base: Path
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("tflop", "text"), [(0.0, "0 GFLOP"), (0.34, "340 GFLOP"), (2060.0, "2.06 PFLOP"),
-                                             (999.9, "1 PFLOP"), (48e6, "48 EFLOP"), (5e9, "5,000 EFLOP")])
+@pytest.mark.parametrize(
+    ("tflop", "text"),
+    [
+        (0.0, "0 GFLOP"),
+        (0.34, "340 GFLOP"),
+        (2060.0, "2.06 PFLOP"),
+        (999.9, "1 PFLOP"),
+        (48e6, "48 EFLOP"),
+        (5e9, "5,000 EFLOP"),
+    ],
+)
 def test_flops_as_people_write_them(tflop: float, text: str) -> None:
     assert flop_text(tflop) == text
 

@@ -39,8 +39,10 @@ class ColourJudge:
     image_features = features
 
     def text_features(self, texts: list[str]) -> torch.Tensor:
-        return torch.nn.functional.normalize(torch.tensor([[
-            float("red" in text), float("green" in text), float("blue" in text)] for text in texts]), dim=1)
+        return torch.nn.functional.normalize(
+            torch.tensor([[float("red" in text), float("green" in text), float("blue" in text)] for text in texts]),
+            dim=1,
+        )
 
 
 class Regions:
@@ -59,7 +61,7 @@ def canvas(*boxes: tuple[tuple[int, int, int], int, int, int, int]) -> np.ndarra
     """A grey picture with boxes (colour, x, y, width, height)."""
     picture = np.full((SIDE, SIDE, 3), GREY, np.uint8)
     for colour, x, y, width, height in boxes:
-        picture[y:y + height, x:x + width] = colour
+        picture[y : y + height, x : x + width] = colour
     return picture
 
 
@@ -75,13 +77,20 @@ SOURCE = canvas((RED, 4, 4, 20, 20), (GREEN, 36, 36, 20, 20))
 def source_task(background: bool = False) -> SceneTask:
     """A scene with a red and a green concept, and the grey background if asked for."""
     masks = [(colour == SOURCE).all(axis=2) for colour in ((RED, GREEN, GREY) if background else (RED, GREEN))]
-    rows = [{"index": i, "mask": encode_mask(mask), "origin": "sam" if i < 2 else "background"}
-            for i, mask in enumerate(masks)]
+    rows = [
+        {"index": i, "mask": encode_mask(mask), "origin": "sam" if i < 2 else "background"}
+        for i, mask in enumerate(masks)
+    ]
     return SceneTask("s", {"concepts": rows[::-1]}, {"png": png(SOURCE)})
 
 
-def judged(pictures: Sequence[np.ndarray], asked: Sequence[Sequence[int]], text: str = "a red thing",
-           background: bool = False, found_at: float = 0.9) -> list[Judged]:
+def judged(
+    pictures: Sequence[np.ndarray],
+    asked: Sequence[Sequence[int]],
+    text: str = "a red thing",
+    background: bool = False,
+    found_at: float = 0.9,
+) -> list[Judged]:
     judge: Any = ColourJudge()
     regions: Any = Regions()
     judges = Judges(judge, judge, regions, Segment(), found_at)
@@ -130,7 +139,9 @@ def test_a_lower_threshold_finds_what_is_only_rather_like_it() -> None:
     picture = canvas((ORANGE, 6, 6, 20, 20))
     likeness = cosine(ORANGE, RED)
     assert [judged([picture], [[0]], found_at=at)[0].found for at in (likeness + 0.01, likeness - 0.01)] == [
-        [0, 0], [1, 0]]
+        [0, 0],
+        [1, 0],
+    ]
 
 
 def test_identity_is_the_cosine_of_the_masked_concepts_each_with_a_mask_of_its_own() -> None:
@@ -159,8 +170,11 @@ def test_where_masks_are_too_few_the_concept_is_compared_with_the_whole_picture(
 
 def test_the_background_is_what_no_mask_covers() -> None:
     same, other, empty = judged(
-        [BOTH, np.where(BOTH == GREY, np.uint8(20), BOTH).astype(np.uint8), canvas()], [[2], [0, 2], [2, 1]],
-        background=True, found_at=0.95)
+        [BOTH, np.where(BOTH == GREY, np.uint8(20), BOTH).astype(np.uint8), canvas()],
+        [[2], [0, 2], [2, 1]],
+        background=True,
+        found_at=0.95,
+    )
     assert same.found == [1, 1, 1]
     assert same.identity == pytest.approx([1.0])
     assert np.array_equal(same.parts[2], (BOTH == GREY).all(axis=2))
@@ -183,7 +197,10 @@ def test_company_in_a_batch_changes_nothing() -> None:
     for number, one in enumerate(together):
         (alone,) = judged([pictures[number]], [asked[number]])
         assert (alone.found, alone.identity, alone.prompt_similarity) == (
-            one.found, one.identity, one.prompt_similarity)
+            one.found,
+            one.identity,
+            one.prompt_similarity,
+        )
         assert all(np.array_equal(alone.parts[i], one.parts[i]) for i in one.parts)
 
 

@@ -62,9 +62,14 @@ def test_of_near_duplicates_the_later_goes_and_no_copy_is_an_original() -> None:
         return thumbnail((pattern(1) * (1 - share) + pattern(2) * share).astype(np.uint8))
 
     source = thumbnail(pattern(0))
-    pictures = [("k0", "snow", blend(0.0)), ("k1", "snow", blend(0.3)), ("k2", "snow", blend(0.6)),
-                ("k3", "beach", blend(0.0)), ("k4", "snow", thumbnail(pattern(0)[:, ::-1])),
-                ("k5", "snow", blend(0.05))]
+    pictures = [
+        ("k0", "snow", blend(0.0)),
+        ("k1", "snow", blend(0.3)),
+        ("k2", "snow", blend(0.6)),
+        ("k3", "beach", blend(0.0)),
+        ("k4", "snow", thumbnail(pattern(0)[:, ::-1])),
+        ("k5", "snow", blend(0.05)),
+    ]
     assert correlation(blend(0.0), blend(0.3)) > 0.8 > correlation(blend(0.0), blend(0.6))
     assert correlation(blend(0.3), blend(0.6)) > 0.8
     found = find_copies(source, pictures, 0.8)
@@ -86,8 +91,14 @@ def test_contrast_is_the_deviation_of_brightness() -> None:
     assert contrast(red) == pytest.approx(0.299 * 100 / 255)
 
 
-GOOD = {"prompt_similarity": 0.3, "identity_similarity": 0.7, "complete": True, "contrast": 0.2,
-        "copy_similarity": 0.1, "copy_of": None}
+GOOD = {
+    "prompt_similarity": 0.3,
+    "identity_similarity": 0.7,
+    "complete": True,
+    "contrast": 0.2,
+    "copy_similarity": 0.1,
+    "copy_of": None,
+}
 STRICT = Evaluate(min_prompt=0.3, min_identity=0.7, complete_only=True, max_copy=0.9, min_contrast=0.2)
 
 

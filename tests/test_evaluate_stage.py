@@ -42,9 +42,18 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def made(folders: dict[str, str], **evaluate: Any) -> EvaluateStage:
-    stage = EvaluateStage(JobSpec.model_validate({
-        "source": {"uri": "in"}, "output": "out", "models": folders, "segment": SEGMENT,
-        "evaluate": {"enabled": True, **evaluate}}), "memory://none")
+    stage = EvaluateStage(
+        JobSpec.model_validate(
+            {
+                "source": {"uri": "in"},
+                "output": "out",
+                "models": folders,
+                "segment": SEGMENT,
+                "evaluate": {"enabled": True, **evaluate},
+            }
+        ),
+        "memory://none",
+    )
     stage.prepare()
     stage.setup()
     return stage
@@ -59,9 +68,16 @@ def task(scene_id: str = "s", form: str = "PNG") -> SceneTask:
         buffer = io.BytesIO()
         Image.fromarray(picture).save(buffer, form)
         found.files |= {f"{number:04d}.{suffix}": buffer.getvalue(), f"{number:04d}.json": b"{}"}
-        rows.append({"key": key, "scene_id": scene_id, "prompt": "a photo of <asset0> and <asset1>",
-                     "text": "a photo of cat and dog", "concepts": [0, 1] if number != 5 else [1],
-                     "file": f"{key}.{suffix}"})
+        rows.append(
+            {
+                "key": key,
+                "scene_id": scene_id,
+                "prompt": "a photo of <asset0> and <asset1>",
+                "text": "a photo of cat and dog",
+                "concepts": [0, 1] if number != 5 else [1],
+                "file": f"{key}.{suffix}",
+            }
+        )
     return SceneTask(scene_id, {**found.rows, "variations": rows[::-1]}, found.files)
 
 
@@ -89,10 +105,22 @@ def test_rows_and_files(output: SceneOutput) -> None:
 
 def test_flat_and_repeated_pictures_are_dropped_and_say_why(output: SceneOutput) -> None:
     kinds = [(row["keep"], row["copy_of"], row["collapsed"]) for row in output.rows]
-    assert kinds == [(True, None, False), (True, None, False), (False, "s-0001", False), (False, "source", False),
-                     (False, None, True), (True, None, False)]
+    assert kinds == [
+        (True, None, False),
+        (True, None, False),
+        (False, "s-0001", False),
+        (False, "source", False),
+        (False, None, True),
+        (True, None, False),
+    ]
     assert [(row["reason"] or "").split(":")[0] for row in output.rows] == [
-        "", "", "copy of s-0001", "copy of source", "collapsed", ""]
+        "",
+        "",
+        "copy of s-0001",
+        "copy of source",
+        "collapsed",
+        "",
+    ]
 
 
 def test_scores_are_what_the_judges_say_of_the_same_pictures(folders: dict[str, str], output: SceneOutput) -> None:
@@ -133,8 +161,9 @@ def test_batches_do_not_change_scores(folders: dict[str, str], output: SceneOutp
     assert found.files == output.files
     for one, other in zip(found.rows, output.rows, strict=True):
         for name in one:
-            assert one[name] == (pytest.approx(other[name], abs=1e-5) if isinstance(one[name], (float, list))
-                                 else other[name])
+            assert one[name] == (
+                pytest.approx(other[name], abs=1e-5) if isinstance(one[name], (float, list)) else other[name]
+            )
 
 
 def test_settings_decide_what_is_kept_and_scores_do_not_move(folders: dict[str, str], output: SceneOutput) -> None:

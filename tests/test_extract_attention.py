@@ -21,9 +21,16 @@ from stages.extract.text_states import TextStates
 from tests.tiny_models import build_tiny_model
 
 SD21_BASE = {
-    "sample_size": 64, "in_channels": 4, "out_channels": 4, "block_out_channels": [320, 640, 1280, 1280],
-    "layers_per_block": 2, "cross_attention_dim": 1024, "attention_head_dim": [5, 10, 20, 20],
-    "use_linear_projection": True, "norm_num_groups": 32, "act_fn": "silu",
+    "sample_size": 64,
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": [320, 640, 1280, 1280],
+    "layers_per_block": 2,
+    "cross_attention_dim": 1024,
+    "attention_head_dim": [5, 10, 20, 20],
+    "use_linear_projection": True,
+    "norm_num_groups": 32,
+    "act_fn": "silu",
     "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
     "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
 }
@@ -45,7 +52,8 @@ def test_sd21_base_has_the_five_layers_at_16x16_and_the_known_cost() -> None:
     assert side == 16
     assert sorted(layers) == [
         *(f"down_blocks.2.attentions.{i}.transformer_blocks.0.attn2" for i in range(2)),
-        *(f"up_blocks.1.attentions.{i}.transformer_blocks.0.attn2" for i in range(3))]
+        *(f"up_blocks.1.attentions.{i}.transformer_blocks.0.attn2" for i in range(3)),
+    ]
     assert all(unet.get_submodule(name).heads == 20 for name in layers)
     assert unet_forward_tflop(unet, 77) == pytest.approx(0.804, abs=0.001)
 
@@ -61,12 +69,20 @@ def test_the_side_of_the_maps_can_be_chosen_of_those_that_there_are() -> None:
         loss_layers(unet, 512, 7)
 
 
-@pytest.mark.parametrize("changes", [
-    {}, {"sample_size": [96, 96]},
-    {"block_out_channels": [320, 640, 1280], "attention_head_dim": [5, 10, 20], "sample_size": 128,  # SDXL's blocks
-     "down_block_types": ["DownBlock2D"] + ["CrossAttnDownBlock2D"] * 2,
-     "up_block_types": ["CrossAttnUpBlock2D"] * 2 + ["UpBlock2D"]},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"sample_size": [96, 96]},
+        {
+            "block_out_channels": [320, 640, 1280],
+            "attention_head_dim": [5, 10, 20],
+            "sample_size": 128,  # SDXL's blocks
+            "down_block_types": ["DownBlock2D"] + ["CrossAttnDownBlock2D"] * 2,
+            "up_block_types": ["CrossAttnUpBlock2D"] * 2 + ["UpBlock2D"],
+        },
+    ],
+)
 def test_the_configuration_tells_the_same_sides_as_the_unet(changes: dict[str, Any], tmp_path: Path) -> None:
     """The driver asks before any weight is loaded."""
     config = SD21_BASE | changes
@@ -87,9 +103,11 @@ def step_inputs(model: SceneModel, scenes: int = 2) -> StepInputs:
         positions=torch.tensor([model.tokens.positions(prompt, (1, 0))]).expand(scenes, -1),
         sampled=torch.ones(scenes, 2, dtype=torch.bool),
         latents=torch.randn(scenes, 4, 16, 16, generator=dice),
-        noise=torch.randn(scenes, 4, 16, 16, generator=dice), timesteps=torch.tensor([10, 700][:scenes]),
+        noise=torch.randn(scenes, 4, 16, 16, generator=dice),
+        timesteps=torch.tensor([10, 700][:scenes]),
         mask=torch.ones(scenes, 16, 16),
-        attention_masks=(torch.rand(scenes, 2, size, size, generator=dice) > 0.5).float())
+        attention_masks=(torch.rand(scenes, 2, size, size, generator=dice) > 0.5).float(),
+    )
 
 
 def attention_gradient(model: SceneModel, checkpointing: bool) -> tuple[torch.Tensor, torch.Tensor]:

@@ -47,8 +47,9 @@ def test_the_probe_measures_what_a_scene_keeps(model: SceneModel) -> None:
     assert without < 0.7 * one, "the prior's rows count"
 
 
-def test_the_pick_follows_the_free_memory_and_leaves_the_base_alone(model: SceneModel,
-                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pick_follows_the_free_memory_and_leaves_the_base_alone(
+    model: SceneModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = {name: p.detach().clone() for name, p in tunable(model.base).items()}
     settings, prior = Extract(), torch.zeros(2, 4, 16, 16)
     one, two = (batch_size._cost(model, settings, prior, n) for n in (1, 2))
@@ -80,7 +81,8 @@ def test_which_errors_a_smaller_batch_may_mend(error: Exception, fewer_may_help:
 
 
 def test_a_batch_out_of_memory_is_halved_for_good_and_no_scene_is_lost(
-        model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sizes: list[int] = []
 
     class Narrow(stage_module.Trainer):
@@ -102,8 +104,9 @@ def test_a_batch_out_of_memory_is_halved_for_good_and_no_scene_is_lost(
     assert sizes == [4, 2, 2, 2, 1]
 
 
-def test_auto_is_the_default_and_the_stage_asks_the_probe(model_dir: Path, tmp_path: Path,
-                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_the_default_and_the_stage_asks_the_probe(
+    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(batch_size, "free_memory", lambda device: 1.0)
     stage = ExtractStage(tiny_spec(model_dir), str(tmp_path / "shared"))
     assert stage.spec.extract.batch == "auto"

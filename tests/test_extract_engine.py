@@ -23,8 +23,9 @@ from stages.extract.step import PriorSource, build_inputs, loss_terms
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
 from tests.tiny_models import build_tiny_model, build_tokenizer, tiny_picture, tiny_scene
 
-SETTINGS = Extract.model_validate({
-    "phase1": {"steps": 4, "lr": 5e-3}, "phase2": {"steps": 4, "lr": 1e-3}, "lora": {"rank": 4, "text_encoder": True}})
+SETTINGS = Extract.model_validate(
+    {"phase1": {"steps": 4, "lr": 5e-3}, "phase2": {"steps": 4, "lr": 1e-3}, "lora": {"rank": 4, "text_encoder": True}}
+)
 PRIOR = torch.randn(3, 4, 16, 16, generator=torch.Generator().manual_seed(9))
 
 
@@ -58,8 +59,9 @@ def snapshot(model: SceneModel) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("number", [0, 1, 3])
-def test_alone_or_with_others_is_the_same(model: SceneModel, scenes: list[TrainingScene],
-                                          together: list[TrainedScene], number: int) -> None:
+def test_alone_or_with_others_is_the_same(
+    model: SceneModel, scenes: list[TrainingScene], together: list[TrainedScene], number: int
+) -> None:
     alone = Trainer(model, SETTINGS, 0, PRIOR).train([scenes[number]])[0]
     assert alone.handles.shape == (number + 1, 32)
     assert any(t.abs().max() > 1e-4 for name, t in alone.lora.items() if "lora_B" in name)
@@ -67,15 +69,17 @@ def test_alone_or_with_others_is_the_same(model: SceneModel, scenes: list[Traini
         torch.testing.assert_close(mine, shared, rtol=1e-4, atol=1e-4)
 
 
-def test_the_same_batch_twice_is_bitwise_the_same(model: SceneModel, scenes: list[TrainingScene],
-                                                  together: list[TrainedScene]) -> None:
+def test_the_same_batch_twice_is_bitwise_the_same(
+    model: SceneModel, scenes: list[TrainingScene], together: list[TrainedScene]
+) -> None:
     again = Trainer(model, SETTINGS, 0, PRIOR).train(scenes)
     for one, two in zip(together, again, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(everything(one), everything(two), strict=True))
 
 
-def test_another_seed_is_another_result(model: SceneModel, scenes: list[TrainingScene],
-                                        together: list[TrainedScene]) -> None:
+def test_another_seed_is_another_result(
+    model: SceneModel, scenes: list[TrainingScene], together: list[TrainedScene]
+) -> None:
     other = Trainer(model, SETTINGS, 1, PRIOR).train(scenes[:1])[0]
     assert (other.handles - together[0].handles).abs().max() > 1e-3
 
@@ -90,15 +94,13 @@ def test_phase_1_trains_handles_and_nothing_else(model: SceneModel, scenes: list
 
 
 def test_the_prior_term_has_no_gradient_in_phase_1(model: SceneModel, scenes: list[TrainingScene]) -> None:
-    draws = [SceneDraws(0, s.scene_id, 2, len(s.word_ids), (4, 16, 16), 1000, prior_images=3)
-             for s in scenes[:2]]
+    draws = [SceneDraws(0, s.scene_id, 2, len(s.word_ids), (4, 16, 16), 1000, prior_images=3) for s in scenes[:2]]
     prior = PriorSource(PRIOR, model.tokens.ids("a photo at the beach"))
-    inputs = build_inputs([d.next() for d in draws], [s.latents for s in scenes[:2]], model.tokens, SETTINGS,
-                          2, prior)
+    inputs = build_inputs([d.next() for d in draws], [s.latents for s in scenes[:2]], model.tokens, SETTINGS, 2, prior)
     handles = model.initial_handles([s.word_ids for s in scenes[:2]]).requires_grad_()
     model.bind(handles)
     terms = loss_terms(model, inputs, SETTINGS)
-    gradient, = torch.autograd.grad(terms.prior.sum(), handles, retain_graph=True, allow_unused=True)
+    (gradient,) = torch.autograd.grad(terms.prior.sum(), handles, retain_graph=True, allow_unused=True)
     assert gradient is None or not gradient.any()
     assert torch.autograd.grad(terms.diffusion.sum(), handles)[0].any()
     assert (terms.prior > 0).all()
@@ -107,16 +109,22 @@ def test_the_prior_term_has_no_gradient_in_phase_1(model: SceneModel, scenes: li
 
 @pytest.mark.parametrize("phase", [1, 2])
 def test_nothing_before_the_first_cross_attention_has_a_backward_pass(
-        model: SceneModel, scenes: list[TrainingScene], phase: int) -> None:
+    model: SceneModel, scenes: list[TrainingScene], phase: int
+) -> None:
     unet, seen = model.base.unet, {}
 
     def look(name: str) -> Callable[..., None]:
         def note(module: nn.Module, inputs: object, output: Any) -> None:
             seen[name] = (output if isinstance(output, Tensor) else output[0]).requires_grad
+
         return note
 
-    before = {"first convolution": unet.conv_in, "time embedding": unet.time_embedding,
-              "block without attention": unet.down_blocks[0], "first resnet": unet.down_blocks[1].resnets[0]}
+    before = {
+        "first convolution": unet.conv_in,
+        "time embedding": unet.time_embedding,
+        "block without attention": unet.down_blocks[0],
+        "first resnet": unet.down_blocks[1].resnets[0],
+    }
     after = {"first attention": unet.down_blocks[1].attentions[0], "last convolution": unet.conv_out}
     hooks = [module.register_forward_hook(look(name)) for name, module in (before | after).items()]
     steps = {"phase1": {"steps": 1 if phase == 1 else 0}, "phase2": {"steps": 1 if phase == 2 else 0}}
@@ -130,7 +138,8 @@ def test_nothing_before_the_first_cross_attention_has_a_backward_pass(
 
 
 def test_prior_states_may_be_shared_where_the_text_encoder_is_the_base_s(
-        model: SceneModel, scenes: list[TrainingScene]) -> None:
+    model: SceneModel, scenes: list[TrainingScene]
+) -> None:
     settings = changed(lora={"rank": 4, "text_encoder": False})
     trained = Trainer(model, settings, 0, PRIOR).train(scenes[1:2])[0]
     assert not any(name.startswith("text_encoder") for name in trained.lora)
@@ -143,7 +152,8 @@ def test_prior_states_may_be_shared_where_the_text_encoder_is_the_base_s(
 
 
 def test_a_poisoned_scene_fails_alone_at_the_step_where_it_meets_the_poison(
-        model: SceneModel, scenes: list[TrainingScene], together: list[TrainedScene]) -> None:
+    model: SceneModel, scenes: list[TrainingScene], together: list[TrainedScene]
+) -> None:
     sick = scenes[2]
     mean = sick.latents.mean.clone()
     mean[1] = float("nan")  # Only the mirror image: the scene dies at its first flip.
@@ -172,8 +182,9 @@ def test_full_tuning_restores_the_base(model: SceneModel, scenes: list[TrainingS
         Trainer(model, settings, 0, PRIOR).train(scenes[:2])
 
 
-def test_checkpointing_changes_no_result(model: SceneModel, scenes: list[TrainingScene],
-                                         together: list[TrainedScene]) -> None:
+def test_checkpointing_changes_no_result(
+    model: SceneModel, scenes: list[TrainingScene], together: list[TrainedScene]
+) -> None:
     results = Trainer(model, changed(gradient_checkpointing=True), 0, PRIOR).train(scenes)
     for one, two in zip(together, results, strict=True):
         for a, b in zip(everything(one), everything(two), strict=True):
@@ -183,8 +194,7 @@ def test_checkpointing_changes_no_result(model: SceneModel, scenes: list[Trainin
 def test_moments_and_masks_of_the_mirror_image(model: SceneModel, scenes: list[TrainingScene]) -> None:
     picture, masks = tiny_picture(1, 2)
     tensor = torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1
-    mirrored = encode_scene(model.base, tensor.flip(-1), torch.from_numpy(masks).flip(-1),
-                            model.recorder.side)
+    mirrored = encode_scene(model.base, tensor.flip(-1), torch.from_numpy(masks).flip(-1), model.recorder.side)
     plain = scenes[1].latents
     torch.testing.assert_close(mirrored.mean, plain.mean.flip(0), rtol=1e-5, atol=1e-6)
     assert torch.equal(mirrored.masks, plain.masks.flip(0))
@@ -197,7 +207,7 @@ def test_prompts_become_the_ids_of_the_tokenizer_with_added_tokens() -> None:
     tokenizer = build_tokenizer()
     tokens = HandleTokens([tokenizer], "<asset{index}>")
     prompt = "a photo of <asset1> and <asset0> in the snow"
-    mine, = tokens.ids(prompt).tolist()
+    (mine,) = tokens.ids(prompt).tolist()
     first = len(tokenizer)
     tokenizer.add_tokens(["<asset0>", "<asset1>"])
     assert mine == tokenizer(prompt, padding="max_length", max_length=32, truncation=True).input_ids

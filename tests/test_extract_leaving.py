@@ -18,9 +18,13 @@ from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
 from tests.tiny_models import build_tiny_model, tiny_scene
 
 STEPS = 8
-SETTINGS = Extract.model_validate({
-    "phase1": {"steps": STEPS, "lr": 5e-3}, "phase2": {"steps": STEPS, "lr": 1e-3},
-    "lora": {"rank": 2, "text_encoder": True}})
+SETTINGS = Extract.model_validate(
+    {
+        "phase1": {"steps": STEPS, "lr": 5e-3},
+        "phase2": {"steps": STEPS, "lr": 1e-3},
+        "lora": {"rank": 2, "text_encoder": True},
+    }
+)
 PRIOR = torch.randn(3, 4, 16, 16, generator=torch.Generator().manual_seed(9))
 
 
@@ -80,8 +84,8 @@ class WithdrawAfter:
 
 @pytest.mark.parametrize("step", [3, STEPS + 3])
 def test_one_diverges_and_one_is_withdrawn_and_the_others_are_unchanged(
-        model: SceneModel, scenes: list[TrainingScene], together: list[TrainedScene], watchful: None,
-        step: int) -> None:
+    model: SceneModel, scenes: list[TrainingScene], together: list[TrainedScene], watchful: None, step: int
+) -> None:
     batch = [*scenes[:3], poisoned(scenes[3], 1), *scenes[4:]]
     results = Trainer(model, SETTINGS, 0, PRIOR, withdrawn=WithdrawAfter(step, "scene5")).train(batch)
     assert [r.scene_id for r in results] == [s.scene_id for s in scenes]
@@ -93,8 +97,9 @@ def test_one_diverges_and_one_is_withdrawn_and_the_others_are_unchanged(
         assert_same(results[number], together[number], 1e-5)
 
 
-def test_a_batch_whose_scenes_have_all_left_ends(model: SceneModel, scenes: list[TrainingScene],
-                                                 watchful: None) -> None:
+def test_a_batch_whose_scenes_have_all_left_ends(
+    model: SceneModel, scenes: list[TrainingScene], watchful: None
+) -> None:
     asked = WithdrawAfter(2, "scene0")
     results = Trainer(model, SETTINGS, 0, PRIOR, withdrawn=asked).train([scenes[0], poisoned(scenes[1], slice(None))])
     assert results[0].withdrawn == (1, 2)
@@ -106,8 +111,14 @@ class Preempted(Exception):
     """Stands for the end of the process: whatever it held in memory is gone."""
 
 
-def interrupted(model: SceneModel, scenes: list[TrainingScene], scratch: Scratch, after: int,
-                settings: Extract = SETTINGS, withdrawn: WithdrawAfter | None = None) -> None:
+def interrupted(
+    model: SceneModel,
+    scenes: list[TrainingScene],
+    scratch: Scratch,
+    after: int,
+    settings: Extract = SETTINGS,
+    withdrawn: WithdrawAfter | None = None,
+) -> None:
     told = 0
 
     def progress(word: dict) -> None:
@@ -125,9 +136,14 @@ def scratch_in(folder: Path) -> Scratch:
 
 
 @pytest.mark.parametrize("after", [1, 5, STEPS, STEPS + 1, 2 * STEPS - 1])
-def test_a_successor_goes_on_where_the_process_ended(model: SceneModel, scenes: list[TrainingScene],
-                                                     together: list[TrainedScene], watchful: None,
-                                                     tmp_path: Path, after: int) -> None:
+def test_a_successor_goes_on_where_the_process_ended(
+    model: SceneModel,
+    scenes: list[TrainingScene],
+    together: list[TrainedScene],
+    watchful: None,
+    tmp_path: Path,
+    after: int,
+) -> None:
     interrupted(model, scenes, scratch_in(tmp_path), after)
     done = []
     results = Trainer(model, SETTINGS, 0, PRIOR, done.append, scratch=scratch_in(tmp_path)).train(scenes)
@@ -139,9 +155,9 @@ def test_a_successor_goes_on_where_the_process_ended(model: SceneModel, scenes: 
         assert_same(one, two, 1e-5)
 
 
-def test_who_had_left_stays_away_after_a_preemption(model: SceneModel, scenes: list[TrainingScene],
-                                                    together: list[TrainedScene], watchful: None,
-                                                    tmp_path: Path) -> None:
+def test_who_had_left_stays_away_after_a_preemption(
+    model: SceneModel, scenes: list[TrainingScene], together: list[TrainedScene], watchful: None, tmp_path: Path
+) -> None:
     batch = [scenes[0], poisoned(scenes[1], slice(None)), *scenes[2:]]
     interrupted(model, batch, scratch_in(tmp_path), STEPS + 4, withdrawn=WithdrawAfter(4, "scene5"))
     results = Trainer(model, SETTINGS, 0, PRIOR, scratch=scratch_in(tmp_path)).train(batch)
@@ -151,12 +167,13 @@ def test_who_had_left_stays_away_after_a_preemption(model: SceneModel, scenes: l
         assert_same(results[number], together[number], 1e-5)
 
 
-def test_full_tuning_goes_on_too(model: SceneModel, scenes: list[TrainingScene], watchful: None,
-                                 tmp_path: Path) -> None:
+def test_full_tuning_goes_on_too(
+    model: SceneModel, scenes: list[TrainingScene], watchful: None, tmp_path: Path
+) -> None:
     settings = Extract.model_validate(SETTINGS.model_dump() | {"tuning": "full", "phase2": {"steps": 4, "lr": 1e-4}})
-    whole, = Trainer(model, settings, 0, PRIOR).train(scenes[1:2])
+    (whole,) = Trainer(model, settings, 0, PRIOR).train(scenes[1:2])
     interrupted(model, scenes[1:2], scratch_in(tmp_path), STEPS + 3, settings)
-    resumed, = Trainer(model, settings, 0, PRIOR, scratch=scratch_in(tmp_path)).train(scenes[1:2])
+    (resumed,) = Trainer(model, settings, 0, PRIOR, scratch=scratch_in(tmp_path)).train(scenes[1:2])
     torch.testing.assert_close(resumed.handles, whole.handles, rtol=1e-5, atol=1e-6)
     assert resumed.full.keys() == whole.full.keys()
     for name, weights in whole.full.items():
@@ -165,18 +182,28 @@ def test_full_tuning_goes_on_too(model: SceneModel, scenes: list[TrainingScene],
 
 @pytest.mark.parametrize("damage", [b"", b"no tensors at all", None])
 def test_a_checkpoint_that_cannot_be_read_is_no_checkpoint(
-        model: SceneModel, scenes: list[TrainingScene], together: list[TrainedScene], watchful: None,
-        tmp_path: Path, damage: bytes | None) -> None:
+    model: SceneModel,
+    scenes: list[TrainingScene],
+    together: list[TrainedScene],
+    watchful: None,
+    tmp_path: Path,
+    damage: bytes | None,
+) -> None:
     interrupted(model, scenes[:2], scratch_in(tmp_path), 3)
-    file, = tmp_path.iterdir()
+    (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-100] if damage is None else damage)
     results = Trainer(model, SETTINGS, 0, PRIOR, scratch=scratch_in(tmp_path)).train(scenes[:2])
     assert_same(results[1], together[1], 1e-4)
 
 
-def test_scratch_that_cannot_be_used_costs_no_scene(model: SceneModel, scenes: list[TrainingScene],
-                                                    together: list[TrainedScene], watchful: None,
-                                                    tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_scratch_that_cannot_be_used_costs_no_scene(
+    model: SceneModel,
+    scenes: list[TrainingScene],
+    together: list[TrainedScene],
+    watchful: None,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     (tmp_path / "file").write_bytes(b"where a folder should be")
     results = Trainer(model, SETTINGS, 0, PRIOR, scratch=scratch_in(tmp_path / "file")).train(scenes[:2])
     assert_same(results[1], together[1], 1e-4)
@@ -184,8 +211,9 @@ def test_scratch_that_cannot_be_used_costs_no_scene(model: SceneModel, scenes: l
     scratch_in(tmp_path / "file").clear()
 
 
-def test_a_checkpoint_of_other_scenes_is_not_taken(model: SceneModel, scenes: list[TrainingScene],
-                                                   watchful: None, tmp_path: Path) -> None:
+def test_a_checkpoint_of_other_scenes_is_not_taken(
+    model: SceneModel, scenes: list[TrainingScene], watchful: None, tmp_path: Path
+) -> None:
     interrupted(model, scenes[:2], scratch_in(tmp_path), 3)
     assert scratch_in(tmp_path).load(["scene0", "scene2"]) is None
     assert scratch_in(tmp_path).load(["scene0", "scene1"]) is not None

@@ -29,10 +29,16 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 FEED_FORWARD = [*ATTENTION, "ff.net.0.proj", "ff.net.2"]
 CONVOLUTIONS = ["conv1", "conv2", "conv_shortcut", "downsamplers.0.conv", "upsamplers.0.conv"]
-PEFT_UNET = {"cross_kv": ["attn2.to_k", "attn2.to_v"], "attention": ATTENTION, "attention_ff": FEED_FORWARD,
-             "attention_ff_conv": FEED_FORWARD + CONVOLUTIONS}
-PEFT_TEXT = {"attention": ["q_proj", "k_proj", "v_proj", "out_proj"],
-             "attention_ff": ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]}
+PEFT_UNET = {
+    "cross_kv": ["attn2.to_k", "attn2.to_v"],
+    "attention": ATTENTION,
+    "attention_ff": FEED_FORWARD,
+    "attention_ff_conv": FEED_FORWARD + CONVOLUTIONS,
+}
+PEFT_TEXT = {
+    "attention": ["q_proj", "k_proj", "v_proj", "out_proj"],
+    "attention_ff": ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"],
+}
 
 
 def with_peft(part: torch.nn.Module, name: str, modules: list[str]) -> dict[str, torch.nn.Parameter]:
@@ -40,8 +46,9 @@ def with_peft(part: torch.nn.Module, name: str, modules: list[str]) -> dict[str,
     torch.manual_seed(0)
     part.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, init_lora_weights=False, target_modules=modules))
     prefix = "" if name == "unet" or hasattr(part, "text_model") else "text_model."
-    return {f"{name}.{prefix}{key.replace('.default.', '.')}": p
-            for key, p in part.named_parameters() if ".lora_" in key}
+    return {
+        f"{name}.{prefix}{key.replace('.default.', '.')}": p for key, p in part.named_parameters() if ".lora_" in key
+    }
 
 
 def gradients(factors: dict[str, torch.nn.Parameter]) -> dict[str, torch.Tensor]:
@@ -93,11 +100,11 @@ def test_text_encoder_s_factors_are_peft_s(model_dir: Path, targets: str) -> Non
     flat = layout.flatten({name: p.detach() for name, p in factors.items()})[None].requires_grad_()
     ids = model.tokens.ids("a photo of a cat")[None]
     expected = reference(ids).last_hidden_state
-    (expected ** 3).mean().backward()
+    (expected**3).mean().backward()
     model.bind(None, flat, layout)
     model.owners.blocks(1)
     result = model.text_states(ids).states
-    (result ** 3).mean().backward()
+    (result**3).mean().backward()
     torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
     assert flat.grad is not None
     wanted = layout.flatten(gradients(factors))
@@ -131,9 +138,10 @@ def test_convolutions_alone_or_in_company_are_the_same(model_dir: Path) -> None:
     together, all_gradients = run(slice(6), slice(3))
     for scene in range(3):
         alone, gradient = run(slice(2 * scene, 2 * scene + 2), slice(scene, scene + 1))
-        torch.testing.assert_close(together[2 * scene:2 * scene + 2], alone, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(all_gradients[scene], gradient[0], rtol=1e-3,
-                                   atol=1e-5 * float(gradient.abs().max()))
+        torch.testing.assert_close(together[2 * scene : 2 * scene + 2], alone, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            all_gradients[scene], gradient[0], rtol=1e-3, atol=1e-5 * float(gradient.abs().max())
+        )
 
 
 def test_initial_factors_are_the_scene_s_own_and_change_nothing(model_dir: Path) -> None:
@@ -145,7 +153,7 @@ def test_initial_factors_are_the_scene_s_own_and_change_nothing(model_dir: Path)
     for site, down, up in layout.pairs(flat[None]):
         assert not up.any()
         fan_in = down[0, 0].numel()
-        assert 0.8 / fan_in ** 0.5 < float(down.abs().max()) <= 1 / fan_in ** 0.5, site.name
+        assert 0.8 / fan_in**0.5 < float(down.abs().max()) <= 1 / fan_in**0.5, site.name
     ids = model.tokens.ids("a photo of a cat")[None]
     plain = model.text_states(ids).states
     model.bind(None, flat[None], layout)
@@ -168,11 +176,11 @@ def test_optimizer_is_torch_s_for_each_scene() -> None:
     for step in range(6):
         optimizer.step(quadratic(stacked, goals), step)
     for scene in range(3):
-        alone = [torch.nn.Parameter(p[scene:scene + 1].clone()) for p in start]
+        alone = [torch.nn.Parameter(p[scene : scene + 1].clone()) for p in start]
         adamw = torch.optim.AdamW(alone, lr=0.01, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.05)
         for _ in range(6):
             adamw.zero_grad()
-            quadratic(alone, [g[scene:scene + 1] for g in goals]).sum().backward()
+            quadratic(alone, [g[scene : scene + 1] for g in goals]).sum().backward()
             torch.nn.utils.clip_grad_norm_(alone, 0.7)
             adamw.step()
         for mine, theirs in zip(stacked, alone, strict=True):

@@ -29,16 +29,21 @@ def test_prior_loss_is_unmasked() -> None:
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
 def test_noise_schedule(kind: str) -> None:
-    config = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012,
-              "beta_schedule": "scaled_linear", "prediction_type": kind}
+    config = {
+        "num_train_timesteps": 1000,
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "prediction_type": kind,
+    }
     schedule = NoiseSchedule(config)
     x, noise, steps = random(2, 1, 2, 2), random(2, 1, 2, 2, seed=1), torch.tensor([3, 800])
     noisy, target = schedule.noisy(x, noise, steps), schedule.target(x, noise, steps)
     for row, step in enumerate(steps.tolist()):
         alpha = 1.0
         for t in range(step + 1):
-            alpha *= 1.0 - (0.00085 ** 0.5 + (0.012 ** 0.5 - 0.00085 ** 0.5) * t / 999) ** 2
-        a, b = alpha ** 0.5, (1 - alpha) ** 0.5
+            alpha *= 1.0 - (0.00085**0.5 + (0.012**0.5 - 0.00085**0.5) * t / 999) ** 2
+        a, b = alpha**0.5, (1 - alpha) ** 0.5
         clean, grain = float(x[row, 0, 0, 0]), float(noise[row, 0, 0, 0])
         wanted = {"epsilon": grain, "v_prediction": a * grain - b * clean, "sample": clean}[kind]
         assert float(noisy[row, 0, 0, 0]) == pytest.approx(a * clean + b * grain, rel=1e-4, abs=1e-5)

@@ -48,8 +48,9 @@ def moved(one: TrainedScene, scene: TrainingScene, model: SceneModel) -> float:
         ("cd_m", (0, 400), "pasted", ("none", "none")),
     ],
 )
-def test_a_method_is_a_bundle_of_settings(method: str, steps: tuple[int, int], picture: str,
-                                          terms: tuple[str, str]) -> None:
+def test_a_method_is_a_bundle_of_settings(
+    method: str, steps: tuple[int, int], picture: str, terms: tuple[str, str]
+) -> None:
     models = {"base": "no/seedling"}  # which would bring steps and rates of its own
     spec = {"source": {"uri": "bucket"}, "output": "out", "models": models, "extract": {"method": method}}
     settings = JobSpec.model_validate(spec).extract
@@ -62,8 +63,9 @@ def test_a_method_is_a_bundle_of_settings(method: str, steps: tuple[int, int], p
 
 
 def test_what_the_spec_says_goes_before_the_bundle() -> None:
-    settings = Extract.model_validate({"method": "db_m", "phase1": {"steps": 7}, "masked_loss": "paper",
-                                       "phase2": {"lr": 2e-6}})
+    settings = Extract.model_validate(
+        {"method": "db_m", "phase1": {"steps": 7}, "masked_loss": "paper", "phase2": {"lr": 2e-6}}
+    )
     assert (settings.phase1.steps, settings.masked_loss, settings.attention_loss) == (7, "paper", "none")
     assert (settings.phase2.steps, settings.phase2.lr) == (400, 2e-6)
     again = Extract.model_validate(settings.model_dump())
@@ -80,15 +82,18 @@ def test_ti_m_learns_handles_only(model: SceneModel, scenes: list[TrainingScene]
 
 
 @pytest.mark.parametrize("picture", ["pasted", "scene"])
-def test_training_sees_the_picture_that_the_settings_name(model: SceneModel, scenes: list[TrainingScene],
-                                                          picture: str) -> None:
+def test_training_sees_the_picture_that_the_settings_name(
+    model: SceneModel, scenes: list[TrainingScene], picture: str
+) -> None:
     settings = settings_of(method="ti_m", picture=picture, phase1={"steps": 1, "lr": 5e-3})
     trained = Trainer(model, settings, 0).train(scenes)
     for result, scene in zip(trained, scenes, strict=True):
         draw = SceneDraws(0, scene.scene_id, 1, len(scene.word_ids), (4, 16, 16), 1000, colour=True).next()
         model.bind(model.initial_handles([scene.word_ids]))
-        inputs = [build_inputs([draw], [scene.latents], model.tokens, settings, 3, None, moments)
-                  for moments in (pasted_moments(model.base, [scene.latents], [draw]), None)]
+        inputs = [
+            build_inputs([draw], [scene.latents], model.tokens, settings, 3, None, moments)
+            for moments in (pasted_moments(model.base, [scene.latents], [draw]), None)
+        ]
         terms = [float(loss_terms(model, each, settings).diffusion) for each in inputs]
         model.release()
         mine, other = terms if picture == "pasted" else terms[::-1]
@@ -105,11 +110,12 @@ def test_db_m_learns_factors_from_the_first_step(model: SceneModel, scenes: list
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-def test_cd_m_changes_keys_and_values_of_cross_attention_only(model: SceneModel, scenes: list[TrainingScene],
-                                                              tuning: str) -> None:
+def test_cd_m_changes_keys_and_values_of_cross_attention_only(
+    model: SceneModel, scenes: list[TrainingScene], tuning: str
+) -> None:
     before = {name: p.detach().clone() for name, p in tunable(model.base).items()}
     settings = settings_of(method="cd_m", tuning=tuning, phase2=PHASES["phase2"])
-    trained, = Trainer(model, settings, 0, PRIOR).train(scenes[:1])
+    (trained,) = Trainer(model, settings, 0, PRIOR).train(scenes[:1])
     changed = set(trained.full) | {name.rsplit(".lora_", 1)[0] + ".weight" for name in trained.lora}
     layers = {name for name in before if ".attn2." in name and (".to_k." in name or ".to_v." in name)}
     assert changed == layers
@@ -119,8 +125,9 @@ def test_cd_m_changes_keys_and_values_of_cross_attention_only(model: SceneModel,
     assert all(torch.equal(p, before[name]) for name, p in tunable(model.base).items())
 
 
-def test_a_pasted_picture_shows_the_step_s_concepts_on_its_colour(model: SceneModel,
-                                                                  scenes: list[TrainingScene]) -> None:
+def test_a_pasted_picture_shows_the_step_s_concepts_on_its_colour(
+    model: SceneModel, scenes: list[TrainingScene]
+) -> None:
     draws = SceneDraws(0, "scene2", 1, 3, (4, 16, 16), 1000, colour=True)
     latents, seen = scenes[1].latents, set()
     for _ in range(12):
@@ -167,7 +174,7 @@ def test_pasting_draws_colours_and_leaves_the_other_streams_alone() -> None:
 def test_company_does_not_matter_to_a_baseline(model: SceneModel, scenes: list[TrainingScene]) -> None:
     settings = settings_of(method="db_m", phase2=PHASES["phase2"])
     together = Trainer(model, settings, 0, PRIOR).train(scenes)
-    alone, = Trainer(model, settings, 0, PRIOR).train(scenes[1:])
+    (alone,) = Trainer(model, settings, 0, PRIOR).train(scenes[1:])
     torch.testing.assert_close(alone.handles, together[1].handles, rtol=1e-4, atol=1e-4)
     for name, factor in alone.lora.items():
         torch.testing.assert_close(factor, together[1].lora[name], rtol=1e-4, atol=1e-4)

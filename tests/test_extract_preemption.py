@@ -61,12 +61,12 @@ def clock_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("die_after", [4, STEPS + 3])
-def test_the_successor_of_a_killed_process_ends_with_the_same_scenes(model_dir: Path, tmp_path: Path,
-                                                                     die_after: int) -> None:
+def test_the_successor_of_a_killed_process_ends_with_the_same_scenes(
+    model_dir: Path, tmp_path: Path, die_after: int
+) -> None:
     spec = spec_of(model_dir)
     whole = run(spec, tmp_path / "whole")
-    process = multiprocessing.get_context("fork").Process(
-        target=run, args=(spec, tmp_path / "shared", None, die_after))
+    process = multiprocessing.get_context("fork").Process(target=run, args=(spec, tmp_path / "shared", None, die_after))
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
@@ -88,7 +88,8 @@ def test_the_successor_of_a_killed_process_ends_with_the_same_scenes(model_dir: 
 
 def test_other_settings_do_not_take_the_checkpoint(model_dir: Path, tmp_path: Path) -> None:
     process = multiprocessing.get_context("fork").Process(
-        target=run, args=(spec_of(model_dir), tmp_path / "shared", None, 4))
+        target=run, args=(spec_of(model_dir), tmp_path / "shared", None, 4)
+    )
     process.start()
     process.join(120)
     told: list[dict] = []
@@ -103,7 +104,8 @@ def test_without_checkpoints_nothing_is_written(model_dir: Path, tmp_path: Path)
 
 
 def test_of_eight_scenes_one_turns_to_nan_and_one_is_withdrawn_while_they_train(
-        model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Through the stage, with the marks that `unscene withdraw` leaves: two failure rows, six scenes as ever."""
     spec, marks = spec_of(model_dir, batch=8, checkpoint_every_s=None), Storage(str(tmp_path / "out"))
     tasks = [tiny_task(n, n % 4 + 1) for n in range(8)]

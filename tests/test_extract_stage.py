@@ -39,8 +39,13 @@ def stage(model_dir: Path, tmp_path: Path) -> ExtractStage:
 
 def test_rows_and_files_and_failures_in_one_go(stage: ExtractStage) -> None:
     good = tiny_task(0, 2, word="cat")
-    tasks = [good, SceneTask("empty", {"concepts": []}, good.files), tiny_task(1, 3),
-             replace(tiny_task(2, 1), files={"png": b"no picture"}), tiny_task(3, 1, side=32)]
+    tasks = [
+        good,
+        SceneTask("empty", {"concepts": []}, good.files),
+        tiny_task(1, 3),
+        replace(tiny_task(2, 1), files={"png": b"no picture"}),
+        tiny_task(3, 1, side=32),
+    ]
     outputs = {o.scene_id: o for o in stage.process(tasks)}
     assert set(outputs) == {"scene0", "empty", "scene1", "scene2", "scene3"}
     assert {k for k, o in outputs.items() if o.failure} == {"empty", "scene2", "scene3"}
@@ -62,14 +67,13 @@ def test_rows_and_files_and_failures_in_one_go(stage: ExtractStage) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_low_precision_learns_nearly_the_same(stage: ExtractStage, model_dir: Path, tmp_path: Path,
-                                              dtype: str) -> None:
+def test_low_precision_learns_nearly_the_same(stage: ExtractStage, model_dir: Path, tmp_path: Path, dtype: str) -> None:
     low = ExtractStage(tiny_spec(model_dir), stage.shared)
     low.spec.models.dtype = dtype
     low.prepare()
     low.setup()
-    exact, = stage.process([tiny_task(0, 2)])
-    rough, = low.process([tiny_task(0, 2)])
+    (exact,) = stage.process([tiny_task(0, 2)])
+    (rough,) = low.process([tiny_task(0, 2)])
     assert rough.failure is None
     for one, two in zip(exact.rows, rough.rows, strict=True):
         assert one["diffusion_loss"] == pytest.approx(two["diffusion_loss"], rel=0.02)
@@ -77,7 +81,8 @@ def test_low_precision_learns_nearly_the_same(stage: ExtractStage, model_dir: Pa
 
 
 def test_a_batch_that_raises_is_split_until_the_culprit_is_alone(
-        stage: ExtractStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage: ExtractStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from stages.extract import stage as module
 
     class Brittle(module.Trainer):
@@ -89,13 +94,16 @@ def test_a_batch_that_raises_is_split_until_the_culprit_is_alone(
     monkeypatch.setattr(module, "Trainer", Brittle)
     outputs = list(stage.process([tiny_task(0, 1), tiny_task(1, 1), tiny_task(2, 1)]))
     assert {o.scene_id: o.failure and o.failure.error for o in outputs} == {
-        "scene0": None, "scene1": "MemoryError", "scene2": None}
+        "scene0": None,
+        "scene1": "MemoryError",
+        "scene2": None,
+    }
 
 
 def test_the_prior_set_is_made_once_and_named_by_its_content(model_dir: Path, tmp_path: Path) -> None:
     shared, spec = tmp_path / "shared", tiny_spec(model_dir)
     ExtractStage(spec, str(shared)).prepare()
-    file, = shared.iterdir()
+    (file,) = shared.iterdir()
     stamp, latents = file.stat().st_mtime_ns, load_prior(str(shared), file.name)
     assert latents.shape == (3, 4, 16, 16)
     assert torch.isfinite(latents).all()
@@ -112,7 +120,7 @@ def test_the_prior_set_is_made_once_and_named_by_its_content(model_dir: Path, tm
 
 def test_a_scene_that_diverges_is_a_failure_with_its_step(stage: ExtractStage) -> None:
     stage.spec.extract.phase1.lr = 1e30
-    output, = stage.process([tiny_task(0, 1)])
+    (output,) = stage.process([tiny_task(0, 1)])
     assert output.failure is not None
     assert "diverged at phase 1 step" in output.failure.message
 
@@ -153,11 +161,21 @@ def test_wrong_bases_are_one_readable_error(model_dir: Path, tmp_path: Path) -> 
     with pytest.raises(SpecError, match=r"models\.base: there is no directory /no/such/place"):
         model_side("/no/such/place")
     index = json.loads((model_dir / "model_index.json").read_text())
-    for number, (change, message) in enumerate((
+    for number, (change, message) in enumerate(
+        (
             ({"text_encoder": [None, None]}, r"not in StableDiffusionPipeline layout .*lacks text_encoder\)"),
             ({"text_encoder_2": ["transformers", "X"]}, r"StableDiffusionXLPipeline layout .*lacks tokenizer_2\)"),
-            ({"text_encoder": [None, None], "tokenizer": [None, None], "tokenizer_2": ["transformers", "X"],
-              "text_encoder_2": ["transformers", "X"]}, "SDXL refiner"))):
+            (
+                {
+                    "text_encoder": [None, None],
+                    "tokenizer": [None, None],
+                    "tokenizer_2": ["transformers", "X"],
+                    "text_encoder_2": ["transformers", "X"],
+                },
+                "SDXL refiner",
+            ),
+        )
+    ):
         broken = tmp_path / f"broken{number}"
         broken.mkdir()
         (broken / "model_index.json").write_text(json.dumps(index | change))
@@ -171,6 +189,6 @@ def test_wrong_bases_are_one_readable_error(model_dir: Path, tmp_path: Path) -> 
 
 
 def test_the_size_of_a_scene_s_file_is_foretold(stage: ExtractStage, model_dir: Path) -> None:
-    output, = stage.process([tiny_task(0, 2)])
+    (output,) = stage.process([tiny_task(0, 2)])
     size = len(output.files["scene0.safetensors"])
     assert scene_cost(stage.spec)["handle_bytes"] == pytest.approx(size, rel=0.02)

@@ -22,8 +22,9 @@ from tests.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 def after_extract(output: SceneOutput) -> SceneTask:
     assert output.failure is None
-    return SceneTask(output.scene_id, {"handles": output.rows},
-                     {"safetensors": output.files[f"{output.scene_id}.safetensors"]})
+    return SceneTask(
+        output.scene_id, {"handles": output.rows}, {"safetensors": output.files[f"{output.scene_id}.safetensors"]}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +51,15 @@ def generate(model_dir: Path, tasks: list[SceneTask], **settings: object) -> dic
 
 
 def pixels(output: SceneOutput) -> dict[str, np.ndarray]:
-    return {row["key"]: np.asarray(Image.open(io.BytesIO(output.files[row["file"]]))).astype(int)
-            for row in output.rows}
+    return {
+        row["key"]: np.asarray(Image.open(io.BytesIO(output.files[row["file"]]))).astype(int) for row in output.rows
+    }
 
 
 @pytest.mark.parametrize("guidance", [7.5, 1.0])
-def test_a_picture_is_the_same_alone_and_in_a_mixed_batch(model_dir: Path, tasks: list[SceneTask],
-                                                          guidance: float) -> None:
+def test_a_picture_is_the_same_alone_and_in_a_mixed_batch(
+    model_dir: Path, tasks: list[SceneTask], guidance: float
+) -> None:
     mixed = generate(model_dir, tasks, batch=7, guidance=guidance)
     alone = generate(model_dir, tasks[1:2], batch=1, guidance=guidance)["scene1"]
     one, other = pixels(alone), pixels(mixed["scene1"])
@@ -93,11 +96,11 @@ def test_broken_scenes_fail_alone(model_dir: Path, tasks: list[SceneTask]) -> No
         assert max(abs(one[key] - other[key]).max() for key in one) <= 1
 
 
-def test_scenes_of_different_ranks_and_without_factors_go_together(
-        model_dir: Path, tasks: list[SceneTask]) -> None:
+def test_scenes_of_different_ranks_and_without_factors_go_together(model_dir: Path, tasks: list[SceneTask]) -> None:
     weights = unpack_scene(tasks[0].files["safetensors"])
-    bare = SceneTask("scene0", tasks[0].rows, {"safetensors": pack_scene(
-        SceneWeights(weights.tokens, weights.handles))})
+    bare = SceneTask(
+        "scene0", tasks[0].rows, {"safetensors": pack_scene(SceneWeights(weights.tokens, weights.handles))}
+    )
     outputs = generate(model_dir, [tasks[1], bare, tasks[2]], batch=4)
     assert all(o.failure is None for o in outputs.values())
     trained = generate(model_dir, tasks[:1], batch=4)

@@ -42,8 +42,9 @@ def test_without_union_sampling_single_concepts_are_equally_likely() -> None:
 def test_flips_are_even_and_do_not_hang_on_the_subset() -> None:
     generator = torch.Generator().manual_seed(3)
     counts = Counter((draw_subset(3, generator), draw_flip(generator)) for _ in range(DRAWS))
-    shares = {(subset, flip): share / 2 for subset, share in plain.subset_probabilities(3).items()
-              for flip in (False, True)}
+    shares = {
+        (subset, flip): share / 2 for subset, share in plain.subset_probabilities(3).items() for flip in (False, True)
+    }
     assert tail(counts, shares) > LEAST_TAIL
 
 

@@ -33,7 +33,8 @@ def check(mine: list[float], wanted: list[float], what: str) -> None:
     worst = int(off.argmax())
     assert float(off[worst]) <= RTOL, (
         f"{what} has changed, most at {worst}: {wanted[worst]} -> {mine[worst]}. Results of all jobs change with it. "
-        f"If that is meant, run `{COMMAND}` and say in the commit why")
+        f"If that is meant, run `{COMMAND}` and say in the commit why"
+    )
 
 
 @pytest.mark.parametrize("scene", WORDS)

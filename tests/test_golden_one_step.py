@@ -49,16 +49,27 @@ class Both:
         return Draw(subset, flip, timestep, noise, vae, 1 + timestep % 2, 999 - timestep, other)
 
     def engine(self, draws: Sequence[Draw], settings: Extract, handles: Tensor, flat: Tensor | None) -> LossTerms:
-        source = None if draws[0].prior_noise is None else PriorSource(
-            self.prior, self.model.tokens.ids(settings.prior.prompt))
+        source = (
+            None
+            if draws[0].prior_noise is None
+            else PriorSource(self.prior, self.model.tokens.ids(settings.prior.prompt))
+        )
         inputs = build_inputs(draws, self.latents, self.model.tokens, settings, SLOTS, source)
         self.model.bind(handles, flat, self.layout)
         return loss_terms(self.model, inputs, settings)
 
     def plain_draw(self, draw: Draw) -> PlainDraw:
         prior = None if draw.prior_noise is None else self.prior[draw.prior_index]
-        return PlainDraw(draw.subset, draw.flip, draw.timestep, draw.noise, draw.vae_noise, draw.prior_timestep,
-                         draw.prior_noise, prior)
+        return PlainDraw(
+            draw.subset,
+            draw.flip,
+            draw.timestep,
+            draw.noise,
+            draw.vae_noise,
+            draw.prior_timestep,
+            draw.prior_noise,
+            prior,
+        )
 
 
 @pytest.fixture(scope="module", params=[("epsilon", None), ("v_prediction", None), ("epsilon", 8)], ids=str)
@@ -75,14 +86,21 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         masks *= torch.rand(concepts, 64, 64, generator=dice) > 0.4
         scenes.append(PlainScene(mean, std, masks))
         sides = (masks, masks.flip(-1))
-        latents.append(SceneLatents(mean, std, torch.stack([resize_masks(m, 16) for m in sides]),
-                                    torch.stack([resize_masks(m, model.recorder.side) for m in sides])))
+        latents.append(
+            SceneLatents(
+                mean,
+                std,
+                torch.stack([resize_masks(m, 16) for m in sides]),
+                torch.stack([resize_masks(m, model.recorder.side) for m in sides]),
+            )
+        )
     layout = model.layout(4, text_encoder=True, targets="attention_ff")
     # Random weights attend evenly everywhere; large handles and factors give the maps some relief.
     flat = 0.2 * torch.randn(len(scenes), layout.parameters, generator=dice)
     handles = 0.5 * torch.randn(len(scenes), SLOTS, 32, generator=dice)
-    return Both(model, PlainModel(directory), latents, scenes, handles, flat, layout,
-                torch.randn(3, 4, 16, 16, generator=dice))
+    return Both(
+        model, PlainModel(directory), latents, scenes, handles, flat, layout, torch.randn(3, 4, 16, 16, generator=dice)
+    )
 
 
 STEPS = {
@@ -104,8 +122,14 @@ def test_the_three_terms_are_the_plain_ones(both: Both, name: str, kind: str) ->
     settings = Extract.model_validate({"masked_loss": kind})
     terms = both.engine(draws, settings, both.handles, both.flat)
     for row, (scene, draw, concepts) in enumerate(zip(both.scenes, draws, CONCEPTS, strict=True)):
-        wanted = both.plain.terms(scene, both.plain_draw(draw), both.handles[row, :concepts],
-                                  both.layout.state(both.flat[row]), both.model.recorder.side, kind)
+        wanted = both.plain.terms(
+            scene,
+            both.plain_draw(draw),
+            both.handles[row, :concepts],
+            both.layout.state(both.flat[row]),
+            both.model.recorder.side,
+            kind,
+        )
         mine = (terms.diffusion[row], terms.attention[row], terms.prior[row])
         assert [float(t) for t in mine] == pytest.approx(wanted, rel=1e-6)
         assert float(terms.total(settings)[row]) == pytest.approx(wanted[0] + 0.01 * wanted[1] + wanted[2], rel=1e-6)
@@ -122,8 +146,9 @@ def test_phase_1_has_neither_factors_nor_a_prior_row(both: Both) -> None:
     draws = one_step(both, "pairs", prior=False)
     terms = both.engine(draws, Extract(), both.handles, None)
     for row, (scene, draw, concepts) in enumerate(zip(both.scenes, draws, CONCEPTS, strict=True)):
-        wanted = both.plain.terms(scene, both.plain_draw(draw), both.handles[row, :concepts], {},
-                                  both.model.recorder.side)
+        wanted = both.plain.terms(
+            scene, both.plain_draw(draw), both.handles[row, :concepts], {}, both.model.recorder.side
+        )
         assert [float(terms.diffusion[row]), float(terms.attention[row])] == pytest.approx(wanted[:2], rel=1e-6)
         assert float(terms.prior[row]) == 0.0
 

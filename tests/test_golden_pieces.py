@@ -73,8 +73,9 @@ def test_attention_loss() -> None:
     sampled = torch.tensor([[True, True, False], [True, True, True]])
     result = attention_mse(maps, masks, sampled)
     for scene, used in enumerate((2, 3)):
-        wanted = plain.attention_loss([m.flatten().tolist() for m in maps[scene, :used]],
-                                      [m.tolist() for m in masks[scene, :used]])
+        wanted = plain.attention_loss(
+            [m.flatten().tolist() for m in maps[scene, :used]], [m.tolist() for m in masks[scene, :used]]
+        )
         assert float(result[scene]) == pytest.approx(wanted, rel=1e-6)
 
 
@@ -108,16 +109,20 @@ def test_attention_maps_are_the_mean_over_layers_and_heads(model: SceneModel) ->
         row, layers = 2 * scene, []
         for name, x in hidden.items():
             layer = unet.get_submodule(name)
-            layers.append(tuple(to(rows[row]).double().unflatten(1, (layer.heads, -1)).transpose(0, 1)
-                                for to, rows in ((layer.to_q, x), (layer.to_k, context))))
+            layers.append(
+                tuple(
+                    to(rows[row]).double().unflatten(1, (layer.heads, -1)).transpose(0, 1)
+                    for to, rows in ((layer.to_q, x), (layer.to_k, context))
+                )
+            )
         for slot, column in enumerate(positions[scene].tolist()):
             wanted = plain.attention_map(layers, column)
             assert maps[scene, slot].flatten().tolist() == pytest.approx(wanted, rel=1e-5)
     for name, x in hidden.items():
         layer = unet.get_submodule(name)
         for row in range(2 * scenes):
-            alone = layer(x[row:row + 1], encoder_hidden_states=context[row:row + 1])
-            torch.testing.assert_close(outputs[name][row:row + 1], alone, rtol=1e-5, atol=1e-6)
+            alone = layer(x[row : row + 1], encoder_hidden_states=context[row : row + 1])
+            torch.testing.assert_close(outputs[name][row : row + 1], alone, rtol=1e-5, atol=1e-6)
 
 
 def test_the_mean_is_over_all_heads_where_layers_differ_in_heads() -> None:
@@ -141,19 +146,23 @@ def test_clip_and_adamw_of_each_scene(scale: float) -> None:
     """Losses are `weights . x^2`: the gradient is known by hand. Scene 0 is never clipped, 1 always, 2 sometimes."""
     settings = Extract.model_validate({"clip_norm": 0.7, "weight_decay": 0.05, "adam_beta2": 0.97})
     dice = torch.Generator().manual_seed(6)
-    start = [torch.randn(3, 2, 5, generator=dice, dtype=torch.float64),
-             torch.randn(3, 7, generator=dice, dtype=torch.float64)]
+    start = [
+        torch.randn(3, 2, 5, generator=dice, dtype=torch.float64),
+        torch.randn(3, 7, generator=dice, dtype=torch.float64),
+    ]
     stacked = [torch.nn.Parameter(p.clone()) for p in start]
     optimizer = SceneOptimizer(stacked, 0.02, settings, torch.ones(3, dtype=torch.bool), scale)
-    alone = [plain.PlainAdamW(torch.cat([p[s].flatten() for p in start]).tolist(), 0.02, 0.9, 0.97, 1e-8, 0.05, 0.7)
-             for s in range(3)]
+    alone = [
+        plain.PlainAdamW(torch.cat([p[s].flatten() for p in start]).tolist(), 0.02, 0.9, 0.97, 1e-8, 0.05, 0.7)
+        for s in range(3)
+    ]
     clipped = [0, 0, 0]
     for step in range(8):
         weights = torch.tensor([0.01, 30.0, 0.3 * (step % 2) + 1e-3], dtype=torch.float64)
         optimizer.step(sum(p.square().flatten(1).sum(1) for p in stacked) * weights, step)
         for scene, plainly in enumerate(alone):
             gradient = [2 * float(weights[scene]) * x for x in plainly.values]
-            clipped[scene] += sum(g * g for g in gradient) > 0.7 ** 2
+            clipped[scene] += sum(g * g for g in gradient) > 0.7**2
             plainly.step(gradient)
     assert clipped == [0, 8, 4]
     for scene, plainly in enumerate(alone):
@@ -163,8 +172,9 @@ def test_clip_and_adamw_of_each_scene(scale: float) -> None:
 
 def test_the_published_optimizer_is_the_default() -> None:
     settings = Extract()
-    group = SceneOptimizer([torch.nn.Parameter(torch.zeros(1, 1))], settings.phase1.lr, settings,
-                           torch.ones(1, dtype=torch.bool)).adamw.param_groups[0]
+    group = SceneOptimizer(
+        [torch.nn.Parameter(torch.zeros(1, 1))], settings.phase1.lr, settings, torch.ones(1, dtype=torch.bool)
+    ).adamw.param_groups[0]
     assert (group["betas"], group["eps"], group["weight_decay"], group["lr"]) == ((0.9, 0.999), 1e-8, 1e-2, 5e-4)
     assert (settings.clip_norm, settings.attention_weight, settings.prior.weight) == (1.0, 0.01, 1.0)
     assert (settings.phase1.steps, settings.phase2.steps) == (400, 400)
@@ -177,9 +187,9 @@ def test_factors_start_as_in_lora_s_own_code() -> None:
     layout = LoraLayout(4, (LoraSite("unet.wide", 900, 25), LoraSite("unet.tall", 25, 900)))
     for site, down, up in layout.pairs(layout.initial(0, "scene")[None]):
         bound = torch.empty(4, site.inputs)
-        torch.nn.init.kaiming_uniform_(bound, a=5 ** 0.5, generator=torch.Generator().manual_seed(0))
+        torch.nn.init.kaiming_uniform_(bound, a=5**0.5, generator=torch.Generator().manual_seed(0))
         assert float(down.abs().max()) == pytest.approx(float(bound.abs().max()), rel=0.05)
-        bins = ((down * site.inputs ** 0.5 + 1) / 2 * 10).floor().long().flatten().tolist()
+        bins = ((down * site.inputs**0.5 + 1) / 2 * 10).floor().long().flatten().tolist()
         assert tail(Counter(bins), dict.fromkeys(range(10), 1 / 10)) > LEAST_TAIL
         assert not up.any()
 

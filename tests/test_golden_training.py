@@ -24,10 +24,14 @@ from tests.tiny_models import build_tiny_model
 SEED, SHAPE, SIDE = 5, (4, 16, 16), 4
 STEPS = (5, 4)
 RATES = (5e-3, 1e-3)
-SETTINGS = Extract.model_validate({
-    "phase1": {"steps": STEPS[0], "lr": RATES[0]}, "phase2": {"steps": STEPS[1], "lr": RATES[1]},
-    "lora": {"rank": 2, "targets": "attention", "text_encoder": True},
-    "clip_norm": 0.03})  # Near the norms of these gradients: some steps clip, some do not.
+SETTINGS = Extract.model_validate(
+    {
+        "phase1": {"steps": STEPS[0], "lr": RATES[0]},
+        "phase2": {"steps": STEPS[1], "lr": RATES[1]},
+        "lora": {"rank": 2, "targets": "attention", "text_encoder": True},
+        "clip_norm": 0.03,
+    }
+)  # Near the norms of these gradients: some steps clip, some do not.
 WORDS = {"pair": [33, 78], "triple": [40, 41, 90]}
 
 
@@ -61,8 +65,12 @@ def batch(scenes: dict[str, PlainScene]) -> list[TrainingScene]:
     made = []
     for name, scene in scenes.items():
         sides = (scene.masks, scene.masks.flip(-1))
-        latents = SceneLatents(scene.mean, scene.std, torch.stack([resize_masks(m, SHAPE[1]) for m in sides]),
-                               torch.stack([resize_masks(m, SIDE) for m in sides]))
+        latents = SceneLatents(
+            scene.mean,
+            scene.std,
+            torch.stack([resize_masks(m, SHAPE[1]) for m in sides]),
+            torch.stack([resize_masks(m, SIDE) for m in sides]),
+        )
         made.append(TrainingScene(name, [(word,) for word in WORDS[name]], latents))
     return made
 
@@ -78,8 +86,7 @@ def trained(model: SceneModel, batch: list[TrainingScene]) -> tuple[dict[str, Tr
 
 def adamw(values: list[Tensor], lr: float) -> PlainAdamW:
     """The published settings, but for the clip."""
-    return PlainAdamW(torch.cat([v.flatten() for v in values]).tolist(), lr, 0.9, 0.999, 1e-8, 1e-2,
-                      SETTINGS.clip_norm)
+    return PlainAdamW(torch.cat([v.flatten() for v in values]).tolist(), lr, 0.9, 0.999, 1e-8, 1e-2, SETTINGS.clip_norm)
 
 
 def unflatten(numbers: list[float], like: list[Tensor]) -> list[Tensor]:
@@ -87,28 +94,38 @@ def unflatten(numbers: list[float], like: list[Tensor]) -> list[Tensor]:
     return [p.view(t.shape).requires_grad_() for p, t in zip(pieces, like, strict=True)]
 
 
-def train_plainly(model: PlainModel, scene: PlainScene, name: str, start: dict[str, Tensor]
-                  ) -> tuple[Tensor, dict[str, Tensor], list[tuple[float, float, float]], list[float]]:
+def train_plainly(
+    model: PlainModel, scene: PlainScene, name: str, start: dict[str, Tensor]
+) -> tuple[Tensor, dict[str, Tensor], list[tuple[float, float, float]], list[float]]:
     """Handles, factors, the terms of every step and the norm of every step's gradient."""
     table = next(p for n, p in model.text.named_parameters() if "token_embedding" in n)
     handles, factors = table[WORDS[name]].clone(), {key: t.double() for key, t in start.items()}
     curves, norms = [], []
     for phase in (1, 2):
-        draws = SceneDraws(SEED, name, phase, len(WORDS[name]), SHAPE, 1000,
-                           prior_images=0 if phase == 1 else len(PRIOR))
+        draws = SceneDraws(
+            SEED, name, phase, len(WORDS[name]), SHAPE, 1000, prior_images=0 if phase == 1 else len(PRIOR)
+        )
         values = [handles] if phase == 1 else [handles, *factors.values()]
         optimizer = adamw(values, RATES[phase - 1])
         for _ in range(STEPS[phase - 1]):
             handles, *rest = values = unflatten(optimizer.values, values)
             used = {} if phase == 1 else dict(zip(factors, rest, strict=True))
             drawn = draws.next()
-            draw = PlainDraw(drawn.subset, drawn.flip, drawn.timestep, drawn.noise, drawn.vae_noise,
-                             drawn.prior_timestep, drawn.prior_noise,
-                             None if drawn.prior_noise is None else PRIOR[drawn.prior_index])
+            draw = PlainDraw(
+                drawn.subset,
+                drawn.flip,
+                drawn.timestep,
+                drawn.noise,
+                drawn.vae_noise,
+                drawn.prior_timestep,
+                drawn.prior_noise,
+                None if drawn.prior_noise is None else PRIOR[drawn.prior_index],
+            )
             curves.append(model.terms(scene, draw, handles.detach(), {k: t.detach() for k, t in used.items()}, SIDE))
             model.total(scene, draw, handles, used, SIDE).backward()
-            gradient = torch.cat([torch.zeros_like(v).flatten() if v.grad is None else v.grad.flatten()
-                                  for v in values])
+            gradient = torch.cat(
+                [torch.zeros_like(v).flatten() if v.grad is None else v.grad.flatten() for v in values]
+            )
             norms.append(float(gradient.norm()))
             optimizer.step(gradient.tolist())
         handles, *rest = unflatten(optimizer.values, values)
@@ -118,8 +135,11 @@ def train_plainly(model: PlainModel, scene: PlainScene, name: str, start: dict[s
 
 @pytest.mark.parametrize("name", WORDS)
 def test_the_engine_learns_what_the_plain_trainer_learns(
-        directory: Path, scenes: dict[str, PlainScene],
-        trained: tuple[dict[str, TrainedScene], dict[str, Tensor]], name: str) -> None:
+    directory: Path,
+    scenes: dict[str, PlainScene],
+    trained: tuple[dict[str, TrainedScene], dict[str, Tensor]],
+    name: str,
+) -> None:
     results, starts = trained
     mine = results[name]
     start = {key.removeprefix(f"{name}/"): t for key, t in starts.items() if key.startswith(f"{name}/")}
@@ -139,8 +159,9 @@ def test_the_engine_learns_what_the_plain_trainer_learns(
 
 
 @pytest.mark.parametrize("off", ["flip", "union_sampling"])
-def test_what_is_switched_off_is_off_in_training(directory: Path, model: SceneModel, batch: list[TrainingScene],
-                                                 scenes: dict[str, PlainScene], off: str) -> None:
+def test_what_is_switched_off_is_off_in_training(
+    directory: Path, model: SceneModel, batch: list[TrainingScene], scenes: dict[str, PlainScene], off: str
+) -> None:
     """Eight steps at a rate that moves nothing: each is the plain step of the numbers that should be drawn."""
     settings = Extract.model_validate({off: False, "phase1": {"steps": 8, "lr": 1e-12}, "phase2": {"steps": 0}})
     result = Trainer(model, settings, SEED).train(batch)[1]

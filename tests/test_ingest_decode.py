@@ -29,7 +29,7 @@ def photo(width: int = 60, height: int = 40) -> Image.Image:
     """Red left half, blue right half, a white corner at the top left."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[:, : width // 2] = (220, 30, 30)
-    pixels[:, width // 2:] = (30, 30, 220)
+    pixels[:, width // 2 :] = (30, 30, 220)
     pixels[:8, :8] = 255
     return Image.fromarray(pixels)
 
@@ -58,9 +58,16 @@ def test_every_format_decodes_to_the_same_picture(format_: str) -> None:
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_exif_rotation_is_undone(orientation: int, format_: str) -> None:
     """The stored pixels are made from the upright ones by the inverse turn, so decoding must give the upright ones."""
-    inverse = {1: None, 2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
-               4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90,
-               7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270}[orientation]
+    inverse = {
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }[orientation]
     stored = photo() if inverse is None else photo().transpose(inverse)
     options = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}.get(format_, {})
     picture = decode_picture(encoded(stored, format_, exif=with_orientation(orientation), **options), LIMITS)
@@ -90,8 +97,12 @@ def sixteen_bit_rgb_png(values: np.ndarray) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def test_sixteen_bit_rgb_is_scaled_not_clipped() -> None:
@@ -150,7 +161,8 @@ def test_of_an_animation_the_first_frame(format_: str) -> None:
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
 @pytest.mark.parametrize("permissive", [False, True])
 def test_truncated_files_are_refused_whatever_else_set(
-        format_: str, permissive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    format_: str, permissive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Half a file: noise, so that half of the bytes really are missing."""
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", permissive)
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
@@ -179,25 +191,35 @@ def png_header(width: int, height: int) -> bytes:
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = b"IDAT" + zlib.compress(bytes(1000))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in (body, data))
+        struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in (body, data)
+    )
 
 
 def webp_header(width: int, height: int) -> bytes:
     """A lossless WebP whose header claims another size: 14 bits each of width - 1 and height - 1 after a 0x2f."""
     data = bytearray(encoded(photo(), "WEBP", lossless=True))
     at = data.index(b"VP8L") + 9
-    bits = int.from_bytes(data[at:at + 4], "little") >> 28 << 28 | (height - 1) << 14 | (width - 1)
-    data[at:at + 4] = bits.to_bytes(4, "little")
+    bits = int.from_bytes(data[at : at + 4], "little") >> 28 << 28 | (height - 1) << 14 | (width - 1)
+    data[at : at + 4] = bits.to_bytes(4, "little")
     return bytes(data)
 
 
-@pytest.mark.parametrize("make", [
-    lambda: png_header(60000, 60000),
-    lambda: b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 60000, 60000, 1, 24, 0, 0, 0, 0, 0, 0),
-    lambda: b"GIF89a" + struct.pack("<HHBBB", 60000, 60000, 0, 0, 0) + b"\x2c" + struct.pack(
-        "<HHHHB", 0, 0, 60000, 60000, 0) + b"\x08\x01\x00\x00\x3b",
-    lambda: webp_header(16383, 16383),
-], ids=["png", "bmp", "gif", "webp"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: png_header(60000, 60000),
+        lambda: b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 60000, 60000, 1, 24, 0, 0, 0, 0, 0, 0),
+        lambda: (
+            b"GIF89a"
+            + struct.pack("<HHBBB", 60000, 60000, 0, 0, 0)
+            + b"\x2c"
+            + struct.pack("<HHHHB", 0, 0, 60000, 60000, 0)
+            + b"\x08\x01\x00\x00\x3b"
+        ),
+        lambda: webp_header(16383, 16383),
+    ],
+    ids=["png", "bmp", "gif", "webp"],
+)
 def test_a_huge_header_is_refused_before_it_costs_memory(make: Any) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(faults.PictureTooLarge):

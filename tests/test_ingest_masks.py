@@ -51,15 +51,41 @@ def inside_of(mask: GivenMask) -> np.ndarray:
     return np.asarray(mask.image) > 127
 
 
-@pytest.mark.parametrize("image", [
-    grey(), grey(200, 30), grey(1), grey().convert("1"),
-    Image.fromarray(np.where(INSIDE, 65535, 0).astype(np.uint16)), Image.fromarray(INSIDE.astype(np.uint16)),
-    colours((0, 0, 255), (0, 0, 0)), colours((200, 10, 10), (100, 100, 100)), colours((1, 1, 1), (0, 0, 0)),
-    colours((255, 255, 255, 255), (0, 0, 0, 255)), colours((0, 0, 0, 255), (0, 0, 0, 0)),
-    colours((90, 20, 30, 255), (255, 255, 255, 0)), colours((0, 255), (255, 0)),
-    palette(3, (128, 0, 0)),
-], ids=["L", "L soft", "L of 0 and 1", "1", "16 bit", "16 bit of 0 and 1", "one channel", "RGB over half",
-        "RGB of 0 and 1", "RGBA opaque", "black cut-out", "cut-out of a picture", "LA", "palette"])
+@pytest.mark.parametrize(
+    "image",
+    [
+        grey(),
+        grey(200, 30),
+        grey(1),
+        grey().convert("1"),
+        Image.fromarray(np.where(INSIDE, 65535, 0).astype(np.uint16)),
+        Image.fromarray(INSIDE.astype(np.uint16)),
+        colours((0, 0, 255), (0, 0, 0)),
+        colours((200, 10, 10), (100, 100, 100)),
+        colours((1, 1, 1), (0, 0, 0)),
+        colours((255, 255, 255, 255), (0, 0, 0, 255)),
+        colours((0, 0, 0, 255), (0, 0, 0, 0)),
+        colours((90, 20, 30, 255), (255, 255, 255, 0)),
+        colours((0, 255), (255, 0)),
+        palette(3, (128, 0, 0)),
+    ],
+    ids=[
+        "L",
+        "L soft",
+        "L of 0 and 1",
+        "1",
+        "16 bit",
+        "16 bit of 0 and 1",
+        "one channel",
+        "RGB over half",
+        "RGB of 0 and 1",
+        "RGBA opaque",
+        "black cut-out",
+        "cut-out of a picture",
+        "LA",
+        "palette",
+    ],
+)
 def test_masks_of_any_mode_mean_the_same(image: Image.Image) -> None:
     assert np.array_equal(inside_of(decode_mask_file(encoded(image), "mask0.png", 10**6)), INSIDE)
 
@@ -138,9 +164,14 @@ def coco_masks(folder: Path, segmentations: dict[str, list[Any]], **instead: Any
         for item in found:
             whole = item if isinstance(item, dict) and "segmentation" in item else {"segmentation": item}
             annotations.append({"id": len(annotations), "image_id": number, "category_id": 7, "iscrowd": 0, **whole})
-    document = {"images": [{"id": n, "file_name": name, "width": WIDTH, "height": HEIGHT}
-                           for n, name in enumerate(segmentations)],
-                "annotations": annotations, "categories": [{"id": 7, "name": "sheep"}], **instead}
+    document = {
+        "images": [
+            {"id": n, "file_name": name, "width": WIDTH, "height": HEIGHT} for n, name in enumerate(segmentations)
+        ],
+        "annotations": annotations,
+        "categories": [{"id": 7, "name": "sheep"}],
+        **instead,
+    }
     (folder / "instances.json").write_text(json.dumps(document))
     return MasksCoco(Source(uri=str(folder), masks="coco", coco=str(folder / "instances.json")), Ingest())
 
@@ -156,15 +187,21 @@ def test_polygons_and_both_kinds_of_rle_draw_the_same_mask(tmp_path: Path) -> No
 
 
 def test_crowds_and_annotations_without_masks_are_left_out(tmp_path: Path) -> None:
-    items = [{"segmentation": compressed(INSIDE), "iscrowd": 1}, {"segmentation": []}, {"segmentation": None},
-             {"segmentation": [POLYGON], "category_id": 99}]
+    items = [
+        {"segmentation": compressed(INSIDE), "iscrowd": 1},
+        {"segmentation": []},
+        {"segmentation": None},
+        {"segmentation": [POLYGON], "category_id": 99},
+    ]
     masks = coco_masks(tmp_path, {"a.png": items}).masks_of(str(tmp_path / "a.png"), PICTURE)
     assert [mask.word for mask in masks] == [None], "an unknown category has no word"
 
 
 def test_entries_are_found_by_relative_path_then_by_unique_name(tmp_path: Path) -> None:
-    found = coco_masks(tmp_path, {"x/1.png": [[POLYGON]], "y/1.png": [[POLYGON], [POLYGON]], "train/2.png": [[POLYGON]],
-                                  "empty.png": []})
+    found = coco_masks(
+        tmp_path,
+        {"x/1.png": [[POLYGON]], "y/1.png": [[POLYGON], [POLYGON]], "train/2.png": [[POLYGON]], "empty.png": []},
+    )
 
     def count(name: str) -> int:
         return len(found.masks_of(str(tmp_path / name), PICTURE))
@@ -176,11 +213,16 @@ def test_entries_are_found_by_relative_path_then_by_unique_name(tmp_path: Path) 
         count("z/1.png")
 
 
-@pytest.mark.parametrize("segmentation", [
-    {"size": [HEIGHT, WIDTH], "counts": "!!nonsense"}, compressed(np.ones((5, 5))),
-    {"counts": [1, 2]}, {"size": [HEIGHT, WIDTH], "counts": [5, 10**9]},
-    {"size": [HEIGHT, WIDTH], "counts": None},
-])
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        {"size": [HEIGHT, WIDTH], "counts": "!!nonsense"},
+        compressed(np.ones((5, 5))),
+        {"counts": [1, 2]},
+        {"size": [HEIGHT, WIDTH], "counts": [5, 10**9]},
+        {"size": [HEIGHT, WIDTH], "counts": None},
+    ],
+)
 def test_damaged_annotations_are_named(tmp_path: Path, segmentation: dict[str, Any]) -> None:
     found = coco_masks(tmp_path, {"a.png": [[POLYGON], segmentation]})
     with pytest.raises(MaskUnreadable, match="COCO annotation 1 cannot be drawn"):

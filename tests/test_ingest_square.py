@@ -25,8 +25,11 @@ def scene(width: int, height: int, box: tuple[int, int, int, int]) -> tuple[Imag
 
 
 def red(image: Image.Image) -> np.ndarray:
-    return np.asarray(image)[..., 0] > 125 if image.mode == "L" else (
-        (np.asarray(image)[..., 0] > 125) & (np.asarray(image)[..., 1] < 90))
+    return (
+        np.asarray(image)[..., 0] > 125
+        if image.mode == "L"
+        else ((np.asarray(image)[..., 0] > 125) & (np.asarray(image)[..., 1] < 90))
+    )
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:

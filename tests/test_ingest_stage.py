@@ -27,8 +27,11 @@ MakeStage = Callable[..., IngestStage]
 def base(tmp_path: Path) -> Path:
     """The configs of a base model whose pictures are 64 x 64: 16 latent cells, a VAE of factor 4."""
     folder = tmp_path / "base"
-    files = {"model_index.json": {part: ["x", "y"] for part in PARTS}, "unet/config.json": {"sample_size": 16},
-             "vae/config.json": {"block_out_channels": [8, 8, 8]}}
+    files = {
+        "model_index.json": {part: ["x", "y"] for part in PARTS},
+        "unet/config.json": {"sample_size": 16},
+        "vae/config.json": {"block_out_channels": [8, 8, 8]},
+    }
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(content))
@@ -40,27 +43,43 @@ def make(tmp_path: Path, base: Path) -> MakeStage:
     (tmp_path / "in").mkdir()
 
     def made(source: dict[str, Any] | None = None, **ingest: Any) -> IngestStage:
-        spec = JobSpec.model_validate({"source": {"uri": str(tmp_path / "in"), **(source or {})}, "output": "out",
-                                       "models": {"base": str(base)}, "ingest": ingest})
+        spec = JobSpec.model_validate(
+            {
+                "source": {"uri": str(tmp_path / "in"), **(source or {})},
+                "output": "out",
+                "models": {"base": str(base)},
+                "ingest": ingest,
+            }
+        )
         stage = IngestStage(spec, "memory://shared")
         stage.prepare()
         stage.setup()
         return stage
+
     return made
 
 
 def task_of(path: Path, **plan: Any) -> SceneTask:
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
-    row = {"shard": 0, "position": 0, "uri": str(path), "scene_id": scene_id_of(digest), "sha256": digest,
-           "bytes": len(data), "duplicate_of": None, "error": None, **plan}
+    row = {
+        "shard": 0,
+        "position": 0,
+        "uri": str(path),
+        "scene_id": scene_id_of(digest),
+        "sha256": digest,
+        "bytes": len(data),
+        "duplicate_of": None,
+        "error": None,
+        **plan,
+    }
     pa.Table.from_pylist([row], schema=PLAN)
     return SceneTask(row["scene_id"], {"plan": [row]})
 
 
 def photo(width: int, height: int, box: tuple[int, int, int, int]) -> Image.Image:
     pixels = np.full((height, width, 3), 60, np.uint8)
-    pixels[box[1]:box[3], box[0]:box[2]] = (250, 40, 40)
+    pixels[box[1] : box[3], box[0] : box[2]] = (250, 40, 40)
     return Image.fromarray(pixels)
 
 
@@ -89,8 +108,15 @@ def test_a_picture_becomes_a_square_of_the_base_models_side(make: MakeStage, tmp
     output, row = only(make(), task_of(path))
     assert output.failure is None
     assert {k: row[k] for k in ("status", "error", "format", "width", "height", "side", "box", "words")} == {
-        "status": "ok", "error": None, "format": "JPEG", "width": 200, "height": 100, "side": SIDE,
-        "box": [50, 0, 150, 100], "words": []}
+        "status": "ok",
+        "error": None,
+        "format": "JPEG",
+        "width": 200,
+        "height": 100,
+        "side": SIDE,
+        "box": [50, 0, 150, 100],
+        "words": [],
+    }
     assert list(output.files) == [f"{output.scene_id}.png"]
     image = Image.open(io.BytesIO(output.files[f"{output.scene_id}.png"]))
     assert (image.format, image.mode, image.size) == ("PNG", "RGB", (SIDE, SIDE))
@@ -122,10 +148,14 @@ def test_masks_that_the_crop_leaves_empty_go_with_their_words(make: MakeStage, t
     path = save(tmp_path / "in/a.png", photo(200, 100, (80, 30, 120, 60)))
     square = [[80, 30, 120, 30, 120, 60, 80, 60]]
     corner = [[0, 0, 30, 0, 30, 30, 0, 30]]
-    document = {"images": [{"id": 1, "file_name": "a.png", "width": 200, "height": 100}],
-                "categories": [{"id": 1, "name": "tree"}, {"id": 2, "name": "ball"}],
-                "annotations": [{"id": 5, "image_id": 1, "category_id": 1, "segmentation": corner},
-                                {"id": 6, "image_id": 1, "category_id": 2, "segmentation": square}]}
+    document = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 200, "height": 100}],
+        "categories": [{"id": 1, "name": "tree"}, {"id": 2, "name": "ball"}],
+        "annotations": [
+            {"id": 5, "image_id": 1, "category_id": 1, "segmentation": corner},
+            {"id": 6, "image_id": 1, "category_id": 2, "segmentation": square},
+        ],
+    }
     annotations = tmp_path / "instances.json"
     annotations.write_text(json.dumps(document))
     coco = {"masks": "coco", "coco": str(annotations)}

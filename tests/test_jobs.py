@@ -42,8 +42,9 @@ def test_the_demo_asks_for_nothing_that_is_not_in_the_checkout() -> None:
 
 
 @pytest.mark.parametrize(("job", "settings"), [("demo", (8, 15, 12)), ("protocol", (16, 10, 8))])
-def test_the_seedling_s_jobs_come_to_the_settings_that_they_were_measured_with(job: str,
-                                                                               settings: tuple[int, int, int]) -> None:
+def test_the_seedling_s_jobs_come_to_the_settings_that_they_were_measured_with(
+    job: str, settings: tuple[int, int, int]
+) -> None:
     """Some of them stand in the file, the rest comes with the model; outputs that exist hang on all of them."""
     spec = load_spec(JOBS / f"{job}.yaml")
     extract, segment = spec.extract, spec.segment

@@ -36,7 +36,8 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_clip_gives_what_transformers_own_processor_and_model_give(clip_folder: Path, pictures: np.ndarray) -> None:
     judge = load_clip(str(clip_folder))
     inputs = AutoProcessor.from_pretrained(clip_folder)(
-        images=[Image.fromarray(p) for p in pictures], text=TEXTS, padding=True, return_tensors="pt")
+        images=[Image.fromarray(p) for p in pictures], text=TEXTS, padding=True, return_tensors="pt"
+    )
     with torch.no_grad():
         expected = CLIPModel.from_pretrained(clip_folder).eval()(**inputs)
     torch.testing.assert_close(judge.image_features(pictures), expected.image_embeds, atol=1e-5, rtol=0)
@@ -65,7 +66,8 @@ def test_dino_gives_the_cls_token_after_the_last_norm(
 ) -> None:
     folder = build(tmp_path / "dino")
     inputs = AutoImageProcessor.from_pretrained(folder)(
-        images=[Image.fromarray(p) for p in pictures], return_tensors="pt")
+        images=[Image.fromarray(p) for p in pictures], return_tensors="pt"
+    )
     with torch.no_grad():
         states = kind.from_pretrained(folder).eval()(**inputs, output_hidden_states=True)
     model = load_identity(str(folder)).model
@@ -80,8 +82,9 @@ def test_identity_by_a_clip_is_its_image_features(clip_folder: Path, pictures: n
 
 
 def test_half_precision_is_near(clip_folder: Path, pictures: np.ndarray) -> None:
-    full, half = (load_clip(str(clip_folder), dtype=dtype).image_features(pictures)
-                  for dtype in (torch.float32, torch.bfloat16))
+    full, half = (
+        load_clip(str(clip_folder), dtype=dtype).image_features(pictures) for dtype in (torch.float32, torch.bfloat16)
+    )
     assert half.dtype == torch.float32
     assert (full * half).sum(1).min() > 0.99
 

@@ -18,8 +18,9 @@ from stages.extract.trainer import Trainer
 
 STEPS = 2
 # No attention loss: it makes much of rounding on maps of 4 x 4 (docs/engine.md, "Many scenes in one batch").
-SETTINGS = Extract.model_validate({
-    "phase1": {"steps": STEPS, "lr": 5e-3}, "prior": {"images": 2, "steps": 2}, "attention_loss": "none"})
+SETTINGS = Extract.model_validate(
+    {"phase1": {"steps": STEPS, "lr": 5e-3}, "prior": {"images": 2, "steps": 2}, "attention_loss": "none"}
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_a_shared_phase_1_is_the_scene_s_own(study: Study, changes: dict[str, An
     shared, _ = study.phase2(**changes)
     study.model.start = None
     settings = Extract.model_validate(SETTINGS.model_dump() | changes)
-    alone, = Trainer(study.model, settings, study.seed, study.prior).train(study.training[1:])
+    (alone,) = Trainer(study.model, settings, study.seed, study.prior).train(study.training[1:])
     assert shared[1] is not None
     torch.testing.assert_close(shared[1].handles, alone.handles, rtol=1e-4, atol=1e-5)
     assert (shared[1].handles - study.handles[1]).abs().max() > 1e-4, "phase 2 trained the handles on"
@@ -76,8 +77,12 @@ def scene(value: float) -> dict[str, float]:
 
 def test_best_is_the_closest_fit_that_forgets_little() -> None:
     table = lora.Table(None, {})
-    for name, fit, other, lost in (("near", 0.2, 1.2, 0), ("mild", 0.4, 1.04, 0), ("far", 0.6, 1.0, 0),
-                                   ("lost", 0.1, 1.0, 1)):
+    for name, fit, other, lost in (
+        ("near", 0.2, 1.2, 0),
+        ("mild", 0.4, 1.04, 0),
+        ("far", 0.6, 1.0, 0),
+        ("lost", 0.1, 1.0, 1),
+    ):
         measures = scene(0.0) | {"fit": fit, "other": other}
         table.add(name, {"seconds": 1.0, "megabytes": 2.0, "scenes": [measures, None if lost else measures]})
     assert table.best(["near", "mild", "far", "lost"]) == "mild"
@@ -88,8 +93,10 @@ def test_rows_are_means_with_errors_and_differences_scene_by_scene(tmp_path: Pat
     assert lora.mean_and_error([1.0, 2.0, 3.0]) == (2.0, pytest.approx(1 / math.sqrt(3)))
     table = lora.Table(tmp_path / "out.json", {"steps": 1})
     for name, values in (("low", [0.1, 0.5]), ("high", [0.3, 0.7]), ("lost", [0.9, None])):
-        table.add(name, {"seconds": 1.0, "megabytes": 2.0,
-                         "scenes": [None if value is None else scene(value) for value in values]})
+        table.add(
+            name,
+            {"seconds": 1.0, "megabytes": 2.0, "scenes": [None if value is None else scene(value) for value in values]},
+        )
     assert "+0.200 +-0.000" in table.against("high", "low"), "the scenes' own spread falls out"
     assert table.line("lost").endswith("1 lost")
     assert lora.Table(tmp_path / "out.json", {"steps": 1}).rows == table.rows
@@ -97,13 +104,19 @@ def test_rows_are_means_with_errors_and_differences_scene_by_scene(tmp_path: Pat
         lora.Table(tmp_path / "out.json", {"steps": 2})
 
 
-def test_the_quick_study_runs_and_goes_on(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-                                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quick_study_runs_and_goes_on(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "lora.json"
     lora.main(["--quick", "--out", str(out)])
     content = json.loads(out.read_text())
-    assert list(content["rows"]) == ["untrained", "phase 1 only", "full, 0.0003", "attention, rank 8, 0.003",
-                                     "attention_ff_conv, rank 8, 0.003"]
+    assert list(content["rows"]) == [
+        "untrained",
+        "phase 1 only",
+        "full, 0.0003",
+        "attention, rank 8, 0.003",
+        "attention_ff_conv, rank 8, 0.003",
+    ]
     assert all(math.isfinite(v) for row in content["rows"].values() for v in row["scenes"][0].values())
     assert "scene by scene, less full, 0.0003" in capsys.readouterr().out
     monkeypatch.setattr(Study, "phase2", lambda *_, **__: pytest.fail("a finished row was trained again"))
@@ -112,11 +125,26 @@ def test_the_quick_study_runs_and_goes_on(study: Study, tmp_path: Path, capsys: 
 
 def test_rows_can_be_named_in_place_of_the_search(tmp_path: Path) -> None:
     out = tmp_path / "lora.json"
-    lora.main(["--quick", "--guidance", "3", "--row", "cross_kv:2:1e-3", "--row", "attention_ff_conv:3:2e-3",
-               "--out", str(out)])
+    lora.main(
+        [
+            "--quick",
+            "--guidance",
+            "3",
+            "--row",
+            "cross_kv:2:1e-3",
+            "--row",
+            "attention_ff_conv:3:2e-3",
+            "--out",
+            str(out),
+        ]
+    )
     rows = json.loads(out.read_text())["rows"]
-    assert list(rows) == ["untrained", "phase 1 only", "cross_kv, rank 2, 0.001, UNet only",
-                          "attention_ff_conv, rank 3, 0.002, UNet only"]
+    assert list(rows) == [
+        "untrained",
+        "phase 1 only",
+        "cross_kv, rank 2, 0.001, UNet only",
+        "attention_ff_conv, rank 3, 0.002, UNet only",
+    ]
     assert rows["cross_kv, rank 2, 0.001, UNet only"]["changes"]["phase2"] == {"steps": 2, "lr": 1e-3}
     with pytest.raises(SystemExit):
         lora.main(["--quick", "--row", "everything:2:1e-3"])

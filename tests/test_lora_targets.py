@@ -34,24 +34,40 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(model_dir: Path, shared: Path, targets: str) -> SceneOutput:
-    spec = tiny_spec(model_dir, extract={
-        "prior": {"weight": 0}, "phase1": {"steps": 4, "lr": 0.05}, "phase2": {"steps": 4, "lr": 0.05},
-        "lora": {"rank": 4, "targets": targets}})
+    spec = tiny_spec(
+        model_dir,
+        extract={
+            "prior": {"weight": 0},
+            "phase1": {"steps": 4, "lr": 0.05},
+            "phase2": {"steps": 4, "lr": 0.05},
+            "lora": {"rank": 4, "targets": targets},
+        },
+    )
     stage = ExtractStage(spec, str(shared))
     stage.setup()
-    output, = stage.process([tiny_task(0, 2)])
+    (output,) = stage.process([tiny_task(0, 2)])
     assert output.failure is None
     return output
 
 
 def generated(model_dir: Path, scene: SceneOutput) -> tuple[dict, np.ndarray]:
     """The picture that the generate stage draws, and its row."""
-    stage = GenerateStage(tiny_spec(model_dir, generate={
-        "sampler": "ddim", "steps": 5, "guidance": 5.0, "subsets": [[1, 0]],
-        "prompts": ["a photo of {handles} in the snow"]}), "memory://none")
+    stage = GenerateStage(
+        tiny_spec(
+            model_dir,
+            generate={
+                "sampler": "ddim",
+                "steps": 5,
+                "guidance": 5.0,
+                "subsets": [[1, 0]],
+                "prompts": ["a photo of {handles} in the snow"],
+            },
+        ),
+        "memory://none",
+    )
     stage.setup()
     task = SceneTask("scene0", {"handles": scene.rows}, {"safetensors": scene.files["scene0.safetensors"]})
-    output, = stage.process([task])
+    (output,) = stage.process([task])
     assert output.failure is None
     row = output.rows[0]
     return row, np.asarray(Image.open(io.BytesIO(output.files[row["file"]])))
@@ -60,18 +76,23 @@ def generated(model_dir: Path, scene: SceneOutput) -> tuple[dict, np.ndarray]:
 def draw(pipe: StableDiffusionPipeline, row: dict) -> np.ndarray:
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
-    return np.asarray(pipe(row["prompt"], num_inference_steps=row["steps"], guidance_scale=row["guidance"],
-                           generator=torch.Generator("cpu").manual_seed(row["seed"])).images[0])
+    return np.asarray(
+        pipe(
+            row["prompt"],
+            num_inference_steps=row["steps"],
+            guidance_scale=row["guidance"],
+            generator=torch.Generator("cpu").manual_seed(row["seed"]),
+        ).images[0]
+    )
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
     error = ((a.astype(float) - b.astype(float)) ** 2).mean()
-    return 99.0 if error == 0 else float(10 * np.log10(255 ** 2 / error))
+    return 99.0 if error == 0 else float(10 * np.log10(255**2 / error))
 
 
 @pytest.mark.parametrize("targets", ["cross_kv", "attention_ff", "attention_ff_conv"])
-def test_diffusers_draws_the_same_picture_loaded_and_merged(model_dir: Path, tmp_path: Path,
-                                                            targets: str) -> None:
+def test_diffusers_draws_the_same_picture_loaded_and_merged(model_dir: Path, tmp_path: Path, targets: str) -> None:
     scene = trained(model_dir, tmp_path / "shared", targets)
     export_scene(scene.files["scene0.safetensors"], json.loads(scene.files["scene0.json"]), tmp_path)
     row, picture = generated(model_dir, scene)
@@ -92,8 +113,7 @@ def test_diffusers_draws_the_same_picture_loaded_and_merged(model_dir: Path, tmp
 def test_the_size_of_a_scene_s_file_is_foretold(model_dir: Path, targets: str, text_encoder: bool) -> None:
     model = SceneModel(load_base(str(model_dir), None, torch.float32, "cpu"), "<asset{index}>")
     layout = model.layout(4, text_encoder, targets)
-    weights = SceneWeights(["<asset0>", "<asset1>"], torch.zeros(2, 32),
-                           layout.state(torch.zeros(layout.parameters)))
+    weights = SceneWeights(["<asset0>", "<asset1>"], torch.zeros(2, 32), layout.state(torch.zeros(layout.parameters)))
     spec = tiny_spec(model_dir, extract={"lora": {"rank": 4, "targets": targets, "text_encoder": text_encoder}})
     assert scene_cost(spec)["handle_bytes"] == pytest.approx(len(pack_scene(weights)), rel=0.02)
 

@@ -34,5 +34,6 @@ def test_units_keep_all_workers_busy(kind: StageKind, extract: dict[str, Any], s
 def test_one_worker_takes_it_all_and_many_share_it() -> None:
     for workers, size in ((1, 20), (3, 7), (50, 1)):
         spec = JobSpec.model_validate(
-            {"source": {"uri": "in"}, "output": "out", "cluster": {"extract": {"workers": workers}}})
+            {"source": {"uri": "in"}, "output": "out", "cluster": {"extract": {"workers": workers}}}
+        )
         assert Pool(EXTRACT, spec, "out", None, has_gpus=False).unit_size(20, TWO_CORES) == size

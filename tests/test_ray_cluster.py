@@ -12,8 +12,15 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "ray_cluster.yaml"
-SECRETS = (r"AKIA[0-9A-Z]{16}", r"hf_[A-Za-z0-9]{20,}", r"-----BEGIN", r"(?i)(secret|password|api_?key)\s*[:=]\s*\S",
-           r"\b[0-9a-f]{32,}\b", r"[A-Za-z0-9+/]{40,}={0,2}(?![\w/.-])", r"(?i)AUTH_TOKEN\s*=\s*\S")
+SECRETS = (
+    r"AKIA[0-9A-Z]{16}",
+    r"hf_[A-Za-z0-9]{20,}",
+    r"-----BEGIN",
+    r"(?i)(secret|password|api_?key)\s*[:=]\s*\S",
+    r"\b[0-9a-f]{32,}\b",
+    r"[A-Za-z0-9+/]{40,}={0,2}(?![\w/.-])",
+    r"(?i)AUTH_TOKEN\s*=\s*\S",
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +94,15 @@ def test_no_secret_is_in_it() -> None:
         assert not (found := re.search(pattern, text)), found
 
 
-@pytest.mark.parametrize("leak", [
-    "aws_access_key_id: AKIAIOSFODNN7EXAMPLE", "- export RAY_AUTH_TOKEN=abc", "password: hunter2",
-    "key: wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEYabcdef", "- huggingface-cli login hf_abcdefghijklmnopqrstuvwxyz"])
+@pytest.mark.parametrize(
+    "leak",
+    [
+        "aws_access_key_id: AKIAIOSFODNN7EXAMPLE",
+        "- export RAY_AUTH_TOKEN=abc",
+        "password: hunter2",
+        "key: wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEYabcdef",
+        "- huggingface-cli login hf_abcdefghijklmnopqrstuvwxyz",
+    ],
+)
 def test_a_secret_would_be_found(leak: str) -> None:
     assert any(re.search(pattern, f"{FILE.read_text()}\n{leak}\n") for pattern in SECRETS)

@@ -78,8 +78,9 @@ def test_every_spec_file_and_override_it_names_is_real(page: Path) -> None:
 
 def test_the_readme_shows_every_command() -> None:
     shown = {words[1] for words in commands((ROOT / "README.md").read_text())}
-    assert shown == {command.name or command.callback.__name__ for command in app.registered_commands
-                     if command.callback}
+    assert shown == {
+        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
+    }
 
 
 def test_the_scenes_it_names_are_in_the_demos_bucket() -> None:

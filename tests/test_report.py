@@ -80,8 +80,12 @@ def decoded(uri: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleOutput:
-    return SampleOutput(tmp_path_factory.mktemp("sample") / "out", scenes=6, variations=2,
-                        settings={"extract.lora.rank": 8, "models.base": "own/base"})
+    return SampleOutput(
+        tmp_path_factory.mktemp("sample") / "out",
+        scenes=6,
+        variations=2,
+        settings={"extract.lora.rank": 8, "models.base": "own/base"},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +144,12 @@ def test_every_image_says_what_it_shows(page: Page) -> None:
 
 
 def test_a_scene_is_shown_with_its_own_picture_masks_and_variations(sample: SampleOutput, page: Page) -> None:
-    order = [sample.number_of(row["scene_id"]) for shard in range(2) for row in sample.plan.rows(shard)
-             if row["uri"] != BROKEN and row["duplicate_of"] is None]
+    order = [
+        sample.number_of(row["scene_id"])
+        for shard in range(2)
+        for row in sample.plan.rows(shard)
+        if row["uri"] != BROKEN and row["duplicate_of"] is None
+    ]
     pictures, overlays = page.images("The picture"), page.images("concept masks in colour")
     assert len(pictures) == len(overlays) == len(order) == 6
     for number, picture, drawn in zip(order, pictures, overlays, strict=True):
@@ -239,8 +247,9 @@ def test_no_job_no_report(tmp_path: Path) -> None:
 
 
 def test_credentials_stay_out_of_the_page(tmp_path: Path) -> None:
-    sample = SampleOutput(tmp_path / "out", stages=(INGEST,),
-                          settings={"source.storage_options": {"secret": "hunter2"}})
+    sample = SampleOutput(
+        tmp_path / "out", stages=(INGEST,), settings={"source.storage_options": {"secret": "hunter2"}}
+    )
     assert all("storage_options" not in name for name, _, _ in changed_settings(sample.spec))
     assert "hunter2" not in Path(write_report(sample.storage)).read_text()
 

@@ -17,8 +17,10 @@ from pipeline.report_scenes import by_prompt, spread
 from tests.sample_output import half_masks
 
 
-@pytest.mark.parametrize(("per_shard", "most"), [({0: 64, 1: 64, 2: 3}, 100), ({0: 5}, 100), ({}, 3),
-                                                 (dict.fromkeys(range(1000), 64), 100), ({3: 1, 9: 2}, 2)])
+@pytest.mark.parametrize(
+    ("per_shard", "most"),
+    [({0: 64, 1: 64, 2: 3}, 100), ({0: 5}, 100), ({}, 3), (dict.fromkeys(range(1000), 64), 100), ({3: 1, 9: 2}, 2)],
+)
 def test_scenes_are_spread_evenly(per_shard: dict[int, int], most: int) -> None:
     chosen = spread(per_shard, most)
     assert sum(map(len, chosen.values())) == min(most, sum(per_shard.values()))
@@ -80,7 +82,9 @@ def test_curves_of_either_form_and_of_nonsense() -> None:
     assert "polyline" in draw(Curve("prior", ((3.0, 0.1),)))
 
 
-@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (812, "812 B"), (3.4e6, "3.4 MB"), (999_700, "1 MB"),
-                                             (1.25e12, "1.2 TB"), (3.6e15, "3,600.0 TB")])
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (812, "812 B"), (3.4e6, "3.4 MB"), (999_700, "1 MB"), (1.25e12, "1.2 TB"), (3.6e15, "3,600.0 TB")],
+)
 def test_sizes_as_people_write_them(count: float, text: str) -> None:
     assert size_text(count) == text

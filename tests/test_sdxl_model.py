@@ -30,14 +30,23 @@ from tests.tiny_models import WORDS, build_tokenizer, tiny_picture, tiny_spec
 from tests.tiny_sdxl import POOLED, WIDTHS, build_tiny_sdxl, load_pipeline
 
 PROMPTS = ("a photo of <asset1> and <asset0> at the beach", "a cat!", "<asset0> in the snow with <asset1>")
-SETTINGS = Extract.model_validate({
-    "phase1": {"steps": 3, "lr": 5e-3}, "phase2": {"steps": 3, "lr": 1e-3}, "lora": {"rank": 4, "text_encoder": True}})
+SETTINGS = Extract.model_validate(
+    {"phase1": {"steps": 3, "lr": 5e-3}, "phase2": {"steps": 3, "lr": 1e-3}, "lora": {"rank": 4, "text_encoder": True}}
+)
 PRIOR = torch.randn(3, 4, 16, 16, generator=torch.Generator().manual_seed(9))
 SDXL = {
-    "sample_size": 128, "in_channels": 4, "out_channels": 4, "block_out_channels": [320, 640, 1280],
-    "layers_per_block": 2, "cross_attention_dim": 2048, "attention_head_dim": [5, 10, 20],
-    "transformer_layers_per_block": [1, 2, 10], "use_linear_projection": True, "norm_num_groups": 32,
-    "addition_embed_type": "text_time", "addition_time_embed_dim": 256,
+    "sample_size": 128,
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": [320, 640, 1280],
+    "layers_per_block": 2,
+    "cross_attention_dim": 2048,
+    "attention_head_dim": [5, 10, 20],
+    "transformer_layers_per_block": [1, 2, 10],
+    "use_linear_projection": True,
+    "norm_num_groups": 32,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
     "projection_class_embeddings_input_dim": 2816,
     "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
     "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
@@ -65,8 +74,12 @@ def scenes(model: SceneModel) -> list[TrainingScene]:
     made = []
     for number in range(3):
         picture, masks = tiny_picture(number, number + 1)
-        latents = encode_scene(model.base, torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1,
-                               torch.from_numpy(masks), model.recorder.side)
+        latents = encode_scene(
+            model.base,
+            torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1,
+            torch.from_numpy(masks),
+            model.recorder.side,
+        )
         made.append(TrainingScene(f"scene{number}", [(10 + j, 20 + j) for j in range(number + 1)], latents))
     return made
 
@@ -85,14 +98,18 @@ def test_text_states_are_the_pipeline_s_with_the_handles_loaded(model_dir: Path)
     assert mine.pooled is not None
     pipe = load_pipeline(model_dir)
     for j in range(2):
-        for part, encoder, tokenizer in zip(handles[1, j].split(WIDTHS), (pipe.text_encoder, pipe.text_encoder_2),
-                                            (pipe.tokenizer, pipe.tokenizer_2), strict=True):
+        for part, encoder, tokenizer in zip(
+            handles[1, j].split(WIDTHS),
+            (pipe.text_encoder, pipe.text_encoder_2),
+            (pipe.tokenizer, pipe.tokenizer_2),
+            strict=True,
+        ):
             pipe.load_textual_inversion(part, token=f"<asset{j}>", text_encoder=encoder, tokenizer=tokenizer)
     for row in (1, 2):
         with torch.no_grad():
             states, _, pooled, _ = pipe.encode_prompt(PROMPTS[row], do_classifier_free_guidance=False)
-        torch.testing.assert_close(mine.states[row:row + 1], states, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(mine.pooled[row:row + 1], pooled, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(mine.states[row : row + 1], states, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(mine.pooled[row : row + 1], pooled, rtol=1e-4, atol=1e-5)
     assert (mine.states[0] - mine.states[2]).abs().max() > 1e-2, "the scene's own handles must matter"
 
 
@@ -113,9 +130,10 @@ def test_predict_is_the_stock_unet_s(model: SceneModel, legacy_dir: Path) -> Non
 
 
 @pytest.mark.parametrize("number", [0, 2])
-def test_alone_or_with_others_is_the_same(model: SceneModel, scenes: list[TrainingScene],
-                                          together: list[TrainedScene], number: int) -> None:
-    alone, = Trainer(model, SETTINGS, 0, PRIOR).train([scenes[number]])
+def test_alone_or_with_others_is_the_same(
+    model: SceneModel, scenes: list[TrainingScene], together: list[TrainedScene], number: int
+) -> None:
+    (alone,) = Trainer(model, SETTINGS, 0, PRIOR).train([scenes[number]])
     shared = together[number]
     assert alone.handles.shape == (number + 1, sum(WIDTHS))
     torch.testing.assert_close(alone.handles, shared.handles, rtol=1e-4, atol=1e-4)
@@ -134,8 +152,10 @@ def test_both_encoders_learn(model: SceneModel, scenes: list[TrainingScene], tog
     assert all(part.amax(-1).min() > 1e-3 for part in moved.split(WIDTHS, dim=-1))
     trained = {name.split(".")[0] for name, t in together[1].lora.items() if "lora_B" in name and t.abs().max() > 1e-4}
     assert trained == {"unet", "text_encoder", "text_encoder_2"}
-    assert any(name.startswith("text_encoder_2.text_model.encoder.layers.0.self_attn.q_proj.lora_A")
-               for name in together[1].lora)
+    assert any(
+        name.startswith("text_encoder_2.text_model.encoder.layers.0.self_attn.q_proj.lora_A")
+        for name in together[1].lora
+    )
 
 
 def test_pooled_text_trains_the_second_encoder_s_part_of_the_handles(model_dir: Path) -> None:
@@ -147,7 +167,7 @@ def test_pooled_text_trains_the_second_encoder_s_part_of_the_handles(model_dir: 
     model.bind(handles)
     ids = model.tokens.ids("a photo of <asset0> in the snow")[None]
     pooled = model.text_states(ids).pooled
-    gradient, = torch.autograd.grad(pooled.square().sum(), handles)
+    (gradient,) = torch.autograd.grad(pooled.square().sum(), handles)
     first, second = gradient[0, 0].split(WIDTHS)
     assert not first.any(), "the pooled output is the second encoder's"
     assert second.abs().max() > 0
@@ -161,8 +181,7 @@ def test_the_prior_s_states_may_be_shared(model: SceneModel, scenes: list[Traini
     assert source is not None
     assert source.states is not None
     assert source.states.pooled is not None
-    draws = [SceneDraws(0, s.scene_id, 2, len(s.word_ids), (4, 16, 16), 1000, prior_images=3).next()
-             for s in scenes]
+    draws = [SceneDraws(0, s.scene_id, 2, len(s.word_ids), (4, 16, 16), 1000, prior_images=3).next() for s in scenes]
     terms = []
     for prior in (source, replace(source, states=None)):
         inputs = build_inputs(draws, [s.latents for s in scenes], model.tokens, settings, 3, prior)
@@ -213,7 +232,10 @@ def test_a_vae_that_overflows_stays_in_float32(legacy_dir: Path) -> None:
     exact, wanted = moments(torch.float32)
     half, mean = moments(torch.float16)
     assert (half.vae.dtype, half.unet.dtype, half.text_encoder_2.text_projection.weight.dtype) == (
-        torch.float32, torch.float16, torch.float16)
+        torch.float32,
+        torch.float16,
+        torch.float16,
+    )
     assert torch.equal(mean, wanted), "no autocast either, or it would overflow all the same"
     latents = torch.randn(1, *half.latent_shape)
     assert (decode_latents(half, latents) == decode_latents(exact, latents)).all()
@@ -229,7 +251,10 @@ def test_sdxl_has_its_layers_at_32x32_and_the_known_size_and_cost() -> None:
     assert side == 32
     assert sorted(layers) == sorted(
         f"{block}.attentions.{i}.transformer_blocks.{k}.attn2"
-        for block, count in (("down_blocks.2", 2), ("up_blocks.0", 3)) for i in range(count) for k in range(10))
+        for block, count in (("down_blocks.2", 2), ("up_blocks.0", 3))
+        for i in range(count)
+        for k in range(10)
+    )
     assert all(unet.get_submodule(name).heads == 20 for name in layers)
     # 2.99 T multiply-adds in its layers; 0.43 and 0.35 TFLOP in the attention products at 64x64 and 32x32.
     assert unet_forward_tflop(unet, 77) == pytest.approx(5.98 + 0.43 + 0.35, abs=0.01)

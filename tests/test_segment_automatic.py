@@ -25,13 +25,24 @@ from stages.segment.runs import joined, runs_of
 
 ROOT = Path(__file__).parent.parent
 DEMO = load_spec(ROOT / "jobs" / "demo.yaml").segment.model_dump(
-    include={"points_per_side", "pred_iou_thresh", "stability_score_thresh"})
+    include={"points_per_side", "pred_iou_thresh", "stability_score_thresh"}
+)
 TINY: dict[str, Any] = {
-    "image_size": 128, "patch_size": 16, "prompt_dim": 32,
-    "image_encoder": {"dim": 32, "depth": 2, "heads": 2, "mlp_ratio": 2.0, "window": 4, "global_layers": [1],
-                      "relative_positions": True},
+    "image_size": 128,
+    "patch_size": 16,
+    "prompt_dim": 32,
+    "image_encoder": {
+        "dim": 32,
+        "depth": 2,
+        "heads": 2,
+        "mlp_ratio": 2.0,
+        "window": 4,
+        "global_layers": [1],
+        "relative_positions": True,
+    },
     "mask_decoder": {"depth": 3, "heads": 2, "mlp_dim": 32, "iou_hidden": 16},
-    "pixel_mean": [123.675, 116.28, 103.53], "pixel_std": [58.395, 57.12, 57.375],
+    "pixel_mean": [123.675, 116.28, 103.53],
+    "pixel_std": [58.395, 57.12, 57.375],
 }
 """Unlike the seedling: logits of 32 x 32, relative positions, three layers in the decoder."""
 
@@ -83,8 +94,9 @@ def assert_same(sam: Sam, shown: list[NDArray[np.uint8]], **settings: Any) -> li
         # A pixel whose logit is zero but for noise may fall on either side.
         assert sum(int((mask != record["segmentation"]).sum()) for mask, record in zip(masks, wanted, strict=True)) <= 1
         assert [r["predicted_iou"] for r in wanted] == pytest.approx(ours.predicted_iou.tolist(), abs=1e-4)
-        assert [r["stability_score"] for r in wanted] == pytest.approx(ours.stability_score.tolist(), abs=1e-4,
-                                                                       nan_ok=True)
+        assert [r["stability_score"] for r in wanted] == pytest.approx(
+            ours.stability_score.tolist(), abs=1e-4, nan_ok=True
+        )
         boxes = [[x0, y0, x1 - x0, y1 - y0] for x0, y0, x1, y1 in ours.boxes.tolist()]
         assert boxes == [record["bbox"] for record in wanted]
     return found
@@ -97,16 +109,16 @@ def test_the_seedling_finds_what_the_library_finds_with_the_demos_settings(seedl
 
 @pytest.mark.parametrize(("iou", "stability"), [(0.0, 0.0), (0.7, 0.0), (0.0, 0.6)])
 def test_thresholds_are_the_librarys(seedling: Sam, iou: float, stability: float) -> None:
-    found = assert_same(seedling, pictures(2, 64, 64), points_per_side=6, pred_iou_thresh=iou,
-                        stability_score_thresh=stability)
+    found = assert_same(
+        seedling, pictures(2, 64, 64), points_per_side=6, pred_iou_thresh=iou, stability_score_thresh=stability
+    )
     assert any(len(masks.runs) for masks in found)
 
 
 @pytest.mark.parametrize("size", [(128, 128), (64, 64), (100, 100), (96, 60)])
 def test_any_sam_and_any_size_of_picture(tiny: Sam, size: tuple[int, int]) -> None:
     """64 is half of the model's input and twice its logits, the short way; 96 x 60 is resized and padded."""
-    found = assert_same(tiny, pictures(3, *size), points_per_side=5, pred_iou_thresh=0.3,
-                        stability_score_thresh=0.5)
+    found = assert_same(tiny, pictures(3, *size), points_per_side=5, pred_iou_thresh=0.3, stability_score_thresh=0.5)
     assert any(len(masks.runs) for masks in found)
 
 

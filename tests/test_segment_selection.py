@@ -23,7 +23,7 @@ def disc(x: float, y: float, radius: float) -> np.ndarray:
 
 def box(x: int, y: int, width: int, height: int) -> np.ndarray:
     mask = np.zeros((SIDE, SIDE), bool)
-    mask[max(y, 0):y + height, max(x, 0):x + width] = True
+    mask[max(y, 0) : y + height, max(x, 0) : x + width] = True
     return mask
 
 
@@ -33,11 +33,13 @@ def offer(*masks: np.ndarray, quality: float = 0.95) -> list[Proposal]:
 
 def names(selection: Selection, **things: np.ndarray) -> list[str]:
     """Which of the named masks the concepts are (IoU over 0.8), in their order; `?` for none of them."""
+
     def name_of(mask: np.ndarray) -> str:
         for name, thing in things.items():
             if (mask & thing).sum() > 0.8 * (mask | thing).sum():
                 return name
         return "?"
+
     return [name_of(concept.mask) for concept in selection.concepts]
 
 
@@ -76,7 +78,9 @@ def test_a_group_with_the_ground_between_its_objects_is_still_a_group() -> None:
     left, right = disc(38, 64, 20), disc(88, 64, 20)
     blanket = left | right | box(40, 60, 46, 8)
     assert sorted(names(select_concepts(offer(blanket, left, right), Segment()), left=left, right=right)) == [
-        "left", "right"]
+        "left",
+        "right",
+    ]
 
 
 def test_nested_groups_end_in_single_objects() -> None:
@@ -167,8 +171,14 @@ def test_no_proposals_is_no_concept() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_any_scene_any_order_same_concepts_and_all_rules_hold(seed: int) -> None:
     draw = random.Random(seed)
-    offers = [Proposal(disc(draw.uniform(0, SIDE), draw.uniform(0, SIDE), draw.uniform(8, 50)),
-                       draw.choice([0.9, 0.95]), draw.choice([0.93, 0.99])) for _ in range(25)]
+    offers = [
+        Proposal(
+            disc(draw.uniform(0, SIDE), draw.uniform(0, SIDE), draw.uniform(8, 50)),
+            draw.choice([0.9, 0.95]),
+            draw.choice([0.93, 0.99]),
+        )
+        for _ in range(25)
+    ]
     offers += [Proposal(offers[0].mask | offers[1].mask, 0.9, 0.93), offers[2]]
     settings = Segment(max_concepts=4)
     first = select_concepts(offers, settings)

@@ -25,14 +25,30 @@ from stages.segment.stage import SegmentStage
 
 SIDE = 64
 CONFIG: dict[str, Any] = {
-    "image_size": 64, "patch_size": 8, "prompt_dim": 32,
-    "image_encoder": {"dim": 32, "depth": 2, "heads": 2, "mlp_ratio": 2.0, "window": 4, "global_layers": [1],
-                      "relative_positions": False},
+    "image_size": 64,
+    "patch_size": 8,
+    "prompt_dim": 32,
+    "image_encoder": {
+        "dim": 32,
+        "depth": 2,
+        "heads": 2,
+        "mlp_ratio": 2.0,
+        "window": 4,
+        "global_layers": [1],
+        "relative_positions": False,
+    },
     "mask_decoder": {"depth": 1, "heads": 2, "mlp_dim": 32, "iou_hidden": 16},
-    "pixel_mean": [123.675, 116.28, 103.53], "pixel_std": [58.395, 57.12, 57.375],
+    "pixel_mean": [123.675, 116.28, 103.53],
+    "pixel_std": [58.395, 57.12, 57.375],
 }
-ANYTHING = {"points_per_side": 3, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "min_area": 0.0,
-            "max_area": 1.0, "max_border": 1.0}
+ANYTHING = {
+    "points_per_side": 3,
+    "pred_iou_thresh": 0.0,
+    "stability_score_thresh": 0.0,
+    "min_area": 0.0,
+    "max_area": 1.0,
+    "max_border": 1.0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +81,7 @@ def picture() -> bytes:
 
 def mask_of(x: int, y: int, width: int, height: int) -> np.ndarray:
     mask = np.zeros((SIDE, SIDE), bool)
-    mask[y:y + height, x:x + width] = True
+    mask[y : y + height, x : x + width] = True
     return mask
 
 
@@ -75,8 +91,9 @@ def task(masks: dict[int, np.ndarray], words: list[str | None]) -> SceneTask:
 
 
 def stage(sam: Path, **segment: Any) -> SegmentStage:
-    spec = JobSpec.model_validate({"source": {"uri": "in"}, "output": "out", "models": {"sam": str(sam)},
-                                   "segment": segment})
+    spec = JobSpec.model_validate(
+        {"source": {"uri": "in"}, "output": "out", "models": {"sam": str(sam)}, "segment": segment}
+    )
     made = SegmentStage(spec, "memory://shared")
     made.prepare()
     made.setup()
@@ -117,7 +134,8 @@ def test_own_masks_are_ordered_by_number_not_by_name(sam_folder: Path) -> None:
 
 
 def test_of_too_many_own_masks_the_largest_stay_and_the_log_says_so(
-        sam_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sam_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     masks = {n: mask_of(10 * n, 10, 8, size) for n, size in enumerate([20, 3, 30, 4])}
     with caplog.at_level(logging.WARNING):
         rows = concepts(stage(sam_folder, max_concepts=2, background=True), task(masks, list("abcd")))

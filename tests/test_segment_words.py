@@ -35,9 +35,17 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stage(clip: Path | str, **segment: Any) -> SegmentStage:
-    made = SegmentStage(JobSpec.model_validate({
-        "source": {"uri": "in"}, "output": "out", "models": {"clip": str(clip)},
-        "segment": {"vocabulary": VOCABULARY, **segment}}), "memory://none")
+    made = SegmentStage(
+        JobSpec.model_validate(
+            {
+                "source": {"uri": "in"},
+                "output": "out",
+                "models": {"clip": str(clip)},
+                "segment": {"vocabulary": VOCABULARY, **segment},
+            }
+        ),
+        "memory://none",
+    )
     made.setup()
     return made
 
@@ -46,13 +54,20 @@ def test_the_word_is_the_nearest_caption_to_both_views(clip_folder: Path) -> Non
     pixels = np.asarray(Image.open(io.BytesIO(picture())))
     model = CLIPModel.from_pretrained(clip_folder).eval()
     processor = CLIPProcessor.from_pretrained(clip_folder)
-    captions = ["a photo of a cat", "a photo of a dog", "a photo of a ball", "a photo of a car", "a photo of an object",
-                "a photo of a wooden floor"]
+    captions = [
+        "a photo of a cat",
+        "a photo of a dog",
+        "a photo of a ball",
+        "a photo of a car",
+        "a photo of an object",
+        "a photo of a wooden floor",
+    ]
     assert [caption(word) for word in VOCABULARY] == captions
     expected = []
     with torch.no_grad():
-        texts = model(**processor(text=captions, images=Image.fromarray(pixels), padding=True,
-                                  return_tensors="pt")).text_embeds
+        texts = model(
+            **processor(text=captions, images=Image.fromarray(pixels), padding=True, return_tensors="pt")
+        ).text_embeds
         for mask in MASKS.values():
             views = [Image.fromarray(view(pixels, mask)) for view in (on_black, filling)]
             seen = model(**processor(text=["a"], images=views, return_tensors="pt")).image_embeds
@@ -70,7 +85,8 @@ def test_only_concepts_without_a_word_get_one(clip_folder: Path) -> None:
     assert named[0] == ("cube", None)
     assert named[3] == ("background", None)
     expected = Namer(load_clip(str(clip_folder)), VOCABULARY).name(
-        np.asarray(Image.open(io.BytesIO(picture()))), [MASKS[1], MASKS[2]])
+        np.asarray(Image.open(io.BytesIO(picture()))), [MASKS[1], MASKS[2]]
+    )
     assert named[1:3] == expected
 
 

@@ -49,6 +49,6 @@ def test_a_step_is_the_engine_s(directory: Path, with_prior: bool, maps: int | N
     for name in ("diffusion", "attention", "prior"):
         assert torch.equal(getattr(mine, name), getattr(wanted, name)), name
     assert bool(mine.prior > 0) is with_prior
-    gradient, = torch.autograd.grad(mine.total(settings).sum(), handles)
+    (gradient,) = torch.autograd.grad(mine.total(settings).sum(), handles)
     assert gradient[[0, 2]].abs().amax(1).gt(0).all()
     assert not gradient[1].any(), "a handle that the subset leaves out learns nothing"

@@ -31,12 +31,15 @@ def test_create_makes_a_file_once_and_keeps_the_first(storage: Storage) -> None:
 
 @pytest.mark.parametrize(
     ("url", "message"),
-    [("needs-more://bucket/x", r"not installed \(.*\); for S3 and GCS: pip install -e '.\[s3\]'"),
-     ("gopher://bucket/x", r"no address that fsspec knows")],
+    [
+        ("needs-more://bucket/x", r"not installed \(.*\); for S3 and GCS: pip install -e '.\[s3\]'"),
+        ("gopher://bucket/x", r"no address that fsspec knows"),
+    ],
 )
 def test_an_address_that_cannot_be_opened_is_one_sentence(url: str, message: str) -> None:
     fsspec.register_implementation(
-        "needs-more", "no_such_package.FileSystem", errtxt="Install no_such_package", clobber=True)
+        "needs-more", "no_such_package.FileSystem", errtxt="Install no_such_package", clobber=True
+    )
     with pytest.raises(SpecError, match=message):
         Storage(url)
 

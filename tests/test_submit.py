@@ -41,18 +41,40 @@ def head() -> Iterator[Head]:
     """Ray's sockets want a short path, so not pytest's own folder."""
     folder = Path(tempfile.mkdtemp(prefix="us"))
     (folder / "token").write_text("a" * 64)
-    env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
-           "RAY_USAGE_STATS_ENABLED": "0",
-           "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    env = {
+        **os.environ,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     env.pop("RAY_ADDRESS", None)
     gcs, dashboard, agent, client = _free_ports(4)
     process = subprocess.Popen(
-        [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={gcs}",
-         f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1", "--include-dashboard=true",
-         f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}", "--num-cpus=1", "--num-gpus=0",
-         f"--temp-dir={folder / 'ray'}", "--object-store-memory=100000000",
-         "--disable-usage-stats"],
-        env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        [
+            sys.executable,
+            "-m",
+            "ray.scripts.scripts",
+            "start",
+            "--head",
+            "--block",
+            f"--port={gcs}",
+            f"--dashboard-port={dashboard}",
+            "--dashboard-host=127.0.0.1",
+            "--include-dashboard=true",
+            f"--dashboard-agent-listen-port={agent}",
+            f"--ray-client-server-port={client}",
+            "--num-cpus=1",
+            "--num-gpus=0",
+            f"--temp-dir={folder / 'ray'}",
+            "--object-store-memory=100000000",
+            "--disable-usage-stats",
+        ],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     try:
         assert process.stdout is not None
         log = ""
@@ -120,9 +142,13 @@ def test_only_local_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "model").mkdir()
     (tmp_path / "job.yaml").write_text(
         "source: {uri: night, masks: coco, coco: 's3://bucket/instances.json'}\n"
-        "output: file:///data/out\nmodels: {base: model, sam: https://host/sam.pth}\n")
+        "output: file:///data/out\nmodels: {base: model, sam: https://host/sam.pth}\n"
+    )
     assert local_paths(load_spec("job.yaml")) == {
-        "source.uri": f"{tmp_path}/night", "output": "/data/out", "models.base": f"{tmp_path}/model"}
+        "source.uri": f"{tmp_path}/night",
+        "output": "/data/out",
+        "models.base": f"{tmp_path}/model",
+    }
 
 
 def test_no_answer_is_one_sentence(tmp_path: Path) -> None:
@@ -144,16 +170,23 @@ def test_a_wrong_spec_never_leaves_this_machine(tmp_path: Path) -> None:
 
 def _submit(head: Head, spec: str, *options: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     env = {**head.env, "PYTHONPATH": str(ROOT), "COLUMNS": "500"}
-    return subprocess.run([sys.executable, "-m", "pipeline", "submit", spec, "--address", head.address, *options],
-                          env=env, cwd=cwd or ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", "submit", spec, "--address", head.address, *options],
+        env=env,
+        cwd=cwd or ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def _finished_job(folder: Path) -> Path:
     """A job of one picture whose shards are all committed, with relative paths in its spec."""
     (folder / "bucket").mkdir()
     Image.new("RGB", (64, 64), "red").save(folder / "bucket" / "a.png")
-    shutil.copytree(ROOT / "models" / "seedling" / "base", folder / "model",
-                    ignore=shutil.ignore_patterns("*.safetensors"))  # no scene gets far enough to need them
+    shutil.copytree(
+        ROOT / "models" / "seedling" / "base", folder / "model", ignore=shutil.ignore_patterns("*.safetensors")
+    )  # no scene gets far enough to need them
     spec_file = folder / "job.yaml"
     spec_file.write_text("source: {uri: bucket, masks: beside}\noutput: out\nmodels: {base: model}\n")
     spec = load_spec(spec_file, [f"source.uri={folder}/bucket", f"output={folder}/out", f"models.base={folder}/model"])

@@ -49,7 +49,8 @@ def test_a_withdrawn_scene_is_a_failure_and_stays_one_until_it_is_wanted_again(t
     assert {name: row["error"] for name, row in failures.items()} == {"b": "Withdrawn"}
     assert "withdrawn before" in failures["b"]["message"]
     assert {row["scene_id"] for row in rows_of(tmp_path / "out", "handles")} == {
-        id_of(source / f"{name}.jpg") for name in "ac"}
+        id_of(source / f"{name}.jpg") for name in "ac"
+    }
 
     request_retry(spec.output)
     run_toy(spec)

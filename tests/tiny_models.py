@@ -21,8 +21,27 @@ from stages.extract.latents import encode_scene
 from stages.extract.scene_model import SceneModel
 from stages.extract.training_batch import TrainingScene
 
-WORDS = ("a", "photo", "of", "and", "object", "cat", "dog", "ball", "car", "at", "the", "beach", "in", "snow",
-         "on", "wooden", "floor", "with", "city")
+WORDS = (
+    "a",
+    "photo",
+    "of",
+    "and",
+    "object",
+    "cat",
+    "dog",
+    "ball",
+    "car",
+    "at",
+    "the",
+    "beach",
+    "in",
+    "snow",
+    "on",
+    "wooden",
+    "floor",
+    "with",
+    "city",
+)
 START, END = "<|startoftext|>", "<|endoftext|>"
 MAX_LENGTH = 32
 
@@ -47,8 +66,7 @@ def build_tokenizer(words: Sequence[str] = WORDS, **settings: Any) -> CLIPTokeni
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=MAX_LENGTH, **settings)
 
 
-def build_tiny_model(directory: Path, prediction_type: str = "epsilon", side: int = 64,
-                     seed: int = 0) -> Path:
+def build_tiny_model(directory: Path, prediction_type: str = "epsilon", side: int = 64, seed: int = 0) -> Path:
     """Saves the model under `directory`: latents of side/4, cross-attention at side/8 and side/16.
 
     The weights depend on `seed` alone. `prediction_type`: epsilon or v_prediction. Returns `directory`.
@@ -56,26 +74,58 @@ def build_tiny_model(directory: Path, prediction_type: str = "epsilon", side: in
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tokenizer = build_tokenizer()
-        text_encoder = CLIPTextModel(CLIPTextConfig(
-            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-            num_attention_heads=4, max_position_embeddings=MAX_LENGTH, bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id))
+        text_encoder = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=32,
+                intermediate_size=64,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                max_position_embeddings=MAX_LENGTH,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
         unet = UNet2DConditionModel(
-            sample_size=side // 4, block_out_channels=(16, 32, 32), layers_per_block=1,
+            sample_size=side // 4,
+            block_out_channels=(16, 32, 32),
+            layers_per_block=1,
             cross_attention_dim=32,
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            attention_head_dim=4, norm_num_groups=8, use_linear_projection=True)
+            attention_head_dim=4,
+            norm_num_groups=8,
+            use_linear_projection=True,
+        )
         vae = AutoencoderKL(
-            block_out_channels=(8, 8, 16), layers_per_block=1, latent_channels=4, norm_num_groups=4,
-            sample_size=side, down_block_types=("DownEncoderBlock2D",) * 3,
-            up_block_types=("UpDecoderBlock2D",) * 3)
-    scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
-                              clip_sample=False, set_alpha_to_one=False, steps_offset=1,
-                              prediction_type=prediction_type)
-    pipe = StableDiffusionPipeline(vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet,
-                                   scheduler=scheduler, safety_checker=None, feature_extractor=None,
-                                   requires_safety_checker=False)
+            block_out_channels=(8, 8, 16),
+            layers_per_block=1,
+            latent_channels=4,
+            norm_num_groups=4,
+            sample_size=side,
+            down_block_types=("DownEncoderBlock2D",) * 3,
+            up_block_types=("UpDecoderBlock2D",) * 3,
+        )
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type=prediction_type,
+    )
+    pipe = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
     pipe.save_pretrained(directory, safe_serialization=True)
     return Path(directory)
 
@@ -83,12 +133,20 @@ def build_tiny_model(directory: Path, prediction_type: str = "epsilon", side: in
 def tiny_spec(base: Path | str, **changes: Any) -> JobSpec:
     """A job of a few steps a phase; `changes` by section, such as extract={"batch": 1}."""
     extract: dict[str, Any] = {
-        "phase1": {"steps": 3, "lr": 5e-3}, "phase2": {"steps": 3, "lr": 1e-3},
+        "phase1": {"steps": 3, "lr": 5e-3},
+        "phase2": {"steps": 3, "lr": 1e-3},
         "lora": {"rank": 4, "text_encoder": True},
-        "prior": {"images": 3, "steps": 2}} | changes.pop("extract", {})
+        "prior": {"images": 3, "steps": 2},
+    } | changes.pop("extract", {})
     generate: dict[str, Any] = {"images_per_prompt": 1, "steps": 3} | changes.pop("generate", {})
-    return JobSpec(source={"uri": "/pictures"}, output="/output", models={"base": str(base)}, extract=extract,
-                   generate=generate, **changes)
+    return JobSpec(
+        source={"uri": "/pictures"},
+        output="/output",
+        models={"base": str(base)},
+        extract=extract,
+        generate=generate,
+        **changes,
+    )
 
 
 def tiny_picture(number: int, concepts: int, side: int = 64) -> tuple[np.ndarray, np.ndarray]:
@@ -98,15 +156,16 @@ def tiny_picture(number: int, concepts: int, side: int = 64) -> tuple[np.ndarray
     masks = np.zeros((concepts, side, side), dtype=bool)
     for j in range(concepts):
         left = 4 * (number % 4)
-        masks[j, j * side // 4:(j + 1) * side // 4, left:left + side // 2] = True
+        masks[j, j * side // 4 : (j + 1) * side // 4, left : left + side // 2] = True
     return picture, masks
 
 
 def tiny_scene(model: SceneModel, number: int, concepts: int) -> TrainingScene:
     """What the trainer gets for scene `scene<number>`, on a model with one text encoder."""
     picture, masks = tiny_picture(number, concepts)
-    latents = encode_scene(model.base, torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1,
-                           torch.from_numpy(masks), model.recorder.side)
+    latents = encode_scene(
+        model.base, torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1, torch.from_numpy(masks), model.recorder.side
+    )
     return TrainingScene(f"scene{number}", [(10 + j,) for j in range(concepts)], latents)
 
 
@@ -116,7 +175,5 @@ def tiny_task(number: int, concepts: int, side: int = 64, word: str | None = Non
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")
     scene_id = f"scene{number}"
-    rows = [{"scene_id": scene_id, "index": j, "mask": encode_mask(mask), "word": word}
-            for j, mask in enumerate(masks)]
-    return SceneTask(scene_id, {"scenes": [{"scene_id": scene_id}], "concepts": rows},
-                     {"png": buffer.getvalue()})
+    rows = [{"scene_id": scene_id, "index": j, "mask": encode_mask(mask), "word": word} for j, mask in enumerate(masks)]
+    return SceneTask(scene_id, {"scenes": [{"scene_id": scene_id}], "concepts": rows}, {"png": buffer.getvalue()})

@@ -129,9 +129,7 @@ class Lesson:
         scale = towers.model.logit_scale.exp().clamp(max=60.0)
         captions = towers.captions(ids)
         reading = picture_caption_loss(pictures, captions, scale, own, Facts(nouns, places), claims, self.nouns)
-        telling = sprite_loss(
-            pictures[batch:], torch.cat([sprites.repeat(2), torch.full((junk,), -1, device=device)])
-        )
+        telling = sprite_loss(pictures[batch:], torch.cat([sprites.repeat(2), torch.full((junk,), -1, device=device)]))
         return reading, telling
 
 

@@ -28,7 +28,7 @@ class Claim:
 
 
 def name_of(sprite: SpriteName, articles: bool, colour: bool, noun: str) -> str:
-    """"a red tomato", "red tomato", "a tomato" or "tomato", with `noun` in the noun's place."""
+    """ "a red tomato", "red tomato", "a tomato" or "tomato", with `noun` in the noun's place."""
     words = ([sprite.colour] if colour and sprite.colour else []) + [noun]
     if articles and noun not in WITHOUT_ARTICLE.split():
         words.insert(0, "an" if words[0][0] in "aeiou" and not words[0].startswith(("u", "eu")) else "a")

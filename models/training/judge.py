@@ -22,7 +22,7 @@ CANDIDATES = 12
 
 
 def prompt_of(objects: Sequence[SpriteName], place: int | None, colours: bool = True) -> str:
-    """"a photo of a red tomato and a crab in the snow": all objects by name, with article and, where they have one and
+    """ "a photo of a red tomato and a crab in the snow": all objects by name, with article and, where they have one and
     `colours`, a colour; the place by its usual phrase."""
     names = [name_of(sprite, articles=True, colour=colours, noun=sprite.noun) for sprite in objects]
     words = ["a photo of " + " and ".join(names) if names else "a photo"]

@@ -55,8 +55,12 @@ def main() -> None:
     parser.add_argument("--sheets", type=Path, required=True, help="folder for the sample sheets")
     parser.add_argument("--only", choices=MODELS, nargs="+", default=list(MODELS))
     defaults = BaseSettings()
-    parser.add_argument("--scenes", type=int, default=1000,
-                        help="held-out scenes for the judge; a quarter of them for the autoencoder, a fifth for masks")
+    parser.add_argument(
+        "--scenes",
+        type=int,
+        default=1000,
+        help="held-out scenes for the judge; a quarter of them for the autoencoder, a fifth for masks",
+    )
     parser.add_argument("--singles", type=int, default=defaults.singles, help="prompts of one object")
     parser.add_argument("--pairs", type=int, default=defaults.pairs, help="prompts of two objects")
     parser.add_argument("--reference", type=int, default=defaults.reference, help="scenes that distances are to")

@@ -65,7 +65,7 @@ def draw_asked(count: int, objects: int, known: int, rng: np.random.Generator) -
 
 
 def prompts_of(asked: Sequence[Asked], roster: Sequence[SpriteName]) -> list[str]:
-    """"a photo of a red apple and a frog on grass" for each."""
+    """ "a photo of a red apple and a frog on grass" for each."""
     return [prompt_of([roster[number] for number in row[:-1]], row[-1]) for row in asked]
 
 

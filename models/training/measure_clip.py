@@ -1,6 +1,6 @@
 """Measure the judge itself: retrieval on scenes of held-out sprites, and how far apart right and wrong score.
 
-    python -m models.training.measure_clip --sprites assets --clip models/seedling/clip
+python -m models.training.measure_clip --sprites assets --clip models/seedling/clip
 """
 
 from __future__ import annotations

@@ -79,23 +79,40 @@ class Judges:
         self, pictures: Sequence[NDArray[np.uint8]], objects: Sequence[Sequence[Mask]]
     ) -> Iterator[NDArray[np.float32]]:
         """For each picture features [2 + m, d]: of the whole picture, of what no mask covers, of each of m masks."""
-        shown = [(picture, mask) for picture, masks in zip(pictures, objects, strict=True)
-                 for mask in (np.ones(picture.shape[:2], bool), uncovered(picture.shape[:2], masks), *masks)]
+        shown = [
+            (picture, mask)
+            for picture, masks in zip(pictures, objects, strict=True)
+            for mask in (np.ones(picture.shape[:2], bool), uncovered(picture.shape[:2], masks), *masks)
+        ]
         features = [
-            self.identity.features(np.stack([on_black(*pair) for pair in shown[start:start + BATCH]])).numpy()
-            for start in range(0, len(shown), BATCH)]
+            self.identity.features(np.stack([on_black(*pair) for pair in shown[start : start + BATCH]])).numpy()
+            for start in range(0, len(shown), BATCH)
+        ]
         ends = np.cumsum([2 + len(masks) for masks in objects])[:-1]
         yield from np.split(finite(np.concatenate(features)), ends)
 
-    def _compare(self, scene: SourceScene, row: Mapping[str, Any], picture: NDArray[np.uint8], masks: list[Mask],
-                 views: NDArray[np.float32], prompt: float) -> Judged:
+    def _compare(
+        self,
+        scene: SourceScene,
+        row: Mapping[str, Any],
+        picture: NDArray[np.uint8],
+        masks: list[Mask],
+        views: NDArray[np.float32],
+        prompt: float,
+    ) -> Judged:
         whole, rest, objects = np.split(scene.similarities(views), [1, 2], axis=1)
         asked = [int(index) for index in row["concepts"]]
         given = assign(objects, [index for index in asked if index in scene.things])
         identity = [
-            float(rest[index, 0] if index == scene.ground and masks else
-                  objects[index, given[index]] if index in given else whole[index, 0])
-            for index in asked]
+            float(
+                rest[index, 0]
+                if index == scene.ground and masks
+                else objects[index, given[index]]
+                if index in given
+                else whole[index, 0]
+            )
+            for index in asked
+        ]
         found = [0] * len(scene.features)
         parts: dict[int, Mask] = {}
         for mask, index in zip(masks, detect(objects, scene.things, self.found_at), strict=True):

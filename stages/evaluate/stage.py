@@ -52,8 +52,10 @@ class EvaluateStage:
         models, device = self.spec.models, str(pick_device())
         clip = load_clip(models.clip, device, torch.float32)
         identity: IdentityJudge = (
-            ClipIdentityJudge(clip) if models.identity == models.clip
-            else load_identity(models.identity, device, torch.float32))
+            ClipIdentityJudge(clip)
+            if models.identity == models.clip
+            else load_identity(models.identity, device, torch.float32)
+        )
         sam = load_sam(bundled(models.sam, "sam"), device)
         settings = self.spec.segment
         self.judges = Judges(clip, identity, Proposer(sam, settings), settings, self.spec.evaluate.found_at)
@@ -75,7 +77,7 @@ class EvaluateStage:
         scene = read_source(task, self.judges.identity)
         judges, judged, size = self.judges, [], self.spec.evaluate.batch
         for start in range(0, len(rows), size):
-            part = [(row, _picture(task, row, len(scene.features))) for row in rows[start:start + size]]
+            part = [(row, _picture(task, row, len(scene.features))) for row in rows[start : start + size]]
             for one in halving(lambda pairs: judges.judge(scene, *zip(*pairs, strict=True)), part):
                 if isinstance(one, Exception):
                     raise one
@@ -87,20 +89,36 @@ class EvaluateStage:
         copies = find_copies(
             scene.small,
             [(row["key"], row["prompt"], one.small) for row, one in zip(rows, judged, strict=True)],
-            settings.max_copy)
+            settings.max_copy,
+        )
         for row, one, (copy_similarity, copy_of) in zip(rows, judged, copies, strict=True):
             complete = all(one.found[index] == 1 for index in row["concepts"])
-            scores = Scores(one.prompt_similarity, float(np.mean(one.identity)), complete, one.contrast,
-                            copy_similarity, copy_of)
+            scores = Scores(
+                one.prompt_similarity, float(np.mean(one.identity)), complete, one.contrast, copy_similarity, copy_of
+            )
             reason = why_not(scores, settings)
             file = f"{row['key']}.mask.png"
-            output.rows.append({
-                "key": row["key"], "scene_id": scene_id, "text": row["text"], "concepts": list(row["concepts"]),
-                "file": row["file"], "prompt_similarity": scores.prompt_similarity,
-                "identity_similarity": scores.identity_similarity, "identity": one.identity, "found": one.found,
-                "complete": complete, "contrast": one.contrast, "copy_similarity": copy_similarity,
-                "copy_of": copy_of, "collapsed": collapsed(scores, settings), "keep": reason is None,
-                "reason": reason, "mask": file})
+            output.rows.append(
+                {
+                    "key": row["key"],
+                    "scene_id": scene_id,
+                    "text": row["text"],
+                    "concepts": list(row["concepts"]),
+                    "file": row["file"],
+                    "prompt_similarity": scores.prompt_similarity,
+                    "identity_similarity": scores.identity_similarity,
+                    "identity": one.identity,
+                    "found": one.found,
+                    "complete": complete,
+                    "contrast": one.contrast,
+                    "copy_similarity": copy_similarity,
+                    "copy_of": copy_of,
+                    "collapsed": collapsed(scores, settings),
+                    "keep": reason is None,
+                    "reason": reason,
+                    "mask": file,
+                }
+            )
             output.files[file] = label_mask(one.size, one.parts)
         return output
 

@@ -106,12 +106,20 @@ class RecordingAttention:
     def __init__(self, recorder: AttentionRecorder, name: str) -> None:
         self.recorder, self.name = recorder, name
 
-    def __call__(self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None,
-                 attention_mask: Tensor | None = None, **_: Any) -> Tensor:
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        **_: Any,
+    ) -> Tensor:
         """hidden_states: [R, a * a, features]; encoder_hidden_states: [R, T, context]."""
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        query, key, value = (split_heads(layer(x), attn.heads) for layer, x in (
-            (attn.to_q, hidden_states), (attn.to_k, context), (attn.to_v, context)))
+        query, key, value = (
+            split_heads(layer(x), attn.heads)
+            for layer, x in ((attn.to_q, hidden_states), (attn.to_k, context), (attn.to_v, context))
+        )
         if self.recorder.columns is None:
             mixed = functional.scaled_dot_product_attention(query, key, value, scale=attn.scale)
         else:
@@ -127,7 +135,8 @@ class RecordingAttention:
         query, key, value = (x.unflatten(0, (-1, each)) for x in (query, key, value))
         first = self._materialised(query[:, 0], key[:, 0], value[:, 0], scale)
         rest = functional.scaled_dot_product_attention(
-            query[:, 1:].flatten(0, 1), key[:, 1:].flatten(0, 1), value[:, 1:].flatten(0, 1), scale=scale)
+            query[:, 1:].flatten(0, 1), key[:, 1:].flatten(0, 1), value[:, 1:].flatten(0, 1), scale=scale
+        )
         return torch.cat([first[:, None], rest.unflatten(0, (-1, each - 1))], dim=1).flatten(0, 1)
 
     def _materialised(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:

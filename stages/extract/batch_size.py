@@ -117,8 +117,10 @@ def _fits(model: SceneModel, settings: Extract, prior: Tensor | None, scenes: in
 
 def _try(model: SceneModel, settings: Extract, prior: Tensor | None, scenes: int) -> None:
     """One step of the phase that takes the most."""
-    once = {"phase1": {"steps": 0 if settings.phase2.steps else 1},
-            "phase2": {"steps": 1 if settings.phase2.steps else 0}}
+    once = {
+        "phase1": {"steps": 0 if settings.phase2.steps else 1},
+        "phase2": {"steps": 1 if settings.phase2.steps else 0},
+    }
     quick = Extract.model_validate(settings.model_dump() | once)
     Trainer(model, quick, 0, prior).train([_made_up(model, settings, i) for i in range(scenes)])
 
@@ -129,7 +131,15 @@ def _made_up(model: SceneModel, settings: Extract, number: int) -> TrainingScene
     _, token = model.tokens.pick_word(None, settings.init_word)
     a = model.recorder.side
     latents, side = torch.zeros(2, channels, height, width, device=base.device), base.side
-    return TrainingScene(f"probe-{number}", [token] * CONCEPTS, SceneLatents(
-        mean=latents, std=torch.ones_like(latents), masks=torch.ones(2, CONCEPTS, height, width),
-        attention_masks=torch.ones(2, CONCEPTS, a, a), picture=torch.zeros(3, side, side),
-        picture_masks=torch.ones(CONCEPTS, side, side)))
+    return TrainingScene(
+        f"probe-{number}",
+        [token] * CONCEPTS,
+        SceneLatents(
+            mean=latents,
+            std=torch.ones_like(latents),
+            masks=torch.ones(2, CONCEPTS, height, width),
+            attention_masks=torch.ones(2, CONCEPTS, a, a),
+            picture=torch.zeros(3, side, side),
+            picture_masks=torch.ones(CONCEPTS, side, side),
+        ),
+    )

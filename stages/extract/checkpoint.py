@@ -54,12 +54,11 @@ def unpack_scene(data: bytes | str | Path) -> SceneWeights:
         metadata = _metadata(data)
         tensors = load(data)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise SceneError(f"the scene's weights cannot be read ({type(error).__name__}: {error}); extract it "
-                         f"again"
-                         ) from error
+        raise SceneError(
+            f"the scene's weights cannot be read ({type(error).__name__}: {error}); extract it again"
+        ) from error
     if metadata.get("format") != FORMAT:
-        raise SceneError(f"the scene's weights say format {metadata.get('format')!r}, not {FORMAT!r}; "
-                         f"extract it again")
+        raise SceneError(f"the scene's weights say format {metadata.get('format')!r}, not {FORMAT!r}; extract it again")
     tokens = list(json.loads(metadata["tokens"]))
     handles = torch.stack([tensors.pop(f"handles.{i}") for i in range(len(tokens))])
     lora = {name: t for name, t in tensors.items() if ".lora_" in name}
@@ -72,6 +71,4 @@ def _metadata(data: bytes) -> dict[str, str]:
     size = int.from_bytes(data[:8], "little")
     if not 0 < size <= len(data) - 8:
         raise ValueError("it is no safetensors file")
-    return dict(json.loads(data[8:8 + size]).get("__metadata__", {}))
-
-
+    return dict(json.loads(data[8 : 8 + size]).get("__metadata__", {}))

@@ -42,8 +42,7 @@ def scene_cost(spec: JobSpec) -> dict[str, float]:
     prior_guided = 2 if extract.prior.guidance > 1 else 1
     return {
         "forward_tflop": forward,
-        "train_tflop": forward * (extract.phase1.steps * TO_CONTEXT
-                                  + extract.phase2.steps * samples * per_phase2),
+        "train_tflop": forward * (extract.phase1.steps * TO_CONTEXT + extract.phase2.steps * samples * per_phase2),
         "generate_tflop_picture": forward * generate.steps * guided,
         "prior_set_tflop": forward * extract.prior.images * extract.prior.steps * prior_guided,
         "handle_bytes": float(handle_bytes(spec, unet, text_configs)),
@@ -71,8 +70,7 @@ def unet_forward_tflop(unet: UNet2DConditionModel, tokens: int) -> float:
     added = None
     if unet.config.addition_embed_type == "text_time":
         pooled = unet.config.projection_class_embeddings_input_dim - 6 * unet.config.addition_time_embed_dim
-        added = {"text_embeds": torch.empty(1, pooled, device="meta"),
-                 "time_ids": torch.empty(1, 6, device="meta")}
+        added = {"text_embeds": torch.empty(1, pooled, device="meta"), "time_ids": torch.empty(1, 6, device="meta")}
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         unet(latents, torch.zeros(1, device="meta"), encoder_hidden_states=states, added_cond_kwargs=added)
@@ -83,8 +81,9 @@ HEADER_ENTRY = 66
 """About what a tensor takes in a safetensors header besides its name: dtype, shape and offsets. Unit: bytes."""
 
 
-def handle_bytes(spec: JobSpec, unet: UNet2DConditionModel, text_configs: Sequence[dict[str, Any]],
-                 handles: int = 2) -> int:
+def handle_bytes(
+    spec: JobSpec, unet: UNet2DConditionModel, text_configs: Sequence[dict[str, Any]], handles: int = 2
+) -> int:
     """Size of one scene's file: handles in float32, factors or full weights in float16. Unit: bytes.
 
     text_configs: one a text encoder; the second is SDXL's, with a projection.
@@ -97,10 +96,13 @@ def handle_bytes(spec: JobSpec, unet: UNet2DConditionModel, text_configs: Sequen
         texts += sum(int(c["hidden_size"]) * int(c["projection_dim"]) for c in text_configs[1:])
         return rows + 2 * (sum(p.numel() for p in unet.parameters()) + texts)
     lora = spec.extract.lora
-    encoders = {f"text_encoder_{number}" if number > 1 else "text_encoder": meta_text_encoder(config)
-                for number, config in enumerate(text_configs, 1)}
-    layout = make_layout(install_lora({"unet": unet, **encoders}, RowOwners()), lora.rank, lora.text_encoder,
-                         lora.targets)
+    encoders = {
+        f"text_encoder_{number}" if number > 1 else "text_encoder": meta_text_encoder(config)
+        for number, config in enumerate(text_configs, 1)
+    }
+    layout = make_layout(
+        install_lora({"unet": unet, **encoders}, RowOwners()), lora.rank, lora.text_encoder, lora.targets
+    )
     header = sum(2 * (len(f"{site.name}.lora_A.weight") + HEADER_ENTRY) for site in layout.sites)
     return rows + header + 2 * layout.parameters
 

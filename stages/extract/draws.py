@@ -41,9 +41,20 @@ class SceneDraws:
 
     PURPOSES = ("union", "timestep", "noise", "vae", "prior", "prior_timestep", "prior_noise", "colour")
 
-    def __init__(self, seed: int, scene_id: str, phase: int, concepts: int, latent_shape: Sequence[int],
-                 timesteps: int, *, union: bool = True, flip: bool = True, prior_images: int = 0,
-                 colour: bool = False) -> None:
+    def __init__(
+        self,
+        seed: int,
+        scene_id: str,
+        phase: int,
+        concepts: int,
+        latent_shape: Sequence[int],
+        timesteps: int,
+        *,
+        union: bool = True,
+        flip: bool = True,
+        prior_images: int = 0,
+        colour: bool = False,
+    ) -> None:
         self.streams = {p: stream(seed, scene_id, f"extract/phase{phase}/{p}") for p in self.PURPOSES}
         self.concepts, self.latent_shape, self.timesteps = concepts, tuple(latent_shape), timesteps
         self.union, self.flip, self.prior_images, self.colour = union, flip, prior_images, colour
@@ -53,13 +64,24 @@ class SceneDraws:
         streams = self.streams
         subset = draw_subset(self.concepts, streams["union"], self.union)
         flip = draw_flip(streams["union"]) and self.flip
-        prior = {} if not self.prior_images else {
-            "prior_index": self._integer(self.prior_images, "prior"),
-            "prior_timestep": self._integer(self.timesteps, "prior_timestep"),
-            "prior_noise": self._normal("prior_noise"),
-        }
-        return Draw(subset, flip, self._integer(self.timesteps, "timestep"), self._normal("noise"),
-                    self._normal("vae"), **prior, colour=self._colour() if self.colour else None)
+        prior = (
+            {}
+            if not self.prior_images
+            else {
+                "prior_index": self._integer(self.prior_images, "prior"),
+                "prior_timestep": self._integer(self.timesteps, "prior_timestep"),
+                "prior_noise": self._normal("prior_noise"),
+            }
+        )
+        return Draw(
+            subset,
+            flip,
+            self._integer(self.timesteps, "timestep"),
+            self._normal("noise"),
+            self._normal("vae"),
+            **prior,
+            colour=self._colour() if self.colour else None,
+        )
 
     def state(self) -> dict[str, Tensor]:
         """Where every stream stands; what `load_state` takes."""

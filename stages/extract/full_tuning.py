@@ -24,8 +24,11 @@ def tunable(base: BaseModel) -> dict[str, nn.Parameter]:
     wrappers add.
     """
     parts = {"unet": base.unet, **base.text_encoders}
-    return {f"{part}.{plain_name(name)}": parameter
-            for part, module in parts.items() for name, parameter in module.named_parameters()}
+    return {
+        f"{part}.{plain_name(name)}": parameter
+        for part, module in parts.items()
+        for name, parameter in module.named_parameters()
+    }
 
 
 def plain_name(name: str) -> str:
@@ -70,5 +73,4 @@ def replaced(base: BaseModel, weights: Mapping[str, Tensor]) -> Iterator[None]:
 
 def half_precision(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
     """What is saved: float16 on the CPU."""
-    return {name: parameter.detach().to("cpu", torch.float16, copy=True)
-            for name, parameter in parameters.items()}
+    return {name: parameter.detach().to("cpu", torch.float16, copy=True) for name, parameter in parameters.items()}

@@ -29,17 +29,21 @@ class HandleTokens:
         self.first_ids = [len(tokenizer) for tokenizer in tokenizers]
         lengths = [tokenizer.model_max_length for tokenizer in tokenizers]
         if len(set(lengths)) != 1:
-            raise SpecError(f"models.base: its tokenizers read texts of different lengths "
-                            f"({' and '.join(map(str, lengths))} tokens); name a model whose tokenizers agree")
+            raise SpecError(
+                f"models.base: its tokenizers read texts of different lengths "
+                f"({' and '.join(map(str, lengths))} tokens); name a model whose tokenizers agree"
+            )
         self._ids: dict[str, Tensor] = {}
 
     def _extended(self, tokenizer: CLIPTokenizer, placeholder: str) -> CLIPTokenizer:
         known = [name for name in self.names if name in tokenizer.get_vocab()]
         extended = copy.deepcopy(tokenizer)
         if known or extended.add_tokens(self.names) != MOST_HANDLES:
-            raise SpecError(f"extract.placeholder: {placeholder!r} gives tokens that the base model knows "
-                            f"already ({', '.join(known) or 'or that are all the same'}); choose another, "
-                            f"such as <asset{{index}}>")
+            raise SpecError(
+                f"extract.placeholder: {placeholder!r} gives tokens that the base model knows "
+                f"already ({', '.join(known) or 'or that are all the same'}); choose another, "
+                f"such as <asset{{index}}>"
+            )
         return extended
 
     def ids(self, prompt: str) -> Tensor:
@@ -47,26 +51,41 @@ class HandleTokens:
         if prompt not in self._ids:
             if len(self._ids) > 4096:
                 self._ids.clear()
-            self._ids[prompt] = torch.cat([
-                tokenizer(prompt, padding="max_length", max_length=tokenizer.model_max_length,
-                          truncation=True, return_tensors="pt").input_ids for tokenizer in self.tokenizers])
+            self._ids[prompt] = torch.cat(
+                [
+                    tokenizer(
+                        prompt,
+                        padding="max_length",
+                        max_length=tokenizer.model_max_length,
+                        truncation=True,
+                        return_tensors="pt",
+                    ).input_ids
+                    for tokenizer in self.tokenizers
+                ]
+            )
         return self._ids[prompt]
 
     def positions(self, prompt: str, handles: Sequence[int]) -> list[int]:
         """Where each handle stands in the prompt (first occurrence), the same for every text encoder."""
-        found = [self._positions(row, first, prompt, handles)
-                 for row, first in zip(self.ids(prompt).tolist(), self.first_ids, strict=True)]
+        found = [
+            self._positions(row, first, prompt, handles)
+            for row, first in zip(self.ids(prompt).tolist(), self.first_ids, strict=True)
+        ]
         if any(other != found[0] for other in found):
-            raise SpecError(f"extract.template: the base model's tokenizers cut {prompt!r} into different "
-                            f"numbers of tokens, so a handle has no one place in it; put the handles first or "
-                            f"use common words")
+            raise SpecError(
+                f"extract.template: the base model's tokenizers cut {prompt!r} into different "
+                f"numbers of tokens, so a handle has no one place in it; put the handles first or "
+                f"use common words"
+            )
         return found[0]
 
     def _positions(self, ids: list[int], first: int, prompt: str, handles: Sequence[int]) -> list[int]:
         missing = [self.names[j] for j in handles if first + j not in ids]
         if missing:
-            raise SpecError(f"extract.template: {' '.join(missing)} did not fit into the {len(ids)} tokens "
-                            f"that the base model reads ({prompt!r}); shorten the template")
+            raise SpecError(
+                f"extract.template: {' '.join(missing)} did not fit into the {len(ids)} tokens "
+                f"that the base model reads ({prompt!r}); shorten the template"
+            )
         return [ids.index(first + j) for j in handles]
 
     def first_subtokens(self, word: str) -> tuple[int, ...] | None:
@@ -87,8 +106,9 @@ class HandleTokens:
             found = self.first_subtokens(candidate) if candidate else None
             if candidate and found is not None:
                 return candidate, found
-        raise SpecError(f"extract.init_word: the base model does not know {default!r}; choose a common noun "
-                        f"that it knows")
+        raise SpecError(
+            f"extract.init_word: the base model does not know {default!r}; choose a common noun that it knows"
+        )
 
 
 def stack_ids(rows: Sequence[Tensor], device: torch.device) -> Tensor:

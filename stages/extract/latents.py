@@ -40,8 +40,10 @@ def decode_picture(data: bytes, side: int) -> Tensor:
     """A prepared picture's bytes -> [3, side, side] in [-1, 1]."""
     with Image.open(io.BytesIO(data)) as image:
         if image.size != (side, side):
-            raise SceneError(f"the prepared picture is {image.size[0]}x{image.size[1]} pixels, the base "
-                             f"model's are {side}x{side}; it was prepared for another model")
+            raise SceneError(
+                f"the prepared picture is {image.size[0]}x{image.size[1]} pixels, the base "
+                f"model's are {side}x{side}; it was prepared for another model"
+            )
         pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
     return torch.from_numpy(pixels / 127.5 - 1.0).permute(2, 0, 1).contiguous()
 
@@ -60,8 +62,7 @@ def encode_pictures(base: BaseModel, pictures: Tensor) -> tuple[Tensor, Tensor]:
         moments = base.vae.encode(pictures.to(base.device, base.vae.dtype)).latent_dist
     scale = base.vae.config.scaling_factor
     shift = getattr(base.vae.config, "shift_factor", None) or 0.0
-    return (((moments.mean.float() - shift) * scale).contiguous(),
-            (moments.std.float() * scale).contiguous())
+    return (((moments.mean.float() - shift) * scale).contiguous(), (moments.std.float() * scale).contiguous())
 
 
 def encode_scene(base: BaseModel, picture: Tensor, masks: Tensor, attention_side: int) -> SceneLatents:
@@ -73,9 +74,15 @@ def encode_scene(base: BaseModel, picture: Tensor, masks: Tensor, attention_side
     small = torch.stack([resize_masks(m, latent_side) for m in mirrored])
     empty = (small.flatten(2).amax(2) <= 0).any(0).nonzero().flatten().tolist()
     if empty:
-        raise SceneError(f"concept {empty[0]} covers no element of the {latent_side}x{latent_side} latents; "
-                         f"raise segment.min_area or give a larger mask")
+        raise SceneError(
+            f"concept {empty[0]} covers no element of the {latent_side}x{latent_side} latents; "
+            f"raise segment.min_area or give a larger mask"
+        )
     return SceneLatents(
-        mean=mean, std=std, masks=small,
+        mean=mean,
+        std=std,
+        masks=small,
         attention_masks=torch.stack([resize_masks(m, attention_side) for m in mirrored]),
-        picture=picture, picture_masks=masks.float())
+        picture=picture,
+        picture_masks=masks.float(),
+    )

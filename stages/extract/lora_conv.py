@@ -23,7 +23,8 @@ class LoraConv(LoraLayer):
         scenes, rank = down.shape[:2]
         # Each scene's channels are one group: [b, S * in, h, w], so no scene sees another's.
         grouped = x.unflatten(0, (scenes, -1)).transpose(0, 1).flatten(1, 2)
-        narrow = functional.conv2d(grouped, down.flatten(0, 1), None, self.base.stride, self.base.padding,
-                                   self.base.dilation, groups=scenes)
+        narrow = functional.conv2d(
+            grouped, down.flatten(0, 1), None, self.base.stride, self.base.padding, self.base.dilation, groups=scenes
+        )
         narrow = narrow.unflatten(1, (scenes, rank)).transpose(0, 1).flatten(3)
         return torch.matmul(up.flatten(2)[:, None], narrow)

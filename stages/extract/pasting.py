@@ -21,8 +21,7 @@ def paste(picture: Tensor, mask: Tensor, colour: Tensor) -> Tensor:
     return picture * mask + colour[:, None, None] * (1.0 - mask)
 
 
-def pasted_moments(base: BaseModel, scenes: Sequence[SceneLatents],
-                   draws: Sequence[Draw]) -> tuple[Tensor, Tensor]:
+def pasted_moments(base: BaseModel, scenes: Sequence[SceneLatents], draws: Sequence[Draw]) -> tuple[Tensor, Tensor]:
     """Mean and std [S, C, h, w] of this step's pictures, mirrored where the draw says so."""
     pictures = []
     for scene, draw in zip(scenes, draws, strict=True):

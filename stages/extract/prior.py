@@ -26,8 +26,13 @@ AT_ONCE = 8
 
 def prior_name(settings: Prior, revision: str, dtype: str, seed: int) -> str:
     """File name that changes with everything that changes the set; the weight of the term does not."""
-    content = {"base": revision, "dtype": dtype, "seed": seed, "sampler": SAMPLER,
-               **settings.model_dump(exclude={"weight"})}
+    content = {
+        "base": revision,
+        "dtype": dtype,
+        "seed": seed,
+        "sampler": SAMPLER,
+        **settings.model_dump(exclude={"weight"}),
+    }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return f"prior-{digest[:16]}.safetensors"
 
@@ -38,15 +43,26 @@ def draw_prior(model: SceneModel, settings: Prior, seed: int) -> Tensor:
     model.release()
     base, latents = model.base, []
     text = model.text_states(model.tokens.ids(settings.prompt)[None].to(base.device))
-    negative = (text.zeros_like() if model.zero_negative("")
-                else model.text_states(model.tokens.ids("")[None].to(base.device)))
+    negative = (
+        text.zeros_like() if model.zero_negative("") else model.text_states(model.tokens.ids("")[None].to(base.device))
+    )
     for start in range(0, settings.images, AT_ONCE):
         numbers = range(start, min(start + AT_ONCE, settings.images))
         noise = initial_latents([stream_seed(seed, "prior", str(n)) for n in numbers], base.latent_shape)
         rows = len(numbers)
-        latents.append(denoise(model.predict, make_scheduler(SAMPLER, base.scheduler), noise.to(base.device),
-                               settings.steps, settings.guidance, text.expand(rows),
-                               negative.expand(rows)).float().cpu())
+        latents.append(
+            denoise(
+                model.predict,
+                make_scheduler(SAMPLER, base.scheduler),
+                noise.to(base.device),
+                settings.steps,
+                settings.guidance,
+                text.expand(rows),
+                negative.expand(rows),
+            )
+            .float()
+            .cpu()
+        )
     return torch.cat(latents)
 
 

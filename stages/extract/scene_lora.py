@@ -29,8 +29,12 @@ TEXT_TARGETS = {"attention": ("q_proj", "k_proj", "v_proj", "out_proj"), "ff": (
 """Ends of the layers' names, by kind. proj_in and proj_out, convolutions in some models and linear in others, and
 the layers of the time embedding carry no factors."""
 
-KINDS = {"cross_kv": ("cross_kv",), "attention": ("attention",), "attention_ff": ("attention", "ff"),
-         "attention_ff_conv": ("attention", "ff", "conv")}
+KINDS = {
+    "cross_kv": ("cross_kv",),
+    "attention": ("attention",),
+    "attention_ff": ("attention", "ff"),
+    "attention_ff_conv": ("attention", "ff", "conv"),
+}
 """What each value of `extract.lora.targets` takes. With `cross_kv`, Custom Diffusion's choice, no layer of the text
 encoder is among them."""
 
@@ -86,8 +90,11 @@ class LoraLayout:
         pieces = torch.split(flat, self.sizes, dim=1)
         scenes = flat.shape[0]
         for i, site in enumerate(self.sites):
-            yield (site, pieces[2 * i].view(scenes, self.rank, site.inputs, *site.kernel),
-                   pieces[2 * i + 1].view(scenes, site.outputs, self.rank, *(1 for _ in site.kernel)))
+            yield (
+                site,
+                pieces[2 * i].view(scenes, self.rank, site.inputs, *site.kernel),
+                pieces[2 * i + 1].view(scenes, site.outputs, self.rank, *(1 for _ in site.kernel)),
+            )
 
     def initial(self, seed: int, scene_id: str) -> Tensor:
         """One scene's start [P]: A by kaiming_uniform(a=sqrt(5)) from the scene's stream, B zero."""
@@ -108,16 +115,16 @@ class LoraLayout:
 
     def flatten(self, state: Mapping[str, Tensor]) -> Tensor:
         """The inverse of `state`: [P], float32."""
-        return torch.cat([state[f"{site.name}.lora_{part}.weight"].float().flatten()
-                          for site in self.sites for part in "AB"])
+        return torch.cat(
+            [state[f"{site.name}.lora_{part}.weight"].float().flatten() for site in self.sites for part in "AB"]
+        )
 
     @classmethod
     def of_state(cls, state: Mapping[str, Tensor]) -> LoraLayout:
         """The layout of factors that were saved."""
         names = sorted(key.removesuffix(".lora_A.weight") for key in state if key.endswith(".lora_A.weight"))
         downs, ups = ({n: state[f"{n}.lora_{part}.weight"].shape for n in names} for part in "AB")
-        return cls(downs[names[0]][0],
-                   tuple(LoraSite(n, downs[n][1], ups[n][0], tuple(downs[n][2:])) for n in names))
+        return cls(downs[names[0]][0], tuple(LoraSite(n, downs[n][1], ups[n][0], tuple(downs[n][2:])) for n in names))
 
 
 def site_name(part: str, module_name: str) -> str:
@@ -133,8 +140,11 @@ def find_sites(model: nn.Module, part: str) -> list[tuple[str, nn.Linear | nn.Co
     """The layers that can carry factors, of the UNet or a text encoder, sorted by name."""
     targets = UNET_TARGETS if part == "unet" else TEXT_TARGETS
     ends = [end for kind in targets.values() for end in kind]
-    return sorted((name, module) for name, module in model.named_modules()
-                  if isinstance(module, (nn.Linear, nn.Conv2d)) and _ends_with(name, ends))
+    return sorted(
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Linear, nn.Conv2d)) and _ends_with(name, ends)
+    )
 
 
 def install_lora(parts: Mapping[str, nn.Module], owners: RowOwners) -> dict[str, LoraLinear | LoraConv]:
@@ -151,14 +161,22 @@ def install_lora(parts: Mapping[str, nn.Module], owners: RowOwners) -> dict[str,
     return installed
 
 
-def make_layout(installed: Mapping[str, LoraLinear | LoraConv], rank: int, text_encoder: bool,
-                targets: str = "attention") -> LoraLayout:
+def make_layout(
+    installed: Mapping[str, LoraLinear | LoraConv], rank: int, text_encoder: bool, targets: str = "attention"
+) -> LoraLayout:
     """The layout for `extract.lora`: the sites of `targets` in the UNet and, if asked for, in the text encoders."""
-    unet, text = ([end for kind in KINDS[targets] for end in table.get(kind, ())]
-                  for table in (UNET_TARGETS, TEXT_TARGETS if text_encoder else {}))
-    return LoraLayout(rank, tuple(
-        _site(name, wrapper) for name, wrapper in sorted(installed.items())
-        if _ends_with(name, unet if name.startswith("unet.") else text)))
+    unet, text = (
+        [end for kind in KINDS[targets] for end in table.get(kind, ())]
+        for table in (UNET_TARGETS, TEXT_TARGETS if text_encoder else {})
+    )
+    return LoraLayout(
+        rank,
+        tuple(
+            _site(name, wrapper)
+            for name, wrapper in sorted(installed.items())
+            if _ends_with(name, unet if name.startswith("unet.") else text)
+        ),
+    )
 
 
 def _site(name: str, wrapper: LoraLinear | LoraConv) -> LoraSite:

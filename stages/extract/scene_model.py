@@ -34,7 +34,8 @@ class SceneModel:
         self.recorder = AttentionRecorder(base.unet, base.side, attention_maps)
         self.embeddings = [
             install_handles(encoder, first_id, self.owners)
-            for encoder, first_id in zip(base.text_encoders.values(), self.tokens.first_ids, strict=True)]
+            for encoder, first_id in zip(base.text_encoders.values(), self.tokens.first_ids, strict=True)
+        ]
         self.widths = tuple(embedding.weight.shape[1] for embedding in self.embeddings)
         # Read by SDXL's UNet: the picture's size, no crop, the size wanted, as its pipeline passes by default.
         self.sizes = torch.tensor([[base.side, base.side, 0.0, 0.0, base.side, base.side]], device=base.device)
@@ -43,16 +44,16 @@ class SceneModel:
     def layout(self, rank: int, text_encoder: bool, targets: str = "attention") -> LoraLayout:
         return make_layout(self.lora, rank, text_encoder, targets)
 
-    def bind(self, handles: Tensor | None, flat: Tensor | None = None,
-             layout: LoraLayout | None = None) -> None:
+    def bind(self, handles: Tensor | None, flat: Tensor | None = None, layout: LoraLayout | None = None) -> None:
         """handles: [S, N_max, d], d the sum of `widths`; flat: LoRA factors [S, P] in `layout`. None takes
         them off.
         """
         columns = [None] * len(self.widths) if handles is None else handles.split(self.widths, dim=-1)
         for embedding, part in zip(self.embeddings, columns, strict=True):
             embedding.bind(part)
-        pairs = {} if flat is None or layout is None else {
-            site.name: (down, up) for site, down, up in layout.pairs(flat)}
+        pairs = (
+            {} if flat is None or layout is None else {site.name: (down, up) for site, down, up in layout.pairs(flat)}
+        )
         unknown = sorted(set(pairs) - set(self.lora))
         if unknown:
             raise ValueError(f"the factors belong to another base model: it has no layer {unknown[0]}")
@@ -88,11 +89,15 @@ class SceneModel:
 
     def predict(self, latents: Tensor, timesteps: Tensor, text: TextStates) -> Tensor:
         """The UNet's output, float32. latents: [R, C, h, w]; timesteps: [R]; text: of R rows."""
-        added = None if text.pooled is None else {
-            "text_embeds": text.pooled, "time_ids": self.sizes.expand(latents.shape[0], -1)}
+        added = (
+            None
+            if text.pooled is None
+            else {"text_embeds": text.pooled, "time_ids": self.sizes.expand(latents.shape[0], -1)}
+        )
         with self.base.arithmetic():
-            output, = self.base.unet(latents, timesteps, encoder_hidden_states=text.states,
-                                     added_cond_kwargs=added, return_dict=False)
+            (output,) = self.base.unet(
+                latents, timesteps, encoder_hidden_states=text.states, added_cond_kwargs=added, return_dict=False
+            )
         return output.float()
 
     def initial_handles(self, word_ids: Sequence[Sequence[tuple[int, ...]]]) -> Tensor:
@@ -100,8 +105,7 @@ class SceneModel:
         float32, padded with zeros.
         """
         tables = [embedding.weight.detach() for embedding in self.embeddings]
-        handles = torch.zeros(len(word_ids), max(map(len, word_ids)), sum(self.widths),
-                              device=tables[0].device)
+        handles = torch.zeros(len(word_ids), max(map(len, word_ids)), sum(self.widths), device=tables[0].device)
         for scene, words in enumerate(word_ids):
             for j, ids in enumerate(words):
                 handles[scene, j] = torch.cat([table[i].float() for table, i in zip(tables, ids, strict=True)])

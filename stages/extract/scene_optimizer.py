@@ -26,13 +26,20 @@ class SceneOptimizer:
     keeps float16 gradients from vanishing.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], lr: float, settings: Extract, alive: Tensor,
-                 loss_scale: float = 1.0) -> None:
+    def __init__(
+        self, parameters: Sequence[Tensor], lr: float, settings: Extract, alive: Tensor, loss_scale: float = 1.0
+    ) -> None:
         self.parameters, self.alive = list(parameters), alive
         self.loss_scale, self.clip_norm = loss_scale, settings.clip_norm
         self.died_at = torch.full_like(alive, -1, dtype=torch.long)
-        self.adamw = torch.optim.AdamW(self.parameters, lr=lr, betas=(BETA1, settings.adam_beta2), eps=EPS,
-                                       weight_decay=settings.weight_decay, fused=True)
+        self.adamw = torch.optim.AdamW(
+            self.parameters,
+            lr=lr,
+            betas=(BETA1, settings.adam_beta2),
+            eps=EPS,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
 
     def step(self, losses: Tensor, number: int) -> None:
         """losses: [S] with graph; number: of the step, noted where a scene dies. No synchronisation with the
@@ -62,12 +69,15 @@ class SceneOptimizer:
         their moments.
         """
         self.alive, self.died_at = self.alive[rows], self.died_at[rows]
-        states, self.parameters = [self.adamw.state.pop(p) for p in self.parameters], [
-            torch.nn.Parameter(p.detach()[rows]) for p in self.parameters]
+        states, self.parameters = (
+            [self.adamw.state.pop(p) for p in self.parameters],
+            [torch.nn.Parameter(p.detach()[rows]) for p in self.parameters],
+        )
         self.adamw.param_groups[0]["params"] = self.parameters
         for parameter, state in zip(self.parameters, states, strict=True):
-            self.adamw.state[parameter] = {name: value[rows] if name in MOMENTS else value
-                                           for name, value in state.items()}
+            self.adamw.state[parameter] = {
+                name: value[rows] if name in MOMENTS else value for name, value in state.items()
+            }
 
     def state(self) -> dict[str, Tensor]:
         """Moments and counters of all parameters, by number; what `load_state` takes."""
@@ -79,11 +89,11 @@ class SceneOptimizer:
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Continues where `state` was taken: same parameters, same scenes."""
         for number, parameter in enumerate(self.parameters):
-            mine = {name.split(".", 1)[1]: value for name, value in state.items()
-                    if name.split(".", 1)[0] == str(number)}
+            mine = {
+                name.split(".", 1)[1]: value for name, value in state.items() if name.split(".", 1)[0] == str(number)
+            }
             # The step counter lives beside the parameter, as the fused kernel wants it.
-            self.adamw.state[parameter] = {name: value.to(parameter.device, copy=True)
-                                           for name, value in mine.items()}
+            self.adamw.state[parameter] = {name: value.to(parameter.device, copy=True) for name, value in mine.items()}
 
 
 def scene_norms(gradients: Sequence[Tensor], scenes: int) -> Tensor:

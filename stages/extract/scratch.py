@@ -50,10 +50,18 @@ class Scratch:
         tensors |= {f"optimizer.{name}": value for name, value in batch.optimizer.state().items()}
         tensors |= {"alive": batch.alive, "died_at": batch.optimizer.died_at}
         tensors |= {f"curve.{i}": curve for i, curve in enumerate(batch.curves().values())}
-        tensors |= {f"draws.{i}.{purpose}": state for i, draws in enumerate(batch.draws)
-                    for purpose, state in draws.state().items()}
-        about = {"phase": phase, "steps": steps, "order": batch.order, "scenes": scenes,
-                 "ended": [[r.scene_id, r.diverged, r.withdrawn] for r in batch.ended.values()]}
+        tensors |= {
+            f"draws.{i}.{purpose}": state
+            for i, draws in enumerate(batch.draws)
+            for purpose, state in draws.state().items()
+        }
+        about = {
+            "phase": phase,
+            "steps": steps,
+            "order": batch.order,
+            "scenes": scenes,
+            "ended": [[r.scene_id, r.diverged, r.withdrawn] for r in batch.ended.values()],
+        }
         tensors["about"] = torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8)
         data = save({name: t.cpu().contiguous() for name, t in tensors.items()})
         self.saved_at = time.monotonic()
@@ -93,9 +101,12 @@ class Checkpoint:
         self.phase, self.steps = int(about["phase"]), int(about["steps"])
         self.order: list[str] = about["order"]
         self.scenes: list[str] = about["scenes"]
-        self.ended = [TrainedScene(name, torch.zeros(0), diverged=diverged and tuple(diverged),
-                                   withdrawn=withdrawn and tuple(withdrawn))
-                      for name, diverged, withdrawn in about["ended"]]
+        self.ended = [
+            TrainedScene(
+                name, torch.zeros(0), diverged=diverged and tuple(diverged), withdrawn=withdrawn and tuple(withdrawn)
+            )
+            for name, diverged, withdrawn in about["ended"]
+        ]
         self._tensors = tensors
 
     def restore_scenes(self, batch: TrainingBatch) -> None:

@@ -87,8 +87,7 @@ class ExtractStage:
         self.model.tokens.positions(fill_template(settings.template, [self.model.tokens.names[0]]), [0])
         if self.wants_prior:
             self.prior = load_prior(self.shared, self._prior_name())
-        self.size = settings.batch if isinstance(settings.batch, int) else pick_batch(
-            self.model, settings, self.prior)
+        self.size = settings.batch if isinstance(settings.batch, int) else pick_batch(self.model, settings, self.prior)
         if settings.tuning == "full":
             self.size = 1
 
@@ -132,11 +131,11 @@ class ExtractStage:
         masks = [decode_mask(row["mask"]) for row in concepts]
         wrong = [m.shape for m in masks if m.shape != (base.side, base.side)]
         if wrong:
-            raise SceneError(f"a mask is {wrong[0][1]}x{wrong[0][0]} pixels, the picture is "
-                             f"{base.side}x{base.side}")
+            raise SceneError(f"a mask is {wrong[0][1]}x{wrong[0][0]} pixels, the picture is {base.side}x{base.side}")
         picked = [model.tokens.pick_word(row.get("word"), self.spec.extract.init_word) for row in concepts]
-        latents = encode_scene(base, decode_picture(task.files["png"], base.side),
-                               torch.from_numpy(np.stack(masks)), model.recorder.side)
+        latents = encode_scene(
+            base, decode_picture(task.files["png"], base.side), torch.from_numpy(np.stack(masks)), model.recorder.side
+        )
         scene = TrainingScene(task.scene_id, [ids for _, ids in picked], latents)
         return _Prepared(scene, [word for word, _ in picked], [row.get("word") for row in concepts])
 
@@ -145,8 +144,9 @@ class ExtractStage:
             return
         assert self.model is not None
         began, scratch = time.monotonic(), self._scratch(ready)
-        trainer = Trainer(self.model, self.spec.extract, self.spec.seed, self.prior, self.progress,
-                          self.withdrawn, scratch)
+        trainer = Trainer(
+            self.model, self.spec.extract, self.spec.seed, self.prior, self.progress, self.withdrawn, scratch
+        )
         try:
             trained = trainer.train([p.scene for p in ready])
         except Exception as error:
@@ -179,17 +179,24 @@ class ExtractStage:
         if settings.checkpoint_every_s is None:
             return None
         self.revision = self.revision or model_revision(self.base_path, self.spec.models.revision)
-        content = {"scenes": [p.scene.scene_id for p in ready], "words": [p.words for p in ready],
-                   "seed": self.spec.seed, "base": self.revision, "dtype": self.spec.models.dtype,
-                   "settings": self._settings()}
+        content = {
+            "scenes": [p.scene.scene_id for p in ready],
+            "words": [p.words for p in ready],
+            "seed": self.spec.seed,
+            "base": self.revision,
+            "dtype": self.spec.models.dtype,
+            "settings": self._settings(),
+        }
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        return Scratch(f"{self.shared.rstrip('/')}/{SCRATCH}", f"{digest[:32]}.safetensors",
-                       settings.checkpoint_every_s)
+        return Scratch(
+            f"{self.shared.rstrip('/')}/{SCRATCH}", f"{digest[:32]}.safetensors", settings.checkpoint_every_s
+        )
 
     def _settings(self) -> dict[str, Any]:
         """What the scenes' numbers depend on."""
         return self.spec.extract.model_dump(
-            mode="json", exclude={"batch", "gradient_checkpointing", "checkpoint_every_s"})
+            mode="json", exclude={"batch", "gradient_checkpointing", "checkpoint_every_s"}
+        )
 
     def _output(self, prepared: _Prepared, result: TrainedScene, seconds: float) -> SceneOutput:
         settings, scene_id = self.spec.extract, result.scene_id
@@ -198,28 +205,48 @@ class ExtractStage:
             return failed(scene_id, Withdrawn(f"withdrawn at phase {phase} step {step}"))
         if result.diverged is not None:
             phase, step = result.diverged
-            return failed(scene_id, SceneError(
-                f"diverged at phase {phase} step {step}: its loss or gradient is no longer finite; lower "
-                f"extract.phase{phase}.lr"))
+            return failed(
+                scene_id,
+                SceneError(
+                    f"diverged at phase {phase} step {step}: its loss or gradient is no longer finite; lower "
+                    f"extract.phase{phase}.lr"
+                ),
+            )
         assert self.model is not None
-        tokens = self.model.tokens.names[:len(result.handles)]
-        tail = result.curves[-max(1, -(-len(result.curves) // 10)):]
+        tokens = self.model.tokens.names[: len(result.handles)]
+        tail = result.curves[-max(1, -(-len(result.curves) // 10)) :]
         means = tail.mean(0).tolist() if len(tail) else [None] * 3
         file = f"{scene_id}.safetensors"
-        rows = [{
-            "scene_id": scene_id, "index": i, "token": token, "word": prepared.words[i],
-            "embedding": result.handles[i].tolist(), "tuning": settings.tuning,
-            "rank": settings.lora.rank if result.lora else None,
-            "steps": [settings.phase1.steps, settings.phase2.steps], "diffusion_loss": means[0],
-            "attention_loss": means[1], "prior_loss": means[2] if self.wants_prior else None,
-            "seconds": seconds, "file": file} for i, token in enumerate(tokens)]
-        weights = pack_scene(SceneWeights(tokens, result.handles, result.lora, result.full,
-                                          self.model.widths))
+        rows = [
+            {
+                "scene_id": scene_id,
+                "index": i,
+                "token": token,
+                "word": prepared.words[i],
+                "embedding": result.handles[i].tolist(),
+                "tuning": settings.tuning,
+                "rank": settings.lora.rank if result.lora else None,
+                "steps": [settings.phase1.steps, settings.phase2.steps],
+                "diffusion_loss": means[0],
+                "attention_loss": means[1],
+                "prior_loss": means[2] if self.wants_prior else None,
+                "seconds": seconds,
+                "file": file,
+            }
+            for i, token in enumerate(tokens)
+        ]
+        weights = pack_scene(SceneWeights(tokens, result.handles, result.lora, result.full, self.model.widths))
         info = {
-            "scene_id": scene_id, "base": self.spec.models.base, "revision": self.spec.models.revision,
-            "seed": self.spec.seed, "tokens": tokens, "words": prepared.known, "init_words": prepared.words,
+            "scene_id": scene_id,
+            "base": self.spec.models.base,
+            "revision": self.spec.models.revision,
+            "seed": self.spec.seed,
+            "tokens": tokens,
+            "words": prepared.known,
+            "init_words": prepared.words,
             "settings": self._settings(),
-            "curves": shorten_curves(result.curves)}
+            "curves": shorten_curves(result.curves),
+        }
         return SceneOutput(scene_id, rows, {file: weights, f"{scene_id}.json": json.dumps(info).encode()})
 
 
@@ -230,6 +257,10 @@ def shorten_curves(curves: Tensor, points: int = CURVE_POINTS) -> dict[str, list
     stretch = max(1, -(-len(curves) // points))
     parts = curves.split(stretch) if len(curves) else ()
     means = [part.mean(0).tolist() for part in parts]
-    return {"step": [float(i * stretch) for i in range(len(parts))],
-            **{name: [round(mean[column], 6) for mean in means]
-               for column, name in enumerate(("diffusion", "attention", "prior"))}}
+    return {
+        "step": [float(i * stretch) for i in range(len(parts))],
+        **{
+            name: [round(mean[column], 6) for mean in means]
+            for column, name in enumerate(("diffusion", "attention", "prior"))
+        },
+    }

@@ -67,17 +67,22 @@ class LossTerms:
 
     def total(self, settings: Extract) -> Tensor:
         """[S]: diffusion + attention_weight * attention + prior.weight * prior."""
-        return (self.diffusion + settings.attention_weight * self.attention
-                + settings.prior.weight * self.prior)
+        return self.diffusion + settings.attention_weight * self.attention + settings.prior.weight * self.prior
 
     def stacked(self) -> Tensor:
         """[3, S], without graph."""
         return torch.stack([self.diffusion, self.attention, self.prior]).detach()
 
 
-def build_inputs(draws: Sequence[Draw], scenes: Sequence[SceneLatents], tokens: HandleTokens,
-                 settings: Extract, slots: int, prior: PriorSource | None = None,
-                 moments: tuple[Tensor, Tensor] | None = None) -> StepInputs:
+def build_inputs(
+    draws: Sequence[Draw],
+    scenes: Sequence[SceneLatents],
+    tokens: HandleTokens,
+    settings: Extract,
+    slots: int,
+    prior: PriorSource | None = None,
+    moments: tuple[Tensor, Tensor] | None = None,
+) -> StepInputs:
     """From the scenes' draws and latents to one step's tensors on the device. slots: K, at least the largest
     N. moments: mean and std [S, C, h, w] of pictures composed for this step, in the place of the scenes' own.
     """
@@ -98,18 +103,25 @@ def build_inputs(draws: Sequence[Draw], scenes: Sequence[SceneLatents], tokens: 
     vae_noise = torch.stack([d.vae_noise for d in draws]).to(device, non_blocking=True)
     mean, std = moments or _own_moments(draws, scenes)
     return StepInputs(
-        ids=stack_ids(ids, device), positions=positions.to(device), sampled=sampled.to(device),
+        ids=stack_ids(ids, device),
+        positions=positions.to(device),
+        sampled=sampled.to(device),
         latents=mean + std * vae_noise,
         noise=torch.stack([d.noise for d in draws]).to(device, non_blocking=True),
-        timesteps=torch.tensor([d.timestep for d in draws]).to(device), mask=torch.stack(masks).to(device),
-        attention_masks=attention_masks.to(device), prior=None if prior is None else prior.inputs(draws))
+        timesteps=torch.tensor([d.timestep for d in draws]).to(device),
+        mask=torch.stack(masks).to(device),
+        attention_masks=attention_masks.to(device),
+        prior=None if prior is None else prior.inputs(draws),
+    )
 
 
 def _own_moments(draws: Sequence[Draw], scenes: Sequence[SceneLatents]) -> tuple[Tensor, Tensor]:
     """Mean and std [S, C, h, w] of each scene's picture or mirror image."""
     pairs = [(int(d.flip), scene) for d, scene in zip(draws, scenes, strict=True)]
-    return (torch.stack([scene.mean[side] for side, scene in pairs]),
-            torch.stack([scene.std[side] for side, scene in pairs]))
+    return (
+        torch.stack([scene.mean[side] for side, scene in pairs]),
+        torch.stack([scene.std[side] for side, scene in pairs]),
+    )
 
 
 @dataclass(frozen=True)
@@ -128,8 +140,10 @@ class PriorSource:
         return PriorInputs(
             latents=self.latents[torch.tensor([d.prior_index for d in draws]).to(device)],
             noise=noise.to(device, non_blocking=True),
-            timesteps=torch.tensor([d.prior_timestep for d in draws]).to(device), prompt=self.prompt,
-            states=self.states)
+            timesteps=torch.tensor([d.prior_timestep for d in draws]).to(device),
+            prompt=self.prompt,
+            states=self.states,
+        )
 
 
 def loss_terms(model: SceneModel, inputs: StepInputs, settings: Extract) -> LossTerms:
@@ -153,10 +167,13 @@ def loss_terms(model: SceneModel, inputs: StepInputs, settings: Extract) -> Loss
     instance = prediction if prior is None else prediction[0::2]
     return LossTerms(
         diffusion=diffusion_loss(instance, target, inputs.mask, settings.masked_loss),
-        attention=zero if attention is None else attention(
-            model.recorder.maps(), inputs.attention_masks, inputs.sampled),
-        prior=zero if prior is None else prior_loss(
-            prediction[1::2], schedule.target(prior.latents, prior.noise, prior.timesteps)))
+        attention=zero
+        if attention is None
+        else attention(model.recorder.maps(), inputs.attention_masks, inputs.sampled),
+        prior=zero
+        if prior is None
+        else prior_loss(prediction[1::2], schedule.target(prior.latents, prior.noise, prior.timesteps)),
+    )
 
 
 def _text_states(model: SceneModel, inputs: StepInputs) -> TextStates:

@@ -25,8 +25,9 @@ class Stepper:
     respect to the handles.
     """
 
-    def __init__(self, directory: str | Path, settings: Extract | None = None,
-                 device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, directory: str | Path, settings: Extract | None = None, device: str | torch.device = "cpu"
+    ) -> None:
         self.settings = settings or Extract()
         base = load_base(str(directory), None, torch.float32, device)
         self.model = SceneModel(base, self.settings.placeholder, self.settings.attention_maps)
@@ -36,8 +37,16 @@ class Stepper:
         picked = [self.model.tokens.pick_word(word, self.settings.init_word)[1] for word in words]
         return self.model.initial_handles([picked])[0]
 
-    def terms(self, handles: Tensor, latents: Tensor, masks: Tensor, subset: Sequence[int], noise: Tensor,
-              timestep: int, prior: tuple[Tensor, Tensor, int] | None = None) -> LossTerms:
+    def terms(
+        self,
+        handles: Tensor,
+        latents: Tensor,
+        masks: Tensor,
+        subset: Sequence[int],
+        noise: Tensor,
+        timestep: int,
+        prior: tuple[Tensor, Tensor, int] | None = None,
+    ) -> LossTerms:
         """The terms of one step, each [1].
 
         handles: [N, d]; latents (clean, scaled) and noise: [C, h, w]; masks: [N, H, W] in [0, 1], of any size; subset:

@@ -22,7 +22,7 @@ class TextStates:
 
     def row(self, index: int) -> TextStates:
         """One prompt, as [1, T, d] and [1, p]."""
-        return self._each(lambda x: x[index:index + 1])
+        return self._each(lambda x: x[index : index + 1])
 
     def expand(self, rows: int) -> TextStates:
         """One prompt [1, ...] -> [rows, ...], without a copy."""

@@ -35,10 +35,16 @@ class Trainer:
     from time to time, and where an earlier process may have left it.
     """
 
-    def __init__(self, model: SceneModel, settings: Extract, seed: int, prior: Tensor | None = None,
-                 progress: Callable[[dict[str, Any]], None] | None = None,
-                 withdrawn: Callable[[], frozenset[str]] | None = None,
-                 scratch: Scratch | None = None) -> None:
+    def __init__(
+        self,
+        model: SceneModel,
+        settings: Extract,
+        seed: int,
+        prior: Tensor | None = None,
+        progress: Callable[[dict[str, Any]], None] | None = None,
+        withdrawn: Callable[[], frozenset[str]] | None = None,
+        scratch: Scratch | None = None,
+    ) -> None:
         self.model, self.settings, self.seed = model, settings, seed
         self.progress, self.withdrawn, self.scratch = progress, withdrawn, scratch
         self.prior = prior.to(model.base.device) if prior is not None and settings.prior.weight > 0 else None
@@ -60,8 +66,13 @@ class Trainer:
                 self._phase(batch, 1, settings.phase1, [batch.handles], saved)
             if settings.phase2.steps and batch.scenes:
                 with self._phase2_parameters(batch) as parameters:
-                    self._phase(batch, 2, settings.phase2, [batch.handles, *parameters.values()],
-                                saved if saved is not None and saved.phase == 2 else None)
+                    self._phase(
+                        batch,
+                        2,
+                        settings.phase2,
+                        [batch.handles, *parameters.values()],
+                        saved if saved is not None and saved.phase == 2 else None,
+                    )
                     if settings.tuning == "full":
                         batch.full = half_precision(parameters)
         finally:
@@ -80,16 +91,34 @@ class Trainer:
             layout = self.model.layout(settings.lora.rank, settings.lora.text_encoder, settings.lora.targets)
             yield {"factors": batch.add_factors(layout, self.seed)}
 
-    def _phase(self, batch: TrainingBatch, number: int, phase: Phase, parameters: Sequence[nn.Parameter],
-               saved: Checkpoint | None) -> None:
+    def _phase(
+        self,
+        batch: TrainingBatch,
+        number: int,
+        phase: Phase,
+        parameters: Sequence[nn.Parameter],
+        saved: Checkpoint | None,
+    ) -> None:
         settings, model = self.settings, self.model
         prior = self._prior_source() if number == 2 else None
         batch.begin(
-            [SceneDraws(self.seed, scene.scene_id, number, len(scene.word_ids), model.base.latent_shape,
-                        model.schedule.timesteps, union=settings.union_sampling, flip=settings.flip,
-                        prior_images=0 if prior is None else len(prior.latents),
-                        colour=settings.picture == "pasted") for scene in batch.scenes],
-            SceneOptimizer(parameters, phase.lr, settings, batch.alive, self.loss_scale))
+            [
+                SceneDraws(
+                    self.seed,
+                    scene.scene_id,
+                    number,
+                    len(scene.word_ids),
+                    model.base.latent_shape,
+                    model.schedule.timesteps,
+                    union=settings.union_sampling,
+                    flip=settings.flip,
+                    prior_images=0 if prior is None else len(prior.latents),
+                    colour=settings.picture == "pasted",
+                )
+                for scene in batch.scenes
+            ],
+            SceneOptimizer(parameters, phase.lr, settings, batch.alive, self.loss_scale),
+        )
         done = 0
         if saved is not None:
             saved.restore_phase(batch)
@@ -117,8 +146,7 @@ class Trainer:
     def _inputs(self, batch: TrainingBatch, prior: PriorSource | None) -> StepInputs:
         model, latents, draws = self.model, batch.latents, [d.next() for d in batch.draws]
         moments = pasted_moments(model.base, latents, draws) if self.settings.picture == "pasted" else None
-        return build_inputs(draws, latents, model.tokens, self.settings, batch.handles.shape[1], prior,
-                            moments)
+        return build_inputs(draws, latents, model.tokens, self.settings, batch.handles.shape[1], prior, moments)
 
     def _tell(self, batch: TrainingBatch, phase: int, done: int, steps: int) -> None:
         if self.progress is not None:

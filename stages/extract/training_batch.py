@@ -85,13 +85,23 @@ class TrainingBatch:
         """Takes out the scenes that are no longer finite. Waits for the device."""
         assert self.optimizer is not None
         died = self.optimizer.died_at.tolist()
-        self._leave({row: TrainedScene(self.scenes[row].scene_id, self._handles(row), diverged=(phase, step))
-                     for row, step in enumerate(died) if step >= 0})
+        self._leave(
+            {
+                row: TrainedScene(self.scenes[row].scene_id, self._handles(row), diverged=(phase, step))
+                for row, step in enumerate(died)
+                if step >= 0
+            }
+        )
 
     def withdraw(self, scene_ids: frozenset[str], phase: int, step: int) -> None:
         """Takes out the scenes that are no longer wanted."""
-        self._leave({row: TrainedScene(scene.scene_id, self._handles(row), withdrawn=(phase, step))
-                     for row, scene in enumerate(self.scenes) if scene.scene_id in scene_ids})
+        self._leave(
+            {
+                row: TrainedScene(scene.scene_id, self._handles(row), withdrawn=(phase, step))
+                for row, scene in enumerate(self.scenes)
+                if scene.scene_id in scene_ids
+            }
+        )
 
     def _leave(self, leaving: dict[int, TrainedScene]) -> None:
         if not leaving:
@@ -126,14 +136,20 @@ class TrainingBatch:
         """One a scene, in the order in which they came."""
         flat = None if self.flat is None else self.flat.detach().cpu()
         curves = self.curves()
-        trained = {scene.scene_id: TrainedScene(
-            scene.scene_id, self._handles(row),
-            lora={} if flat is None or self.layout is None else self.layout.state(flat[row]), full=self.full,
-            curves=curves[scene.scene_id]) for row, scene in enumerate(self.scenes)}
+        trained = {
+            scene.scene_id: TrainedScene(
+                scene.scene_id,
+                self._handles(row),
+                lora={} if flat is None or self.layout is None else self.layout.state(flat[row]),
+                full=self.full,
+                curves=curves[scene.scene_id],
+            )
+            for row, scene in enumerate(self.scenes)
+        }
         return [self.ended.get(name) or trained[name] for name in self.order]
 
     def _handles(self, row: int) -> Tensor:
-        return self.handles.detach()[row, :len(self.scenes[row].word_ids)].cpu().clone()
+        return self.handles.detach()[row, : len(self.scenes[row].word_ids)].cpu().clone()
 
     def _close_curves(self) -> None:
         if not self._open:

@@ -23,8 +23,12 @@ from torch import Tensor
 from stages.base_loading import BaseModel
 from stages.extract.text_states import TextStates
 
-SCHEDULERS = {"dpmsolver++": DPMSolverMultistepScheduler, "ddim": DDIMScheduler,
-              "euler": EulerDiscreteScheduler, "unipc": UniPCMultistepScheduler}
+SCHEDULERS = {
+    "dpmsolver++": DPMSolverMultistepScheduler,
+    "ddim": DDIMScheduler,
+    "euler": EulerDiscreteScheduler,
+    "unipc": UniPCMultistepScheduler,
+}
 DECODE_AT_ONCE = 4
 
 Predict = Callable[[Tensor, Tensor, TextStates], Tensor]
@@ -40,13 +44,19 @@ def make_scheduler(name: str, config: dict[str, Any]) -> Any:
 
 def initial_latents(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
     """[R, C, h, w], float32, on the CPU; shape: (C, h, w)."""
-    return torch.cat([torch.randn((1, *shape), generator=torch.Generator("cpu").manual_seed(seed))
-                      for seed in seeds])
+    return torch.cat([torch.randn((1, *shape), generator=torch.Generator("cpu").manual_seed(seed)) for seed in seeds])
 
 
 @torch.no_grad()
-def denoise(predict: Predict, scheduler: Any, latents: Tensor, steps: int, guidance: float, text: TextStates,
-            negative: TextStates | None) -> Tensor:
+def denoise(
+    predict: Predict,
+    scheduler: Any,
+    latents: Tensor,
+    steps: int,
+    guidance: float,
+    text: TextStates,
+    negative: TextStates | None,
+) -> Tensor:
     """From noise to latents [R, C, h, w]. text, negative: R rows each.
 
     With guidance > 1 and `negative`, `predict` gets 2 R rows: all negative ones first.

@@ -32,8 +32,10 @@ from stages.stage import failed
 from stages.streams import stream_seed
 
 FORMATS: dict[str, dict[str, Any]] = {
-    "png": {"format": "PNG"}, "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
-    "webp": {"format": "WEBP", "quality": 95}}
+    "png": {"format": "PNG"},
+    "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    "webp": {"format": "WEBP", "quality": 95},
+}
 
 
 @dataclass(eq=False)
@@ -112,12 +114,13 @@ class GenerateStage:
         tokens = [row["token"] for row in rows]
         widths = self.model.widths
         if weights.handles.shape != (len(tokens), sum(widths)) or weights.widths != widths:
-            raise SceneError(f"the scene's weights hold {_size_text(len(weights.handles), weights.widths)} handle "
-                             f"rows, {_size_text(len(tokens), widths)} are needed; it was extracted with another "
-                             f"base model")
-        if tokens != self.model.tokens.names[:len(tokens)]:
-            raise SceneError(f"the scene's handles are {tokens}; set extract.placeholder as it was when they "
-                             f"were made")
+            raise SceneError(
+                f"the scene's weights hold {_size_text(len(weights.handles), weights.widths)} handle "
+                f"rows, {_size_text(len(tokens), widths)} are needed; it was extracted with another "
+                f"base model"
+            )
+        if tokens != self.model.tokens.names[: len(tokens)]:
+            raise SceneError(f"the scene's handles are {tokens}; set extract.placeholder as it was when they were made")
         pictures = list_pictures(task.scene_id, tokens, [row["word"] for row in rows], self.spec.generate)
         layout = LoraLayout.of_state(weights.lora) if weights.lora else None
         flat = layout.flatten(weights.lora).to(self.model.base.device) if layout else None
@@ -150,8 +153,7 @@ class GenerateStage:
                 if good:
                     self._keep(scene, picture, image)
                 else:
-                    scene.error = SceneError(f"picture {picture.key} is not finite; the scene's weights are "
-                                             f"broken")
+                    scene.error = SceneError(f"picture {picture.key} is not finite; the scene's weights are broken")
             return
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -178,13 +180,24 @@ class GenerateStage:
                 text = TextStates.cat([scene.states[picture.prompt] for scene, picture in jobs])
                 negative = None
                 if guided:
-                    negative = (text.zeros_like() if model.zero_negative(settings.negative_prompt) else
-                                TextStates.cat([s.states[settings.negative_prompt] for s, _ in jobs]))
+                    negative = (
+                        text.zeros_like()
+                        if model.zero_negative(settings.negative_prompt)
+                        else TextStates.cat([s.states[settings.negative_prompt] for s, _ in jobs])
+                    )
                 model.owners.rows(torch.cat([owner, owner]) if guided else owner, len(scenes))
-                noise = initial_latents([stream_seed(self.spec.seed, p.scene_id, p.purpose) for _, p in jobs],
-                                        model.base.latent_shape)
-                latents = denoise(model.predict, make_scheduler(settings.sampler, model.base.scheduler),
-                                  noise.to(device), settings.steps, settings.guidance, text, negative)
+                noise = initial_latents(
+                    [stream_seed(self.spec.seed, p.scene_id, p.purpose) for _, p in jobs], model.base.latent_shape
+                )
+                latents = denoise(
+                    model.predict,
+                    make_scheduler(settings.sampler, model.base.scheduler),
+                    noise.to(device),
+                    settings.steps,
+                    settings.guidance,
+                    text,
+                    negative,
+                )
             finally:
                 model.release()
         sound = torch.isfinite(latents).flatten(1).all(1)
@@ -213,12 +226,21 @@ class GenerateStage:
         settings = self.spec.generate
         file = f"{picture.key}.{settings.format}"
         row = {
-            "key": picture.key, "scene_id": picture.scene_id, "prompt": picture.prompt, "text": picture.text,
-            "template": picture.template, "concepts": list(picture.concepts),
+            "key": picture.key,
+            "scene_id": picture.scene_id,
+            "prompt": picture.prompt,
+            "text": picture.text,
+            "template": picture.template,
+            "concepts": list(picture.concepts),
             "handles": [scene.weights.tokens[i] for i in picture.concepts],
             "seed": stream_seed(self.spec.seed, picture.scene_id, picture.purpose),
-            "sampler": settings.sampler, "steps": settings.steps, "guidance": settings.guidance,
-            "width": image.shape[1], "height": image.shape[0], "file": file}
+            "sampler": settings.sampler,
+            "steps": settings.steps,
+            "guidance": settings.guidance,
+            "width": image.shape[1],
+            "height": image.shape[0],
+            "file": file,
+        }
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, **FORMATS[settings.format])
         scene.output.rows.append(row)

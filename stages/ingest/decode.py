@@ -25,8 +25,12 @@ ALPHA_GROUND = (255, 255, 255)
 
 ORIENTATION_TAG = 0x0112
 TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what makes the stored pixels upright."""
@@ -63,8 +67,10 @@ def decode_picture(data: bytes, limits: Ingest) -> Picture:
         image = open_header(data, FORMATS, limits.max_pixels)
         width, height = image.size
         if min(width, height) < limits.min_side:
-            raise PictureTooSmall(f"{width}x{height} pixels: a side is shorter than ingest.min_side "
-                                  f"({limits.min_side}); lower it if the picture is meant")
+            raise PictureTooSmall(
+                f"{width}x{height} pixels: a side is shorter than ingest.min_side "
+                f"({limits.min_side}); lower it if the picture is meant"
+            )
         name = "JPEG" if image.format == "MPO" else str(image.format)
         try:
             turned = orientation_of(image) if name == "TIFF" else 1  # Pillow's TIFF reader turns while it loads
@@ -86,12 +92,15 @@ def open_header(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Image
     except MemoryError:
         raise
     except Exception as error:
-        raise NotAPicture(f"not a picture, or one cut short: no decoder for {' '.join(formats)} accepts it; remove it, "
-                          "or convert it to one of them") from error
+        raise NotAPicture(
+            f"not a picture, or one cut short: no decoder for {' '.join(formats)} accepts it; remove it, "
+            "or convert it to one of them"
+        ) from error
     width, height = image.size
     if width * height > max_pixels:
-        raise PictureTooLarge(f"{width}x{height} pixels are more than ingest.max_pixels ({max_pixels}); raise it if "
-                              "the picture is meant")
+        raise PictureTooLarge(
+            f"{width}x{height} pixels are more than ingest.max_pixels ({max_pixels}); raise it if the picture is meant"
+        )
     return image
 
 

@@ -33,8 +33,10 @@ def list_pictures(source: Source) -> list[str]:
     except ImportError as error:
         raise SpecError(f"source.uri: {uri} needs a package that is not installed ({error}); install it") from error
     except Exception as error:  # every backend has its own classes for a missing bucket and for refused access
-        raise SpecError(f"source.uri: cannot list {uri}: {type(error).__name__}: {error}; check the address and the "
-                        "credentials in the environment") from error
+        raise SpecError(
+            f"source.uri: cannot list {uri}: {type(error).__name__}: {error}; check the address and the "
+            "credentials in the environment"
+        ) from error
     if folder is not None:
         suffixes = tuple(suffix.lower() for suffix in source.suffixes)
         found = [file for file in found if file.lower().endswith(suffixes) and not _hidden(file, folder)]

@@ -42,8 +42,10 @@ class MasksBeside:
         paths = folder.masks.get(stem.lower(), [])
         if not paths and "" in folder.masks:
             if folder.pictures > 1:
-                raise MasksAmbiguous(f"mask0.png and the like beside {name} could belong to any of {folder.pictures} "
-                                     f"pictures; name them {stem}.mask0.png ..., or give each picture its own folder")
+                raise MasksAmbiguous(
+                    f"mask0.png and the like beside {name} could belong to any of {folder.pictures} "
+                    f"pictures; name them {stem}.mask0.png ..., or give each picture its own folder"
+                )
             paths = folder.masks[""]
         return [self._read(full_url(fs, mask, uri)) for mask in paths]
 
@@ -56,8 +58,9 @@ class MasksBeside:
             fs, path = locate(folder, self._source)
             files = [info["name"] for info in fs.ls(path, detail=True) if info["type"] == "file"]
         except Exception as error:  # every backend has its own classes
-            raise FileUnreadable(f"cannot list {folder} for masks: {type(error).__name__}: {error}; check access, then "
-                                 "retry") from error
+            raise FileUnreadable(
+                f"cannot list {folder} for masks: {type(error).__name__}: {error}; check access, then retry"
+            ) from error
         numbered: dict[str, list[tuple[int, str]]] = defaultdict(list)
         pictures = 0
         suffixes = tuple(suffix.lower() for suffix in self._source.suffixes)

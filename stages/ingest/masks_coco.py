@@ -68,8 +68,10 @@ class MasksCoco:
             if not same:
                 return []
             if len(same) > 1:
-                raise MasksAmbiguous(f"{self._source.coco} has {len(same)} images called {name} and none at "
-                                     f"{relative}; start source.uri at the folder that its file_name paths start from")
+                raise MasksAmbiguous(
+                    f"{self._source.coco} has {len(same)} images called {name} and none at "
+                    f"{relative}; start source.uri at the folder that its file_name paths start from"
+                )
             relative = same[0]
         entry = self._entries[relative]
         width, height = entry.size or picture.stored_size
@@ -113,15 +115,22 @@ def _load(source_json: str) -> dict[str, _Entry]:
             segmentation = _compact(annotation.get("segmentation"))
             if segmentation and not annotation.get("iscrowd"):
                 by_image[annotation["image_id"]].append(
-                    _Annotation(annotation.get("id"), words.get(annotation.get("category_id")), segmentation))
-        return {_clean(image["file_name"]): _Entry(_size(image), by_image.get(image["id"], []))
-                for image in document["images"]}
+                    _Annotation(annotation.get("id"), words.get(annotation.get("category_id")), segmentation)
+                )
+        return {
+            _clean(image["file_name"]): _Entry(_size(image), by_image.get(image["id"], []))
+            for image in document["images"]
+        }
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"source.coco: {url} is not a COCO instances JSON ({type(error).__name__}: {error}); it needs "
-                        "images, annotations and categories") from error
+        raise SpecError(
+            f"source.coco: {url} is not a COCO instances JSON ({type(error).__name__}: {error}); it needs "
+            "images, annotations and categories"
+        ) from error
     except Exception as error:  # every backend has its own classes
-        raise SpecError(f"source.coco: cannot read {url}: {type(error).__name__}: {error}; check the address and the "
-                        "credentials in the environment") from error
+        raise SpecError(
+            f"source.coco: cannot read {url}: {type(error).__name__}: {error}; check the address and the "
+            "credentials in the environment"
+        ) from error
 
 
 def _compact(segmentation: Any) -> list[NDArray[np.float64]] | dict[str, Any] | None:

@@ -70,5 +70,6 @@ def read_file(url: str, source: Source, max_bytes: int) -> bytes:
 
 def too_large(size: int, max_bytes: int, url: str) -> FileTooLarge:
     """The error for a file of at least `size` bytes."""
-    return FileTooLarge(f"{size} bytes or more, over ingest.max_bytes ({max_bytes}); raise it if the file is meant: "
-                        f"{url}")
+    return FileTooLarge(
+        f"{size} bytes or more, over ingest.max_bytes ({max_bytes}); raise it if the file is meant: {url}"
+    )

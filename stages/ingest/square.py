@@ -50,8 +50,13 @@ def fit_square(width: int, height: int, side: int, how: Literal["crop", "pad"]) 
     inner_w, inner_h = max(1, round(width * side / long)), max(1, round(height * side / long))
     left = min(round(-x0 * side / long), side - inner_w)
     top = min(round(-y0 * side / long), side - inner_h)
-    return Square(side, (width, height), (x0, y0, x0 + long, y0 + long),
-                  (left, top, left + inner_w, top + inner_h), (0, 0, width, height))
+    return Square(
+        side,
+        (width, height),
+        (x0, y0, x0 + long, y0 + long),
+        (left, top, left + inner_w, top + inner_h),
+        (0, 0, width, height),
+    )
 
 
 def square_picture(image: Image.Image, square: Square) -> Image.Image:
@@ -106,8 +111,10 @@ def upright_mask(mask: Image.Image, picture: Picture, name: str) -> Image.Image:
             return turn(mask, picture.orientation)
         if same(mask.size, upright):
             return mask
-    raise MaskMisfit(f"{name} is {mask.width}x{mask.height}, its picture {upright[0]}x{upright[1]}: another shape, not "
-                     "just another scale; export the mask from the same view")
+    raise MaskMisfit(
+        f"{name} is {mask.width}x{mask.height}, its picture {upright[0]}x{upright[1]}: another shape, not "
+        "just another scale; export the mask from the same view"
+    )
 
 
 def _equal(a: tuple[int, int], b: tuple[int, int]) -> bool:

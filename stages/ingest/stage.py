@@ -61,8 +61,11 @@ class IngestStage:
                 reason = str(error) if isinstance(error, SceneError) else f"{type(error).__name__}: {error}"
                 out = failed(task.scene_id, error)
                 assert out.failure is not None
-                yield replace(out, rows=[{**row, "status": "failed", "error": reason}],
-                              failure=replace(out.failure, uri=row["uri"]))
+                yield replace(
+                    out,
+                    rows=[{**row, "status": "failed", "error": reason}],
+                    failure=replace(out.failure, uri=row["uri"]),
+                )
             else:
                 yield SceneOutput(task.scene_id, rows=[row], files=files)
 
@@ -100,16 +103,29 @@ class IngestStage:
         drawn = [(square_mask(upright_mask(mask.image, picture, mask.name), square), mask.word) for mask in given]
         kept = [(mask, word) for mask, word in drawn if not is_empty(mask)]
         if given and not kept:
-            raise MasksEmpty(f"nothing is left of {', '.join(mask.name for mask in given)} inside the square; use "
-                             "ingest.square: pad, or correct the masks")
+            raise MasksEmpty(
+                f"nothing is left of {', '.join(mask.name for mask in given)} inside the square; use "
+                "ingest.square: pad, or correct the masks"
+            )
         return kept
 
 
 def _blank_row(task: SceneTask) -> dict[str, Any]:
     plan = task.rows["plan"][0]
-    return {"scene_id": task.scene_id, "uri": plan["uri"], "sha256": plan["sha256"], "bytes": plan["bytes"],
-            "status": "ok", "error": None, "format": None, "width": None, "height": None, "side": None, "box": None,
-            "words": []}
+    return {
+        "scene_id": task.scene_id,
+        "uri": plan["uri"],
+        "sha256": plan["sha256"],
+        "bytes": plan["bytes"],
+        "status": "ok",
+        "error": None,
+        "format": None,
+        "width": None,
+        "height": None,
+        "side": None,
+        "box": None,
+        "words": [],
+    }
 
 
 def _png(image: Image.Image) -> bytes:

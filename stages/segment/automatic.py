@@ -89,9 +89,9 @@ class AutomaticMasks:
         most = max(1, self._settings.points_per_batch)
         found = []
         for start in range(0, len(pictures), most):
-            part = embeddings[start:start + most]
+            part = embeddings[start : start + most]
             for first in range(0, len(tokens), most // len(part)):
-                decoded = decode(self._sam, part, tokens[first:first + most // len(part)])
+                decoded = decode(self._sam, part, tokens[first : first + most // len(part)])
                 found += list(self._good(decoded, len(part), start, first, resized.shape[1:3], size))
         return self._suppress(found, len(pictures), size)
 
@@ -103,8 +103,9 @@ class AutomaticMasks:
         pixels = torch.from_numpy(resized).permute(0, 3, 1, 2).to(device)
         return torch.cat([encoder(self._sam.preprocess(part)) for part in pixels.split(step)])
 
-    def _good(self, decoded: Decoded, count: int, start: int, first: int, resized: tuple[int, ...],
-              size: tuple[int, ...]) -> Iterator[_Found]:
+    def _good(
+        self, decoded: Decoded, count: int, start: int, first: int, resized: tuple[int, ...], size: tuple[int, ...]
+    ) -> Iterator[_Found]:
         """Masks of a pass that meet both thresholds: those of `count` pictures from number `start` on, prompts from
         number `first` on."""
         settings, iou = self._settings, decoded.predicted_iou
@@ -123,8 +124,9 @@ class AutomaticMasks:
     def _stable(self, logits: Tensor, order: Tensor, estimate: Tensor) -> _Found:
         """Logits [n, height, width] -> the masks that meet the stability threshold."""
         limit = self._sam.mask_threshold
-        inner, outer = (torch.count_nonzero(logits > limit + shift, dim=(1, 2)) for shift in
-                        (STABILITY_OFFSET, -STABILITY_OFFSET))
+        inner, outer = (
+            torch.count_nonzero(logits > limit + shift, dim=(1, 2)) for shift in (STABILITY_OFFSET, -STABILITY_OFFSET)
+        )
         stability = inner / outer
         if self._settings.stability_score_thresh > 0:
             keep = stability >= self._settings.stability_score_thresh
@@ -139,7 +141,7 @@ class AutomaticMasks:
         # To twice the picture and back to it is the same as straight to it: the mean of two neighbours of a linear
         # function is its value between them, and neither pair lies across a knot.
         if not size[0] == size[1] == side // 2 == 2 * low.shape[-1] == 2 * low.shape[-2]:
-            low = _interpolate(low, (side, side))[..., :resized[0], :resized[1]]
+            low = _interpolate(low, (side, side))[..., : resized[0], : resized[1]]
         return _interpolate(low, size)[:, 0]
 
     def _suppress(self, found: list[_Found], count: int, size: tuple[int, ...]) -> list[Masks]:
@@ -148,9 +150,12 @@ class AutomaticMasks:
             device = self._sam.device
             none = torch.zeros(0, device=device)
             found = [_Found(none.long(), Runs(none.int(), none.long(), (size[0], size[1])), none, none)]
-        all_ = _Found(torch.cat([part.order for part in found]), joined([part.runs for part in found]),
-                      torch.cat([part.predicted_iou for part in found]),
-                      torch.cat([part.stability_score for part in found]))
+        all_ = _Found(
+            torch.cat([part.order for part in found]),
+            joined([part.runs for part in found]),
+            torch.cat([part.predicted_iou for part in found]),
+            torch.cat([part.stability_score for part in found]),
+        )
         boxes = all_.runs.boxes()
         # Equal scores stay in the library's order, whatever the passes were.
         rank = torch.argsort(all_.order)
@@ -158,8 +163,12 @@ class AutomaticMasks:
         picked = rank[batched_nms(boxes[rank].float(), all_.predicted_iou[rank], all_.order[rank] // each, BOX_NMS)]
         keep = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
         keep[picked] = True
-        order, iou, stability, runs = (all_.order[keep].cpu(), all_.predicted_iou[keep].cpu(),
-                                       all_.stability_score[keep].cpu(), all_.runs.kept(keep))
+        order, iou, stability, runs = (
+            all_.order[keep].cpu(),
+            all_.predicted_iou[keep].cpu(),
+            all_.stability_score[keep].cpu(),
+            all_.runs.kept(keep),
+        )
         boxes, runs = boxes[keep].cpu(), Runs(runs.counts.cpu(), runs.numbers.cpu(), runs.size)
         parts = list(zip(runs.counts.split(runs.numbers.tolist()), runs.numbers, strict=True))
         out = []

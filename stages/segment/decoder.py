@@ -98,8 +98,9 @@ def decode(sam: Sam, embeddings: Tensor, tokens: Tensor) -> Decoded:
     return Decoded(decoder, iou, pixels, queries[:, 1:], (h, w))
 
 
-def _layer(layer: TwoWayAttentionBlock, queries: Tensor, pixels: Tensor, marks: Tensor,
-           places: Tensor) -> tuple[Tensor, Tensor]:
+def _layer(
+    layer: TwoWayAttentionBlock, queries: Tensor, pixels: Tensor, marks: Tensor, places: Tensor
+) -> tuple[Tensor, Tensor]:
     """One block: queries [B, 7, C] and pixels [B or I, N, C] -> both of B prompts."""
     if layer.skip_first_layer_pe:
         queries = layer.self_attn(q=queries, k=queries, v=queries)
@@ -108,8 +109,7 @@ def _layer(layer: TwoWayAttentionBlock, queries: Tensor, pixels: Tensor, marks: 
         queries = queries + layer.self_attn(q=placed, k=placed, v=queries)
     queries = layer.norm1(queries)
     placed_pixels = pixels + places
-    queries = layer.norm2(queries + _to_pixels(layer.cross_attn_token_to_image, queries + marks, pixels,
-                                               placed_pixels))
+    queries = layer.norm2(queries + _to_pixels(layer.cross_attn_token_to_image, queries + marks, pixels, placed_pixels))
     queries = layer.norm3(queries + layer.mlp(queries))
     pixels = _from_tokens(layer.cross_attn_image_to_token, queries + marks, queries, pixels, placed_pixels)
     return queries, layer.norm4(pixels)
@@ -129,8 +129,10 @@ def _to_pixels(attention: Attention, asked: Tensor, pixels: Tensor, placed: Tens
         mixed = (weights @ pixels).unflatten(1, (heads, -1))
         out = torch.einsum("bhtc,hdc->bthd", mixed, attention.v_proj.weight.unflatten(0, (heads, -1))).flatten(2)
         return attention.out_proj(out + attention.v_proj.bias)
-    key, value = (project(x).unflatten(-1, (heads, -1)).transpose(1, 2)
-                  for project, x in ((attention.k_proj, placed), (attention.v_proj, pixels)))  # [G, heads, N, d]
+    key, value = (
+        project(x).unflatten(-1, (heads, -1)).transpose(1, 2)
+        for project, x in ((attention.k_proj, placed), (attention.v_proj, pixels))
+    )  # [G, heads, N, d]
     query = query.reshape(groups, -1, *query.shape[2:]).transpose(1, 2)  # [G, heads, B / G T, d]
     out = torch.softmax(query @ key.transpose(2, 3), dim=-1) @ value
     return attention.out_proj(out.transpose(1, 2).reshape(batch, tokens, -1))

@@ -27,10 +27,18 @@ class Proposer:
         `min_mask_region_area` stays 0: it needs OpenCV, and selection cleans the masks that matter.
         """
         self._automatic = AutomaticMasks(sam, settings)
-        self._generator = _Generator(
-            sam.eval(), points_per_side=settings.points_per_side, points_per_batch=settings.points_per_batch,
-            pred_iou_thresh=settings.pred_iou_thresh, stability_score_thresh=settings.stability_score_thresh,
-            crop_n_layers=settings.crop_n_layers) if settings.crop_n_layers else None
+        self._generator = (
+            _Generator(
+                sam.eval(),
+                points_per_side=settings.points_per_side,
+                points_per_batch=settings.points_per_batch,
+                pred_iou_thresh=settings.pred_iou_thresh,
+                stability_score_thresh=settings.stability_score_thresh,
+                crop_n_layers=settings.crop_n_layers,
+            )
+            if settings.crop_n_layers
+            else None
+        )
 
     def propose(self, picture: NDArray[np.uint8]) -> list[Proposal]:
         """Masks of an RGB picture [side, side, 3]; [] when the model finds nothing good enough."""
@@ -63,9 +71,15 @@ class Proposer:
             records = self._generator.generate(picture)
         except Exception as error:
             return error
-        return [Proposal(np.ascontiguousarray(record["segmentation"], dtype=bool), _unit(record["predicted_iou"]),
-                         _unit(record["stability_score"]))
-                for record in records if record["area"] > 0]
+        return [
+            Proposal(
+                np.ascontiguousarray(record["segmentation"], dtype=bool),
+                _unit(record["predicted_iou"]),
+                _unit(record["stability_score"]),
+            )
+            for record in records
+            if record["area"] > 0
+        ]
 
 
 class _Generator(SamAutomaticMaskGenerator):
@@ -84,9 +98,13 @@ class _Generator(SamAutomaticMaskGenerator):
 
 
 def _proposals(masks: Masks) -> list[Proposal]:
-    return [Proposal(mask, _unit(iou), _unit(stability))
-            for mask, iou, stability in zip(masks.runs.masks(), masks.predicted_iou.tolist(),
-                                            masks.stability_score.tolist(), strict=True) if mask.any()]
+    return [
+        Proposal(mask, _unit(iou), _unit(stability))
+        for mask, iou, stability in zip(
+            masks.runs.masks(), masks.predicted_iou.tolist(), masks.stability_score.tolist(), strict=True
+        )
+        if mask.any()
+    ]
 
 
 def _unit(value: float) -> float:

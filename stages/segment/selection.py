@@ -183,8 +183,9 @@ def is_group(whole: Candidate, inside: Sequence[Candidate]) -> bool:
     then it is a group only if SAM finds the objects better masks than the whole.
     """
     touching = contacts([candidate.mask for candidate in inside])
-    objects = [(candidate, contact) for candidate, contact in zip(inside, touching, strict=True)
-               if contact < MOST_CONTACT]
+    objects = [
+        (candidate, contact) for candidate, contact in zip(inside, touching, strict=True) if contact < MOST_CONTACT
+    ]
     if len(objects) < 2:
         return False
     explained = np.logical_or.reduce([candidate.mask for candidate, _ in objects]) & whole.mask
@@ -203,8 +204,11 @@ def disjoint_best(candidates: Sequence[Candidate], min_area: float, most: int) -
     pool = sorted(candidates, key=lambda candidate: candidate.rank)
     while True:
         carved = carve(pool[:most])
-        lost = {i for i, (before, after) in enumerate(zip(pool, carved, strict=False))
-                if after.share < min_area or after.area < KEPT_SHARE * before.area}
+        lost = {
+            i
+            for i, (before, after) in enumerate(zip(pool, carved, strict=False))
+            if after.share < min_area or after.area < KEPT_SHARE * before.area
+        }
         if not lost:
             return sorted(carved, key=lambda candidate: candidate.rank)
         pool = [candidate for i, candidate in enumerate(pool) if i not in lost]

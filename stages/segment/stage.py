@@ -49,12 +49,21 @@ class Concept:
         """The row of CONCEPTS."""
         area = int(self.mask.sum())
         proposal = self.choice.proposal if self.choice else None
-        return {"scene_id": scene_id, "index": index, "mask": encode_mask(self.mask),
-                "bbox": list(bounding_box(self.mask)), "area": area, "area_share": area / self.mask.size,
-                "predicted_iou": proposal.predicted_iou if proposal else None,
-                "stability_score": proposal.stability_score if proposal else None,
-                "border_share": border_share(self.mask), "score": self.choice.score if self.choice else None,
-                "word": self.word, "word_score": self.word_score, "origin": self.origin}
+        return {
+            "scene_id": scene_id,
+            "index": index,
+            "mask": encode_mask(self.mask),
+            "bbox": list(bounding_box(self.mask)),
+            "area": area,
+            "area_share": area / self.mask.size,
+            "predicted_iou": proposal.predicted_iou if proposal else None,
+            "stability_score": proposal.stability_score if proposal else None,
+            "border_share": border_share(self.mask),
+            "score": self.choice.score if self.choice else None,
+            "word": self.word,
+            "word_score": self.word_score,
+            "origin": self.origin,
+        }
 
 
 class SegmentStage:
@@ -154,20 +163,30 @@ class SegmentStage:
         most = self._spec.segment.max_concepts
         order = sorted(range(len(own)), key=lambda i: (-int(own[i].mask.sum()), i))
         if order[most:]:
-            log.warning("scene %s: of %d own masks the %d largest are used, numbers %s are not; raise "
-                        "segment.max_concepts to use them", task.scene_id, len(own), most, sorted(order[most:]))
+            log.warning(
+                "scene %s: of %d own masks the %d largest are used, numbers %s are not; raise "
+                "segment.max_concepts to use them",
+                task.scene_id,
+                len(own),
+                most,
+                sorted(order[most:]),
+            )
         return [own[i] for i in sorted(order[:most])]
 
     def _why_none(self, count: int, selection: Selection) -> str:
         settings = self._spec.segment
         if not count:
-            return ("Segment Anything found no mask good enough; lower segment.pred_iou_thresh "
-                    f"({settings.pred_iou_thresh}) or segment.stability_score_thresh "
-                    f"({settings.stability_score_thresh}), or give the scene masks of its own")
+            return (
+                "Segment Anything found no mask good enough; lower segment.pred_iou_thresh "
+                f"({settings.pred_iou_thresh}) or segment.stability_score_thresh "
+                f"({settings.stability_score_thresh}), or give the scene masks of its own"
+            )
         reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(selection.dropped.items()))
-        return (f"none of {count} masks is a concept ({reasons}); change segment.min_area ({settings.min_area}), "
-                f"segment.max_area ({settings.max_area}) or segment.max_border ({settings.max_border}), or give the "
-                "scene masks of its own")
+        return (
+            f"none of {count} masks is a concept ({reasons}); change segment.min_area ({settings.min_area}), "
+            f"segment.max_area ({settings.max_area}) or segment.max_border ({settings.max_border}), or give the "
+            "scene masks of its own"
+        )
 
 
 def _picture(task: SceneTask) -> NDArray[np.uint8]:
@@ -177,9 +196,12 @@ def _picture(task: SceneTask) -> NDArray[np.uint8]:
 
 def _own_concepts(task: SceneTask) -> list[Concept]:
     """The scene's given masks in the order of their numbers, with the words of its row; [] if it has none."""
-    numbered = sorted((int(match[1]), data) for name, data in task.files.items()
-                      if (match := MASK_MEMBER.fullmatch(name)))
+    numbered = sorted(
+        (int(match[1]), data) for name, data in task.files.items() if (match := MASK_MEMBER.fullmatch(name))
+    )
     scenes = task.rows.get("scenes") or [{}]
     words = scenes[0].get("words") or [None] * len(numbered)
-    return [Concept(np.asarray(Image.open(io.BytesIO(data), formats=["PNG"]).convert("L")) > 127, "own", word)
-            for (_, data), word in zip(numbered, words, strict=True)]
+    return [
+        Concept(np.asarray(Image.open(io.BytesIO(data), formats=["PNG"]).convert("L")) > 127, "own", word)
+        for (_, data), word in zip(numbered, words, strict=True)
+    ]

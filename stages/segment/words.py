@@ -34,8 +34,10 @@ class Namer:
         best = (functional.normalize(seen, dim=-1) @ self._texts.T).max(dim=1)
         if not best.values.isfinite().all():
             raise SceneError("models.clip gives no finite similarity for a concept; name another CLIP")
-        return [(self._words[number], float(score)) for score, number in
-                zip(best.values, best.indices.tolist(), strict=True)]
+        return [
+            (self._words[number], float(score))
+            for score, number in zip(best.values, best.indices.tolist(), strict=True)
+        ]
 
 
 def caption(word: str) -> str:

@@ -31,21 +31,30 @@ WORDS = {"two": [(200,), (203,)], "three": [(201,), (205,), (207,)]}
 
 def run(directory: Path) -> dict[str, Any]:
     """Trains on a new tiny model in `directory`. Scene -> `curves` [50, 3] and `handle_norms` [N]."""
-    settings = Extract.model_validate({"phase1": {"steps": STEPS, "lr": 5e-3}, "phase2": {"steps": STEPS, "lr": 1e-3},
-                                       "lora": {"rank": RANK, "targets": "attention", "text_encoder": True}})
+    settings = Extract.model_validate(
+        {
+            "phase1": {"steps": STEPS, "lr": 5e-3},
+            "phase2": {"steps": STEPS, "lr": 1e-3},
+            "lora": {"rank": RANK, "targets": "attention", "text_encoder": True},
+        }
+    )
     base = load_base(str(build_tiny_model(directory, "epsilon")), None, torch.float32, "cpu")
     model, scenes = SceneModel(base, settings.placeholder), []
     for number, (name, words) in enumerate(WORDS.items()):
         picture, masks = tiny_picture(number + 1, len(words))
-        latents = encode_scene(base, torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1, torch.from_numpy(masks),
-                               model.recorder.side)
+        latents = encode_scene(
+            base, torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1, torch.from_numpy(masks), model.recorder.side
+        )
         scenes.append(TrainingScene(name, words, latents))
     prior = torch.randn(4, *base.latent_shape, generator=torch.Generator().manual_seed(SEED))
-    return {result.scene_id: {
-        "curves": [[float(f"{value:.8g}") for value in step] for step in result.curves.tolist()],
-        "handle_norms": [float(f"{value:.8g}") for value in result.handles.norm(dim=1).tolist()],
-        "lora_norm": float(f"{torch.cat([t.flatten() for t in result.lora.values()]).norm():.8g}"),
-    } for result in Trainer(model, settings, SEED, prior).train(scenes)}
+    return {
+        result.scene_id: {
+            "curves": [[float(f"{value:.8g}") for value in step] for step in result.curves.tolist()],
+            "handle_norms": [float(f"{value:.8g}") for value in result.handles.norm(dim=1).tolist()],
+            "lora_norm": float(f"{torch.cat([t.flatten() for t in result.lora.values()]).norm():.8g}"),
+        }
+        for result in Trainer(model, settings, SEED, prior).train(scenes)
+    }
 
 
 def main() -> None:
@@ -59,9 +68,14 @@ def main() -> None:
                 worst = ((after - before).abs() / before.abs().clamp_min(1e-12)).amax().item()
                 print(f"{name}: largest relative change of a loss term {worst:.1e}")
     # One step a line, so that a diff shows which have changed.
-    body = [f'{json.dumps(name)}: {{\n"curves": [\n' + ",\n".join(json.dumps(step) for step in scene["curves"])
-            + "],\n" + ",\n".join(f"{json.dumps(key)}: {json.dumps(scene[key])}" for key in scene if key != "curves")
-            + "}" for name, scene in new.items()]
+    body = [
+        f'{json.dumps(name)}: {{\n"curves": [\n'
+        + ",\n".join(json.dumps(step) for step in scene["curves"])
+        + "],\n"
+        + ",\n".join(f"{json.dumps(key)}: {json.dumps(scene[key])}" for key in scene if key != "curves")
+        + "}"
+        for name, scene in new.items()
+    ]
     FILE.write_text("{\n" + ",\n".join(body) + "\n}\n")
     print(f"wrote {FILE}")
 

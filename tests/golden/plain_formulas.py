@@ -18,8 +18,11 @@ Plane = list[list[float]]
 
 def subset_probabilities(concepts: int) -> dict[tuple[int, ...], float]:
     """Every ordered subset: k is one of 1..N with 1/N, then each of the N!/(N-k)! ordered choices is as likely."""
-    return {order: math.factorial(concepts - k) / math.factorial(concepts) / concepts
-            for k in range(1, concepts + 1) for order in permutations(range(concepts), k)}
+    return {
+        order: math.factorial(concepts - k) / math.factorial(concepts) / concepts
+        for k in range(1, concepts + 1)
+        for order in permutations(range(concepts), k)
+    }
 
 
 def chi_square_tail(observed: Sequence[int], expected: Sequence[float]) -> float:
@@ -41,8 +44,7 @@ def mirrored(plane: Plane) -> Plane:
 
 def union(planes: Sequence[Plane]) -> Plane:
     """Pixel-wise maximum."""
-    return [[max(plane[y][x] for plane in planes) for x in range(len(planes[0][0]))]
-            for y in range(len(planes[0]))]
+    return [[max(plane[y][x] for plane in planes) for x in range(len(planes[0][0]))] for y in range(len(planes[0]))]
 
 
 def masked_loss(prediction: Tensor, target: Tensor, mask: Plane, kind: str) -> float:
@@ -75,8 +77,9 @@ def attention_map(layers: Sequence[tuple[Tensor, Tensor]], column: int) -> list[
         for places, tokens in zip(queries.tolist(), keys.tolist(), strict=True):
             count += 1
             for i, place in enumerate(places):
-                scores = [sum(a * b for a, b in zip(place, token, strict=True)) / math.sqrt(len(place))
-                          for token in tokens]
+                scores = [
+                    sum(a * b for a, b in zip(place, token, strict=True)) / math.sqrt(len(place)) for token in tokens
+                ]
                 shares = [math.exp(score) for score in scores]
                 total[i] += shares[column] / sum(shares)
     return [value / count for value in total]
@@ -94,8 +97,9 @@ def attention_loss(maps: Sequence[Sequence[float]], masks: Sequence[Plane]) -> f
 class PlainAdamW:
     """Decoupled weight decay (Loshchilov and Hutter) on a list of numbers, after a clip of the gradient's norm."""
 
-    def __init__(self, values: Sequence[float], lr: float, beta1: float, beta2: float, eps: float, decay: float,
-                 clip: float) -> None:
+    def __init__(
+        self, values: Sequence[float], lr: float, beta1: float, beta2: float, eps: float, decay: float, clip: float
+    ) -> None:
         self.values = list(values)
         self.lr, self.beta1, self.beta2, self.eps, self.decay, self.clip = lr, beta1, beta2, eps, decay, clip
         self.first, self.second, self.steps = [0.0] * len(self.values), [0.0] * len(self.values), 0
@@ -108,6 +112,6 @@ class PlainAdamW:
             g = raw * factor
             self.first[i] = self.beta1 * self.first[i] + (1 - self.beta1) * g
             self.second[i] = self.beta2 * self.second[i] + (1 - self.beta2) * g * g
-            mean = self.first[i] / (1 - self.beta1 ** self.steps)
-            spread = math.sqrt(self.second[i] / (1 - self.beta2 ** self.steps))
+            mean = self.first[i] / (1 - self.beta1**self.steps)
+            spread = math.sqrt(self.second[i] / (1 - self.beta2**self.steps))
             self.values[i] -= self.lr * self.decay * self.values[i] + self.lr * mean / (spread + self.eps)

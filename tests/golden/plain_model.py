@@ -59,15 +59,18 @@ class PlainModel:
             if name.endswith(".attn2") and name.startswith(("down_blocks", "up_blocks")):
                 layer.set_processor(PlainAttention(self.seen, name))
 
-    def predict(self, prompt: str, latents: Tensor, noise: Tensor, timestep: int, handles: Tensor,
-                factors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def predict(
+        self, prompt: str, latents: Tensor, noise: Tensor, timestep: int, handles: Tensor, factors: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """What the UNet says and what it should say, [C, h, w] each. Leaves the attention in `seen`."""
         table_name, table = next((n, p) for n, p in self.text.named_parameters() if "token_embedding" in n)
-        rows = [table[:self.first], handles.double(), table[self.first + len(handles):]]
-        ids = self.tokenizer(prompt, padding="max_length", max_length=self.tokenizer.model_max_length,
-                             return_tensors="pt").input_ids
-        states = functional_call(self.text, merged(self.text, "text_encoder", factors) | {
-            table_name: torch.cat(rows)}, (ids,)).last_hidden_state
+        rows = [table[: self.first], handles.double(), table[self.first + len(handles) :]]
+        ids = self.tokenizer(
+            prompt, padding="max_length", max_length=self.tokenizer.model_max_length, return_tensors="pt"
+        ).input_ids
+        states = functional_call(
+            self.text, merged(self.text, "text_encoder", factors) | {table_name: torch.cat(rows)}, (ids,)
+        ).last_hidden_state
         clean, grain, when = latents.double()[None], noise.double()[None], torch.tensor([timestep])
         noisy = self.scheduler.add_noise(clean, grain, when)
         self.seen.clear()
@@ -86,13 +89,19 @@ class PlainModel:
         """Queries, keys and probabilities [heads, side * side, ...] of the layers whose maps have this side."""
         return [layer for layer in self.seen.values() if layer[0].shape[1] == side * side]
 
-    def terms(self, scene: PlainScene, draw: PlainDraw, handles: Tensor, factors: Mapping[str, Tensor], side: int,
-              kind: str = "paper") -> tuple[float, float, float]:
+    def terms(
+        self,
+        scene: PlainScene,
+        draw: PlainDraw,
+        handles: Tensor,
+        factors: Mapping[str, Tensor],
+        side: int,
+        kind: str = "paper",
+    ) -> tuple[float, float, float]:
         """Diffusion, attention and prior term of one step, by loops. side: of the maps of the attention loss."""
         latents = scene.mean[int(draw.flip)].double() + scene.std[int(draw.flip)].double() * draw.vae_noise.double()
         with torch.no_grad():
-            guess, target = self.predict(self.prompt(draw.subset), latents, draw.noise, draw.timestep, handles,
-                                         factors)
+            guess, target = self.predict(self.prompt(draw.subset), latents, draw.noise, draw.timestep, handles, factors)
             layers = [(q, k) for q, k, _ in self.loss_layers(side)]
             masks = [scene.masks[j].double().tolist() for j in draw.subset]
             if draw.flip:
@@ -103,12 +112,16 @@ class PlainModel:
             attention = plain.attention_loss(maps, [plain.nearest(mask, side) for mask in masks])
             if draw.prior_latents is None:
                 return diffusion, attention, 0.0
-            prior = plain.mean_square(*self.predict(self.prior_prompt, draw.prior_latents, draw.prior_noise,
-                                                    draw.prior_timestep, handles, factors))
+            prior = plain.mean_square(
+                *self.predict(
+                    self.prior_prompt, draw.prior_latents, draw.prior_noise, draw.prior_timestep, handles, factors
+                )
+            )
         return diffusion, attention, prior
 
-    def total(self, scene: PlainScene, draw: PlainDraw, handles: Tensor, factors: Mapping[str, Tensor],
-              side: int) -> Tensor:
+    def total(
+        self, scene: PlainScene, draw: PlainDraw, handles: Tensor, factors: Mapping[str, Tensor], side: int
+    ) -> Tensor:
         """`terms`, weighted 1, 0.01 and 1 and summed, as one tensor with graph; `paper` masked loss."""
         flip = int(draw.flip)
         latents = scene.mean[flip].double() + scene.std[flip].double() * draw.vae_noise.double()
@@ -123,8 +136,9 @@ class PlainModel:
             truth = torch.tensor(plain.nearest(own, side), dtype=torch.float64).flatten()
             loss = loss + 0.01 * (values / values.max() - truth).square().mean()
         if draw.prior_latents is not None:
-            guess, target = self.predict(self.prior_prompt, draw.prior_latents, draw.prior_noise,
-                                         draw.prior_timestep, handles, factors)
+            guess, target = self.predict(
+                self.prior_prompt, draw.prior_latents, draw.prior_noise, draw.prior_timestep, handles, factors
+            )
             loss = loss + 1.0 * (guess - target).square().mean()
         return loss
 
@@ -150,16 +164,20 @@ class PlainAttention:
     def __init__(self, seen: dict[str, tuple[Tensor, Tensor, Tensor]], name: str) -> None:
         self.seen, self.name = seen, name
 
-    def __call__(self, attn: nn.Module, hidden_states: Tensor, encoder_hidden_states: Tensor, *_: object,
-                 **__: object) -> Tensor:
+    def __call__(
+        self, attn: nn.Module, hidden_states: Tensor, encoder_hidden_states: Tensor, *_: object, **__: object
+    ) -> Tensor:
         rows, places, _ = hidden_states.shape
         assert rows == 1, "one scene at a time"
 
         def heads(x: Tensor) -> Tensor:
             return x[0].reshape(x.shape[1], attn.heads, -1).permute(1, 0, 2)
 
-        query, key, value = (heads(attn.to_q(hidden_states)), heads(attn.to_k(encoder_hidden_states)),
-                             heads(attn.to_v(encoder_hidden_states)))
+        query, key, value = (
+            heads(attn.to_q(hidden_states)),
+            heads(attn.to_k(encoder_hidden_states)),
+            heads(attn.to_v(encoder_hidden_states)),
+        )
         probabilities = torch.softmax(query @ key.transpose(1, 2) / query.shape[-1] ** 0.5, dim=-1)
         self.seen[self.name] = (query, key, probabilities)
         return attn.to_out[0]((probabilities @ value).permute(1, 0, 2).reshape(1, places, -1))
