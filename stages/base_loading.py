@@ -135,7 +135,7 @@ def load_base(base: str, revision: str | None, dtype: torch.dtype, device: torch
             f"save_pretrained(..., safe_serialization=True)"
         ) from error
     _check_parts(base, unet, scheduler)
-    if second:
+    if text_encoder_2 is not None:
         _check_xl(base, unet, vae, text_encoder, text_encoder_2)
     device = torch.device(device)
     loaded = BaseModel(

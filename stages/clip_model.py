@@ -26,7 +26,9 @@ class ClipJudge:
 
     def __init__(self, model: CLIPModel, processor: Any, tokenizer: CLIPTokenizer) -> None:
         self.model, self.processor, self.tokenizer = model, processor, tokenizer
-        self._length = min(tokenizer.model_max_length, model.config.text_config.max_position_embeddings)
+        config: Any = model.config  # its fields are optional to the type checker, and set in every CLIP
+        self._length = min(tokenizer.model_max_length, config.text_config.max_position_embeddings)
+        self._width = int(config.projection_dim)
 
     @torch.inference_mode()
     def image_features(self, pictures: NDArray[np.uint8]) -> Tensor:
@@ -35,7 +37,7 @@ class ClipJudge:
             functional.normalize(self.model.visual_projection(self._see(pictures[i : i + BATCH])).float(), dim=-1)
             for i in range(0, len(pictures), BATCH)
         ]
-        return torch.cat(found).cpu() if found else torch.zeros(0, self.model.config.projection_dim)
+        return torch.cat(found).cpu() if found else torch.zeros(0, self._width)
 
     @torch.inference_mode()
     def text_features(self, texts: list[str]) -> Tensor:
@@ -44,7 +46,7 @@ class ClipJudge:
             functional.normalize(self.model.text_projection(self._read(texts[i : i + BATCH])).float(), dim=-1)
             for i in range(0, len(texts), BATCH)
         ]
-        return torch.cat(found).cpu() if found else torch.zeros(0, self.model.config.projection_dim)
+        return torch.cat(found).cpu() if found else torch.zeros(0, self._width)
 
     def _see(self, pictures: NDArray[np.uint8]) -> Tensor:
         pixels = pixel_values(self.processor, pictures).to(self.model.device, self.model.dtype)

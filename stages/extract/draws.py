@@ -64,22 +64,16 @@ class SceneDraws:
         streams = self.streams
         subset = draw_subset(self.concepts, streams["union"], self.union)
         flip = draw_flip(streams["union"]) and self.flip
-        prior = (
-            {}
-            if not self.prior_images
-            else {
-                "prior_index": self._integer(self.prior_images, "prior"),
-                "prior_timestep": self._integer(self.timesteps, "prior_timestep"),
-                "prior_noise": self._normal("prior_noise"),
-            }
-        )
+        prior = bool(self.prior_images)
         return Draw(
             subset,
             flip,
             self._integer(self.timesteps, "timestep"),
             self._normal("noise"),
             self._normal("vae"),
-            **prior,
+            prior_index=self._integer(self.prior_images, "prior") if prior else 0,
+            prior_timestep=self._integer(self.timesteps, "prior_timestep") if prior else 0,
+            prior_noise=self._normal("prior_noise") if prior else None,
             colour=self._colour() if self.colour else None,
         )
 

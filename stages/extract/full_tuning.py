@@ -23,7 +23,7 @@ def tunable(base: BaseModel) -> dict[str, nn.Parameter]:
     """File name (`unet.…`, `text_encoder.…`, `text_encoder_2.…`) -> parameter, without the names that our
     wrappers add.
     """
-    parts = {"unet": base.unet, **base.text_encoders}
+    parts: dict[str, nn.Module] = {"unet": base.unet, **base.text_encoders}
     return {
         f"{part}.{plain_name(name)}": parameter
         for part, module in parts.items()

@@ -6,6 +6,8 @@ restores them after every step instead).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -52,7 +54,7 @@ class HandleEmbedding(nn.Module):
         return torch.where((slot >= 0)[..., None], handles, plain)
 
 
-def text_body(text_encoder: nn.Module) -> nn.Module:
+def text_body(text_encoder: nn.Module) -> Any:
     """The module that holds `embeddings` and `encoder`: encoders with a projection, and older transformers,
     keep it one level down, as `text_model`.
     """
@@ -62,5 +64,5 @@ def text_body(text_encoder: nn.Module) -> nn.Module:
 def install_handles(text_encoder: nn.Module, first_id: int, owners: RowOwners) -> HandleEmbedding:
     """Puts a HandleEmbedding in the place of the encoder's token embedding and returns it."""
     embeddings = text_body(text_encoder).embeddings
-    embeddings.token_embedding = HandleEmbedding(embeddings.token_embedding, first_id, owners)
-    return embeddings.token_embedding
+    embeddings.token_embedding = installed = HandleEmbedding(embeddings.token_embedding, first_id, owners)
+    return installed

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from schemas.job import Extract
 
@@ -27,7 +27,7 @@ class SceneOptimizer:
     """
 
     def __init__(
-        self, parameters: Sequence[Tensor], lr: float, settings: Extract, alive: Tensor, loss_scale: float = 1.0
+        self, parameters: Sequence[nn.Parameter], lr: float, settings: Extract, alive: Tensor, loss_scale: float = 1.0
     ) -> None:
         self.parameters, self.alive = list(parameters), alive
         self.loss_scale, self.clip_norm = loss_scale, settings.clip_norm
@@ -81,7 +81,7 @@ class SceneOptimizer:
 
     def state(self) -> dict[str, Tensor]:
         """Moments and counters of all parameters, by number; what `load_state` takes."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for number, parameter in enumerate(self.parameters):
             found |= {f"{number}.{name}": value for name, value in self.adamw.state[parameter].items()}
         return found
