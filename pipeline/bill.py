@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.commits import read_commit, rounds
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 
 H100_TFLOPS = 790.0

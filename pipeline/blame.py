@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pipeline.inputs import Unit
 from pipeline.parts import part_name, write_part
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.records import Failure, SceneOutput
 
 

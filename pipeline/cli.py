@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from pipeline.run_record import recorded_spec
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from schemas.spec_file import load_spec

@@ -14,7 +14,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 
 _NAME = re.compile(r"^(\d{6,})(?:\.r(\d+))?\.json$")

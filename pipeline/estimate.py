@@ -13,7 +13,7 @@ from pipeline.plan import read_plan
 from pipeline.report_numbers import size_text
 from pipeline.run import committed_counts
 from pipeline.run_record import NAME, read_record, revisions
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.fingerprint import changed_fields, result_fields
 from schemas.job import JobSpec, Source

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from pipeline.commits import read_commit, rounds
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from pipeline.tables import read_rows, tar_name
 from schemas.errors import SpecError
 

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.commits import Commit, read_commit
 from pipeline.kinds import AFTER_HANDLES, STAGE_OF
 from pipeline.pack import owner_of
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from pipeline.tables import read_rows, tar_name
 from schemas.records import SceneTask
 

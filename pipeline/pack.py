@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 
 from pipeline.commits import Commit, ShardFile, attempt_folder, commit, read_commit
 from pipeline.parts import add_member, part_name, read_part, work_folder
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from pipeline.tables import read_rows, table_name, tar_name, write_table
 from schemas.records import SceneOutput
 

@@ -13,7 +13,7 @@ import tarfile
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.records import Failure, SceneOutput
 
 _OUTCOME = "outcome.json"

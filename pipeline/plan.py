@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.records import PLAN, scene_id_of
 
 _BLOCK = 1 << 20

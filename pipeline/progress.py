@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 
 _WRITE_S = 10.0
 _LOG_S = 60.0

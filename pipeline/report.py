@@ -19,7 +19,7 @@ from pipeline.report_numbers import RunNumbers, changed_settings, duplicates_of,
 from pipeline.report_scenes import MAX_VARIATIONS, MOST_BYTES, SceneReader, SceneView, spread
 from pipeline.report_scores import kind_of, score_numbers
 from pipeline.run_record import read_record, recorded_spec
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 
 NAME = "report/index.html"

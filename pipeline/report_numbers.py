@@ -18,7 +18,7 @@ from pipeline.kinds import kinds_of
 from pipeline.plan import Plan
 from pipeline.progress import span
 from pipeline.run import retry_targets
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.job import JobSpec, Source
 
 MAX_FAILURES = 500

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.commits import rounds
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from pipeline.tables import read_rows
 
 _COLUMNS = ["prompt_similarity", "identity_similarity", "complete", "keep", "reason"]

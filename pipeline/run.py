@@ -24,7 +24,7 @@ from pipeline.plan import Plan, copy_plan, extend_plan, hash_files
 from pipeline.progress import Progress
 from pipeline.run_record import start_record
 from pipeline.shard_run import Ledger, ShardRun
-from pipeline.storage import SHARED, Storage
+from pipeline.storage.folder import SHARED, Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from stages.base_model import check_base

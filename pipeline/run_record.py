@@ -11,7 +11,7 @@ from typing import Any
 
 import fsspec
 
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.fingerprint import changed_fields, fingerprint, result_fields
 from schemas.job import JobSpec

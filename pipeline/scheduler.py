@@ -20,7 +20,7 @@ from pipeline.kinds import StageKind
 from pipeline.plan import Plan
 from pipeline.pool import Pool, Worker
 from pipeline.shard_run import Ledger, ShardRun
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from pipeline.worker import Outcome, Packer, SetupError
 from schemas.errors import SpecError
 from schemas.job import JobSpec

@@ -10,7 +10,7 @@ from pipeline.inputs import Unit
 from pipeline.kinds import AFTER_HANDLES, STAGE_OF, StageKind
 from pipeline.pack import PackOrder
 from pipeline.plan import Plan
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 
 
 class Ledger:

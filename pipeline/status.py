@@ -13,7 +13,7 @@ from pipeline.progress import span
 from pipeline.report_scores import ScoreNumbers, score_numbers
 from pipeline.run import JobResult, committed_counts, retry_targets
 from pipeline.run_record import recorded_spec
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from pipeline.tables import read_rows
 
 _SHOWN = 10

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 
 from pipeline.plan import read_plan
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from pipeline.inputs import Inputs, Unit
 from pipeline.kinds import load_stage
 from pipeline.pack import PackOrder, pack, pack_rows
 from pipeline.parts import part_name, write_part
-from pipeline.storage import SHARED, Storage
+from pipeline.storage.folder import SHARED, Storage
 from pipeline.withdraw import withdrawn_scenes
 from schemas.errors import SpecError, Withdrawn
 from schemas.job import JobSpec

@@ -21,7 +21,7 @@ from pipeline.kinds import EVALUATE, EXTRACT, GENERATE, INGEST, SEGMENT, StageKi
 from pipeline.pack import PackOrder, pack, pack_rows
 from pipeline.parts import part_name, write_part
 from pipeline.plan import Hashed, Plan, copy_plan, extend_plan
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.fingerprint import result_fields
 from schemas.job import JobSpec
 from schemas.masks import encode_mask

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.blame import Blame
 from pipeline.inputs import Unit
 from pipeline.parts import part_name, read_part
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 
 
 def test_only_the_culprit_of_a_dying_batch_fails_and_only_after_its_attempts(tmp_path: Path) -> None:

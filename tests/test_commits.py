@@ -9,7 +9,7 @@ import pytest
 from pipeline.commits import Commit, commit_name, read_commit, repair, rounds
 from pipeline.pack import PackOrder, owner_of, pack
 from pipeline.parts import part_name, write_part
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from pipeline.tables import read_rows
 from schemas.errors import SpecError
 from schemas.records import TABLES, Failure, SceneOutput

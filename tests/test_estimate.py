@@ -15,7 +15,7 @@ from pipeline.estimate import estimate
 from pipeline.plan import Hashed, extend_plan
 from pipeline.protocol.plan import estimate_protocol
 from pipeline.run_record import start_record
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from tests.sample_output import SampleOutput, with_given_handles

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from pipeline.withdraw import FOLDER, withdrawn_scenes
 from schemas.job import JobSpec
 from schemas.records import SceneOutput

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.run import JobResult, request_retry, run_job
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from pipeline.tables import read_rows
 from schemas.errors import SpecError
 from schemas.job import JobSpec

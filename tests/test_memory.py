@@ -11,7 +11,7 @@ from pipeline.inputs import Unit
 from pipeline.pack import PackOrder, pack
 from pipeline.parts import part_name, write_part
 from pipeline.plan import hash_files
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from pipeline.worker import StageWorkerImpl
 from schemas.records import SceneOutput
 from tests.test_faults import bucket, toy_spec

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.plan import Hashed, Plan, extend_plan, hash_file, hash_files, read_plan
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 
 
 def extend(storage: Storage, folder: Path, per_shard: int = 2) -> Plan:

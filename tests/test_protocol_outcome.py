@@ -19,7 +19,7 @@ from pipeline.protocol.outcome import write_outcome
 from pipeline.protocol.scatter import DOT, HEIGHT, WIDTH, Dot, make_axis, place_labels, scatter
 from pipeline.protocol.summary import Level, Summary
 from pipeline.protocol.table import TITLES, table
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.fingerprint import fingerprint
 from schemas.job import JobSpec

@@ -18,7 +18,7 @@ from pipeline.kinds import EXTRACT, GENERATE, INGEST, SEGMENT
 from pipeline.report import write_report
 from pipeline.report_numbers import changed_settings
 from pipeline.report_pictures import OPACITY, PALETTE
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from tests.sample_output import BROKEN, ODD_NAMES, PROMPTS, SampleOutput, picture_colour, with_given_handles
 

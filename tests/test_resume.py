@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline.run import open_job
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from tests.conftest import ROOT
 from tests.test_faults import bucket, named, rows_of, run_toy, toy_spec

@@ -19,7 +19,7 @@ from pipeline.kinds import kinds_of
 from pipeline.pack import pack_rows
 from pipeline.plan import extend_plan, hash_files
 from pipeline.run_record import start_record
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from pipeline.submit import local_paths
 from schemas.spec_file import load_spec
 

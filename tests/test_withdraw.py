@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.run import request_retry
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from pipeline.withdraw import FOLDER, withdraw, withdrawn_scenes
 from schemas.errors import SpecError
 from schemas.records import scene_id_of

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from pipeline.commits import Commit, commit, read_commit, rounds
 from pipeline.plan import copy_plan
-from pipeline.storage import SHARED, Storage
+from pipeline.storage.folder import SHARED, Storage
 
 
 def adopt(storage: Storage, earlier: Storage, stages: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from pipeline.protocol.summary import MethodScores, Summary, summarise
 from pipeline.protocol.table import table
 from pipeline.run import retry_targets
 from pipeline.status import failed_rows
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from pipeline.tables import read_rows
 from schemas.job import JobSpec
 from schemas.records import PROTOCOL

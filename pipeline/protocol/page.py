@@ -13,7 +13,7 @@ from pipeline.protocol.measures import MEASURES
 from pipeline.protocol.samples import pick_samples
 from pipeline.protocol.summary import Summary
 from pipeline.protocol.table import TITLES, cell
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 
 

@@ -6,7 +6,7 @@ from pipeline.bill import bill, counted, flop_text, gpu_hours, gpu_time, hours_t
 from pipeline.estimate import survey, work_left
 from pipeline.protocol.jobs import method_spec, scenes_spec
 from pipeline.report_numbers import size_text
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 
 

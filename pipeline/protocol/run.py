@@ -20,7 +20,7 @@ from pipeline.protocol.outcome import write_outcome
 from pipeline.report import write_report
 from pipeline.run import JobResult, open_job, run_opened
 from pipeline.run_record import NAME
-from pipeline.storage import Storage
+from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 

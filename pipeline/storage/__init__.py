@@ -1,0 +1,1 @@
+"""Bytes: one folder on any filesystem, and the three writes that a commit needs."""
