@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.commits import read_commit, rounds
+from pipeline.ledger.commits import read_commit, rounds
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 

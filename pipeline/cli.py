@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipeline.run_record import recorded_spec
+from pipeline.ledger.run_record import recorded_spec
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec
@@ -102,7 +102,7 @@ def withdraw(
     undo: Annotated[bool, typer.Option("--undo", help="Want it again.")] = False,
 ) -> None:
     """Take one scene out of a job, also while it runs; the others go on."""
-    from pipeline.withdraw import withdraw as mark
+    from pipeline.ledger.withdrawals import withdraw as mark
 
     _say(mark(Storage(output), scene, undo))
 

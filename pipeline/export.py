@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pipeline.commits import read_commit, rounds
+from pipeline.ledger.commits import read_commit, rounds
 from pipeline.storage.folder import Storage
 from pipeline.tables import read_rows, tar_name
 from schemas.errors import SpecError

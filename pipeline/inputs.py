@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from pipeline.commits import Commit, read_commit
 from pipeline.kinds import AFTER_HANDLES, STAGE_OF
+from pipeline.ledger.commits import Commit, read_commit
 from pipeline.pack import owner_of
 from pipeline.storage.folder import Storage
 from pipeline.tables import read_rows, tar_name

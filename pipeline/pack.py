@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
-from pipeline.commits import Commit, ShardFile, attempt_folder, commit, read_commit
+from pipeline.ledger.commits import Commit, ShardFile, attempt_folder, commit, read_commit
 from pipeline.parts import add_member, part_name, read_part, work_folder
 from pipeline.storage.folder import Storage
 from pipeline.tables import read_rows, table_name, tar_name, write_table

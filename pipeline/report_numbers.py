@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
-from pipeline.commits import Commit, read_commit, rounds
 from pipeline.kinds import kinds_of
-from pipeline.plan import Plan
+from pipeline.ledger.commits import Commit, read_commit, rounds
+from pipeline.ledger.plan import Plan
 from pipeline.progress import span
 from pipeline.run import retry_targets
 from pipeline.storage.folder import Storage

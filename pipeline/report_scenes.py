@@ -13,8 +13,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.commits import Commit, read_commit, rounds
 from pipeline.kinds import AFTER_HANDLES, STAGE_OF
+from pipeline.ledger.commits import Commit, read_commit, rounds
 from pipeline.report_curves import Curve, curves_of, draw
 from pipeline.report_pictures import colour_of, css_colour, data_uri, masked_picture, open_picture
 from pipeline.storage.folder import Storage

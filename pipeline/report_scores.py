@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.commits import rounds
+from pipeline.ledger.commits import rounds
 from pipeline.storage.folder import Storage
 from pipeline.tables import read_rows
 

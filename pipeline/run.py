@@ -16,13 +16,13 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.commits import read_commit, repair, rounds
 from pipeline.kinds import StageKind, kinds_of
-from pipeline.lease import held
+from pipeline.ledger.commits import read_commit, repair, rounds
+from pipeline.ledger.lease import held
+from pipeline.ledger.plan import Plan, copy_plan, extend_plan, hash_files
+from pipeline.ledger.run_record import start_record
 from pipeline.paths import anchored
-from pipeline.plan import Plan, copy_plan, extend_plan, hash_files
 from pipeline.progress import Progress
-from pipeline.run_record import start_record
 from pipeline.shard_run import Ledger, ShardRun
 from pipeline.storage.folder import SHARED, Storage
 from schemas.errors import SpecError

@@ -17,7 +17,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskErro
 from pipeline.blame import Blame, Verdict
 from pipeline.inputs import Unit
 from pipeline.kinds import StageKind
-from pipeline.plan import Plan
+from pipeline.ledger.plan import Plan
 from pipeline.pool import Pool, Worker
 from pipeline.shard_run import Ledger, ShardRun
 from pipeline.storage.folder import Storage

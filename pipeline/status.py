@@ -6,13 +6,13 @@ import json
 import time
 from typing import Any
 
-from pipeline.commits import read_commit, rounds
 from pipeline.kinds import kinds_of
-from pipeline.plan import read_plan
+from pipeline.ledger.commits import read_commit, rounds
+from pipeline.ledger.plan import read_plan
+from pipeline.ledger.run_record import recorded_spec
 from pipeline.progress import span
 from pipeline.report_scores import ScoreNumbers, score_numbers
 from pipeline.run import JobResult, committed_counts, retry_targets
-from pipeline.run_record import recorded_spec
 from pipeline.storage.folder import Storage
 from pipeline.tables import read_rows
 

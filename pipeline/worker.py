@@ -9,13 +9,13 @@ from typing import Any
 
 import ray
 
-from pipeline.commits import Commit
 from pipeline.inputs import Inputs, Unit
 from pipeline.kinds import load_stage
+from pipeline.ledger.commits import Commit
+from pipeline.ledger.withdrawals import withdrawn_scenes
 from pipeline.pack import PackOrder, pack, pack_rows
 from pipeline.parts import part_name, write_part
 from pipeline.storage.folder import SHARED, Storage
-from pipeline.withdraw import withdrawn_scenes
 from schemas.errors import SpecError, Withdrawn
 from schemas.job import JobSpec
 from schemas.records import Failure, SceneOutput

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commits import Commit, commit_name, read_commit, repair, rounds
+from pipeline.ledger.commits import Commit, commit_name, read_commit, repair, rounds
 from pipeline.pack import PackOrder, owner_of, pack
 from pipeline.parts import part_name, write_part
 from pipeline.storage.folder import Storage
@@ -115,7 +115,7 @@ def test_a_crash_between_commit_and_publishing_is_repaired(storage: Storage, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("pipeline.commits.publish", dies)
+        patch.setattr("pipeline.ledger.commits.publish", dies)
         pack(storage, order(["aaaa"]))
     assert rounds(storage, STAGE) == {0: 0}
     repair(storage, [STAGE])

@@ -12,9 +12,9 @@ import pytest
 
 from pipeline.bill import flop_text, hours_text
 from pipeline.estimate import estimate
-from pipeline.plan import Hashed, extend_plan
+from pipeline.ledger.plan import Hashed, extend_plan
+from pipeline.ledger.run_record import start_record
 from pipeline.protocol.plan import estimate_protocol
-from pipeline.run_record import start_record
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.ledger.withdrawals import FOLDER, withdrawn_scenes
 from pipeline.storage.folder import Storage
-from pipeline.withdraw import FOLDER, withdrawn_scenes
 from schemas.job import JobSpec
 from schemas.records import SceneOutput
 from stages.base_loading import BaseModel

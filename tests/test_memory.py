@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.inputs import Unit
+from pipeline.ledger.plan import hash_files
 from pipeline.pack import PackOrder, pack
 from pipeline.parts import part_name, write_part
-from pipeline.plan import hash_files
 from pipeline.storage.folder import Storage
 from pipeline.worker import StageWorkerImpl
 from schemas.records import SceneOutput

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.plan import Hashed, Plan, extend_plan, hash_file, hash_files, read_plan
+from pipeline.ledger.plan import Hashed, Plan, extend_plan, hash_file, hash_files, read_plan
 from pipeline.storage.folder import Storage
 
 

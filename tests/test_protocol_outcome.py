@@ -11,7 +11,7 @@ from typing import get_args
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.commits import read_commit, rounds
+from pipeline.ledger.commits import read_commit, rounds
 from pipeline.protocol.adopt import adopt, hand_on
 from pipeline.protocol.bootstrap import Interval
 from pipeline.protocol.jobs import method_spec, scenes_spec

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from pipeline.kinds import kinds_of
+from pipeline.ledger.plan import extend_plan, hash_files
+from pipeline.ledger.run_record import start_record
 from pipeline.pack import pack_rows
-from pipeline.plan import extend_plan, hash_files
-from pipeline.run_record import start_record
 from pipeline.storage.folder import Storage
 from pipeline.submit import local_paths
 from schemas.spec_file import load_spec

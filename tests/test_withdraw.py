@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.ledger.withdrawals import FOLDER, withdraw, withdrawn_scenes
 from pipeline.run import request_retry
 from pipeline.storage.folder import Storage
-from pipeline.withdraw import FOLDER, withdraw, withdrawn_scenes
 from schemas.errors import SpecError
 from schemas.records import scene_id_of
 from tests.test_faults import bucket, named, rows_of, run_toy, toy_spec

@@ -9,8 +9,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 
-from pipeline.commits import Commit, commit, read_commit, rounds
-from pipeline.plan import copy_plan
+from pipeline.ledger.commits import Commit, commit, read_commit, rounds
+from pipeline.ledger.plan import copy_plan
 from pipeline.storage.folder import SHARED, Storage
 
 

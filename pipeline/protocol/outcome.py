@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.commits import rounds
-from pipeline.plan import read_plan
+from pipeline.ledger.commits import rounds
+from pipeline.ledger.plan import read_plan
 from pipeline.protocol.claims import REFERENCE
 from pipeline.protocol.jobs import REPORT, method_spec
 from pipeline.protocol.page import page_pieces

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.commits import read_commit, rounds
+from pipeline.ledger.commits import read_commit, rounds
 from pipeline.protocol.jobs import SCENES, method_spec
 from pipeline.report_pictures import colour_of, data_uri, masked_picture, open_picture
 from pipeline.storage.folder import Storage

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from pipeline.plan import read_plan
+from pipeline.ledger.plan import read_plan
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 
