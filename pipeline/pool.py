@@ -10,8 +10,8 @@ from typing import Any
 
 import ray
 
-from pipeline.inputs import Unit
 from pipeline.kinds import StageKind
+from pipeline.shards.inputs import Unit
 from pipeline.worker import StageWorker
 from schemas.job import JobSpec
 

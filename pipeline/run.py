@@ -139,7 +139,7 @@ def request_retry(output: str) -> list[int]:
     """
     storage = Storage(output)
     failures = rounds(storage, "failures")
-    from pipeline.tables import read_rows
+    from pipeline.shards.tables import read_rows
 
     shards = [shard for shard in sorted(failures) if read_rows(storage, "failures", shard, columns=["scene_id"])]
     if shards:

@@ -19,8 +19,8 @@ from PIL import Image
 
 from pipeline.kinds import EVALUATE, EXTRACT, GENERATE, INGEST, SEGMENT, StageKind
 from pipeline.ledger.plan import Hashed, Plan, copy_plan, extend_plan
-from pipeline.pack import PackOrder, pack, pack_rows
-from pipeline.parts import part_name, write_part
+from pipeline.shards.pack import PackOrder, pack, pack_rows
+from pipeline.shards.parts import part_name, write_part
 from pipeline.storage.folder import Storage
 from schemas.fingerprint import result_fields
 from schemas.job import JobSpec

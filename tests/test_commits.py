@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.ledger.commits import Commit, commit_name, read_commit, repair, rounds
-from pipeline.pack import PackOrder, owner_of, pack
-from pipeline.parts import part_name, write_part
+from pipeline.shards.pack import PackOrder, owner_of, pack
+from pipeline.shards.parts import part_name, write_part
+from pipeline.shards.tables import read_rows
 from pipeline.storage.folder import Storage
-from pipeline.tables import read_rows
 from schemas.errors import SpecError
 from schemas.records import TABLES, Failure, SceneOutput
 
@@ -98,7 +98,7 @@ def test_without_a_commit_there_is_no_shard_and_its_files_are_swept(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("pipeline.pack.commit", dies)
+        patch.setattr("pipeline.shards.pack.commit", dies)
         pack(storage, order(["aaaa"]))
     assert rounds(storage, STAGE) == {}
     assert storage.names("handles") == {}  # plain readers see nothing

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from pipeline.run import JobResult, request_retry, run_job
+from pipeline.shards.tables import read_rows
 from pipeline.storage.folder import Storage
-from pipeline.tables import read_rows
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from tests.toy_stages import TOY_KINDS

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.inputs import Inputs, Unit
+from pipeline.shards.inputs import Inputs, Unit
 from pipeline.storage.folder import Storage
 from schemas.records import SceneTask
 from tests.sample_output import SampleOutput, encoded, picture_colour, with_given_handles

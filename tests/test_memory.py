@@ -7,10 +7,10 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.inputs import Unit
 from pipeline.ledger.plan import hash_files
-from pipeline.pack import PackOrder, pack
-from pipeline.parts import part_name, write_part
+from pipeline.shards.inputs import Unit
+from pipeline.shards.pack import PackOrder, pack
+from pipeline.shards.parts import part_name, write_part
 from pipeline.storage.folder import Storage
 from pipeline.worker import StageWorkerImpl
 from schemas.records import SceneOutput

@@ -18,9 +18,9 @@ from pipeline.protocol.scatter import scatter
 from pipeline.protocol.summary import MethodScores, Summary, summarise
 from pipeline.protocol.table import table
 from pipeline.run import retry_targets
+from pipeline.shards.tables import read_rows
 from pipeline.status import failed_rows
 from pipeline.storage.folder import Storage
-from pipeline.tables import read_rows
 from schemas.job import JobSpec
 from schemas.records import PROTOCOL
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from pipeline.kinds import AFTER_HANDLES, STAGE_OF
 from pipeline.ledger.commits import Commit, read_commit
-from pipeline.pack import owner_of
+from pipeline.shards.pack import owner_of
+from pipeline.shards.tables import read_rows, tar_name
 from pipeline.storage.folder import Storage
-from pipeline.tables import read_rows, tar_name
 from schemas.records import SceneTask
 
 

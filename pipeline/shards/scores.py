@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.ledger.commits import rounds
+from pipeline.shards.tables import read_rows
 from pipeline.storage.folder import Storage
-from pipeline.tables import read_rows
 
 _COLUMNS = ["prompt_similarity", "identity_similarity", "complete", "keep", "reason"]
 _READERS = 8

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
 from pipeline.ledger.commits import Commit, ShardFile, attempt_folder, commit, read_commit
-from pipeline.parts import add_member, part_name, read_part, work_folder
+from pipeline.shards.parts import add_member, part_name, read_part, work_folder
+from pipeline.shards.tables import read_rows, table_name, tar_name, write_table
 from pipeline.storage.folder import Storage
-from pipeline.tables import read_rows, table_name, tar_name, write_table
 from schemas.records import SceneOutput
 
 

@@ -1,0 +1,1 @@
+"""The data of an OUTPUT: parts into shards, and shards read again."""
