@@ -16,9 +16,9 @@ from pydantic import BaseModel
 from pipeline.kinds import kinds_of
 from pipeline.ledger.commits import Commit, read_commit, rounds
 from pipeline.ledger.plan import Plan
-from pipeline.progress import span
 from pipeline.run import retry_targets
 from pipeline.storage.folder import Storage
+from pipeline.watching.progress import span
 from schemas.job import JobSpec, Source
 
 MAX_FAILURES = 500

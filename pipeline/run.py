@@ -22,9 +22,9 @@ from pipeline.ledger.lease import held
 from pipeline.ledger.plan import Plan, copy_plan, extend_plan, hash_files
 from pipeline.ledger.run_record import start_record
 from pipeline.paths import anchored
-from pipeline.progress import Progress
 from pipeline.shard_run import Ledger, ShardRun
 from pipeline.storage.folder import SHARED, Storage
+from pipeline.watching.progress import Progress
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from stages.base_model import check_base

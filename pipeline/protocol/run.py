@@ -14,13 +14,13 @@ from pipeline.kinds import EXTRACT, StageKind, kinds_of
 from pipeline.ledger.lease import held
 from pipeline.ledger.run_record import NAME
 from pipeline.paths import anchored
-from pipeline.progress import span
 from pipeline.protocol.adopt import adopt, hand_on
 from pipeline.protocol.jobs import SCENES, method_spec, scenes_spec
 from pipeline.protocol.outcome import write_outcome
 from pipeline.report import write_report
 from pipeline.run import JobResult, open_job, run_opened
 from pipeline.storage.folder import Storage
+from pipeline.watching.progress import span
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 
