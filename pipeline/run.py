@@ -22,7 +22,7 @@ from pipeline.ledger.lease import held
 from pipeline.ledger.plan import Plan, copy_plan, extend_plan, hash_files
 from pipeline.ledger.run_record import start_record
 from pipeline.paths import anchored
-from pipeline.shard_run import Ledger, ShardRun
+from pipeline.scheduling.shard_run import Ledger, ShardRun
 from pipeline.storage.folder import SHARED, Storage
 from pipeline.watching.progress import Progress
 from schemas.errors import SpecError
@@ -107,8 +107,8 @@ def run_opened(state: JobState, console: Console) -> JobResult:
     counts = committed_counts(state.storage, state.kinds)
     if not state.open_shards:
         return JobResult(True, False, counts, time.monotonic() - started)
-    from pipeline.cluster import connected
-    from pipeline.scheduler import Scheduler
+    from pipeline.scheduling.cluster import connected
+    from pipeline.scheduling.scheduler import Scheduler
 
     stopped = threading.Event()
     with connected(spec.cluster):

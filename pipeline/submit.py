@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.cluster import EXCLUDES
+from pipeline.scheduling.cluster import EXCLUDES
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from schemas.spec_file import load_spec

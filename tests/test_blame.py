@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.blame import Blame
+from pipeline.scheduling.blame import Blame
 from pipeline.shards.inputs import Unit
 from pipeline.shards.parts import part_name, read_part
 from pipeline.storage.folder import Storage

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.ledger.plan import hash_files
+from pipeline.scheduling.worker import StageWorkerImpl
 from pipeline.shards.inputs import Unit
 from pipeline.shards.pack import PackOrder, pack
 from pipeline.shards.parts import part_name, write_part
 from pipeline.storage.folder import Storage
-from pipeline.worker import StageWorkerImpl
 from schemas.records import SceneOutput
 from tests.test_faults import bucket, toy_spec
 

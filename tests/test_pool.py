@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.kinds import EXTRACT, INGEST, StageKind
-from pipeline.pool import Pool
+from pipeline.scheduling.pool import Pool
 from schemas.job import JobSpec
 
 TWO_CORES = {"CPU": 2.0}

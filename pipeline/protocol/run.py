@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from pipeline.cluster import connected
 from pipeline.kinds import EXTRACT, StageKind, kinds_of
 from pipeline.ledger.lease import held
 from pipeline.ledger.run_record import NAME
@@ -19,6 +18,7 @@ from pipeline.protocol.jobs import SCENES, method_spec, scenes_spec
 from pipeline.protocol.outcome import write_outcome
 from pipeline.report import write_report
 from pipeline.run import JobResult, open_job, run_opened
+from pipeline.scheduling.cluster import connected
 from pipeline.storage.folder import Storage
 from pipeline.watching.progress import span
 from schemas.errors import SpecError

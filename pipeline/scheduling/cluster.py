@@ -32,7 +32,7 @@ def connected(settings: Cluster) -> Iterator[None]:
     if settings.address:
         options |= {
             "address": settings.address,
-            "runtime_env": {"working_dir": str(Path(__file__).parent.parent), "excludes": EXCLUDES},
+            "runtime_env": {"working_dir": str(Path(__file__).parents[2]), "excludes": EXCLUDES},
         }
     else:
         options |= {

@@ -11,8 +11,8 @@ from typing import Any
 import ray
 
 from pipeline.kinds import StageKind
+from pipeline.scheduling.worker import StageWorker
 from pipeline.shards.inputs import Unit
-from pipeline.worker import StageWorker
 from schemas.job import JobSpec
 
 

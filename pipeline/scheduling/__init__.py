@@ -1,0 +1,1 @@
+"""The Ray side: units to workers, shards to packers, and who is to blame."""
