@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import webdataset
 from PIL import Image, ImageDraw
 
-from pipeline.report_pictures import colour_of, overlay
+from pipeline.report.thumbnails import colour_of, overlay
 from schemas.masks import decode_mask
 
 TARGET = Path(__file__).parent / "demo.webp"

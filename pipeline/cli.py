@@ -123,7 +123,7 @@ def export(
 @app.command()
 def report(output: OutputArg) -> None:
     """Write the HTML report of a job (it is also written at the end of every run)."""
-    from pipeline.report import write_report
+    from pipeline.report.page import write_report
 
     _say(f"report: {write_report(Storage(output))}")
 
@@ -142,7 +142,7 @@ def submit(
 
 
 def _run(spec: JobSpec, command: str) -> None:
-    from pipeline.report import write_report
+    from pipeline.report.page import write_report
     from pipeline.run import run_job
     from pipeline.status import closing_lines
 

@@ -11,7 +11,7 @@ from pipeline.kinds import kinds_of
 from pipeline.ledger.commits import read_commit, rounds
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.run_record import NAME, read_record, revisions
-from pipeline.report_numbers import size_text
+from pipeline.report.settings import size_text
 from pipeline.run import committed_counts
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError

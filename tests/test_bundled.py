@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.protocol.jobs import method_spec
-from pipeline.report_numbers import changed_settings
+from pipeline.report.settings import changed_settings
 from schemas.bundled import SETTINGS
 from schemas.errors import SpecError
 from schemas.fingerprint import fingerprint

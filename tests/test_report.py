@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import report
 from pipeline.kinds import EXTRACT, GENERATE, INGEST, SEGMENT
-from pipeline.report import write_report
-from pipeline.report_numbers import changed_settings
-from pipeline.report_pictures import OPACITY, PALETTE
+from pipeline.report import page as report
+from pipeline.report.page import write_report
+from pipeline.report.settings import changed_settings
+from pipeline.report.thumbnails import OPACITY, PALETTE
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from tests.sample_output import BROKEN, ODD_NAMES, PROMPTS, SampleOutput, picture_colour, with_given_handles

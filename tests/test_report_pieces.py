@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.report_curves import Curve, curves_of, draw
-from pipeline.report_numbers import size_text
-from pipeline.report_pictures import OPACITY, colour_of, css_colour, data_uri, outline, overlay
-from pipeline.report_scenes import by_prompt, spread
+from pipeline.report.curves import Curve, curves_of, draw
+from pipeline.report.scenes import by_prompt, spread
+from pipeline.report.settings import size_text
+from pipeline.report.thumbnails import OPACITY, colour_of, css_colour, data_uri, outline, overlay
 from tests.sample_output import half_masks
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.bill import bill, counted, flop_text, gpu_hours, gpu_time, hours_text, not_counted
 from pipeline.estimate import survey, work_left
 from pipeline.protocol.jobs import method_spec, scenes_spec
-from pipeline.report_numbers import size_text
+from pipeline.report.settings import size_text
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 

@@ -16,7 +16,7 @@ from pipeline.paths import anchored
 from pipeline.protocol.adopt import adopt, hand_on
 from pipeline.protocol.jobs import SCENES, method_spec, scenes_spec
 from pipeline.protocol.outcome import write_outcome
-from pipeline.report import write_report
+from pipeline.report.page import write_report
 from pipeline.run import JobResult, open_job, run_opened
 from pipeline.scheduling.cluster import connected
 from pipeline.storage.folder import Storage

@@ -15,8 +15,8 @@ from jinja2 import Environment, StrictUndefined
 
 from pipeline.ledger.plan import Plan, read_plan
 from pipeline.ledger.run_record import read_record, recorded_spec
-from pipeline.report_numbers import RunNumbers, changed_settings, duplicates_of, run_numbers, size_text, stamp
-from pipeline.report_scenes import MAX_VARIATIONS, MOST_BYTES, SceneReader, SceneView, spread
+from pipeline.report.scenes import MAX_VARIATIONS, MOST_BYTES, SceneReader, SceneView, spread
+from pipeline.report.settings import RunNumbers, changed_settings, duplicates_of, run_numbers, size_text, stamp
 from pipeline.shards.scores import kind_of, score_numbers
 from pipeline.storage.folder import Storage
 from pipeline.watching.progress import span
@@ -58,7 +58,7 @@ def _render(
     """The page, piece by piece: a scene is read when its turn comes."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(span=span, size=size_text, stamp=stamp, share=_share, score=_score, reason=kind_of)
-    template = environment.from_string(resources.files("pipeline").joinpath("report.html.j2").read_text("utf-8"))
+    template = environment.from_string(resources.files("pipeline.report").joinpath("page.html.j2").read_text("utf-8"))
     stages = numbers.stages
     known = stages["extract"] if spec.source.handles else stages["ingest"]
     count, duplicates = duplicates_of(plan)

@@ -1,0 +1,1 @@
+"""The page of an OUTPUT, told from storage alone."""
