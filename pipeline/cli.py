@@ -114,7 +114,7 @@ def export(
     to: Annotated[Path, typer.Option("--to", help="Folder to write to.")],
 ) -> None:
     """Write one scene's handles as files that diffusers loads."""
-    from pipeline.export import export_from
+    from pipeline.export.handles import export_from
 
     for line in export_from(Storage(output), scene, to):
         _say(line)

@@ -1,0 +1,1 @@
+"""An OUTPUT in other people's formats."""
