@@ -65,7 +65,7 @@ def evaluate(
 @app.command()
 def plan(spec: SpecArg, set_: SetOption = []) -> None:  # noqa: B006
     """Dry run: scenes found, model FLOPs, GPU-hours, storage. Nothing is written."""
-    from pipeline.estimate import estimate
+    from pipeline.commands.estimate import estimate
     from pipeline.protocol.plan import estimate_protocol
 
     loaded = load_spec(spec, set_)
@@ -76,7 +76,7 @@ def plan(spec: SpecArg, set_: SetOption = []) -> None:  # noqa: B006
 @app.command()
 def status(output: OutputArg) -> None:
     """Progress, failures and ETA of a job, from storage alone, from any machine."""
-    from pipeline.status import status_lines
+    from pipeline.commands.status import status_lines
 
     for line in status_lines(Storage(output)):
         _say(line)
@@ -85,7 +85,7 @@ def status(output: OutputArg) -> None:
 @app.command()
 def retry(output: OutputArg) -> None:
     """Try the failed scenes of a job again."""
-    from pipeline.run import request_retry
+    from pipeline.commands.run import request_retry
 
     spec = recorded_spec(Storage(output))
     shards = request_retry(output)
@@ -136,15 +136,15 @@ def submit(
     wait: Annotated[bool, typer.Option("--wait", help="Follow the job's log until it ends.")] = False,
 ) -> None:
     """Run the same job on a cluster, through Ray's Jobs API."""
-    from pipeline.submit import submit_job
+    from pipeline.commands.submit import submit_job
 
     raise typer.Exit(submit_job(spec, set_, address, wait, _say))
 
 
 def _run(spec: JobSpec, command: str) -> None:
+    from pipeline.commands.run import run_job
+    from pipeline.commands.status import closing_lines
     from pipeline.report.page import write_report
-    from pipeline.run import run_job
-    from pipeline.status import closing_lines
 
     result = run_job(spec, _console)
     if not result.worked:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.bill import flop_text, hours_text
-from pipeline.estimate import estimate
+from pipeline.commands.bill import flop_text, hours_text
+from pipeline.commands.estimate import estimate
 from pipeline.ledger.plan import Hashed, extend_plan
 from pipeline.ledger.run_record import start_record
 from pipeline.protocol.plan import estimate_protocol

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pipeline.run import JobResult, request_retry, run_job
+from pipeline.commands.run import JobResult, request_retry, run_job
 from pipeline.shards.tables import read_rows
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError

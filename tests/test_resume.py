@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.run import open_job
+from pipeline.commands.run import open_job
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from tests.conftest import ROOT
@@ -23,7 +23,7 @@ from tests.toy_stages import TOY_KINDS
 DRIVER = """
 import sys
 from rich.console import Console
-from pipeline.run import run_job
+from pipeline.commands.run import run_job
 from schemas.spec_file import load_spec
 from tests.toy_stages import TOY_KINDS
 result = run_job(load_spec(sys.argv[1]), Console(), TOY_KINDS)

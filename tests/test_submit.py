@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipeline.commands.submit import local_paths
 from pipeline.kinds import kinds_of
 from pipeline.ledger.plan import extend_plan, hash_files
 from pipeline.ledger.run_record import start_record
 from pipeline.shards.pack import pack_rows
 from pipeline.storage.folder import Storage
-from pipeline.submit import local_paths
 from schemas.spec_file import load_spec
 
 pytestmark = pytest.mark.xdist_group("jobs")

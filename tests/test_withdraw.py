@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands.run import request_retry
 from pipeline.ledger.withdrawals import FOLDER, withdraw, withdrawn_scenes
-from pipeline.run import request_retry
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.records import scene_id_of

@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.commands.run import retry_targets
+from pipeline.commands.status import failed_rows
 from pipeline.ledger.commits import rounds
 from pipeline.ledger.plan import read_plan
 from pipeline.protocol.claims import REFERENCE
@@ -17,9 +19,7 @@ from pipeline.protocol.page import page_pieces
 from pipeline.protocol.scatter import scatter
 from pipeline.protocol.summary import MethodScores, Summary, summarise
 from pipeline.protocol.table import table
-from pipeline.run import retry_targets
 from pipeline.shards.tables import read_rows
-from pipeline.status import failed_rows
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 from schemas.records import PROTOCOL

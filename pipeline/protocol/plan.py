@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.bill import bill, counted, flop_text, gpu_hours, gpu_time, hours_text, not_counted
-from pipeline.estimate import survey, work_left
+from pipeline.commands.bill import bill, counted, flop_text, gpu_hours, gpu_time, hours_text, not_counted
+from pipeline.commands.estimate import survey, work_left
 from pipeline.protocol.jobs import method_spec, scenes_spec
 from pipeline.report.settings import size_text
 from pipeline.storage.folder import Storage

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
+from pipeline.commands.paths import anchored
+from pipeline.commands.run import JobResult, open_job, run_opened
 from pipeline.kinds import EXTRACT, StageKind, kinds_of
 from pipeline.ledger.lease import held
 from pipeline.ledger.run_record import NAME
-from pipeline.paths import anchored
 from pipeline.protocol.adopt import adopt, hand_on
 from pipeline.protocol.jobs import SCENES, method_spec, scenes_spec
 from pipeline.protocol.outcome import write_outcome
 from pipeline.report.page import write_report
-from pipeline.run import JobResult, open_job, run_opened
 from pipeline.scheduling.cluster import connected
 from pipeline.storage.folder import Storage
 from pipeline.watching.progress import span

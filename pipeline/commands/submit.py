@@ -21,7 +21,7 @@ from schemas.errors import SpecError
 from schemas.job import JobSpec
 from schemas.spec_file import load_spec
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parents[2]
 SPEC_FOLDER = "submitted"
 _POLL_S = 1.0
 _STARTING_S = 60.0

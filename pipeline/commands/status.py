@@ -6,11 +6,11 @@ import json
 import time
 from typing import Any
 
+from pipeline.commands.run import JobResult, committed_counts, retry_targets
 from pipeline.kinds import kinds_of
 from pipeline.ledger.commits import read_commit, rounds
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.run_record import recorded_spec
-from pipeline.run import JobResult, committed_counts, retry_targets
 from pipeline.shards.scores import ScoreNumbers, score_numbers
 from pipeline.shards.tables import read_rows
 from pipeline.storage.folder import Storage
