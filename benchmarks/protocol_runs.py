@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.protocol.bootstrap import Interval, interval, resample_counts
-from pipeline.protocol.claims import CLAIMS, REFERENCE, Claim, verdict
 from pipeline.protocol.jobs import method_spec
-from pipeline.protocol.measures import MEASURES, scene_means
 from pipeline.protocol.outcome import scores_of
-from pipeline.protocol.summary import Judged, MethodScores
-from pipeline.protocol.table import difference_cell, head, line
+from pipeline.protocol.page.table import difference_cell, head, line
+from pipeline.protocol.statistics.bootstrap import Interval, interval, resample_counts
+from pipeline.protocol.statistics.claims import CLAIMS, REFERENCE, Claim, verdict
+from pipeline.protocol.statistics.measures import MEASURES, scene_means
+from pipeline.protocol.statistics.summary import Judged, MethodScores
 from schemas.errors import SpecError
 from schemas.spec_file import load_spec
 

@@ -66,7 +66,7 @@ def evaluate(
 def plan(spec: SpecArg, set_: SetOption = []) -> None:  # noqa: B006
     """Dry run: scenes found, model FLOPs, GPU-hours, storage. Nothing is written."""
     from pipeline.commands.estimate import estimate
-    from pipeline.protocol.plan import estimate_protocol
+    from pipeline.protocol.estimate import estimate_protocol
 
     loaded = load_spec(spec, set_)
     for line in estimate_protocol(loaded) if "protocol" in loaded.model_fields_set else estimate(loaded):

@@ -14,7 +14,7 @@ from pipeline.commands.bill import flop_text, hours_text
 from pipeline.commands.estimate import estimate
 from pipeline.ledger.plan import Hashed, extend_plan
 from pipeline.ledger.run_record import start_record
-from pipeline.protocol.plan import estimate_protocol
+from pipeline.protocol.estimate import estimate_protocol
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.protocol.bootstrap import Interval, interval, resample_counts, resampled_means
-from pipeline.protocol.claims import CLAIMS, Claim, front, front_shares, verdict
-from pipeline.protocol.measures import MEASURES, scene_means
-from pipeline.protocol.summary import MethodScores, summarise
+from pipeline.protocol.statistics.bootstrap import Interval, interval, resample_counts, resampled_means
+from pipeline.protocol.statistics.claims import CLAIMS, Claim, front, front_shares, verdict
+from pipeline.protocol.statistics.measures import MEASURES, scene_means
+from pipeline.protocol.statistics.summary import MethodScores, summarise
 from schemas.methods import ABLATIONS, METHODS
 
 BY_NAME = {measure.name: measure for measure in MEASURES}

@@ -13,12 +13,12 @@ import pytest
 
 from pipeline.ledger.commits import read_commit, rounds
 from pipeline.protocol.adopt import adopt, hand_on
-from pipeline.protocol.bootstrap import Interval
 from pipeline.protocol.jobs import method_spec, scenes_spec
 from pipeline.protocol.outcome import write_outcome
-from pipeline.protocol.scatter import DOT, HEIGHT, WIDTH, Dot, make_axis, place_labels, scatter
-from pipeline.protocol.summary import Level, Summary
-from pipeline.protocol.table import TITLES, table
+from pipeline.protocol.page.scatter import DOT, HEIGHT, WIDTH, Dot, make_axis, place_labels, scatter
+from pipeline.protocol.page.table import TITLES, table
+from pipeline.protocol.statistics.bootstrap import Interval
+from pipeline.protocol.statistics.summary import Level, Summary
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.fingerprint import fingerprint

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks import protocol_runs
 from benchmarks.protocol_runs import differences, judge, lines
-from pipeline.protocol.claims import CLAIMS
-from pipeline.protocol.summary import MethodScores
+from pipeline.protocol.statistics.claims import CLAIMS
+from pipeline.protocol.statistics.summary import MethodScores
 from schemas.methods import ABLATIONS, METHODS
 
 FIRST = CLAIMS[0]

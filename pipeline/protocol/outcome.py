@@ -13,12 +13,12 @@ from pipeline.commands.run import retry_targets
 from pipeline.commands.status import failed_rows
 from pipeline.ledger.commits import rounds
 from pipeline.ledger.plan import read_plan
-from pipeline.protocol.claims import REFERENCE
 from pipeline.protocol.jobs import REPORT, method_spec
-from pipeline.protocol.page import page_pieces
-from pipeline.protocol.scatter import scatter
-from pipeline.protocol.summary import MethodScores, Summary, summarise
-from pipeline.protocol.table import table
+from pipeline.protocol.page.page import page_pieces
+from pipeline.protocol.page.scatter import scatter
+from pipeline.protocol.page.table import table
+from pipeline.protocol.statistics.claims import REFERENCE
+from pipeline.protocol.statistics.summary import MethodScores, Summary, summarise
 from pipeline.shards.tables import read_rows
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec

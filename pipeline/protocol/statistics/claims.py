@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.protocol.bootstrap import Floats, Interval
+from pipeline.protocol.statistics.bootstrap import Floats, Interval
 
 REFERENCE = "break_a_scene"
 Direction = Literal["rises", "falls"]

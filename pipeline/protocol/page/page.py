@@ -8,11 +8,11 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.protocol.claims import REFERENCE
-from pipeline.protocol.measures import MEASURES
-from pipeline.protocol.samples import pick_samples
-from pipeline.protocol.summary import Summary
-from pipeline.protocol.table import TITLES, cell
+from pipeline.protocol.page.samples import pick_samples
+from pipeline.protocol.page.table import TITLES, cell
+from pipeline.protocol.statistics.claims import REFERENCE
+from pipeline.protocol.statistics.measures import MEASURES
+from pipeline.protocol.statistics.summary import Summary
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 
@@ -21,7 +21,9 @@ def page_pieces(spec: JobSpec, home: Storage, summary: Summary, plot: str) -> It
     """The page, piece by piece. plot: the scatter's SVG, which is ours and goes in as it is."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals.update(cell=cell)
-    template = environment.from_string(resources.files("pipeline.protocol").joinpath("page.html.j2").read_text("utf-8"))
+    template = environment.from_string(
+        resources.files("pipeline.protocol.page").joinpath("page.html.j2").read_text("utf-8")
+    )
     yield from template.generate(
         spec=spec,
         summary=summary,

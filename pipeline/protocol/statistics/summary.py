@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.protocol.bootstrap import Floats, Interval, interval, resample_counts, resampled_means
-from pipeline.protocol.claims import CLAIMS, REFERENCE, Claim, Verdict, front, front_shares, verdict
-from pipeline.protocol.measures import MEASURES, Row, SceneMean, scene_means
+from pipeline.protocol.statistics.bootstrap import Floats, Interval, interval, resample_counts, resampled_means
+from pipeline.protocol.statistics.claims import CLAIMS, REFERENCE, Claim, Verdict, front, front_shares, verdict
+from pipeline.protocol.statistics.measures import MEASURES, Row, SceneMean, scene_means
 from schemas.methods import METHODS
 
 AXES = ("prompt", "identity")

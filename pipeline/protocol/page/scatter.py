@@ -12,8 +12,8 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
-from pipeline.protocol.summary import AXES, Summary
-from pipeline.protocol.table import TITLES, is_ablation
+from pipeline.protocol.page.table import TITLES, is_ablation
+from pipeline.protocol.statistics.summary import AXES, Summary
 
 WIDTH, HEIGHT = 720.0, 520.0
 LEFT, RIGHT, TOP, BOTTOM = 70.0, 20.0, 20.0, 56.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.protocol.bootstrap import Interval
-from pipeline.protocol.claims import REFERENCE
-from pipeline.protocol.measures import MEASURES, Measure
-from pipeline.protocol.summary import Judged, Summary
+from pipeline.protocol.statistics.bootstrap import Interval
+from pipeline.protocol.statistics.claims import REFERENCE
+from pipeline.protocol.statistics.measures import MEASURES, Measure
+from pipeline.protocol.statistics.summary import Judged, Summary
 from schemas.methods import METHODS
 
 TITLES = {

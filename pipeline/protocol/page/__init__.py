@@ -1,0 +1,1 @@
+"""What an evaluation shows: table, plot, samples and the page around them."""

@@ -1,0 +1,1 @@
+"""What an evaluation counts: measures, intervals over scenes, and verdicts on claims."""
