@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.kinds import EVALUATE, EXTRACT, GENERATE, INGEST, SEGMENT, StageKind
 from pipeline.ledger.plan import Hashed, Plan, copy_plan, extend_plan
 from pipeline.shards.pack import PackOrder, pack, pack_rows
 from pipeline.shards.parts import part_name, write_part
+from pipeline.stage_kinds import EVALUATE, EXTRACT, GENERATE, INGEST, SEGMENT, StageKind
 from pipeline.storage.folder import Storage
 from schemas.fingerprint import result_fields
 from schemas.job import JobSpec

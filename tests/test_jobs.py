@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.kinds import kinds_of
+from pipeline.stage_kinds import kinds_of
 from schemas.errors import SpecError
 from schemas.spec_file import load_spec
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.kinds import EXTRACT, INGEST, StageKind
 from pipeline.scheduling.pool import Pool
+from pipeline.stage_kinds import EXTRACT, INGEST, StageKind
 from schemas.job import JobSpec
 
 TWO_CORES = {"CPU": 2.0}

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.kinds import EXTRACT, GENERATE, INGEST, SEGMENT
 from pipeline.report import page as report
 from pipeline.report.page import write_report
 from pipeline.report.settings import changed_settings
 from pipeline.report.thumbnails import OPACITY, PALETTE
+from pipeline.stage_kinds import EXTRACT, GENERATE, INGEST, SEGMENT
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from tests.sample_output import BROKEN, ODD_NAMES, PROMPTS, SampleOutput, picture_colour, with_given_handles

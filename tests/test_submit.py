@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from pipeline.commands.submit import local_paths
-from pipeline.kinds import kinds_of
 from pipeline.ledger.plan import extend_plan, hash_files
 from pipeline.ledger.run_record import start_record
 from pipeline.shards.pack import pack_rows
+from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from schemas.spec_file import load_spec
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline.kinds import StageKind, extract_unit
+from pipeline.stage_kinds import StageKind, extract_unit
 from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
 from stages.stage import failed

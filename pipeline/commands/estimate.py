@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from pipeline.commands.bill import Work, bill, counted, flop_text, gpu_time, not_counted
 from pipeline.commands.run import committed_counts
-from pipeline.kinds import kinds_of
 from pipeline.ledger.commits import read_commit, rounds
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.run_record import NAME, read_record, revisions
 from pipeline.report.settings import size_text
+from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.fingerprint import changed_fields, result_fields

@@ -17,12 +17,12 @@ from typing import Any
 from rich.console import Console
 
 from pipeline.commands.paths import anchored
-from pipeline.kinds import StageKind, kinds_of
 from pipeline.ledger.commits import read_commit, repair, rounds
 from pipeline.ledger.lease import held
 from pipeline.ledger.plan import Plan, copy_plan, extend_plan, hash_files
 from pipeline.ledger.run_record import start_record
 from pipeline.scheduling.shard_run import Ledger, ShardRun
+from pipeline.stage_kinds import StageKind, kinds_of
 from pipeline.storage.folder import SHARED, Storage
 from pipeline.watching.progress import Progress
 from schemas.errors import SpecError

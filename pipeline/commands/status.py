@@ -7,12 +7,12 @@ import time
 from typing import Any
 
 from pipeline.commands.run import JobResult, committed_counts, retry_targets
-from pipeline.kinds import kinds_of
 from pipeline.ledger.commits import read_commit, rounds
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.run_record import recorded_spec
 from pipeline.shards.scores import ScoreNumbers, score_numbers
 from pipeline.shards.tables import read_rows
+from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.watching.progress import span
 

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from pipeline.commands.paths import anchored
 from pipeline.commands.run import JobResult, open_job, run_opened
-from pipeline.kinds import EXTRACT, StageKind, kinds_of
 from pipeline.ledger.lease import held
 from pipeline.ledger.run_record import NAME
 from pipeline.protocol.adopt import adopt, hand_on
@@ -19,6 +18,7 @@ from pipeline.protocol.jobs import SCENES, method_spec, scenes_spec
 from pipeline.protocol.outcome import write_outcome
 from pipeline.report.page import write_report
 from pipeline.scheduling.cluster import connected
+from pipeline.stage_kinds import EXTRACT, StageKind, kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.watching.progress import span
 from schemas.errors import SpecError

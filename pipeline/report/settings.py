@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from pipeline.commands.run import retry_targets
-from pipeline.kinds import kinds_of
 from pipeline.ledger.commits import Commit, read_commit, rounds
 from pipeline.ledger.plan import Plan
+from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.watching.progress import span
 from schemas.job import JobSpec, Source

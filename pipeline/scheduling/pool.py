@@ -10,9 +10,9 @@ from typing import Any
 
 import ray
 
-from pipeline.kinds import StageKind
 from pipeline.scheduling.worker import StageWorker
 from pipeline.shards.inputs import Unit
+from pipeline.stage_kinds import StageKind
 from schemas.job import JobSpec
 
 

@@ -14,13 +14,13 @@ from typing import Any, Protocol
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
-from pipeline.kinds import StageKind
 from pipeline.ledger.plan import Plan
 from pipeline.scheduling.blame import Blame, Verdict
 from pipeline.scheduling.pool import Pool, Worker
 from pipeline.scheduling.shard_run import Ledger, ShardRun
 from pipeline.scheduling.worker import Outcome, Packer, SetupError
 from pipeline.shards.inputs import Unit
+from pipeline.stage_kinds import StageKind
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.kinds import AFTER_HANDLES, STAGE_OF, StageKind
 from pipeline.ledger.commits import Commit, read_commit
 from pipeline.ledger.plan import Plan
 from pipeline.shards.inputs import Unit
 from pipeline.shards.pack import PackOrder
+from pipeline.stage_kinds import AFTER_HANDLES, STAGE_OF, StageKind
 from pipeline.storage.folder import Storage
 
 

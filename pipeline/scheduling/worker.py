@@ -9,12 +9,12 @@ from typing import Any
 
 import ray
 
-from pipeline.kinds import load_stage
 from pipeline.ledger.commits import Commit
 from pipeline.ledger.withdrawals import withdrawn_scenes
 from pipeline.shards.inputs import Inputs, Unit
 from pipeline.shards.pack import PackOrder, pack, pack_rows
 from pipeline.shards.parts import part_name, write_part
+from pipeline.stage_kinds import load_stage
 from pipeline.storage.folder import SHARED, Storage
 from schemas.errors import SpecError, Withdrawn
 from schemas.job import JobSpec

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from pipeline.kinds import AFTER_HANDLES, STAGE_OF
 from pipeline.ledger.commits import Commit, read_commit
 from pipeline.shards.pack import owner_of
 from pipeline.shards.tables import read_rows, tar_name
+from pipeline.stage_kinds import AFTER_HANDLES, STAGE_OF
 from pipeline.storage.folder import Storage
 from schemas.records import SceneTask
 
