@@ -28,10 +28,10 @@ from torch import Tensor
 from benchmarks.measure import clock, machine, medians, peak_gib, reset_peak, spread, table, write_json
 from benchmarks.models import NAMES, build_base, held_gib
 from benchmarks.training import PLACEHOLDER
-from stages.base_loading import BaseModel, pick_dtype
 from stages.extract.scene_model import SceneModel
-from stages.extract.text_states import TextStates
-from stages.generate.sampler import decode_latents, denoise, initial_latents, make_scheduler
+from stages.models.base.loading import BaseModel, pick_dtype
+from stages.models.base.sampler import decode_latents, denoise, initial_latents, make_scheduler
+from stages.models.base.text_states import TextStates
 
 COLUMNS = ("configuration", "s a batch", "CPU s a picture", "pictures a second", "peak GiB", "ratio")
 SAMPLER = "dpmsolver++"

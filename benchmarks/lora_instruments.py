@@ -18,11 +18,11 @@ from models.training.backgrounds import BACKGROUNDS, paint
 from models.training.placing import defocused
 from models.training.world import WorldSettings
 from schemas.job import Segment
-from stages.base_loading import BaseModel
-from stages.base_model import bundled
-from stages.clip_model import load_clip
 from stages.masked_views import on_black
-from stages.sam_model import load_sam
+from stages.models.base.layout import bundled
+from stages.models.base.loading import BaseModel
+from stages.models.clip import load_clip
+from stages.models.sam import load_sam
 from stages.segment.proposals import Proposer
 from stages.segment.selection import select_concepts
 

@@ -22,8 +22,6 @@ from torch import Tensor
 from benchmarks.lora_instruments import Eyes, Mask, Picture
 from models.training.backgrounds import BACKGROUNDS
 from schemas.job import Extract, Prior
-from stages.base_loading import load_base
-from stages.base_model import bundled
 from stages.extract.checkpoint import SceneWeights, pack_scene, unpack_scene
 from stages.extract.full_tuning import replaced
 from stages.extract.latents import encode_scene
@@ -33,8 +31,10 @@ from stages.extract.scene_lora import LoraLayout
 from stages.extract.scene_model import SceneModel
 from stages.extract.trainer import Trainer, TrainingScene
 from stages.extract.union_sampling import fill_template, union_mask
-from stages.generate.sampler import decode_latents, denoise, initial_latents, make_scheduler
 from stages.ingest.square import fit_square, square_mask, square_picture
+from stages.models.base.layout import bundled
+from stages.models.base.loading import load_base
+from stages.models.base.sampler import decode_latents, denoise, initial_latents, make_scheduler
 from stages.streams import stream, stream_seed
 
 DEMO = Path(__file__).resolve().parent.parent / "demo"

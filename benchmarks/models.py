@@ -13,8 +13,8 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from stages.base_loading import BaseModel, load_base, overflows
-from stages.base_model import bundled
+from stages.models.base.layout import bundled
+from stages.models.base.loading import BaseModel, load_base, overflows
 
 WORDS = ("a", "photo", "of", "and", "object", "at", "the", "beach", "in", "snow", "jungle")
 START, END = "<|startoftext|>", "<|endoftext|>"

@@ -27,8 +27,8 @@ from segment_anything.modeling import Sam
 
 from benchmarks.measure import clock, machine, medians, peak_gib, reset_peak, write_json
 from schemas.job import Segment
-from stages.base_loading import pick_device
-from stages.sam_model import load_sam
+from stages.models.base.loading import pick_device
+from stages.models.sam import load_sam
 from stages.segment.proposals import Proposer
 
 ROOT = Path(__file__).parent.parent

@@ -25,12 +25,12 @@ from torch import Tensor, nn
 
 from benchmarks.scenes import BenchScene
 from schemas.job import Extract
-from stages.base_loading import BaseModel, overflows
 from stages.extract.draws import Draw, SceneDraws
 from stages.extract.handle_tokens import HandleTokens
 from stages.extract.latents import resize_masks
-from stages.extract.noise_schedule import NoiseSchedule
 from stages.extract.union_sampling import fill_template
+from stages.models.base.loading import BaseModel, overflows
+from stages.models.base.noise_schedule import NoiseSchedule
 
 MOST_KEPT = 32 * 32
 UNET_TARGETS, TEXT_TARGETS = ["to_q", "to_k", "to_v", "to_out.0"], ["q_proj", "k_proj", "v_proj", "out_proj"]

@@ -75,8 +75,8 @@ def true_masks(stem: str, square: Square) -> list[Mask]:
 
 def by_sam(picture: NDArray[np.uint8], settings: Segment) -> list[Proposal]:
     """What the seedling's Segment Anything offers."""
-    from stages.base_model import bundled
-    from stages.sam_model import load_sam
+    from stages.models.base.layout import bundled
+    from stages.models.sam import load_sam
     from stages.segment.proposals import Proposer
 
     return Proposer(load_sam(bundled("seedling", "sam"), "cpu"), settings).propose(picture)

@@ -16,9 +16,9 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stages.base_model import bundled, read_config
 from stages.extract.checkpoint import SceneWeights, unpack_scene
 from stages.extract.full_tuning import CROSS_KV
+from stages.models.base.layout import bundled, read_config
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 FULL_FILES = {

@@ -29,8 +29,8 @@ from models.training.clip_views import boxes, junk_views, object_views, pixels, 
 from models.training.sprites import HELD_OUT, TRAINING
 from models.training.tokenizer import build, roster_words, world_words
 from models.training.world import World, WorldSettings
-from stages.clip_model import load_clip
-from stages.identity_model import load_identity
+from stages.models.clip import load_clip
+from stages.models.identity import load_identity
 
 KNOWN = TRAINING + HELD_OUT
 

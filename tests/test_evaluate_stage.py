@@ -16,10 +16,10 @@ from schemas.errors import SpecError
 from schemas.job import JobSpec
 from schemas.masks import decode_mask
 from schemas.records import SCORES, SceneOutput, SceneTask
-from stages.clip_model import load_clip
 from stages.evaluate.stage import EvaluateStage
-from stages.identity_model import load_identity
 from stages.masked_views import on_black
+from stages.models.clip import load_clip
+from stages.models.identity import load_identity
 from stages.segment.stage import SegmentStage
 from tests.test_evaluate_judging import BLUE, GREEN, RED, SOURCE, canvas, source_task
 from tests.tiny_judges import build_tiny_clip, build_tiny_dino

@@ -11,13 +11,13 @@ import torch
 
 from schemas.errors import SpecError
 from schemas.job import Extract
-from stages.base_loading import load_base
-from stages.base_model import attention_sides
 from stages.extract.attention_maps import cross_attention_layers, loss_layers
 from stages.extract.cost import meta_unet, unet_forward_tflop
 from stages.extract.scene_model import SceneModel
 from stages.extract.step import StepInputs, loss_terms
-from stages.extract.text_states import TextStates
+from stages.models.base.layout import attention_sides
+from stages.models.base.loading import load_base
+from stages.models.base.text_states import TextStates
 from tests.tiny_models import build_tiny_model
 
 SD21_BASE = {

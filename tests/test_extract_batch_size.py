@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from schemas.job import Extract
-from stages.base_loading import load_base
 from stages.extract import batch_size
 from stages.extract import stage as stage_module
 from stages.extract.batch_size import free_memory, is_out_of_memory, pick_batch, scenes_that_fit
@@ -17,6 +16,7 @@ from stages.extract.full_tuning import tunable
 from stages.extract.scene_model import SceneModel
 from stages.extract.stage import ExtractStage
 from stages.extract.training_batch import TrainedScene, TrainingScene
+from stages.models.base.loading import load_base
 from tests.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 GIB = 1 << 30

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from schemas.job import Extract
-from stages.base_loading import load_base
 from stages.extract.draws import SceneDraws
 from stages.extract.full_tuning import tunable
 from stages.extract.handle_tokens import HandleTokens
@@ -21,6 +20,7 @@ from stages.extract.latents import encode_scene
 from stages.extract.scene_model import SceneModel
 from stages.extract.step import PriorSource, build_inputs, loss_terms
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
+from stages.models.base.loading import load_base
 from tests.tiny_models import build_tiny_model, build_tokenizer, tiny_picture, tiny_scene
 
 SETTINGS = Extract.model_validate(

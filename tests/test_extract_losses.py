@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stages.extract.losses import diffusion_loss, prior_loss
-from stages.extract.noise_schedule import NoiseSchedule
+from stages.models.base.noise_schedule import NoiseSchedule
 
 S, C, H = 3, 4, 6
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from schemas.job import Extract, JobSpec
-from stages.base_loading import load_base
 from stages.extract.draws import SceneDraws
 from stages.extract.full_tuning import tunable
 from stages.extract.pasting import paste, pasted_moments
 from stages.extract.scene_model import SceneModel
 from stages.extract.step import build_inputs, loss_terms
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
+from stages.models.base.loading import load_base
 from tests.tiny_models import build_tiny_model, tiny_scene
 
 PRIOR = torch.randn(3, 4, 16, 16, generator=torch.Generator().manual_seed(9))

@@ -16,12 +16,12 @@ from pipeline.ledger.withdrawals import FOLDER, withdrawn_scenes
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 from schemas.records import SceneOutput
-from stages.base_loading import BaseModel
 from stages.extract import stage as stage_module
 from stages.extract import trainer as trainer_module
 from stages.extract.checkpoint import unpack_scene
 from stages.extract.latents import SceneLatents, decode_picture
 from stages.extract.stage import SCRATCH, ExtractStage
+from stages.models.base.loading import BaseModel
 from tests.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 STEPS = 6

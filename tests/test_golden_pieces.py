@@ -10,7 +10,6 @@ import torch
 from diffusers import AutoencoderKL
 
 from schemas.job import Extract
-from stages.base_loading import load_base
 from stages.extract.attention_maps import AttentionRecorder
 from stages.extract.draws import Draw
 from stages.extract.handle_tokens import HandleTokens
@@ -22,6 +21,7 @@ from stages.extract.scene_model import SceneModel
 from stages.extract.scene_optimizer import SceneOptimizer
 from stages.extract.step import LossTerms, build_inputs
 from stages.extract.union_sampling import union_mask
+from stages.models.base.loading import load_base
 from tests.golden import plain_formulas as plain
 from tests.test_golden_draws import LEAST_TAIL, tail
 from tests.tiny_models import build_tiny_model, build_tokenizer, tiny_picture, tiny_task

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from schemas.job import Extract
-from stages.base_loading import load_base
 from stages.extract.draws import SceneDraws
 from stages.extract.latents import SceneLatents, resize_masks
 from stages.extract.scene_model import SceneModel
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
+from stages.models.base.loading import load_base
 from tests.golden.plain_formulas import PlainAdamW
 from tests.golden.plain_model import PlainDraw, PlainModel, PlainScene
 from tests.tiny_models import build_tiny_model

@@ -16,8 +16,8 @@ from PIL import Image
 
 from schemas.job import JobSpec
 from schemas.records import FAILURES, PLAN, SCENES, SceneOutput, SceneTask, scene_id_of
-from stages.base_model import PARTS
 from stages.ingest.stage import IngestStage
+from stages.models.base.layout import PARTS
 
 SIDE = 64
 MakeStage = Callable[..., IngestStage]

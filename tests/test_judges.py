@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoImageProcessor, AutoProcessor, CLIPModel, Dinov2Model, ViTModel
 
 from schemas.errors import SpecError
-from stages.clip_model import BATCH, load_clip
-from stages.identity_model import load_identity
-from stages.judge_source import judge_revision
+from stages.models.clip import BATCH, load_clip
+from stages.models.identity import load_identity
+from stages.models.judge_source import judge_revision
 from tests.tiny_judges import build_tiny_clip, build_tiny_dino, build_tiny_dinov2
 
 TEXTS = ["a photo of a cat in the snow", "a dog", "a photo of a ball and a car at the beach"]

@@ -12,7 +12,7 @@ from models.training.measure_sam import iou_table, measure_sam, save_rows, score
 from models.training.sprites import HELD_OUT
 from models.training.world import Scene
 from schemas.spec_file import load_spec
-from stages.sam_model import load_sam
+from stages.models.sam import load_sam
 
 ROOT = Path(__file__).parent.parent
 

@@ -27,7 +27,7 @@ from models.training.measure_clip import (
 )
 from models.training.sprites import FIRST, HELD_OUT
 from models.training.world import Scene
-from stages.clip_model import load_clip
+from stages.models.clip import load_clip
 from tests.tiny_judges import build_tiny_clip
 
 

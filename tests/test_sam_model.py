@@ -15,7 +15,7 @@ from segment_anything import sam_model_registry
 from models.training.sam import CONFIG, decode, embed_points
 from schemas.errors import SpecError
 from schemas.spec_file import load_spec
-from stages.sam_model import build_sam, load_sam
+from stages.models.sam import build_sam, load_sam
 from stages.segment.proposals import Proposer
 
 ROOT = Path(__file__).parent.parent

@@ -18,7 +18,7 @@ from models.training.progress import Average
 from models.training.prompts import RIM, LabelledScenes, Mix, Prompts, draw_prompts, label_scenes, near, recoloured
 from models.training.sprites import TRAINING
 from models.training.world import World, WorldSettings
-from stages.sam_model import build_sam, load_sam
+from stages.models.sam import build_sam, load_sam
 
 
 @pytest.fixture(scope="module")

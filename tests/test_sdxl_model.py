@@ -14,8 +14,6 @@ from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
 from schemas.errors import SpecError
 from schemas.job import Extract
-from stages.base_loading import BaseModel, load_base
-from stages.base_model import check_layout, model_side
 from stages.extract.attention_maps import loss_layers
 from stages.extract.cost import meta_unet, scene_cost, unet_forward_tflop
 from stages.extract.draws import SceneDraws
@@ -23,9 +21,11 @@ from stages.extract.handle_tokens import HandleTokens
 from stages.extract.latents import encode_scene
 from stages.extract.scene_model import SceneModel
 from stages.extract.step import build_inputs, loss_terms
-from stages.extract.text_states import TextStates
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
-from stages.generate.sampler import decode_latents
+from stages.models.base.layout import check_layout, model_side
+from stages.models.base.loading import BaseModel, load_base
+from stages.models.base.sampler import decode_latents
+from stages.models.base.text_states import TextStates
 from tests.tiny_models import WORDS, build_tokenizer, tiny_picture, tiny_spec
 from tests.tiny_sdxl import POOLED, WIDTHS, build_tiny_sdxl, load_pipeline
 

@@ -17,7 +17,7 @@ from segment_anything.modeling import Sam
 
 from schemas.job import Segment
 from schemas.spec_file import load_spec
-from stages.sam_model import build_sam, load_sam
+from stages.models.sam import build_sam, load_sam
 from stages.segment.automatic import AutomaticMasks, Masks
 from stages.segment.decoder import decode, point_tokens
 from stages.segment.proposals import Proposer

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from schemas.job import JobSpec, Segment
 from schemas.masks import decode_mask
 from schemas.records import CONCEPTS, FAILURES, SceneTask
-from stages.sam_model import build_sam, load_sam
+from stages.models.sam import build_sam, load_sam
 from stages.segment.proposals import Proposer
 from stages.segment.stage import SegmentStage
 

@@ -15,9 +15,9 @@ from transformers import CLIPModel, CLIPProcessor
 
 from schemas.job import JobSpec
 from schemas.records import SceneTask
-from stages.clip_model import load_clip
 from stages.extract.handle_tokens import HandleTokens
 from stages.masked_views import filling, on_black
+from stages.models.clip import load_clip
 from stages.segment.stage import SegmentStage
 from stages.segment.words import Namer, caption
 from tests.test_segment_stage import mask_of, picture

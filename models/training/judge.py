@@ -15,7 +15,7 @@ from torch import Tensor
 from models.training.backgrounds import BACKGROUNDS
 from models.training.clip_captions import name_of
 from models.training.sprites import SpriteName
-from stages.clip_model import ClipJudge
+from stages.models.clip import ClipJudge
 
 CANDIDATES = 12
 """Nouns of which every pair is tried."""

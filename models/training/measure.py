@@ -19,8 +19,8 @@ from models.training.measure_clip import measure_clip
 from models.training.measure_sam import JOB, measure_sam
 from models.training.world import world_settings
 from schemas.spec_file import load_spec
-from stages.clip_model import load_clip
-from stages.sam_model import load_sam
+from stages.models.clip import load_clip
+from stages.models.sam import load_sam
 
 MODELS = ("clip", "vae", "base", "sam")
 

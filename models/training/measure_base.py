@@ -26,7 +26,7 @@ from models.training.judge import Reader, prompt_of, score_pairs, score_singles
 from models.training.sprites import HELD_OUT, SpriteName
 from models.training.vae import reconstruction_psnr, to_images, to_tensor
 from models.training.world import World, WorldSettings, world_settings
-from stages.clip_model import ClipJudge, load_clip
+from stages.models.clip import ClipJudge, load_clip
 
 TOGETHER = 32
 """Pictures that go through a model side by side."""

@@ -20,7 +20,7 @@ from models.training.judge import prompt_of, share
 from models.training.sprites import HELD_OUT, TRAINING
 from models.training.world import Scene, World, WorldSettings, world_settings
 from schemas.evaluate import Evaluate
-from stages.clip_model import ClipJudge, load_clip
+from stages.models.clip import ClipJudge, load_clip
 
 GROUP = 100
 """Pictures and captions that retrieval chooses among."""

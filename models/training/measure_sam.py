@@ -27,7 +27,7 @@ from models.training.sprites import HELD_OUT, wide_roster
 from models.training.world import Scene, World, world_settings
 from schemas.job import Segment
 from schemas.spec_file import load_spec
-from stages.sam_model import load_sam
+from stages.models.sam import load_sam
 from stages.segment.proposals import Proposer
 from stages.segment.selection import Proposal, select_concepts
 

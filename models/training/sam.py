@@ -33,7 +33,7 @@ from models.training.progress import Average, Budget, load_state, save_state, se
 from models.training.prompts import OBJECT_POINTS, LabelledScenes, Prompts, draw_prompts, label_scenes, recoloured
 from models.training.sprites import HELD_OUT, wide_roster
 from models.training.world import World, world_settings
-from stages.sam_model import build_sam, load_sam
+from stages.models.sam import build_sam, load_sam
 
 CONFIG: dict[str, Any] = {
     "image_size": 64,

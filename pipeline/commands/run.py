@@ -27,7 +27,7 @@ from pipeline.storage.folder import SHARED, Storage
 from pipeline.watching.progress import Progress
 from schemas.errors import SpecError
 from schemas.job import JobSpec
-from stages.base_model import check_base
+from stages.models.base.layout import check_base
 
 _RETRY = re.compile(r"^retry-(\d+)\.json$")
 

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.job import Segment
-from stages.clip_model import BATCH, ClipJudge
 from stages.evaluate.copies import Thumbnail, contrast, thumbnail
 from stages.evaluate.matching import assign, detect
 from stages.evaluate.scene import SourceScene, finite
-from stages.identity_model import IdentityJudge
 from stages.masked_views import on_black
+from stages.models.clip import BATCH, ClipJudge
+from stages.models.identity import IdentityJudge
 from stages.segment.proposals import Proposer
 from stages.segment.selection import select_concepts
 from stages.segment.shapes import Mask

@@ -14,8 +14,8 @@ from schemas.masks import decode_mask
 from schemas.records import SceneTask
 from stages.evaluate.copies import Thumbnail, thumbnail
 from stages.evaluate.matching import Similarities
-from stages.identity_model import IdentityJudge
 from stages.masked_views import on_black
+from stages.models.identity import IdentityJudge
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 """What the generate stage writes; nothing else is decoded."""

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from schemas.errors import SceneError
 from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
-from stages.base_loading import pick_device
-from stages.base_model import bundled
-from stages.clip_model import load_clip
 from stages.evaluate.copies import find_copies
 from stages.evaluate.judging import Judged, Judges
 from stages.evaluate.label_mask import label_mask
 from stages.evaluate.scene import SourceScene, decode, read_source
 from stages.evaluate.verdict import Scores, collapsed, why_not
 from stages.halving import halving
-from stages.identity_model import ClipIdentityJudge, IdentityJudge, load_identity
-from stages.sam_model import load_sam
+from stages.models.base.layout import bundled
+from stages.models.base.loading import pick_device
+from stages.models.clip import load_clip
+from stages.models.identity import ClipIdentityJudge, IdentityJudge, load_identity
+from stages.models.sam import load_sam
 from stages.segment.proposals import Proposer
 from stages.stage import failed
 

@@ -16,7 +16,7 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor
 from torch.nn import functional
 
-from stages.base_model import check_map_side
+from stages.models.base.layout import check_map_side
 
 
 def cross_attention_layers(unet: UNet2DConditionModel) -> dict[str, int]:

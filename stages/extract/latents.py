@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from schemas.errors import SceneError
-from stages.base_loading import BaseModel
+from stages.models.base.loading import BaseModel
 
 
 @dataclass(frozen=True)

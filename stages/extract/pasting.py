@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stages.base_loading import BaseModel
 from stages.extract.draws import Draw
 from stages.extract.latents import SceneLatents, encode_pictures
 from stages.extract.union_sampling import union_mask
+from stages.models.base.loading import BaseModel
 
 
 def paste(picture: Tensor, mask: Tensor, colour: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from schemas.job import Prior
 from stages.extract.scene_model import SceneModel
-from stages.generate.sampler import denoise, initial_latents, make_scheduler
+from stages.models.base.sampler import denoise, initial_latents, make_scheduler
 from stages.streams import stream_seed
 from stages.whole_file import write_whole
 

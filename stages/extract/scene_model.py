@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stages.base_loading import BaseModel
 from stages.extract.attention_maps import AttentionRecorder
 from stages.extract.handle_embedding import install_handles
 from stages.extract.handle_tokens import HandleTokens
-from stages.extract.noise_schedule import NoiseSchedule
 from stages.extract.row_owners import RowOwners
 from stages.extract.scene_lora import LoraLayout, install_lora, make_layout
-from stages.extract.text_states import TextStates
+from stages.models.base.loading import BaseModel
+from stages.models.base.noise_schedule import NoiseSchedule
+from stages.models.base.text_states import TextStates
 
 
 class SceneModel:

@@ -18,8 +18,8 @@ from stages.extract.handle_tokens import HandleTokens, stack_ids
 from stages.extract.latents import SceneLatents
 from stages.extract.losses import ATTENTION_LOSSES, diffusion_loss, prior_loss
 from stages.extract.scene_model import SceneModel
-from stages.extract.text_states import TextStates
 from stages.extract.union_sampling import fill_template, union_mask
+from stages.models.base.text_states import TextStates
 
 
 @dataclass(frozen=True)

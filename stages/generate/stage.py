@@ -19,15 +19,15 @@ from torch.nn import functional
 from schemas.errors import SceneError
 from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
-from stages.base_loading import load_base, pick_device, pick_dtype
-from stages.base_model import bundled
 from stages.extract.checkpoint import SceneWeights, unpack_scene
 from stages.extract.full_tuning import replaced
 from stages.extract.scene_lora import LoraLayout
 from stages.extract.scene_model import SceneModel
-from stages.extract.text_states import TextStates
 from stages.generate.prompts import Picture, list_pictures
-from stages.generate.sampler import decode_latents, denoise, initial_latents, make_scheduler
+from stages.models.base.layout import bundled
+from stages.models.base.loading import load_base, pick_device, pick_dtype
+from stages.models.base.sampler import decode_latents, denoise, initial_latents, make_scheduler
+from stages.models.base.text_states import TextStates
 from stages.stage import failed
 from stages.streams import stream_seed
 

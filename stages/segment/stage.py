@@ -17,9 +17,9 @@ from PIL import Image
 from schemas.job import JobSpec
 from schemas.masks import encode_mask
 from schemas.records import SceneOutput, SceneTask
-from stages.base_model import bundled
-from stages.clip_model import load_clip
-from stages.sam_model import load_sam
+from stages.models.base.layout import bundled
+from stages.models.clip import load_clip
+from stages.models.sam import load_sam
 from stages.segment.faults import NoConcept
 from stages.segment.proposals import Proposer
 from stages.segment.selection import Candidate, Proposal, Selection, select_concepts

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from schemas.errors import SceneError
-from stages.clip_model import ClipJudge
 from stages.masked_views import filling, on_black
+from stages.models.clip import ClipJudge
 from stages.segment.shapes import Mask
 
 

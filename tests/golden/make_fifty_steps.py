@@ -16,10 +16,10 @@ from typing import Any
 import torch
 
 from schemas.job import Extract
-from stages.base_loading import load_base
 from stages.extract.latents import encode_scene
 from stages.extract.scene_model import SceneModel
 from stages.extract.trainer import Trainer, TrainingScene
+from stages.models.base.loading import load_base
 from tests.tiny_models import build_tiny_model, tiny_picture
 
 FILE = Path(__file__).with_name("fifty_steps.json")

@@ -15,8 +15,8 @@ from torch.nn import functional
 from transformers import AutoImageProcessor, Dinov2Model, ViTModel
 
 from schemas.errors import SpecError
-from stages.clip_model import BATCH, ClipJudge, load_clip, load_weights, pixel_values
-from stages.judge_source import REMEDY, locate, read_judge_config, unusable
+from stages.models.clip import BATCH, ClipJudge, load_clip, load_weights, pixel_values
+from stages.models.judge_source import REMEDY, locate, read_judge_config, unusable
 
 FIELD = "models.identity"
 

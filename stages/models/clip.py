@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers import AutoImageProcessor, CLIPModel, CLIPTokenizer
 
 from schemas.errors import SpecError
-from stages.judge_source import REMEDY, locate, read_judge_config, unusable
+from stages.models.judge_source import REMEDY, locate, read_judge_config, unusable
 
 BATCH = 64
 """Pictures or texts at a time; it bounds memory and changes no result."""

@@ -17,7 +17,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from schemas.errors import SpecError
-from stages.base_model import check_layout, text_encoder_names
+from stages.models.base.layout import check_layout, text_encoder_names
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

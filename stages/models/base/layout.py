@@ -17,7 +17,7 @@ from typing import Any
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 
-BUNDLED = Path(__file__).resolve().parent.parent / "models"
+BUNDLED = Path(__file__).resolve().parents[3] / "models"
 PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
 """Folders of a base model in StableDiffusionPipeline layout."""
 XL_PARTS = ("tokenizer_2", "text_encoder_2")

@@ -20,8 +20,8 @@ from diffusers import (
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.base_loading import BaseModel
-from stages.extract.text_states import TextStates
+from stages.models.base.loading import BaseModel
+from stages.models.base.text_states import TextStates
 
 SCHEDULERS = {
     "dpmsolver++": DPMSolverMultistepScheduler,
