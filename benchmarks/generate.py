@@ -28,7 +28,7 @@ from torch import Tensor
 from benchmarks.measure import clock, machine, medians, peak_gib, reset_peak, spread, table, write_json
 from benchmarks.models import NAMES, build_base, held_gib
 from benchmarks.training import PLACEHOLDER
-from stages.extract.scene_model import SceneModel
+from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import BaseModel, pick_dtype
 from stages.models.base.sampler import decode_latents, denoise, initial_latents, make_scheduler
 from stages.models.base.text_states import TextStates

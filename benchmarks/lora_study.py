@@ -22,15 +22,15 @@ from torch import Tensor
 from benchmarks.lora_instruments import Eyes, Mask, Picture
 from models.training.backgrounds import BACKGROUNDS
 from schemas.job import Extract, Prior
-from stages.extract.checkpoint import SceneWeights, pack_scene, unpack_scene
-from stages.extract.full_tuning import replaced
 from stages.extract.latents import encode_scene
 from stages.extract.losses import diffusion_loss, prior_loss
 from stages.extract.prior import draw_prior
-from stages.extract.scene_lora import LoraLayout
-from stages.extract.scene_model import SceneModel
 from stages.extract.trainer import Trainer, TrainingScene
 from stages.extract.union_sampling import fill_template, union_mask
+from stages.handles.full_weights import replaced
+from stages.handles.lora.sites import LoraLayout
+from stages.handles.scene_model import SceneModel
+from stages.handles.weights import SceneWeights, pack_scene, unpack_scene
 from stages.ingest.square import fit_square, square_mask, square_picture
 from stages.models.base.layout import bundled
 from stages.models.base.loading import load_base

@@ -15,11 +15,11 @@ from benchmarks.models import build_base
 from benchmarks.scenes import make_prior_pictures, make_scenes
 from benchmarks.yardstick import Yardstick
 from schemas.job import Extract, Phase
-from stages.extract.checkpoint import SceneWeights, pack_scene
-from stages.extract.cost import ALL_WEIGHTS, THROUGH_FROZEN, TO_CONTEXT, meta_unet, unet_forward_tflop
 from stages.extract.latents import encode_scene
-from stages.extract.scene_model import SceneModel
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
+from stages.handles.cost import ALL_WEIGHTS, THROUGH_FROZEN, TO_CONTEXT, meta_unet, unet_forward_tflop
+from stages.handles.scene_model import SceneModel
+from stages.handles.weights import SceneWeights, pack_scene
 from stages.models.base.loading import BaseModel, pick_dtype
 
 STEPS = 400

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from benchmarks.scenes import BenchScene
 from schemas.job import Extract
 from stages.extract.draws import Draw, SceneDraws
-from stages.extract.handle_tokens import HandleTokens
 from stages.extract.latents import resize_masks
 from stages.extract.union_sampling import fill_template
+from stages.handles.tokens import HandleTokens
 from stages.models.base.loading import BaseModel, overflows
 from stages.models.base.noise_schedule import NoiseSchedule
 

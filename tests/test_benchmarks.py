@@ -18,8 +18,8 @@ from benchmarks.yardstick import Yardstick
 from schemas.job import Extract
 from stages.extract.draws import SceneDraws
 from stages.extract.latents import encode_scene
-from stages.extract.scene_model import SceneModel
 from stages.extract.step import PriorSource, build_inputs, loss_terms
+from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import BaseModel, load_base
 from tests.tiny_sdxl import build_tiny_sdxl
 

@@ -13,9 +13,9 @@ from PIL import Image
 
 from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
-from stages.extract.checkpoint import unpack_scene
 from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
+from stages.handles.weights import unpack_scene
 from tests.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 SCENES = 8

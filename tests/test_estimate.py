@@ -65,7 +65,7 @@ def base(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def known_cost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "stages.extract.cost", SimpleNamespace(scene_cost=lambda spec: dict(COST)))
+    monkeypatch.setitem(sys.modules, "stages.handles.cost", SimpleNamespace(scene_cost=lambda spec: dict(COST)))
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from safetensors.torch import load_file
 from transformers import CLIPTextModel
 
 from schemas.records import SceneOutput, SceneTask
-from stages.export import LORA_FILE, embedding_file, export_scene
 from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
+from stages.handles.diffusers_files import LORA_FILE, embedding_file, export_scene
 from tests.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 SCHEDULERS = {

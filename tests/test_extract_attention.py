@@ -11,10 +11,10 @@ import torch
 
 from schemas.errors import SpecError
 from schemas.job import Extract
-from stages.extract.attention_maps import cross_attention_layers, loss_layers
-from stages.extract.cost import meta_unet, unet_forward_tflop
-from stages.extract.scene_model import SceneModel
 from stages.extract.step import StepInputs, loss_terms
+from stages.handles.attention_maps import cross_attention_layers, loss_layers
+from stages.handles.cost import meta_unet, unet_forward_tflop
+from stages.handles.scene_model import SceneModel
 from stages.models.base.layout import attention_sides
 from stages.models.base.loading import load_base
 from stages.models.base.text_states import TextStates

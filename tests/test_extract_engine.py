@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from schemas.job import Extract
 from stages.extract.draws import SceneDraws
-from stages.extract.full_tuning import tunable
-from stages.extract.handle_tokens import HandleTokens
 from stages.extract.latents import encode_scene
-from stages.extract.scene_model import SceneModel
 from stages.extract.step import PriorSource, build_inputs, loss_terms
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
+from stages.handles.full_weights import tunable
+from stages.handles.scene_model import SceneModel
+from stages.handles.tokens import HandleTokens
 from stages.models.base.loading import load_base
 from tests.tiny_models import build_tiny_model, build_tokenizer, tiny_picture, tiny_scene
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from schemas.job import Extract
 from stages.extract import trainer as trainer_module
-from stages.extract.scene_model import SceneModel
 from stages.extract.scratch import Scratch
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
+from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
 from tests.tiny_models import build_tiny_model, tiny_scene
 

@@ -11,9 +11,9 @@ import torch
 from peft import LoraConfig
 
 from schemas.job import Extract
-from stages.extract.scene_lora import LoraLayout
-from stages.extract.scene_model import SceneModel
 from stages.extract.scene_optimizer import SceneOptimizer
+from stages.handles.lora.sites import LoraLayout
+from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
 from stages.models.base.text_states import TextStates
 from tests.tiny_models import build_tiny_model

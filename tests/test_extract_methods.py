@@ -7,11 +7,11 @@ import torch
 
 from schemas.job import Extract, JobSpec
 from stages.extract.draws import SceneDraws
-from stages.extract.full_tuning import tunable
 from stages.extract.pasting import paste, pasted_moments
-from stages.extract.scene_model import SceneModel
 from stages.extract.step import build_inputs, loss_terms
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
+from stages.handles.full_weights import tunable
+from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
 from tests.tiny_models import build_tiny_model, tiny_scene
 

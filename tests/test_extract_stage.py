@@ -15,11 +15,11 @@ import torch
 
 from schemas.errors import SpecError
 from schemas.records import HANDLES, SceneTask
-from stages.extract.checkpoint import unpack_scene
-from stages.extract.cost import scene_cost
 from stages.extract.prior import load_prior, prior_name
 from stages.extract.stage import ExtractStage, shorten_curves
 from stages.extract.training_batch import TrainedScene, TrainingScene
+from stages.handles.cost import scene_cost
+from stages.handles.weights import unpack_scene
 from stages.models.base.layout import bundled, model_revision, model_side
 from tests.tiny_models import build_tiny_model, tiny_spec, tiny_task
 

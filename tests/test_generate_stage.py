@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from schemas.records import VARIATIONS, SceneOutput, SceneTask
-from stages.extract.checkpoint import SceneWeights, pack_scene, unpack_scene
 from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
+from stages.handles.weights import SceneWeights, pack_scene, unpack_scene
 from tests.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 

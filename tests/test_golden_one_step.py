@@ -16,9 +16,9 @@ from torch import Tensor
 from schemas.job import Extract
 from stages.extract.draws import Draw
 from stages.extract.latents import SceneLatents, resize_masks
-from stages.extract.scene_lora import LoraLayout
-from stages.extract.scene_model import SceneModel
 from stages.extract.step import LossTerms, PriorSource, build_inputs, loss_terms
+from stages.handles.lora.sites import LoraLayout
+from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
 from tests.golden.plain_model import PlainDraw, PlainModel, PlainScene
 from tests.tiny_models import build_tiny_model

@@ -10,17 +10,17 @@ import torch
 from diffusers import AutoencoderKL
 
 from schemas.job import Extract
-from stages.extract.attention_maps import AttentionRecorder
 from stages.extract.draws import Draw
-from stages.extract.handle_tokens import HandleTokens
 from stages.extract.latents import decode_picture, encode_scene, resize_masks
 from stages.extract.losses import attention_mse, diffusion_loss
-from stages.extract.row_owners import RowOwners
-from stages.extract.scene_lora import LoraLayout, LoraLinear, LoraSite
-from stages.extract.scene_model import SceneModel
 from stages.extract.scene_optimizer import SceneOptimizer
 from stages.extract.step import LossTerms, build_inputs
 from stages.extract.union_sampling import union_mask
+from stages.handles.attention_maps import AttentionRecorder
+from stages.handles.lora.sites import LoraLayout, LoraLinear, LoraSite
+from stages.handles.row_owners import RowOwners
+from stages.handles.scene_model import SceneModel
+from stages.handles.tokens import HandleTokens
 from stages.models.base.loading import load_base
 from tests.golden import plain_formulas as plain
 from tests.test_golden_draws import LEAST_TAIL, tail

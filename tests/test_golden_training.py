@@ -14,8 +14,8 @@ from torch import Tensor
 from schemas.job import Extract
 from stages.extract.draws import SceneDraws
 from stages.extract.latents import SceneLatents, resize_masks
-from stages.extract.scene_model import SceneModel
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
+from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
 from tests.golden.plain_formulas import PlainAdamW
 from tests.golden.plain_model import PlainDraw, PlainModel, PlainScene

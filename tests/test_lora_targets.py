@@ -16,12 +16,12 @@ from benchmarks.lora import SD21_TEXTS
 from benchmarks.models import SD21
 from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
-from stages.export import LORA_FILE, embedding_file, export_scene
-from stages.extract.checkpoint import SceneWeights, pack_scene
-from stages.extract.cost import handle_bytes, meta_unet, scene_cost
-from stages.extract.scene_model import SceneModel
 from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
+from stages.handles.cost import handle_bytes, meta_unet, scene_cost
+from stages.handles.diffusers_files import LORA_FILE, embedding_file, export_scene
+from stages.handles.scene_model import SceneModel
+from stages.handles.weights import SceneWeights, pack_scene
 from stages.models.base.loading import load_base
 from tests.tiny_models import build_tiny_model, tiny_spec, tiny_task
 

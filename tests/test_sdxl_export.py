@@ -21,13 +21,13 @@ from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from schemas.records import SceneOutput, SceneTask
-from stages.export import LORA_FILE, embedding_file, export_scene
-from stages.extract.checkpoint import pack_scene, unpack_scene
-from stages.extract.cost import scene_cost
 from stages.extract.prior import draw_prior
-from stages.extract.scene_model import SceneModel
 from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
+from stages.handles.cost import scene_cost
+from stages.handles.diffusers_files import LORA_FILE, embedding_file, export_scene
+from stages.handles.scene_model import SceneModel
+from stages.handles.weights import pack_scene, unpack_scene
 from stages.models.base.loading import load_base
 from stages.streams import stream_seed
 from tests.tiny_models import build_tiny_model, tiny_spec, tiny_task

@@ -14,14 +14,14 @@ from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
 from schemas.errors import SpecError
 from schemas.job import Extract
-from stages.extract.attention_maps import loss_layers
-from stages.extract.cost import meta_unet, scene_cost, unet_forward_tflop
 from stages.extract.draws import SceneDraws
-from stages.extract.handle_tokens import HandleTokens
 from stages.extract.latents import encode_scene
-from stages.extract.scene_model import SceneModel
 from stages.extract.step import build_inputs, loss_terms
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
+from stages.handles.attention_maps import loss_layers
+from stages.handles.cost import meta_unet, scene_cost, unet_forward_tflop
+from stages.handles.scene_model import SceneModel
+from stages.handles.tokens import HandleTokens
 from stages.models.base.layout import check_layout, model_side
 from stages.models.base.loading import BaseModel, load_base
 from stages.models.base.sampler import decode_latents

@@ -15,7 +15,7 @@ from transformers import CLIPModel, CLIPProcessor
 
 from schemas.job import JobSpec
 from schemas.records import SceneTask
-from stages.extract.handle_tokens import HandleTokens
+from stages.handles.tokens import HandleTokens
 from stages.masked_views import filling, on_black
 from stages.models.clip import load_clip
 from stages.segment.stage import SegmentStage

@@ -18,8 +18,8 @@ from schemas.job import JobSpec
 from schemas.masks import encode_mask
 from schemas.records import SceneTask
 from stages.extract.latents import encode_scene
-from stages.extract.scene_model import SceneModel
 from stages.extract.training_batch import TrainingScene
+from stages.handles.scene_model import SceneModel
 
 WORDS = (
     "a",

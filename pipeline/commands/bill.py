@@ -64,8 +64,8 @@ class Bill:
 
 def bill(spec: JobSpec, storage: Storage) -> Bill:
     """What a scene of a job costs. storage: the job's, for the concepts that its scenes turned out to have."""
-    from stages.extract.cost import scene_cost
     from stages.generate.prompts import list_pictures
+    from stages.handles.cost import scene_cost
     from stages.models.base.layout import check_base
 
     cost = scene_cost(spec)

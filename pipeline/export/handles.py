@@ -30,7 +30,7 @@ def find_scene(storage: Storage, scene: str) -> tuple[str, int, int]:
 
 def export_from(storage: Storage, scene: str, folder: Path) -> list[str]:
     """Writes the scene's files for diffusers under `folder`; returns what to tell."""
-    from stages.export import export_scene
+    from stages.handles.diffusers_files import export_scene
 
     scene_id, shard, round_ = find_scene(storage, scene)
     members = read_commit(storage, "extract", shard, round_).members

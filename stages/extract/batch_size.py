@@ -18,8 +18,8 @@ from torch import Tensor
 
 from schemas.job import Extract
 from stages.extract.latents import SceneLatents
-from stages.extract.scene_model import SceneModel
 from stages.extract.trainer import Trainer, TrainingScene
+from stages.handles.scene_model import SceneModel
 
 MOST = {"cuda": 32, "cpu": 16}
 """Where more scenes stop being faster (benchmarks/extract.py)."""

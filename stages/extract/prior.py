@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from schemas.job import Prior
-from stages.extract.scene_model import SceneModel
+from stages.handles.scene_model import SceneModel
 from stages.models.base.sampler import denoise, initial_latents, make_scheduler
 from stages.streams import stream_seed
 from stages.whole_file import write_whole

@@ -20,13 +20,13 @@ from schemas.job import JobSpec
 from schemas.masks import decode_mask
 from schemas.records import SceneOutput, SceneTask
 from stages.extract.batch_size import is_out_of_memory, pick_batch
-from stages.extract.checkpoint import SceneWeights, pack_scene
 from stages.extract.latents import decode_picture, encode_scene
 from stages.extract.prior import draw_prior, load_prior, prior_exists, prior_name, save_prior
-from stages.extract.scene_model import SceneModel
 from stages.extract.scratch import Scratch
 from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
 from stages.extract.union_sampling import fill_template
+from stages.handles.scene_model import SceneModel
+from stages.handles.weights import SceneWeights, pack_scene
 from stages.models.base.layout import bundled, model_revision
 from stages.models.base.loading import load_base, pick_device, pick_dtype
 from stages.stage import failed

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from schemas.job import Extract
 from stages.extract.draws import Draw
-from stages.extract.handle_tokens import HandleTokens, stack_ids
 from stages.extract.latents import SceneLatents
 from stages.extract.losses import ATTENTION_LOSSES, diffusion_loss, prior_loss
-from stages.extract.scene_model import SceneModel
 from stages.extract.union_sampling import fill_template, union_mask
+from stages.handles.scene_model import SceneModel
+from stages.handles.tokens import HandleTokens, stack_ids
 from stages.models.base.text_states import TextStates
 
 

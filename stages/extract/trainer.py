@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from schemas.job import Extract, Phase
 from stages.extract.draws import SceneDraws
-from stages.extract.full_tuning import half_precision, unlocked
 from stages.extract.pasting import pasted_moments
-from stages.extract.scene_model import SceneModel
 from stages.extract.scene_optimizer import SceneOptimizer
 from stages.extract.scratch import Checkpoint, Scratch
 from stages.extract.step import PriorSource, StepInputs, build_inputs, loss_terms
 from stages.extract.training_batch import TrainedScene, TrainingBatch, TrainingScene
+from stages.handles.full_weights import half_precision, unlocked
+from stages.handles.scene_model import SceneModel
 
 __all__ = ["TrainedScene", "Trainer", "TrainingScene"]
 

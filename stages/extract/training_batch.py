@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from stages.extract.draws import SceneDraws
 from stages.extract.latents import SceneLatents
-from stages.extract.scene_lora import LoraLayout
-from stages.extract.scene_model import SceneModel
 from stages.extract.scene_optimizer import SceneOptimizer
+from stages.handles.lora.sites import LoraLayout
+from stages.handles.scene_model import SceneModel
 
 
 @dataclass(frozen=True)

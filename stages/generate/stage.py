@@ -19,11 +19,11 @@ from torch.nn import functional
 from schemas.errors import SceneError
 from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
-from stages.extract.checkpoint import SceneWeights, unpack_scene
-from stages.extract.full_tuning import replaced
-from stages.extract.scene_lora import LoraLayout
-from stages.extract.scene_model import SceneModel
 from stages.generate.prompts import Picture, list_pictures
+from stages.handles.full_weights import replaced
+from stages.handles.lora.sites import LoraLayout
+from stages.handles.scene_model import SceneModel
+from stages.handles.weights import SceneWeights, unpack_scene
 from stages.models.base.layout import bundled
 from stages.models.base.loading import load_base, pick_device, pick_dtype
 from stages.models.base.sampler import decode_latents, denoise, initial_latents, make_scheduler

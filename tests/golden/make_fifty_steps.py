@@ -17,8 +17,8 @@ import torch
 
 from schemas.job import Extract
 from stages.extract.latents import encode_scene
-from stages.extract.scene_model import SceneModel
 from stages.extract.trainer import Trainer, TrainingScene
+from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
 from tests.tiny_models import build_tiny_model, tiny_picture
 

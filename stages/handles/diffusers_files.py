@@ -16,8 +16,8 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stages.extract.checkpoint import SceneWeights, unpack_scene
-from stages.extract.full_tuning import CROSS_KV
+from stages.handles.full_weights import CROSS_KV
+from stages.handles.weights import SceneWeights, unpack_scene
 from stages.models.base.layout import bundled, read_config
 
 LORA_FILE = "pytorch_lora_weights.safetensors"

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stages.extract.lora_conv import LoraConv
-from stages.extract.lora_layer import LoraLayer
-from stages.extract.row_owners import RowOwners
+from stages.handles.lora.conv import LoraConv
+from stages.handles.lora.layer import LoraLayer
+from stages.handles.row_owners import RowOwners
 from stages.streams import stream
 
 UNET_TARGETS = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from stages.extract.row_owners import RowOwners
+from stages.handles.row_owners import RowOwners
 
 
 class LoraLayer(nn.Module, ABC):

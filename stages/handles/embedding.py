@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stages.extract.row_owners import RowOwners
+from stages.handles.row_owners import RowOwners
 
 
 class HandleEmbedding(nn.Module):

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stages.extract.attention_maps import AttentionRecorder
-from stages.extract.handle_embedding import install_handles
-from stages.extract.handle_tokens import HandleTokens
-from stages.extract.row_owners import RowOwners
-from stages.extract.scene_lora import LoraLayout, install_lora, make_layout
+from stages.handles.attention_maps import AttentionRecorder
+from stages.handles.embedding import install_handles
+from stages.handles.lora.sites import LoraLayout, install_lora, make_layout
+from stages.handles.row_owners import RowOwners
+from stages.handles.tokens import HandleTokens
 from stages.models.base.loading import BaseModel
 from stages.models.base.noise_schedule import NoiseSchedule
 from stages.models.base.text_states import TextStates

@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from schemas.job import JobSpec
-from stages.extract.row_owners import RowOwners
-from stages.extract.scene_lora import install_lora, make_layout
+from stages.handles.lora.sites import install_lora, make_layout
+from stages.handles.row_owners import RowOwners
 from stages.models.base.layout import bundled, check_layout, read_config, text_encoder_names
 
 TO_CONTEXT, THROUGH_FROZEN, ALL_WEIGHTS = 1.67 / 0.804, 1.73 / 0.804, 2.41 / 0.804

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.extract.lora_layer import LoraLayer
+from stages.handles.lora.layer import LoraLayer
 
 
 class LoraConv(LoraLayer):

@@ -1,0 +1,1 @@
+"""What a scene owns, bound to the frozen base that all scenes share."""

@@ -1,0 +1,1 @@
+"""Low-rank factors of many scenes around the layers of one base."""
