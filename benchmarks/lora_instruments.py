@@ -18,7 +18,7 @@ from models.training.backgrounds import BACKGROUNDS, paint
 from models.training.placing import defocused
 from models.training.world import WorldSettings
 from schemas.job import Segment
-from stages.masked_views import on_black
+from stages.masks.views import on_black
 from stages.models.base.layout import bundled
 from stages.models.base.loading import BaseModel
 from stages.models.clip import load_clip

@@ -19,8 +19,8 @@ from schemas.spec_file import load_spec
 from stages.ingest.decode import decode_picture
 from stages.ingest.given_mask import decode_mask_file
 from stages.ingest.square import Square, fit_square, square_mask, square_picture
+from stages.masks.shapes import Mask, grow, outline
 from stages.segment.selection import Proposal, select_concepts
-from stages.segment.shapes import Mask, grow, outline
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "segmentation.png"

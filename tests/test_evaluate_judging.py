@@ -21,8 +21,8 @@ from schemas.masks import encode_mask
 from schemas.records import SceneTask
 from stages.evaluate.judging import Judged, Judges
 from stages.evaluate.scene import read_source
+from stages.masks.shapes import label_regions
 from stages.segment.selection import Proposal
-from stages.segment.shapes import label_regions
 
 SIDE = 64
 GREY = (128, 128, 128)

@@ -10,11 +10,11 @@ from PIL import Image
 
 from schemas.evaluate import Evaluate
 from stages.evaluate.copies import contrast, correlation, find_copies, thumbnail
-from stages.evaluate.label_mask import label_mask
 from stages.evaluate.matching import assign, detect
 from stages.evaluate.verdict import Scores, collapsed, why_not
 from stages.halving import halving
-from stages.masked_views import filling, on_black
+from stages.masks.label_mask import label_mask
+from stages.masks.views import filling, on_black
 
 
 def similarities(rows: list[list[float]]) -> np.ndarray:

@@ -17,7 +17,7 @@ from schemas.job import JobSpec
 from schemas.masks import decode_mask
 from schemas.records import SCORES, SceneOutput, SceneTask
 from stages.evaluate.stage import EvaluateStage
-from stages.masked_views import on_black
+from stages.masks.views import on_black
 from stages.models.clip import load_clip
 from stages.models.identity import load_identity
 from stages.segment.stage import SegmentStage

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from schemas.job import Segment
-from stages.segment.pairs import overlaps
+from stages.masks.pairs import overlaps
+from stages.masks.shapes import grow
 from stages.segment.selection import Proposal, Selection, select_concepts
-from stages.segment.shapes import grow
 
 SIDE = 128
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.segment.shapes import border_share, bounding_box, grow, label_regions, outline, without_specks
+from stages.masks.shapes import border_share, bounding_box, grow, label_regions, outline, without_specks
 
 
 def drawing(text: str) -> np.ndarray:

@@ -16,7 +16,7 @@ from transformers import CLIPModel, CLIPProcessor
 from schemas.job import JobSpec
 from schemas.records import SceneTask
 from stages.handles.tokens import HandleTokens
-from stages.masked_views import filling, on_black
+from stages.masks.views import filling, on_black
 from stages.models.clip import load_clip
 from stages.segment.stage import SegmentStage
 from stages.segment.words import Namer, caption

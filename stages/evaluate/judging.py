@@ -13,12 +13,12 @@ from schemas.job import Segment
 from stages.evaluate.copies import Thumbnail, contrast, thumbnail
 from stages.evaluate.matching import assign, detect
 from stages.evaluate.scene import SourceScene, finite
-from stages.masked_views import on_black
+from stages.masks.shapes import Mask
+from stages.masks.views import on_black
 from stages.models.clip import BATCH, ClipJudge
 from stages.models.identity import IdentityJudge
 from stages.segment.proposals import Proposer
 from stages.segment.selection import select_concepts
-from stages.segment.shapes import Mask
 
 MOST_OBJECTS = 16
 """Masks of one picture that are looked at: the most that `segment.max_concepts` may say."""

@@ -14,7 +14,7 @@ from schemas.masks import decode_mask
 from schemas.records import SceneTask
 from stages.evaluate.copies import Thumbnail, thumbnail
 from stages.evaluate.matching import Similarities
-from stages.masked_views import on_black
+from stages.masks.views import on_black
 from stages.models.identity import IdentityJudge
 
 FORMATS = ("PNG", "JPEG", "WEBP")

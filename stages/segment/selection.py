@@ -19,8 +19,8 @@ from functools import cached_property
 import numpy as np
 
 from schemas.job import Segment
-from stages.segment.pairs import contacts, overlaps, slack
-from stages.segment.shapes import Mask, border_share, bounding_box, grow, without_specks
+from stages.masks.pairs import contacts, overlaps, slack
+from stages.masks.shapes import Mask, border_share, bounding_box, grow, without_specks
 
 ISLAND = 0.05
 """Regions of a mask under this share of its largest one are specks."""

@@ -17,13 +17,13 @@ from PIL import Image
 from schemas.job import JobSpec
 from schemas.masks import encode_mask
 from schemas.records import SceneOutput, SceneTask
+from stages.masks.shapes import Mask, border_share, bounding_box
 from stages.models.base.layout import bundled
 from stages.models.clip import load_clip
 from stages.models.sam import load_sam
 from stages.segment.faults import NoConcept
 from stages.segment.proposals import Proposer
 from stages.segment.selection import Candidate, Proposal, Selection, select_concepts
-from stages.segment.shapes import Mask, border_share, bounding_box
 from stages.segment.words import Namer
 from stages.stage import failed
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from schemas.errors import SceneError
-from stages.masked_views import filling, on_black
+from stages.masks.shapes import Mask
+from stages.masks.views import filling, on_black
 from stages.models.clip import ClipJudge
-from stages.segment.shapes import Mask
 
 
 class Namer:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stages.segment.shapes import Mask, bounding_box
+from stages.masks.shapes import Mask, bounding_box
 
 MARGIN = 0.08
 """Black around a concept that fills the picture. Unit: share of its longer side."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.segment.shapes import Mask, grow, outline
+from stages.masks.shapes import Mask, grow, outline
 
 
 def overlaps(masks: Sequence[Mask], others: Sequence[Mask]) -> NDArray[np.int64]:

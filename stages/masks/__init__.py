@@ -1,0 +1,1 @@
+"""Geometry and views of masks."""
