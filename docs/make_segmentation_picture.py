@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from schemas.job import Ingest, Segment
 from schemas.spec_file import load_spec
 from stages.ingest.decode import decode_picture
-from stages.ingest.given_mask import decode_mask_file
+from stages.ingest.given_masks.given_mask import decode_mask_file
 from stages.ingest.square import Square, fit_square, square_mask, square_picture
 from stages.masks.shapes import Mask, grow, outline
 from stages.segment.selection import Proposal, select_concepts

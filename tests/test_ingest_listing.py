@@ -14,8 +14,8 @@ import pytest
 from schemas.errors import SpecError
 from schemas.job import Source
 from stages.ingest.faults import FileTooLarge, FileUnreadable
-from stages.ingest.listing import list_pictures
-from stages.ingest.source_files import read_file, root_of
+from stages.ingest.source.files import read_file, root_of
+from stages.ingest.source.listing import list_pictures
 
 
 @pytest.fixture
@@ -130,5 +130,5 @@ def test_reading_keeps_to_the_limit_and_names_the_file(tmp_path: Path) -> None:
 
 
 def test_listing_needs_no_torch() -> None:
-    code = "import sys, stages.ingest.listing; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
+    code = "import sys, stages.ingest.source.listing; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

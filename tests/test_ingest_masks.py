@@ -16,9 +16,9 @@ from schemas.errors import SpecError
 from schemas.job import Ingest, Source
 from stages.ingest.decode import Picture
 from stages.ingest.faults import MasksAmbiguous, MaskUnreadable
-from stages.ingest.given_mask import GivenMask, decode_mask_file
-from stages.ingest.masks_beside import MasksBeside
-from stages.ingest.masks_coco import MasksCoco
+from stages.ingest.given_masks.beside import MasksBeside
+from stages.ingest.given_masks.coco import MasksCoco
+from stages.ingest.given_masks.given_mask import GivenMask, decode_mask_file
 
 WIDTH, HEIGHT = 60, 40
 PICTURE = Picture(Image.new("RGB", (WIDTH, HEIGHT)), "PNG")

@@ -21,7 +21,7 @@ from schemas.masks import encode_mask
 from schemas.spec_file import load_spec
 from stages.generate.prompts import list_pictures, pick_subsets
 from stages.ingest.decode import decode_picture
-from stages.ingest.masks_coco import MasksCoco
+from stages.ingest.given_masks.coco import MasksCoco
 from tests.conftest import ROOT
 
 SPEC = ROOT / "jobs" / "protocol.yaml"

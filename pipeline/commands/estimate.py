@@ -52,7 +52,7 @@ class Listed:
 
 def survey(spec: JobSpec, storage: Storage) -> Listed:
     """Lists the source and compares it with the plan under `storage`. Raises SpecError if there is no picture."""
-    from stages.ingest.listing import list_pictures
+    from stages.ingest.source.listing import list_pictures
 
     plan = read_plan(storage)
     uris = sorted(list_pictures(spec.source))[: spec.source.limit]
@@ -90,7 +90,7 @@ def _source_lines(spec: JobSpec, uris: Sequence[str], new: Sequence[str], gone: 
 
 def sizes_of(uris: Sequence[str], source: Source) -> Iterator[int | None]:
     """Size of each file as its filesystem states it; None where it does not."""
-    from stages.ingest.source_files import locate
+    from stages.ingest.source.files import locate
 
     def size(uri: str) -> int | None:
         try:

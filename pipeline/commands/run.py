@@ -183,7 +183,7 @@ def _scenes_expected(state: JobState) -> int:
 
 
 def _pictures(spec: JobSpec) -> list[str]:
-    from stages.ingest.listing import list_pictures
+    from stages.ingest.source.listing import list_pictures
 
     uris = sorted(list_pictures(spec.source))
     return uris[: spec.source.limit]

@@ -16,9 +16,9 @@ from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
 from stages.ingest.decode import Picture, decode_picture
 from stages.ingest.faults import FileChanged, FileUnreadable, MasksEmpty
-from stages.ingest.masks_beside import MasksBeside
-from stages.ingest.masks_coco import MasksCoco
-from stages.ingest.source_files import read_file, too_large
+from stages.ingest.given_masks.beside import MasksBeside
+from stages.ingest.given_masks.coco import MasksCoco
+from stages.ingest.source.files import read_file, too_large
 from stages.ingest.square import Square, fit_square, is_empty, square_mask, square_picture, upright_mask
 from stages.models.base.layout import bundled, model_side
 from stages.stage import failed

@@ -17,8 +17,8 @@ from schemas.errors import SpecError
 from schemas.job import Ingest, Source
 from stages.ingest.decode import Picture
 from stages.ingest.faults import MasksAmbiguous, MaskUnreadable
-from stages.ingest.given_mask import GivenMask
-from stages.ingest.source_files import locate, root_of
+from stages.ingest.given_masks.given_mask import GivenMask
+from stages.ingest.source.files import locate, root_of
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from fsspec.core import has_magic
 
 from schemas.errors import SpecError
 from schemas.job import Source
-from stages.ingest.source_files import full_url, locate
+from stages.ingest.source.files import full_url, locate
 
 MASK_NAME = re.compile(r"(?:(?P<stem>.+)\.)?mask(?P<number>\d+)\.png", re.IGNORECASE)
 """A mask beside its picture: `mask0.png` in the picture's own folder, or `<stem>.mask0.png`."""

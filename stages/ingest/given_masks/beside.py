@@ -9,9 +9,9 @@ from functools import lru_cache
 from schemas.job import Ingest, Source
 from stages.ingest.decode import Picture
 from stages.ingest.faults import FileUnreadable, MasksAmbiguous
-from stages.ingest.given_mask import GivenMask, decode_mask_file
-from stages.ingest.listing import MASK_NAME
-from stages.ingest.source_files import full_url, locate, read_file
+from stages.ingest.given_masks.given_mask import GivenMask, decode_mask_file
+from stages.ingest.source.files import full_url, locate, read_file
+from stages.ingest.source.listing import MASK_NAME
 
 
 @dataclass(frozen=True)

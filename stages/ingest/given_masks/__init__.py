@@ -1,0 +1,1 @@
+"""Masks that come with the pictures: files beside them, or a COCO annotation file."""

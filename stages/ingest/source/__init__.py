@@ -1,0 +1,1 @@
+"""The files of the source: listed, read and hashed."""
