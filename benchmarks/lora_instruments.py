@@ -23,7 +23,7 @@ from stages.models.base.layout import bundled
 from stages.models.base.loading import BaseModel
 from stages.models.clip import load_clip
 from stages.models.sam import load_sam
-from stages.segment.proposals import Proposer
+from stages.segment.sam.proposer import Proposer
 from stages.segment.selection import select_concepts
 
 Picture = NDArray[np.uint8]

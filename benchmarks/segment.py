@@ -29,7 +29,7 @@ from benchmarks.measure import clock, machine, medians, peak_gib, reset_peak, wr
 from schemas.job import Segment
 from stages.models.base.loading import pick_device
 from stages.models.sam import load_sam
-from stages.segment.proposals import Proposer
+from stages.segment.sam.proposer import Proposer
 
 ROOT = Path(__file__).parent.parent
 SEEDLING = ROOT / "models" / "seedling" / "sam"

@@ -77,7 +77,7 @@ def by_sam(picture: NDArray[np.uint8], settings: Segment) -> list[Proposal]:
     """What the seedling's Segment Anything offers."""
     from stages.models.base.layout import bundled
     from stages.models.sam import load_sam
-    from stages.segment.proposals import Proposer
+    from stages.segment.sam.proposer import Proposer
 
     return Proposer(load_sam(bundled("seedling", "sam"), "cpu"), settings).propose(picture)
 

@@ -16,7 +16,7 @@ from models.training.sam import CONFIG, decode, embed_points
 from schemas.errors import SpecError
 from schemas.spec_file import load_spec
 from stages.models.sam import build_sam, load_sam
-from stages.segment.proposals import Proposer
+from stages.segment.sam.proposer import Proposer
 
 ROOT = Path(__file__).parent.parent
 SEEDLING = ROOT / "models" / "seedling" / "sam"

@@ -18,10 +18,10 @@ from segment_anything.modeling import Sam
 from schemas.job import Segment
 from schemas.spec_file import load_spec
 from stages.models.sam import build_sam, load_sam
-from stages.segment.automatic import AutomaticMasks, Masks
-from stages.segment.decoder import decode, point_tokens
-from stages.segment.proposals import Proposer
-from stages.segment.runs import joined, runs_of
+from stages.segment.sam.automatic import AutomaticMasks, Masks
+from stages.segment.sam.decoder import decode, point_tokens
+from stages.segment.sam.proposer import Proposer
+from stages.segment.sam.runs import joined, runs_of
 
 ROOT = Path(__file__).parent.parent
 DEMO = load_spec(ROOT / "jobs" / "demo.yaml").segment.model_dump(

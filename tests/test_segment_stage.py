@@ -20,7 +20,7 @@ from schemas.job import JobSpec, Segment
 from schemas.masks import decode_mask
 from schemas.records import CONCEPTS, FAILURES, SceneTask
 from stages.models.sam import build_sam, load_sam
-from stages.segment.proposals import Proposer
+from stages.segment.sam.proposer import Proposer
 from stages.segment.stage import SegmentStage
 
 SIDE = 64

@@ -28,7 +28,7 @@ from models.training.world import Scene, World, world_settings
 from schemas.job import Segment
 from schemas.spec_file import load_spec
 from stages.models.sam import load_sam
-from stages.segment.proposals import Proposer
+from stages.segment.sam.proposer import Proposer
 from stages.segment.selection import Proposal, select_concepts
 
 SAME = 0.75

@@ -17,7 +17,7 @@ from stages.masks.shapes import Mask
 from stages.masks.views import on_black
 from stages.models.clip import BATCH, ClipJudge
 from stages.models.identity import IdentityJudge
-from stages.segment.proposals import Proposer
+from stages.segment.sam.proposer import Proposer
 from stages.segment.selection import select_concepts
 
 MOST_OBJECTS = 16

@@ -23,7 +23,7 @@ from stages.models.base.loading import pick_device
 from stages.models.clip import load_clip
 from stages.models.identity import ClipIdentityJudge, IdentityJudge, load_identity
 from stages.models.sam import load_sam
-from stages.segment.proposals import Proposer
+from stages.segment.sam.proposer import Proposer
 from stages.stage import failed
 
 Row = Mapping[str, Any]

@@ -22,7 +22,7 @@ from stages.models.base.layout import bundled
 from stages.models.clip import load_clip
 from stages.models.sam import load_sam
 from stages.segment.faults import NoConcept
-from stages.segment.proposals import Proposer
+from stages.segment.sam.proposer import Proposer
 from stages.segment.selection import Candidate, Proposal, Selection, select_concepts
 from stages.segment.words import Namer
 from stages.stage import failed

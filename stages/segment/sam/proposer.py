@@ -14,7 +14,7 @@ from segment_anything.modeling import Sam
 
 from schemas.job import Segment
 from stages.halving import halving
-from stages.segment.automatic import AutomaticMasks, Masks
+from stages.segment.sam.automatic import AutomaticMasks, Masks
 from stages.segment.selection import Proposal
 
 

@@ -28,8 +28,8 @@ from torch.nn import functional as F
 from torchvision.ops.boxes import batched_nms
 
 from schemas.job import Segment
-from stages.segment.decoder import Decoded, decode, point_tokens
-from stages.segment.runs import Runs, joined, runs_of
+from stages.segment.sam.decoder import Decoded, decode, point_tokens
+from stages.segment.sam.runs import Runs, joined, runs_of
 
 BOX_NMS = 0.7
 """Of masks whose boxes overlap more (IoU), the one with the highest predicted IoU stays: the library's default."""

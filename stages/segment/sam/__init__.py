@@ -1,0 +1,1 @@
+"""Proposals by Segment Anything, many prompts and pictures at a time."""
