@@ -22,11 +22,11 @@ from torch import Tensor
 from benchmarks.lora_instruments import Eyes, Mask, Picture
 from models.training.backgrounds import BACKGROUNDS
 from schemas.job import Extract, Prior
-from stages.extract.latents import encode_scene
-from stages.extract.losses import diffusion_loss, prior_loss
-from stages.extract.prior import draw_prior
-from stages.extract.trainer import Trainer, TrainingScene
-from stages.extract.union_sampling import fill_template, union_mask
+from stages.extract.method.latents import encode_scene
+from stages.extract.method.losses import diffusion_loss, prior_loss
+from stages.extract.method.prior import draw_prior
+from stages.extract.method.union_sampling import fill_template, union_mask
+from stages.extract.training.trainer import Trainer, TrainingScene
 from stages.handles.full_weights import replaced
 from stages.handles.lora.sites import LoraLayout
 from stages.handles.scene_model import SceneModel

@@ -15,8 +15,8 @@ from benchmarks.models import build_base
 from benchmarks.scenes import make_prior_pictures, make_scenes
 from benchmarks.yardstick import Yardstick
 from schemas.job import Extract, Phase
-from stages.extract.latents import encode_scene
-from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
+from stages.extract.method.latents import encode_scene
+from stages.extract.training.trainer import TrainedScene, Trainer, TrainingScene
 from stages.handles.cost import ALL_WEIGHTS, THROUGH_FROZEN, TO_CONTEXT, meta_unet, unet_forward_tflop
 from stages.handles.scene_model import SceneModel
 from stages.handles.weights import SceneWeights, pack_scene

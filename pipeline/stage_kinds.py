@@ -22,7 +22,7 @@ AFTER_HANDLES = ("variations", "scores")
 """Tables that a job with `source.handles` makes itself; the others lie in the earlier OUTPUT."""
 
 AUTO_UNIT = 32
-"""The largest batch that `extract.batch: auto` picks (stages/extract/batch_size.py)."""
+"""The largest batch that `extract.batch: auto` picks (stages/extract/training/batch_size.py)."""
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from benchmarks.scenes import make_prior_pictures, make_scenes
 from benchmarks.training import DivergedError, Options, TrainingBench
 from benchmarks.yardstick import Yardstick
 from schemas.job import Extract
-from stages.extract.draws import SceneDraws
-from stages.extract.latents import encode_scene
-from stages.extract.step import PriorSource, build_inputs, loss_terms
+from stages.extract.method.draws import SceneDraws
+from stages.extract.method.latents import encode_scene
+from stages.extract.method.step import PriorSource, build_inputs, loss_terms
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import BaseModel, load_base
 from tests.tiny_sdxl import build_tiny_sdxl

@@ -11,7 +11,7 @@ import torch
 
 from schemas.errors import SpecError
 from schemas.job import Extract
-from stages.extract.step import StepInputs, loss_terms
+from stages.extract.method.step import StepInputs, loss_terms
 from stages.handles.attention_maps import cross_attention_layers, loss_layers
 from stages.handles.cost import meta_unet, unet_forward_tflop
 from stages.handles.scene_model import SceneModel

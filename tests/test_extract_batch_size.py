@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from schemas.job import Extract
-from stages.extract import batch_size
 from stages.extract import stage as stage_module
-from stages.extract.batch_size import free_memory, is_out_of_memory, pick_batch, scenes_that_fit
 from stages.extract.stage import ExtractStage
-from stages.extract.training_batch import TrainedScene, TrainingScene
+from stages.extract.training import batch_size
+from stages.extract.training.batch import TrainedScene, TrainingScene
+from stages.extract.training.batch_size import free_memory, is_out_of_memory, pick_batch, scenes_that_fit
 from stages.handles.full_weights import tunable
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from schemas.job import Extract
-from stages.extract.draws import SceneDraws
-from stages.extract.latents import encode_scene
-from stages.extract.step import PriorSource, build_inputs, loss_terms
-from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
+from stages.extract.method.draws import SceneDraws
+from stages.extract.method.latents import encode_scene
+from stages.extract.method.step import PriorSource, build_inputs, loss_terms
+from stages.extract.training.trainer import TrainedScene, Trainer, TrainingScene
 from stages.handles.full_weights import tunable
 from stages.handles.scene_model import SceneModel
 from stages.handles.tokens import HandleTokens

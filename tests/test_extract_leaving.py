@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from schemas.job import Extract
-from stages.extract import trainer as trainer_module
-from stages.extract.scratch import Scratch
-from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
+from stages.extract.training import trainer as trainer_module
+from stages.extract.training.checkpoint import Scratch
+from stages.extract.training.trainer import TrainedScene, Trainer, TrainingScene
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
 from tests.tiny_models import build_tiny_model, tiny_scene

@@ -11,7 +11,7 @@ import torch
 from peft import LoraConfig
 
 from schemas.job import Extract
-from stages.extract.scene_optimizer import SceneOptimizer
+from stages.extract.training.optimizer import SceneOptimizer
 from stages.handles.lora.sites import LoraLayout
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stages.extract.losses import diffusion_loss, prior_loss
+from stages.extract.method.losses import diffusion_loss, prior_loss
 from stages.models.base.noise_schedule import NoiseSchedule
 
 S, C, H = 3, 4, 6

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from schemas.job import Extract, JobSpec
-from stages.extract.draws import SceneDraws
-from stages.extract.pasting import paste, pasted_moments
-from stages.extract.step import build_inputs, loss_terms
-from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
+from stages.extract.method.draws import SceneDraws
+from stages.extract.method.pasting import paste, pasted_moments
+from stages.extract.method.step import build_inputs, loss_terms
+from stages.extract.training.trainer import TrainedScene, Trainer, TrainingScene
 from stages.handles.full_weights import tunable
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base

@@ -17,9 +17,9 @@ from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 from schemas.records import SceneOutput
 from stages.extract import stage as stage_module
-from stages.extract import trainer as trainer_module
-from stages.extract.latents import SceneLatents, decode_picture
+from stages.extract.method.latents import SceneLatents, decode_picture
 from stages.extract.stage import SCRATCH, ExtractStage
+from stages.extract.training import trainer as trainer_module
 from stages.handles.weights import unpack_scene
 from stages.models.base.loading import BaseModel
 from tests.tiny_models import build_tiny_model, tiny_spec, tiny_task

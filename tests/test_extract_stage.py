@@ -15,9 +15,9 @@ import torch
 
 from schemas.errors import SpecError
 from schemas.records import HANDLES, SceneTask
-from stages.extract.prior import load_prior, prior_name
+from stages.extract.method.prior import load_prior, prior_name
 from stages.extract.stage import ExtractStage, shorten_curves
-from stages.extract.training_batch import TrainedScene, TrainingScene
+from stages.extract.training.batch import TrainedScene, TrainingScene
 from stages.handles.cost import scene_cost
 from stages.handles.weights import unpack_scene
 from stages.models.base.layout import bundled, model_revision, model_side

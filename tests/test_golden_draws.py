@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 import torch
 
-from stages.extract.draws import Draw, SceneDraws
-from stages.extract.union_sampling import draw_flip, draw_subset
+from stages.extract.method.draws import Draw, SceneDraws
+from stages.extract.method.union_sampling import draw_flip, draw_subset
 from tests.golden import plain_formulas as plain
 
 DRAWS = 20_000

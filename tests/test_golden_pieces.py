@@ -10,12 +10,12 @@ import torch
 from diffusers import AutoencoderKL
 
 from schemas.job import Extract
-from stages.extract.draws import Draw
-from stages.extract.latents import decode_picture, encode_scene, resize_masks
-from stages.extract.losses import attention_mse, diffusion_loss
-from stages.extract.scene_optimizer import SceneOptimizer
-from stages.extract.step import LossTerms, build_inputs
-from stages.extract.union_sampling import union_mask
+from stages.extract.method.draws import Draw
+from stages.extract.method.latents import decode_picture, encode_scene, resize_masks
+from stages.extract.method.losses import attention_mse, diffusion_loss
+from stages.extract.method.step import LossTerms, build_inputs
+from stages.extract.method.union_sampling import union_mask
+from stages.extract.training.optimizer import SceneOptimizer
 from stages.handles.attention_maps import AttentionRecorder
 from stages.handles.lora.sites import LoraLayout, LoraLinear, LoraSite
 from stages.handles.row_owners import RowOwners

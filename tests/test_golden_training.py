@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from schemas.job import Extract
-from stages.extract.draws import SceneDraws
-from stages.extract.latents import SceneLatents, resize_masks
-from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
+from stages.extract.method.draws import SceneDraws
+from stages.extract.method.latents import SceneLatents, resize_masks
+from stages.extract.training.trainer import TrainedScene, Trainer, TrainingScene
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
 from tests.golden.plain_formulas import PlainAdamW

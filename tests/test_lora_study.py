@@ -14,7 +14,7 @@ from benchmarks import lora
 from benchmarks.lora_instruments import check
 from benchmarks.lora_study import Sizes, Study
 from schemas.job import Extract
-from stages.extract.trainer import Trainer
+from stages.extract.training.trainer import Trainer
 
 STEPS = 2
 # No attention loss: it makes much of rounding on maps of 4 x 4 (docs/engine.md, "Many scenes in one batch").

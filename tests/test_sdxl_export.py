@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from schemas.records import SceneOutput, SceneTask
-from stages.extract.prior import draw_prior
+from stages.extract.method.prior import draw_prior
 from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
 from stages.handles.cost import scene_cost

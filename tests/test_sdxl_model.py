@@ -14,10 +14,10 @@ from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
 from schemas.errors import SpecError
 from schemas.job import Extract
-from stages.extract.draws import SceneDraws
-from stages.extract.latents import encode_scene
-from stages.extract.step import build_inputs, loss_terms
-from stages.extract.trainer import TrainedScene, Trainer, TrainingScene
+from stages.extract.method.draws import SceneDraws
+from stages.extract.method.latents import encode_scene
+from stages.extract.method.step import build_inputs, loss_terms
+from stages.extract.training.trainer import TrainedScene, Trainer, TrainingScene
 from stages.handles.attention_maps import loss_layers
 from stages.handles.cost import meta_unet, scene_cost, unet_forward_tflop
 from stages.handles.scene_model import SceneModel

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from schemas.job import Extract
-from stages.extract.draws import Draw
-from stages.extract.latents import SceneLatents, resize_masks
-from stages.extract.step import PriorSource, build_inputs, loss_terms
-from stages.extract.stepping import Stepper
+from stages.extract.method.draws import Draw
+from stages.extract.method.latents import SceneLatents, resize_masks
+from stages.extract.method.step import PriorSource, build_inputs, loss_terms
+from stages.extract.method.stepping import Stepper
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
 from tests.tiny_models import build_tiny_model

@@ -17,8 +17,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from schemas.job import JobSpec
 from schemas.masks import encode_mask
 from schemas.records import SceneTask
-from stages.extract.latents import encode_scene
-from stages.extract.training_batch import TrainingScene
+from stages.extract.method.latents import encode_scene
+from stages.extract.training.batch import TrainingScene
 from stages.handles.scene_model import SceneModel
 
 WORDS = (

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from schemas.job import Extract
-from stages.extract.latents import encode_scene
-from stages.extract.trainer import Trainer, TrainingScene
+from stages.extract.method.latents import encode_scene
+from stages.extract.training.trainer import Trainer, TrainingScene
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
 from tests.tiny_models import build_tiny_model, tiny_picture

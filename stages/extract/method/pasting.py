@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stages.extract.draws import Draw
-from stages.extract.latents import SceneLatents, encode_pictures
-from stages.extract.union_sampling import union_mask
+from stages.extract.method.draws import Draw
+from stages.extract.method.latents import SceneLatents, encode_pictures
+from stages.extract.method.union_sampling import union_mask
 from stages.models.base.loading import BaseModel
 
 

@@ -17,8 +17,8 @@ from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor
 
 from schemas.job import Extract
-from stages.extract.latents import SceneLatents
-from stages.extract.trainer import Trainer, TrainingScene
+from stages.extract.method.latents import SceneLatents
+from stages.extract.training.trainer import Trainer, TrainingScene
 from stages.handles.scene_model import SceneModel
 
 MOST = {"cuda": 32, "cpu": 16}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.extract.union_sampling import draw_flip, draw_subset
+from stages.extract.method.union_sampling import draw_flip, draw_subset
 from stages.streams import stream
 
 

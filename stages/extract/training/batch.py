@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from stages.extract.draws import SceneDraws
-from stages.extract.latents import SceneLatents
-from stages.extract.scene_optimizer import SceneOptimizer
+from stages.extract.method.draws import SceneDraws
+from stages.extract.method.latents import SceneLatents
+from stages.extract.training.optimizer import SceneOptimizer
 from stages.handles.lora.sites import LoraLayout
 from stages.handles.scene_model import SceneModel
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from schemas.job import Extract
-from stages.extract.draws import Draw
-from stages.extract.latents import SceneLatents, resize_masks
-from stages.extract.step import LossTerms, PriorSource, build_inputs, loss_terms
+from stages.extract.method.draws import Draw
+from stages.extract.method.latents import SceneLatents, resize_masks
+from stages.extract.method.step import LossTerms, PriorSource, build_inputs, loss_terms
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
 

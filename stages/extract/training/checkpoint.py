@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from stages.extract.training_batch import TrainedScene, TrainingBatch
+from stages.extract.training.batch import TrainedScene, TrainingBatch
 from stages.whole_file import write_whole
 
 log = logging.getLogger(__name__)

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from schemas.job import Extract, Phase
-from stages.extract.draws import SceneDraws
-from stages.extract.pasting import pasted_moments
-from stages.extract.scene_optimizer import SceneOptimizer
-from stages.extract.scratch import Checkpoint, Scratch
-from stages.extract.step import PriorSource, StepInputs, build_inputs, loss_terms
-from stages.extract.training_batch import TrainedScene, TrainingBatch, TrainingScene
+from stages.extract.method.draws import SceneDraws
+from stages.extract.method.pasting import pasted_moments
+from stages.extract.method.step import PriorSource, StepInputs, build_inputs, loss_terms
+from stages.extract.training.batch import TrainedScene, TrainingBatch, TrainingScene
+from stages.extract.training.checkpoint import Checkpoint, Scratch
+from stages.extract.training.optimizer import SceneOptimizer
 from stages.handles.full_weights import half_precision, unlocked
 from stages.handles.scene_model import SceneModel
 

@@ -1,0 +1,1 @@
+"""Break-A-Scene as the paper has it: what a step draws, sees and pays."""
