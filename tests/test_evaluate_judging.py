@@ -20,7 +20,7 @@ from schemas.job import Segment
 from schemas.masks import encode_mask
 from schemas.records import SceneTask
 from stages.evaluate.judging import Judged, Judges
-from stages.evaluate.scene import read_source
+from stages.evaluate.source_scene import read_source
 from stages.masks.shapes import label_regions
 from stages.segment.selection import Proposal
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from schemas.job import Segment
 from stages.evaluate.copies import Thumbnail, contrast, thumbnail
 from stages.evaluate.matching import assign, detect
-from stages.evaluate.scene import SourceScene, finite
+from stages.evaluate.source_scene import SourceScene, finite
 from stages.masks.shapes import Mask
 from stages.masks.views import on_black
 from stages.models.clip import BATCH, ClipJudge

@@ -14,7 +14,7 @@ from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
 from stages.evaluate.copies import find_copies
 from stages.evaluate.judging import Judged, Judges
-from stages.evaluate.scene import SourceScene, decode, read_source
+from stages.evaluate.source_scene import SourceScene, decode, read_source
 from stages.evaluate.verdict import Scores, collapsed, why_not
 from stages.halving import halving
 from stages.masks.label_mask import label_mask

@@ -17,8 +17,8 @@ from torch import Tensor
 from schemas.job import Prior
 from stages.handles.scene_model import SceneModel
 from stages.models.base.sampler import denoise, initial_latents, make_scheduler
+from stages.shared_folder import write_whole
 from stages.streams import stream_seed
-from stages.whole_file import write_whole
 
 SAMPLER = "dpmsolver++"
 AT_ONCE = 8

@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from stages.extract.training.batch import TrainedScene, TrainingBatch
-from stages.whole_file import write_whole
+from stages.shared_folder import write_whole
 
 log = logging.getLogger(__name__)
 
