@@ -1,4 +1,4 @@
-"""Writes tests/golden/fifty_steps.json, the stored run that tests/test_golden_fifty_steps.py compares with.
+"""Writes tests/golden/fifty_steps.json, the stored run that tests/golden/test_fifty_steps.py compares with.
 
     python -m tests.golden.make_fifty_steps
 
@@ -20,7 +20,7 @@ from stages.extract.method.latents import encode_scene
 from stages.extract.training.trainer import Trainer, TrainingScene
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
-from tests.tiny_models import build_tiny_model, tiny_picture
+from tests.support.tiny_models import build_tiny_model, tiny_picture
 
 FILE = Path(__file__).with_name("fifty_steps.json")
 COMMAND = "python -m tests.golden.make_fifty_steps"

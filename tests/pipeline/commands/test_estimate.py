@@ -1,0 +1,231 @@
+"""`unscene plan`: the arithmetic against hand-made numbers, and that nothing is written."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipeline.commands.bill import flop_text, hours_text
+from pipeline.commands.estimate import estimate
+from pipeline.ledger.plan import Hashed, extend_plan
+from pipeline.ledger.run_record import start_record
+from pipeline.protocol.estimate import estimate_protocol
+from pipeline.storage.folder import Storage
+from schemas.errors import SpecError
+from schemas.job import JobSpec
+from tests.support.sample_output import SampleOutput, with_given_handles
+
+COST = {
+    "forward_tflop": 0.5,
+    "train_tflop": 2000.0,
+    "generate_tflop_picture": 10.0,
+    "prior_set_tflop": 400.0,
+    "handle_bytes": 3_000_000.0,
+}
+PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
+CONFIGS: dict[str, dict[str, Any]] = {
+    "model_index.json": {part: ["library", "Class"] for part in PARTS},
+    "unet/config.json": {
+        "sample_size": 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "block_out_channels": [8, 16],
+        "layers_per_block": 1,
+        "cross_attention_dim": 16,
+        "attention_head_dim": 4,
+        "norm_num_groups": 4,
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
+        "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
+    },
+    "vae/config.json": {"block_out_channels": [8, 8, 16]},
+    "text_encoder/config.json": {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "max_position_embeddings": 8,
+        "intermediate_size": 32,
+        "vocab_size": 100,
+    },
+}
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A base model's configuration without its weights: pictures of 8 x 4 = 32 pixels."""
+    for name, config in CONFIGS.items():
+        file = tmp_path / "base" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(config))
+    return tmp_path / "base"
+
+
+@pytest.fixture
+def known_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "stages.handles.cost", SimpleNamespace(scene_cost=lambda spec: dict(COST)))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "night").mkdir(parents=True)
+    for number in range(5):
+        (folder / "night" / f"{number}.jpg").write_bytes(bytes([number]) * 1_000_000)
+    (folder / "notes.txt").write_bytes(b"no picture")
+    return folder
+
+
+def spec_of(source: dict[str, Any], output: Path, base: Path, **sections: Any) -> JobSpec:
+    return JobSpec.model_validate(
+        {"source": source, "output": str(output), "models": {"base": str(base), "sam": str(base)}, **sections}
+    )
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_a_new_job(tmp_path: Path, photos: Path, base: Path) -> None:
+    spec = spec_of({"uri": str(photos)}, tmp_path / "out", base, pack={"scenes_per_shard": 2})
+    text = "\n".join(estimate(spec))
+    assert "source: 5 files, 5 MB" in text
+    assert "planned already" not in text
+    assert "shards: 3, of up to 2 scenes" in text
+    # two concepts: 2 singles + 1 union = 3 subsets x 2 prompts x 4 images = 24 pictures of 10 TFLOP
+    assert "2 concepts a scene (a usual number) and 24 variations of each, 32 x 32 pixels" in text
+    assert "a scene: 2 PFLOP to learn its handles, 240 TFLOP for its variations; once a run: 400 TFLOP" in text
+    assert "to do: 5 scenes, 11.6 PFLOP" in text  # 5 x (2000 + 240) + 400
+    assert "GPU time: 37 s of an H100, assumed to reach 40% of its ~790 TFLOP/s" in text  # 11600 / 316
+    assert "handles ~15 MB (3 MB a scene)" in text
+    assert "done already: nothing" in text
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_a_protocol_is_the_sum_of_its_methods_with_one_prior_set(tmp_path: Path, photos: Path, base: Path) -> None:
+    spec = spec_of({"uri": str(photos)}, tmp_path / "out", base, protocol={"methods": ["break_a_scene", "ti_m"]})
+    text = "\n".join(estimate_protocol(spec))
+    assert "source: 5 files, 5 MB" in text
+    assert "break_a_scene: 5 scenes to do, 11.2 PFLOP, 35 s" in text  # 5 x (2000 + 240), over 316 TFLOP/s
+    assert "ti_m: 5 scenes to do, 11.2 PFLOP" in text
+    assert "2 methods: 22.8 PFLOP" in text
+    assert "400 TFLOP of it for the prior set, drawn once" in text
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_method_without_a_phase_costs_less(tmp_path: Path, photos: Path, base: Path) -> None:
+    """ti_m has no phase 2, and so no prior set either."""
+    spec = spec_of({"uri": str(photos)}, tmp_path / "out", base, protocol={"methods": ["ti_m"]})
+    text = "\n".join(estimate_protocol(spec))
+    assert "prior set" not in text
+    both = spec_of({"uri": str(photos)}, tmp_path / "out", base, protocol={"methods": ["ti_m", "break_a_scene"]})
+    lines = {line.split(":")[0]: line for line in estimate_protocol(both)}
+    assert lines["ti_m"] in text
+    assert lines["ti_m"].split(",")[1] != lines["break_a_scene"].split(",")[1]
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_an_output_with_some_done(tmp_path: Path, photos: Path, base: Path) -> None:
+    out = tmp_path / "out"
+    spec = spec_of({"uri": str(photos)}, out, base, ingest={"max_bytes": 1_500_000})
+    start_record(Storage(str(out)), spec)
+    first = sorted(str(path) for path in photos.rglob("*.jpg"))[:2]
+    extend_plan(
+        Storage(str(out)),
+        [*first, str(photos / "gone.jpg")],
+        64,
+        lambda uris: (Hashed(uri, 1, f"{i:064x}", None) for i, uri in enumerate(uris)),
+    )
+    (photos / "night" / "huge.jpg").write_bytes(b"h" * 2_000_000)
+    before = snapshot(out)
+    text = "\n".join(estimate(spec))
+    assert "source: 6 files, 7 MB" in text
+    assert "new: 4 files, 5 MB; planned already: 2" in text
+    assert "no longer listed: 1 file" in text
+    assert "over ingest.max_bytes (1.5 MB): 1 file," in text
+    assert "shards: 2," in text  # the plan keeps its cut; new files get new shards
+    assert "done already: ingest 0, segment 0, extract 0, generate 0" in text
+    assert "warning" not in text
+    assert snapshot(out) == before
+    changed = spec.model_copy(update={"seed": 5})
+    assert "made with other settings (seed: 0 -> 5)" in "\n".join(estimate(changed))
+    assert snapshot(out) == before
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_what_is_committed_is_not_counted_again(tmp_path: Path, photos: Path, base: Path) -> None:
+    sample = SampleOutput(
+        tmp_path / "out",
+        scenes=4,
+        settings={
+            "source.uri": str(photos),
+            "models.base": str(base),
+            "models.sam": str(base),
+            "evaluate.enabled": False,
+        },
+    )
+    text = "\n".join(estimate(sample.spec))
+    # the plan's own scenes are all done or failed: only the 5 photos on disk are new
+    assert "to do: 5 scenes" in text
+    assert "2 concepts a scene (as found so far)" in text
+    assert "done already: ingest 4 (1 failed), segment 4, extract 3 (1 failed), generate 3" in text
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_given_handles_need_no_training(tmp_path: Path, base: Path) -> None:
+    earlier = SampleOutput(tmp_path / "earlier", scenes=6)
+    spec = spec_of({"handles": earlier.storage.url}, tmp_path / "more", base)
+    text = "\n".join(estimate(spec))
+    assert "source: 5 scenes with handles" in text
+    assert "to do: 5 scenes, 1.2 PFLOP" in text  # 5 x 24 x 10
+    assert "learn" not in text
+    assert "handles ~" not in text
+    assert not (tmp_path / "more").exists()
+    with_given_handles(tmp_path / "more", earlier)
+    assert "to do: 0 scenes, 0 GFLOP" in "\n".join(estimate(spec))
+
+
+def test_cost_comes_from_the_models_own_configuration(tmp_path: Path, photos: Path, base: Path) -> None:
+    """The real counter: twice the steps are twice the training."""
+    texts = []
+    for steps in (100, 200):
+        phase = {"steps": steps}
+        spec = spec_of({"uri": str(photos)}, tmp_path / "out", base, extract={"phase1": phase, "phase2": phase})
+        line = next(line for line in estimate(spec) if line.startswith("a scene:"))
+        texts.append(float(line.split()[2]))
+        assert line.split()[3] == "GFLOP"
+    assert texts[0] > 0
+    assert texts[1] == pytest.approx(2 * texts[0], rel=0.02)
+
+
+def test_mistakes_are_told_before_anything_is_counted(tmp_path: Path, base: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SpecError, match="no images under"):
+        estimate(spec_of({"uri": str(tmp_path / "empty")}, tmp_path / "out", base))
+    with pytest.raises(SpecError, match="no handles under"):
+        estimate(spec_of({"handles": str(tmp_path / "empty")}, tmp_path / "out", base))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("tflop", "text"),
+    [
+        (0.0, "0 GFLOP"),
+        (0.34, "340 GFLOP"),
+        (2060.0, "2.06 PFLOP"),
+        (999.9, "1 PFLOP"),
+        (48e6, "48 EFLOP"),
+        (5e9, "5,000 EFLOP"),
+    ],
+)
+def test_flops_as_people_write_them(tflop: float, text: str) -> None:
+    assert flop_text(tflop) == text
+
+
+@pytest.mark.parametrize(("hours", "text"), [(0.01, "36 s"), (0.5, "30 min"), (3.42, "3.4 h"), (1234.0, "1,234 h")])
+def test_hours_as_people_write_them(hours: float, text: str) -> None:
+    assert hours_text(hours) == text

@@ -1,0 +1,210 @@
+"""`unscene submit` against a real Ray head of one core, with token authentication on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipeline.commands.submit import local_paths
+from pipeline.ledger.plan import extend_plan, hash_files
+from pipeline.ledger.run_record import start_record
+from pipeline.shards.pack import pack_rows
+from pipeline.stage_kinds import kinds_of
+from pipeline.storage.folder import Storage
+from schemas.spec_file import load_spec
+from tests.support import ROOT
+
+pytestmark = pytest.mark.xdist_group("jobs")
+
+
+@dataclass
+class Head:
+    """A Ray head: its dashboard's address, and the environment in which clients know its token."""
+
+    address: str
+    env: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[Head]:
+    """Ray's sockets want a short path, so not pytest's own folder."""
+    folder = Path(tempfile.mkdtemp(prefix="us"))
+    (folder / "token").write_text("a" * 64)
+    env = {
+        **os.environ,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    env.pop("RAY_ADDRESS", None)
+    gcs, dashboard, agent, client = _free_ports(4)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "ray.scripts.scripts",
+            "start",
+            "--head",
+            "--block",
+            f"--port={gcs}",
+            f"--dashboard-port={dashboard}",
+            "--dashboard-host=127.0.0.1",
+            "--include-dashboard=true",
+            f"--dashboard-agent-listen-port={agent}",
+            f"--ray-client-server-port={client}",
+            "--num-cpus=1",
+            "--num-gpus=0",
+            f"--temp-dir={folder / 'ray'}",
+            "--object-store-memory=100000000",
+            "--disable-usage-stats",
+        ],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        log = ""
+        for line in process.stdout:
+            log += line
+            if "--block" in line:
+                break
+        else:
+            pytest.fail(f"ray start ended: {log}")
+        yield Head(f"http://127.0.0.1:{dashboard}", env)
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_wrong_source_fails_on_the_cluster_with_its_one_sentence(head: Head, tmp_path: Path) -> None:
+    """The spec is valid, so only the cluster can see that its folder is missing."""
+    spec = tmp_path / "elsewhere.yaml"
+    spec.write_text(f"source: {{uri: {tmp_path}/nothing-here}}\noutput: {tmp_path}/out\n")
+    done = _submit(head, str(spec), "--wait")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "submitted raysubmit_" in done.stdout
+    assert f"source.uri: no images under {tmp_path}/nothing-here" in _unwrapped(done.stdout)
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_finished_job_runs_to_its_end(head: Head, tmp_path: Path) -> None:
+    """Driver, spec, overrides and relative paths arrive: the job finds its OUTPUT finished and says so."""
+    _finished_job(tmp_path)
+    done = _submit(head, "job.yaml", "--set", "cluster.max_attempts=2", "--wait", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing to do" in done.stdout
+    assert f"output: {tmp_path / 'out'}" in _unwrapped(done.stdout)
+    for name in ("source.uri", "output", "models.base"):
+        assert f"warning: {name} is a local path" in _unwrapped(done.stdout)
+
+
+def test_the_job_joins_the_cluster_and_its_workers_have_the_code(head: Head, tmp_path: Path) -> None:
+    """A new picture is read, segmented and accounted for by workers on the cluster; plain blue holds no concept."""
+    _finished_job(tmp_path)
+    Image.new("RGB", (64, 64), "blue").save(tmp_path / "bucket" / "b.png")
+    done = _submit(head, "job.yaml", "--wait", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "b.png: none of 1 masks is a concept" in _unwrapped(done.stdout)
+    assert "made 1 scenes" in done.stdout
+    for stage in ("ingest", "segment", "extract", "generate", "failures"):
+        assert (tmp_path / "out" / "_commits" / stage / "000001.json").exists()
+
+
+def test_without_the_token_nothing_is_submitted(head: Head, tmp_path: Path) -> None:
+    _finished_job(tmp_path)
+    env = {**head.env, "RAY_AUTH_MODE": "disabled"}
+    done = _submit(Head(head.address, env), "job.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "wants its token" in done.stderr
+    assert "submitted" not in done.stdout
+
+
+def test_only_local_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "job.yaml").write_text(
+        "source: {uri: night, masks: coco, coco: 's3://bucket/instances.json'}\n"
+        "output: file:///data/out\nmodels: {base: model, sam: https://host/sam.pth}\n"
+    )
+    assert local_paths(load_spec("job.yaml")) == {
+        "source.uri": f"{tmp_path}/night",
+        "output": "/data/out",
+        "models.base": f"{tmp_path}/model",
+    }
+
+
+def test_no_answer_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text("source: {uri: s3://bucket/night}\noutput: s3://bucket/out\n")
+    port = _free_ports(1)[0]
+    done = _submit(Head(f"http://127.0.0.1:{port}", dict(os.environ)), "job.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"--address http://127.0.0.1:{port}: no Ray dashboard answers there" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "warning" not in done.stdout, "buckets are no local paths"
+
+
+def test_a_wrong_spec_never_leaves_this_machine(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text("source: {uri: s3://bucket/night}\noutput: s3://bucket/out\nsede: 3\n")
+    done = _submit(Head("http://127.0.0.1:1", dict(os.environ)), "job.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "job.yaml:3: unknown key `sede`; did you mean `seed`?" in done.stderr
+
+
+def _submit(head: Head, spec: str, *options: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    env = {**head.env, "PYTHONPATH": str(ROOT), "COLUMNS": "500"}
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", "submit", spec, "--address", head.address, *options],
+        env=env,
+        cwd=cwd or ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def _finished_job(folder: Path) -> Path:
+    """A job of one picture whose shards are all committed, with relative paths in its spec."""
+    (folder / "bucket").mkdir()
+    Image.new("RGB", (64, 64), "red").save(folder / "bucket" / "a.png")
+    shutil.copytree(
+        ROOT / "models" / "seedling" / "base", folder / "model", ignore=shutil.ignore_patterns("*.safetensors")
+    )  # no scene gets far enough to need them
+    spec_file = folder / "job.yaml"
+    spec_file.write_text("source: {uri: bucket, masks: beside}\noutput: out\nmodels: {base: model}\n")
+    spec = load_spec(spec_file, [f"source.uri={folder}/bucket", f"output={folder}/out", f"models.base={folder}/model"])
+    storage = Storage(spec.output)
+    start_record(storage, spec)
+    extend_plan(storage, [f"{folder}/bucket/a.png"], 5, lambda uris: hash_files(uris, {}, 10_000_000))
+    for kind in kinds_of(spec):
+        pack_rows(storage, kind.name, kind.table, 0, 0, [])
+    pack_rows(storage, "failures", "failures", 0, 0, [])
+    return spec_file
+
+
+def _unwrapped(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports

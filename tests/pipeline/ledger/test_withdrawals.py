@@ -1,0 +1,80 @@
+"""`unscene withdraw`: one scene leaves the job, also while it runs; the others do not notice."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.commands.run import request_retry
+from pipeline.ledger.withdrawals import FOLDER, withdraw, withdrawn_scenes
+from pipeline.storage.folder import Storage
+from schemas.errors import SpecError
+from schemas.records import scene_id_of
+from tests.whole_jobs.test_faults import bucket, named, rows_of, run_toy, toy_spec
+
+
+def id_of(file: Path) -> str:
+    import hashlib
+
+    return scene_id_of(hashlib.sha256(file.read_bytes()).hexdigest())
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_withdrawn_scene_is_a_failure_and_stays_one_until_it_is_wanted_again(tmp_path: Path) -> None:
+    source = bucket(tmp_path / "in", {"a": "ingest:slow 3", "b": "", "c": ""})
+    spec, storage = toy_spec(source, tmp_path / "out"), Storage(str(tmp_path / "out"))
+    gone = id_of(source / "b.jpg")
+
+    def mark() -> None:
+        """As soon as the plan is there, while the first unit (all three scenes) is in ingest."""
+        for _ in range(600):
+            if storage.names("_work") or storage.names("_plan"):
+                withdraw(storage, gone[:8])
+                return
+            time.sleep(0.05)
+
+    stale = tmp_path / "out" / "_shared" / "scratch" / "batch.safetensors"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of a batch that was cut otherwise later")
+    other = threading.Thread(target=mark)
+    other.start()
+    result, _ = run_toy(spec)
+    other.join()
+    assert result.complete
+    assert not stale.parent.exists(), "scratch does not outlive a finished job"
+    failures = named(rows_of(tmp_path / "out", "failures"))
+    assert {name: row["error"] for name, row in failures.items()} == {"b": "Withdrawn"}
+    assert "withdrawn before" in failures["b"]["message"]
+    assert {row["scene_id"] for row in rows_of(tmp_path / "out", "handles")} == {
+        id_of(source / f"{name}.jpg") for name in "ac"
+    }
+
+    request_retry(spec.output)
+    run_toy(spec)
+    assert list(named(rows_of(tmp_path / "out", "failures"))) == ["b"], "a retry does not bring it back"
+
+    withdraw(storage, gone, undo=True)
+    request_retry(spec.output)
+    run_toy(spec)
+    assert rows_of(tmp_path / "out", "failures") == []
+    assert len(rows_of(tmp_path / "out", "handles")) == 3
+
+
+def test_no_such_scene_and_no_such_output_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"--scene abc: no scene of the plan begins so"):
+        withdraw(Storage(str(tmp_path)), "abc")
+
+
+def test_a_storage_that_does_not_answer_withdraws_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = Storage(str(tmp_path))
+    storage.create(f"{FOLDER}/scene", b"")
+    assert withdrawn_scenes(storage) == {"scene"}
+
+    def broken(folder: str) -> dict[str, int]:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(storage, "names", broken)
+    assert withdrawn_scenes(storage) == frozenset()

@@ -1,0 +1,119 @@
+"""The docs are not stale: generated pages match the code, and their Python runs against an output."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from schemas.records import TABLES
+from tests.support import ROOT
+from tests.support.sample_output import SampleOutput
+
+DOCS = ROOT / "docs"
+
+
+def script(name: str) -> ModuleType:
+    """A generator of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def snippets(page: Path) -> list[str]:
+    """Python blocks of a page, in order."""
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_job_spec_page_is_what_the_fields_say() -> None:
+    maker = script("make_job_spec")
+    assert maker.PAGE.read_text() == maker.page(), "stale: run `python docs/make_job_spec.py`"
+
+
+def test_the_job_spec_page_has_every_field_that_the_fingerprint_knows() -> None:
+    from schemas.fingerprint import result_fields
+    from schemas.job import JobSpec
+
+    page = script("make_job_spec").page()
+    changing = set(re.findall(r"^\| `([\w.]+)` \|.* \| yes \|$", page, re.MULTILINE))
+    assert changing == set(result_fields(JobSpec.model_validate({"source": {"uri": "a"}, "output": "b"}), {}))
+
+
+def test_the_output_tables_are_what_the_schemas_say() -> None:
+    maker = script("make_outputs")
+    page = maker.PAGE.read_text()
+    assert page == maker.filled(page), "stale: run `python docs/make_outputs.py`"
+    assert maker.marked(page) == {*TABLES, "plan"}
+    protocol = maker.PROTOCOL_PAGE.read_text()
+    assert protocol == maker.filled(protocol), "stale: run `python docs/make_outputs.py`"
+    assert maker.marked(protocol) == {"protocol"}
+
+
+def test_the_protocol_page_takes_a_table_in_its_place() -> None:
+    maker = script("make_protocol")
+    page = maker.PAGE.read_text()
+    once = maker.filled(page, "| method |\n|---|\n| ti_m \\1 |\n")
+    assert maker.filled(once, "| method |\n|---|\n| ti_m \\1 |\n") == once
+    assert "| ti_m \\1 |\n<!-- /results -->" in once
+    assert once.partition("<!-- results -->")[0] == page.partition("<!-- results -->")[0]
+    assert once.partition("<!-- /results -->")[2] == page.partition("<!-- /results -->")[2]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `out/demo` is a finished output."""
+    folder = tmp_path_factory.mktemp("docs")
+    SampleOutput(folder / "out" / "demo")
+    return folder
+
+
+@pytest.mark.parametrize("number", range(len(snippets(DOCS / "outputs.md"))))
+def test_the_python_of_the_outputs_page_runs(demo: Path, number: int) -> None:
+    env = {**os.environ, "HF_HOME": str(demo / "cache"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", snippets(DOCS / "outputs.md")[number]],
+        cwd=demo,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_the_python_of_the_engine_page_runs() -> None:
+    code = "\n".join(snippets(DOCS / "engine.md"))
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("tensor(") == 3
+
+
+NAMED_TEST = re.compile(r"\b(tests/[\w/]+\.py)(?:::(\w+))?")
+NAMED_CODE = re.compile(r"(?<![\w/])(?:\.\./)?((?:schemas|stages|pipeline|models|benchmarks|jobs|docs)/[\w/]+\.\w+)\b")
+
+
+@pytest.mark.parametrize("page", [*sorted(DOCS.glob("*.md")), ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_every_test_and_file_it_names_is_there(page: Path) -> None:
+    text = page.read_text()
+    for file, name in NAMED_TEST.findall(text):
+        assert (ROOT / file).is_file(), file
+        assert not name or f"def {name}(" in (ROOT / file).read_text(), f"{file}::{name}"
+    for file in NAMED_CODE.findall(text):
+        assert (ROOT / file).is_file(), file
+
+
+def test_the_design_page_names_tests_and_files() -> None:
+    """Or the test above would look for nothing, as it would if tests moved to where its pattern does not look."""
+    text = (DOCS / "design.md").read_text()
+    assert len([name for _, name in NAMED_TEST.findall(text) if name]) >= 16  # two a promise
+    assert NAMED_CODE.findall(text)

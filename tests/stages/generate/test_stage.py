@@ -1,0 +1,108 @@
+"""The generate stage on a tiny model: rows and files, and that company in the batch does not change a
+picture.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from schemas.records import VARIATIONS, SceneOutput, SceneTask
+from stages.extract.stage import ExtractStage
+from stages.generate.stage import GenerateStage
+from stages.handles.weights import SceneWeights, pack_scene, unpack_scene
+from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
+
+
+def after_extract(output: SceneOutput) -> SceneTask:
+    assert output.failure is None
+    return SceneTask(
+        output.scene_id, {"handles": output.rows}, {"safetensors": output.files[f"{output.scene_id}.safetensors"]}
+    )
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def tasks(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[SceneTask]:
+    spec = tiny_spec(model_dir, extract={"phase2": {"steps": 3, "lr": 1e-2}, "prior": {"weight": 0}})
+    stage = ExtractStage(spec, str(tmp_path_factory.mktemp("shared")))
+    stage.prepare()
+    stage.setup()
+    return [after_extract(o) for o in stage.process([tiny_task(i, i + 1, word="cat") for i in range(3)])]
+
+
+def generate(model_dir: Path, tasks: list[SceneTask], **settings: object) -> dict[str, SceneOutput]:
+    stage = GenerateStage(tiny_spec(model_dir, generate=settings), "memory://none")
+    stage.prepare()
+    stage.setup()
+    outputs = list(stage.process(tasks))
+    assert len(outputs) == len(tasks)
+    return {o.scene_id: o for o in outputs}
+
+
+def pixels(output: SceneOutput) -> dict[str, np.ndarray]:
+    return {
+        row["key"]: np.asarray(Image.open(io.BytesIO(output.files[row["file"]]))).astype(int) for row in output.rows
+    }
+
+
+@pytest.mark.parametrize("guidance", [7.5, 1.0])
+def test_a_picture_is_the_same_alone_and_in_a_mixed_batch(
+    model_dir: Path, tasks: list[SceneTask], guidance: float
+) -> None:
+    mixed = generate(model_dir, tasks, batch=7, guidance=guidance)
+    alone = generate(model_dir, tasks[1:2], batch=1, guidance=guidance)["scene1"]
+    one, other = pixels(alone), pixels(mixed["scene1"])
+    assert set(one) == set(other)
+    assert len(one) == 6
+    assert max(abs(one[key] - other[key]).max() for key in one) <= 1
+    assert len({one[key].tobytes() for key in one}) == 6
+
+
+def test_rows_and_files(model_dir: Path, tasks: list[SceneTask]) -> None:
+    output = generate(model_dir, tasks[:1], batch=4, format="jpg")["scene0"]
+    assert [set(row) for row in output.rows] == [set(VARIATIONS.names)] * 2
+    row = output.rows[0]
+    assert row["prompt"] == "a photo of <asset0> at the beach"
+    assert row["text"] == "a photo of cat at the beach"
+    assert list(output.files) == [f"scene0-000{n}.{suffix}" for n in (0, 1) for suffix in ("jpg", "json")]
+    assert json.loads(output.files["scene0-0000.json"]) == row
+    image = Image.open(io.BytesIO(output.files["scene0-0000.jpg"]))
+    assert (image.format, image.size) == ("JPEG", (64, 64))
+
+
+def test_broken_scenes_fail_alone(model_dir: Path, tasks: list[SceneTask]) -> None:
+    weights = unpack_scene(tasks[1].files["safetensors"])
+    weights.lora = {name: torch.full_like(t, float("nan")) for name, t in weights.lora.items()}
+    sick = SceneTask("scene1", tasks[1].rows, {"safetensors": pack_scene(weights)})
+    torn = SceneTask("torn", tasks[0].rows, {"safetensors": tasks[0].files["safetensors"][:500]})
+    pickled = SceneTask("pickled", tasks[0].rows, {"safetensors": b"\x80\x04cos\nsystem\n."})
+    outputs = generate(model_dir, [tasks[0], sick, torn, pickled, tasks[2]], batch=5)
+    assert {k for k, o in outputs.items() if o.failure} == {"scene1", "torn", "pickled"}
+    assert "not finite" in outputs["scene1"].failure.message
+    healthy = generate(model_dir, [tasks[0], tasks[1], tasks[2]], batch=5)
+    for name in ("scene0", "scene2"):
+        one, other = pixels(outputs[name]), pixels(healthy[name])
+        assert max(abs(one[key] - other[key]).max() for key in one) <= 1
+
+
+def test_scenes_of_different_ranks_and_without_factors_go_together(model_dir: Path, tasks: list[SceneTask]) -> None:
+    weights = unpack_scene(tasks[0].files["safetensors"])
+    bare = SceneTask(
+        "scene0", tasks[0].rows, {"safetensors": pack_scene(SceneWeights(weights.tokens, weights.handles))}
+    )
+    outputs = generate(model_dir, [tasks[1], bare, tasks[2]], batch=4)
+    assert all(o.failure is None for o in outputs.values())
+    trained = generate(model_dir, tasks[:1], batch=4)
+    one, other = pixels(trained["scene0"]), pixels(outputs["scene0"])
+    assert any(not np.array_equal(one[key], other[key]) for key in one), "the factors must show"

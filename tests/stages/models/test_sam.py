@@ -1,0 +1,108 @@
+"""Loading a SAM: the seedling's folder, an official checkpoint's shapes, and one clear error for anything else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from segment_anything import sam_model_registry
+
+from models.training.sam import CONFIG, decode, embed_points
+from schemas.errors import SpecError
+from schemas.spec_file import load_spec
+from stages.models.sam import build_sam, load_sam
+from stages.segment.sam.proposer import Proposer
+from tests.support import ROOT
+
+SEEDLING = ROOT / "models" / "seedling" / "sam"
+
+
+def test_a_folder_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sam = build_sam(CONFIG)
+    save_file({name: value.half() for name, value in sam.state_dict().items()}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    loaded = load_sam(str(tmp_path), "cpu")
+    assert not loaded.training
+    assert loaded.image_encoder.img_size == 64
+    for name, value in sam.state_dict().items():
+        assert loaded.state_dict()[name].dtype == torch.float32
+        assert torch.allclose(loaded.state_dict()[name], value, atol=2e-3), name
+
+
+def test_an_official_checkpoint_is_told_by_its_shapes(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        shapes = {
+            name: value.shape for name, value in sam_model_registry["vit_b"](checkpoint=None).state_dict().items()
+        }
+    # One stored number per tensor, seen at the full shape: the real file would be 375 MB.
+    torch.save(
+        {name: torch.full((1,), 0.5).expand(shape) for name, shape in shapes.items()}, tmp_path / "named_oddly.pth"
+    )
+    sam = load_sam(str(tmp_path / "named_oddly.pth"), "cpu")
+    assert len(sam.image_encoder.blocks) == 12
+    assert float(sam.mask_decoder.iou_token.weight.detach()[0, 0]) == 0.5
+
+
+def test_what_is_no_sam_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no such file"):
+        load_sam(str(tmp_path / "absent.pth"), "cpu")
+    with pytest.raises(SpecError, match="download failed"):
+        load_sam((tmp_path / "absent.pth").as_uri(), "cpu")
+    with pytest.raises(SpecError, match="not a Segment Anything model"):
+        load_sam(str(tmp_path), "cpu")
+    (tmp_path / "text.pth").write_text("not a checkpoint")
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pth")
+    torch.save({"image_encoder.patch_embed.proj.weight": torch.zeros(5, 3, 4, 4)}, tmp_path / "odd.pth")
+    for name in ("text.pth", "other.pth", "odd.pth"):
+        with pytest.raises(SpecError, match=f"{name}: not a Segment Anything model"):
+            load_sam(str(tmp_path / name), "cpu")
+
+
+class _Touch:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.path,)
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
+    torch.save({"image_encoder.patch_embed.proj.weight": _Touch(tmp_path / "ran")}, tmp_path / "evil.pth")
+    with pytest.raises(SpecError):
+        load_sam(str(tmp_path / "evil.pth"), "cpu")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_training_decodes_as_segment_anything_does() -> None:
+    torch.manual_seed(0)
+    sam = build_sam(CONFIG).eval()
+    points, labels = torch.tensor([[[10.0, 20.0], [0.0, 0.0]]]), torch.tensor([[1, -1]])
+    with torch.no_grad():
+        image = sam.image_encoder(torch.randn(1, 3, 64, 64))
+        sparse, dense = sam.prompt_encoder((points[:, :1], labels[:, :1]), None, None)
+        positions = sam.prompt_encoder.get_dense_pe()
+        wanted = sam.mask_decoder.predict_masks(image, positions, sparse, dense)
+        ours = decode(sam.mask_decoder, image, positions, embed_points(sam.prompt_encoder, points, labels), dense)
+    assert torch.allclose(ours[0], wanted[0], atol=1e-5)
+    assert torch.allclose(ours[1], wanted[1], atol=1e-5)
+
+
+def test_the_seedling_finds_the_objects_of_the_demo() -> None:
+    proposer = Proposer(load_sam(str(SEEDLING), "cpu"), load_spec(ROOT / "jobs" / "demo.yaml").segment)
+    truth = ROOT / "demo" / "truth"
+    scores = []
+    for path in sorted((ROOT / "demo" / "bucket").glob("scene-*"))[:5]:
+        image = Image.open(path).convert("RGB")
+        if image.width != image.height:
+            continue
+        found = [p.mask for p in proposer.propose(np.asarray(image.resize((64, 64), Image.Resampling.BOX)))]
+        for mask_path in sorted(truth.glob(f"{path.stem}.mask*.png")):
+            wanted = np.asarray(Image.open(mask_path).resize((64, 64)))
+            scores.append(max(((m & wanted).sum() / (m | wanted).sum() for m in found), default=0.0))
+    assert np.mean(scores) >= 0.7, f"mean best IoU of {len(scores)} objects: {np.mean(scores):.2f}"

@@ -1,0 +1,144 @@
+"""Two tiny but real stages for tests of the pipeline: their work is nothing, their faults are real.
+
+A source file's text says what happens to its scene, and in which stage: `extract:die` (the process is killed by a
+signal), `extract:exit`, `extract:hang`, `extract:raise`, `extract:flaky <file>` (dies until the file exists),
+`ingest:raise` ..., or nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from pipeline.stage_kinds import StageKind, extract_unit
+from schemas.job import JobSpec
+from schemas.records import SceneOutput, SceneTask
+from stages.stage import failed
+
+
+class Toy:
+    """What both stages share: they do what the scene's text says."""
+
+    name: ClassVar[str]
+
+    def __init__(self, spec: JobSpec, shared: str) -> None:
+        self.spec, self.shared = spec, Path(shared)
+
+    def prepare(self) -> None:
+        self.shared.mkdir(parents=True, exist_ok=True)
+        with open(self.shared / f"prepared-{self.name}", "a") as file:
+            file.write("once\n")
+
+    def setup(self) -> None:
+        if self.spec.extract.init_word == "broken-setup" and self.name == "extract":
+            raise RuntimeError("no such driver")
+
+    def suffer(self, text: str) -> None:
+        for line in text.splitlines():
+            stage, _, fault = line.partition(":")
+            if stage != self.name:
+                continue
+            fault, _, argument = fault.partition(" ")
+            if fault == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            elif fault == "exit":
+                os._exit(1)
+            elif fault == "hang":
+                time.sleep(1000)
+            elif fault == "slow":
+                time.sleep(float(argument))
+            elif fault == "raise":
+                raise ValueError("this scene does not like to be looked at")
+            elif fault == "timeout":
+                raise TimeoutError("storage is slow today")
+            elif fault == "flaky" and not os.path.exists(argument):
+                Path(argument).touch()
+                os._exit(1)
+            elif fault == "until" and not os.path.exists(argument):
+                raise ValueError(f"{argument} is not there yet")
+
+
+class ToyIngest(Toy):
+    name = "ingest"
+    table = "scenes"
+    needs: ClassVar[tuple[str, ...]] = ("plan",)
+    files: ClassVar[tuple[str, ...]] = ()
+
+    def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
+        for task in tasks:
+            row = task.rows["plan"][0]
+            try:
+                text = Path(row["uri"]).read_text()
+                self.suffer(text)
+            except Exception as error:
+                yield failed(task.scene_id, error)
+                continue
+            yield SceneOutput(
+                task.scene_id,
+                [
+                    {
+                        "scene_id": task.scene_id,
+                        "uri": row["uri"],
+                        "sha256": row["sha256"],
+                        "bytes": row["bytes"],
+                        "status": "ok",
+                    }
+                ],
+                {f"{task.scene_id}.txt": text.encode()},
+            )
+
+
+class ToyExtract(Toy):
+    """`embedding`: numbers that only this scene and the seed decide; `word`: who shared its batch."""
+
+    name = "extract"
+    table = "handles"
+    needs: ClassVar[tuple[str, ...]] = ("scenes",)
+    files: ClassVar[tuple[str, ...]] = ("scenes",)
+
+    def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
+        for task in tasks:
+            text = task.files["txt"].decode()
+            if "extract:crash-batch" in text:
+                raise RuntimeError("the whole batch is gone")
+            try:
+                self.suffer(text)
+            except Exception as error:
+                yield failed(task.scene_id, error)
+                continue
+            number = int(task.scene_id, 16) % 1000 + self.spec.seed
+            yield SceneOutput(
+                task.scene_id,
+                [
+                    {
+                        "scene_id": task.scene_id,
+                        "index": 0,
+                        "token": "<asset0>",
+                        "word": str(len(tasks)),
+                        "embedding": [float(number)],
+                        "tuning": "lora",
+                        "steps": [1, 1],
+                        "file": f"{task.scene_id}.safetensors",
+                    }
+                ],
+                {f"{task.scene_id}.safetensors": b"x" * 2000, f"{task.scene_id}.json": b"{}"},
+            )
+
+
+TOY_KINDS = [
+    StageKind(
+        "ingest", "scenes", True, "tests.support.toy_stages:ToyIngest", lambda spec: 4, lambda spec: spec.cluster.ingest
+    ),
+    StageKind(
+        "extract",
+        "handles",
+        True,
+        "tests.support.toy_stages:ToyExtract",
+        extract_unit,
+        lambda spec: spec.cluster.extract,
+    ),
+]

@@ -1,0 +1,183 @@
+"""Resume: whatever kills the driver, the same command finishes the job; nothing twice, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.commands.run import open_job
+from pipeline.storage.folder import Storage
+from schemas.errors import SpecError
+from tests.conftest import ROOT
+from tests.support.toy_stages import TOY_KINDS
+from tests.whole_jobs.test_faults import bucket, named, rows_of, run_toy, toy_spec
+
+DRIVER = """
+import sys
+from rich.console import Console
+from pipeline.commands.run import run_job
+from schemas.spec_file import load_spec
+from tests.support.toy_stages import TOY_KINDS
+result = run_job(load_spec(sys.argv[1]), Console(), TOY_KINDS)
+sys.exit(0 if result.complete else 130)
+"""
+
+
+def start_driver(spec: Any, folder: Path) -> subprocess.Popen[bytes]:
+    """A driver in a process of its own, with an embedded Ray of its own."""
+    file = folder / "job.json"
+    file.write_text(spec.model_dump_json())
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("RAY_ADDRESS", None)
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(file)],
+        env=environment,
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=(folder / "driver.log").open("ab"),
+        stderr=subprocess.STDOUT,
+    )
+
+
+def wait_for(what: Any, seconds: float = 90.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.05)
+
+
+def parts(output: Path) -> int:
+    return len(list(output.glob("_work/extract/*/*.tar"))) + len(list(output.glob("handles/*.parquet")))
+
+
+@pytest.fixture
+def slow_job(tmp_path: Path) -> Any:
+    source = bucket(tmp_path / "in", dict.fromkeys("abcdefghij", "extract:slow 0.4"))
+    return toy_spec(source, tmp_path / "out", extract={"batch": 2}, cluster={"extract": {"workers": 1}})
+
+
+def test_a_killed_driver_costs_nothing_but_time(tmp_path: Path, slow_job: Any, local_ray: None) -> None:
+    driver = start_driver(slow_job, tmp_path)
+    aim = random.randint(1, 4)
+    wait_for(lambda: parts(tmp_path / "out") >= aim)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    result, _ = run_toy(slow_job)
+    assert result.worked
+    assert result.complete
+    handles = rows_of(tmp_path / "out", "handles")
+    assert len(handles) == len({row["scene_id"] for row in handles}) == 10
+    assert not rows_of(tmp_path / "out", "failures")
+    whole = toy_spec(Path(slow_job.source.uri), tmp_path / "uninterrupted", extract={"batch": 2})
+    run_toy(whole)
+    expected = {row["scene_id"]: row["embedding"] for row in rows_of(tmp_path / "uninterrupted", "handles")}
+    assert {row["scene_id"]: row["embedding"] for row in handles} == expected
+    assert {row["word"] for row in handles} == {"2"}  # the same scenes went side by side, before and after
+    for folder in ("_attempts", "_work"):
+        assert not [path for path in (tmp_path / "out" / folder).rglob("*") if path.is_file()]
+
+
+def test_two_drivers_do_not_work_on_one_output(tmp_path: Path, slow_job: Any) -> None:
+    driver = start_driver(slow_job, tmp_path)
+    try:
+        wait_for(lambda: (tmp_path / "out" / "_driver.json").exists())
+        with pytest.raises(SpecError, match=f"another run is at work here .process {driver.pid} on "):
+            run_toy(slow_job)
+    finally:
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+
+
+def test_ctrl_c_writes_what_is_whole_and_the_next_run_goes_on(tmp_path: Path, slow_job: Any, local_ray: None) -> None:
+    driver = start_driver(slow_job, tmp_path)
+    wait_for(lambda: parts(tmp_path / "out") >= 2)
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(timeout=60) == 130
+    assert "stopping: writing what is whole" in (tmp_path / "driver.log").read_text()
+    result, _ = run_toy(slow_job)
+    assert result.complete
+    assert len(rows_of(tmp_path / "out", "handles")) == 10
+
+
+def test_a_finished_job_is_left_alone_and_a_new_picture_is_all_that_runs(tmp_path: Path, local_ray: None) -> None:
+    source = bucket(tmp_path / "in", {"a": "", "b": "", "c": ""})
+    spec = toy_spec(source, tmp_path / "out")
+    run_toy(spec)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.parquet")}
+    assert not run_toy(spec)[0].worked
+    bucket(source, {"d": ""})
+    assert run_toy(spec)[0].worked
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.parquet")}
+    assert {path: after[path] for path in before} == before
+    assert len(rows_of(tmp_path / "out", "handles")) == 4
+
+
+def test_other_settings_do_not_resume_and_cluster_settings_do(tmp_path: Path, local_ray: None) -> None:
+    source = bucket(tmp_path / "in", {"a": ""})
+    run_toy(toy_spec(source, tmp_path / "out"))
+    with pytest.raises(SpecError, match=r"other settings \(extract.phase1.lr: 0.0005 -> 0.001\); put the fields back"):
+        run_toy(toy_spec(source, tmp_path / "out", extract={"batch": 4, "phase1": {"lr": 1e-3}}))
+    with pytest.raises(SpecError, match=r"generate.prompts.*source.handles="):
+        run_toy(toy_spec(source, tmp_path / "out", generate={"prompts": ["{handles}"]}))
+    assert not run_toy(toy_spec(source, tmp_path / "out", extract={"batch": 1}, cluster={"extract": {"workers": 7}}))[
+        0
+    ].worked
+    (tmp_path / "model" / "config.json").write_text('{"other": "weights"}')
+    with pytest.raises(SpecError, match="models.base: 'sha256"):
+        run_toy(toy_spec_again(source, tmp_path / "out"))
+
+
+def toy_spec_again(source: Path, output: Path) -> Any:
+    spec = toy_spec(source, output)
+    (source.parent / "model" / "config.json").write_text('{"other": "weights"}')
+    return spec
+
+
+def test_workers_and_batches_change_no_result(tmp_path: Path, local_ray: None) -> None:
+    source = bucket(tmp_path / "in", dict.fromkeys("abcdefg", ""))
+    run_toy(toy_spec(source, tmp_path / "one", extract={"batch": 1}, cluster={"extract": {"workers": 1}}))
+    run_toy(
+        toy_spec(
+            source,
+            tmp_path / "many",
+            extract={"batch": 4},
+            pack={"scenes_per_shard": 7},
+            cluster={"extract": {"workers": 3, "cpus": 0.5}},
+        )
+    )
+    one, many = (
+        {row["scene_id"]: row["embedding"] for row in rows_of(tmp_path / name, "handles")} for name in ("one", "many")
+    )
+    assert one == many
+    assert len(one) == 7
+
+
+def test_the_stage_is_prepared_once_however_many_workers(tmp_path: Path, local_ray: None) -> None:
+    source = bucket(tmp_path / "in", dict.fromkeys("abcdefgh", "extract:slow 0.2"))
+    run_toy(toy_spec(source, tmp_path / "out", extract={"batch": 1}, cluster={"extract": {"workers": 2, "cpus": 0.5}}))
+    assert (tmp_path / "out" / "_shared" / "prepared-extract").read_text() == "once\n"
+
+
+def test_duplicates_and_unreadable_files_are_rows(tmp_path: Path, local_ray: None) -> None:
+    source = bucket(tmp_path / "in", {"a": "", "b": ""})
+    (source / "copy.jpg").write_bytes((source / "a.jpg").read_bytes())
+    run_toy(toy_spec(source, tmp_path / "out"))
+    rows = named(rows_of(tmp_path / "out", "scenes"))
+    assert rows["copy"]["status"] == "duplicate"
+    assert rows["copy"]["error"].endswith("a.jpg")
+    assert len(rows_of(tmp_path / "out", "handles")) == 2
+
+
+def test_missing_source_and_missing_handles_are_one_sentence(tmp_path: Path) -> None:
+    spec = toy_spec(tmp_path / "nowhere", tmp_path / "out")
+    with pytest.raises(SpecError, match="source.uri"):
+        open_job(spec, TOY_KINDS)
+    assert not Storage(str(tmp_path / "out")).exists("run.json")
