@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.ledger.commits import read_commit, rounds
 from pipeline.storage.folder import Storage
+from pipeline.wording import counted, hours_text
 from schemas.job import JobSpec
 
 H100_TFLOPS = 790.0
@@ -115,25 +116,3 @@ def concepts_per_scene(storage: Storage) -> tuple[float, bool]:
         if commit.done:
             return sum(file.rows for file in commit.files) / len(commit.done), True
     return float(USUAL_CONCEPTS), False
-
-
-def flop_text(tflop: float) -> str:
-    """`340 GFLOP`, `2.06 PFLOP`, `48 EFLOP`."""
-    value, units = tflop * 1e3, ("GFLOP", "TFLOP", "PFLOP", "EFLOP")
-    for unit in units:
-        if value < 999.5 or unit == units[-1]:
-            return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
-        value /= 1000
-    raise AssertionError("the last unit takes any number")
-
-
-def hours_text(hours: float) -> str:
-    """`0.4 s`, `12 min`, `3.4 h`, `1,200 h`."""
-    if hours * 3600 < 90:
-        return f"{hours * 3600:.2g} s"
-    return f"{hours * 60:.0f} min" if hours < 1.5 else f"{hours:,.1f} h" if hours < 100 else f"{hours:,.0f} h"
-
-
-def counted(number: int, thing: str) -> str:
-    """`1 scene`, `1,200 scenes`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from pipeline.commands.bill import Work, bill, counted, flop_text, gpu_time, not_counted
+from pipeline.commands.bill import Work, bill, gpu_time, not_counted
 from pipeline.commands.run import committed_counts
 from pipeline.ledger.commits import read_commit, rounds
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.run_record import NAME, read_record, revisions
-from pipeline.report.settings import size_text
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
+from pipeline.wording import counted, flop_text, size_text
 from schemas.errors import SpecError
 from schemas.fingerprint import changed_fields, result_fields
 from schemas.job import JobSpec, Source

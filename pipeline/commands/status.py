@@ -14,7 +14,7 @@ from pipeline.shards.scores import ScoreNumbers, score_numbers
 from pipeline.shards.tables import read_rows
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
-from pipeline.watching.progress import span
+from pipeline.wording import span
 
 _SHOWN = 10
 _STALE_S = 60.0

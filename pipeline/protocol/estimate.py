@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.commands.bill import bill, counted, flop_text, gpu_hours, gpu_time, hours_text, not_counted
+from pipeline.commands.bill import bill, gpu_hours, gpu_time, not_counted
 from pipeline.commands.estimate import survey, work_left
 from pipeline.protocol.jobs import method_spec, scenes_spec
-from pipeline.report.settings import size_text
 from pipeline.storage.folder import Storage
+from pipeline.wording import counted, flop_text, hours_text, size_text
 from schemas.job import JobSpec
 
 

@@ -20,7 +20,7 @@ from pipeline.report.page import write_report
 from pipeline.scheduling.cluster import connected
 from pipeline.stage_kinds import EXTRACT, StageKind, kinds_of
 from pipeline.storage.folder import Storage
-from pipeline.watching.progress import span
+from pipeline.wording import span
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 

@@ -16,10 +16,10 @@ from jinja2 import Environment, StrictUndefined
 from pipeline.ledger.plan import Plan, read_plan
 from pipeline.ledger.run_record import read_record, recorded_spec
 from pipeline.report.scenes import MAX_VARIATIONS, MOST_BYTES, SceneReader, SceneView, spread
-from pipeline.report.settings import RunNumbers, changed_settings, duplicates_of, run_numbers, size_text, stamp
+from pipeline.report.settings import RunNumbers, changed_settings, duplicates_of, run_numbers
 from pipeline.shards.scores import kind_of, score_numbers
 from pipeline.storage.folder import Storage
-from pipeline.watching.progress import span
+from pipeline.wording import size_text, span, stamp
 from schemas.job import JobSpec
 
 NAME = "report/index.html"

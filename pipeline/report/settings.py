@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from pipeline.ledger.commits import Commit, read_commit, rounds
 from pipeline.ledger.plan import Plan
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
-from pipeline.watching.progress import span
+from pipeline.wording import span
 from schemas.job import JobSpec, Source
 
 MAX_FAILURES = 500
@@ -129,20 +128,6 @@ def changed_settings(spec: JobSpec) -> list[tuple[str, str, str]]:
         for name, value in _flat("", spec).items()
         if value != default[name] and name not in _ELSEWHERE
     ]
-
-
-def stamp(seconds: float) -> str:
-    """A time as `2026-11-23 04:10 UTC`."""
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
-
-
-def size_text(count: float) -> str:
-    """`812 B`, `3.4 MB`, `1.2 TB`."""
-    for unit in ("B", "KB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:,.1f} TB"
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from pipeline.storage.folder import Storage
+from pipeline.wording import span
 
 _WRITE_S = 10.0
 _LOG_S = 60.0
@@ -156,10 +157,3 @@ class Progress:
             self.storage.write("_progress.json", json.dumps(self.snapshot(), indent=1).encode())
         except Exception as error:  # progress must never stop a job
             print(f"could not write _progress.json: {error}", file=sys.stderr)
-
-
-def span(seconds: float) -> str:
-    """`45 s`, `12 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -12,8 +12,8 @@ from PIL import Image
 
 from pipeline.report.curves import Curve, curves_of, draw
 from pipeline.report.scenes import by_prompt, spread
-from pipeline.report.settings import size_text
 from pipeline.report.thumbnails import OPACITY, colour_of, css_colour, data_uri, outline, overlay
+from pipeline.wording import size_text
 from tests.support.sample_output import half_masks
 
 

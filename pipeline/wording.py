@@ -1,0 +1,48 @@
+"""Numbers as a person reads them."""
+
+from __future__ import annotations
+
+import time
+
+
+def stamp(seconds: float) -> str:
+    """A time as `2026-11-23 04:10 UTC`."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
+def size_text(count: float) -> str:
+    """`812 B`, `3.4 MB`, `1.2 TB`."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"
+
+
+def span(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def flop_text(tflop: float) -> str:
+    """`340 GFLOP`, `2.06 PFLOP`, `48 EFLOP`."""
+    value, units = tflop * 1e3, ("GFLOP", "TFLOP", "PFLOP", "EFLOP")
+    for unit in units:
+        if value < 999.5 or unit == units[-1]:
+            return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+        value /= 1000
+    raise AssertionError("the last unit takes any number")
+
+
+def hours_text(hours: float) -> str:
+    """`0.4 s`, `12 min`, `3.4 h`, `1,200 h`."""
+    if hours * 3600 < 90:
+        return f"{hours * 3600:.2g} s"
+    return f"{hours * 60:.0f} min" if hours < 1.5 else f"{hours:,.1f} h" if hours < 100 else f"{hours:,.0f} h"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 scene`, `1,200 scenes`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
