@@ -85,7 +85,7 @@ def status(output: OutputArg) -> None:
 @app.command()
 def retry(output: OutputArg) -> None:
     """Try the failed scenes of a job again."""
-    from pipeline.commands.run import request_retry
+    from pipeline.ledger.retries import request_retry
 
     spec = recorded_spec(Storage(output))
     shards = request_retry(output)

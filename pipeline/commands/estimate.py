@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pipeline.commands.bill import Work, bill, gpu_time, not_counted
-from pipeline.commands.run import committed_counts
 from pipeline.ledger.commits import read_commit, rounds
+from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.run_record import NAME, read_record, revisions
 from pipeline.stage_kinds import kinds_of

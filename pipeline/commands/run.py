@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,19 +14,20 @@ from typing import Any
 from rich.console import Console
 
 from pipeline.commands.paths import anchored
-from pipeline.ledger.commits import read_commit, repair, rounds
+from pipeline.ledger.commits import repair, rounds
 from pipeline.ledger.lease import held
+from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import Plan, copy_plan, extend_plan, hash_files
+from pipeline.ledger.retries import retry_targets
+from pipeline.ledger.rounds import Ledger
 from pipeline.ledger.run_record import start_record
-from pipeline.scheduling.shard_run import Ledger, ShardRun
+from pipeline.scheduling.shard_run import ShardRun
 from pipeline.stage_kinds import StageKind, kinds_of
 from pipeline.storage.folder import SHARED, Storage
 from pipeline.watching.progress import Progress
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from stages.models.base.layout import check_base
-
-_RETRY = re.compile(r"^retry-(\d+)\.json$")
 
 
 @dataclass(frozen=True)
@@ -130,49 +128,6 @@ def run_opened(state: JobState, console: Console) -> JobResult:
     return JobResult(
         not stopped.is_set(), True, committed_counts(state.storage, state.kinds), time.monotonic() - started
     )
-
-
-def request_retry(output: str) -> list[int]:
-    """Asks for the failed scenes of an OUTPUT once more; the next run does it. Returns the shards concerned.
-
-    Shards that are not settled yet are left to `unscene run`. Raises SpecError when two ask at the same moment.
-    """
-    storage = Storage(output)
-    failures = rounds(storage, "failures")
-    from pipeline.shards.tables import read_rows
-
-    shards = [shard for shard in sorted(failures) if read_rows(storage, "failures", shard, columns=["scene_id"])]
-    if shards:
-        numbers = [int(match[1]) for name in storage.names("_plan") if (match := _RETRY.match(name))]
-        number = max(numbers, default=0) + 1
-        if not storage.create(f"_plan/retry-{number:03d}.json", json.dumps({"shards": shards}).encode()):
-            raise SpecError(f"{output}: another retry was asked for at the same moment; run `unscene run` again")
-    return shards
-
-
-def retry_targets(storage: Storage) -> dict[int, int]:
-    """Shard -> the retry round it is wanted in."""
-    targets: dict[int, int] = {}
-    for name in sorted(storage.names("_plan")):
-        match = _RETRY.match(name)
-        if match:
-            for shard in json.loads(storage.read(f"_plan/{name}"))["shards"]:
-                targets[int(shard)] = int(match[1])
-    return targets
-
-
-def committed_counts(storage: Storage, kinds: list[StageKind]) -> dict[str, tuple[int, int]]:
-    """Stage -> (scenes with results, scenes without) over all its commits."""
-    counts: dict[str, tuple[int, int]] = {}
-    with ThreadPoolExecutor(16) as readers:
-        for kind in kinds:
-            done = failed = 0
-            names = list(rounds(storage, kind.name).items())
-            for record in readers.map(lambda item, stage=kind.name: read_commit(storage, stage, *item), names):
-                done += len(record.done)
-                failed += len(record.failures)
-            counts[kind.name] = (done, failed)
-    return counts
 
 
 def _scenes_expected(state: JobState) -> int:

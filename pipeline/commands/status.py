@@ -6,9 +6,11 @@ import json
 import time
 from typing import Any
 
-from pipeline.commands.run import JobResult, committed_counts, retry_targets
+from pipeline.commands.run import JobResult
 from pipeline.ledger.commits import read_commit, rounds
+from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
+from pipeline.ledger.retries import retry_targets
 from pipeline.ledger.run_record import recorded_spec
 from pipeline.shards.scores import ScoreNumbers, score_numbers
 from pipeline.shards.tables import read_rows

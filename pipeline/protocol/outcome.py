@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.commands.run import retry_targets
 from pipeline.commands.status import failed_rows
 from pipeline.ledger.commits import rounds
 from pipeline.ledger.plan import read_plan
+from pipeline.ledger.retries import retry_targets
 from pipeline.protocol.jobs import REPORT, method_spec
 from pipeline.protocol.page.page import page_pieces
 from pipeline.protocol.page.scatter import scatter

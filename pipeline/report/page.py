@@ -13,10 +13,11 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from pipeline.ledger.numbers import RunNumbers, run_numbers
 from pipeline.ledger.plan import Plan, read_plan
 from pipeline.ledger.run_record import read_record, recorded_spec
 from pipeline.report.scenes import MAX_VARIATIONS, MOST_BYTES, SceneReader, SceneView, spread
-from pipeline.report.settings import RunNumbers, changed_settings, duplicates_of, run_numbers
+from pipeline.report.settings import changed_settings, duplicates_of
 from pipeline.shards.scores import kind_of, score_numbers
 from pipeline.storage.folder import Storage
 from pipeline.wording import size_text, span, stamp

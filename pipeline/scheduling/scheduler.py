@@ -15,9 +15,10 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from pipeline.ledger.plan import Plan
+from pipeline.ledger.rounds import Ledger
 from pipeline.scheduling.blame import Blame, Verdict
 from pipeline.scheduling.pool import Pool, Worker
-from pipeline.scheduling.shard_run import Ledger, ShardRun
+from pipeline.scheduling.shard_run import ShardRun
 from pipeline.scheduling.worker import Outcome, Packer, SetupError
 from pipeline.shards.inputs import Unit
 from pipeline.stage_kinds import StageKind

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pipeline.commands.run import JobResult, request_retry, run_job
+from pipeline.commands.run import JobResult, run_job
+from pipeline.ledger.retries import request_retry
 from pipeline.shards.tables import read_rows
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError

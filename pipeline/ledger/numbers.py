@@ -1,0 +1,132 @@
+"""The numbers of a job: one pass over the commits, a few of each long list kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.ledger.commits import Commit, read_commit, rounds
+from pipeline.ledger.plan import Plan
+from pipeline.ledger.retries import retry_targets
+from pipeline.stage_kinds import StageKind, kinds_of
+from pipeline.storage.folder import Storage
+from pipeline.wording import span
+from schemas.job import JobSpec
+
+
+def committed_counts(storage: Storage, kinds: list[StageKind]) -> dict[str, tuple[int, int]]:
+    """Stage -> (scenes with results, scenes without) over all its commits."""
+    counts: dict[str, tuple[int, int]] = {}
+    with ThreadPoolExecutor(16) as readers:
+        for kind in kinds:
+            done = failed = 0
+            names = list(rounds(storage, kind.name).items())
+            for record in readers.map(lambda item, stage=kind.name: read_commit(storage, stage, *item), names):
+                done += len(record.done)
+                failed += len(record.failures)
+            counts[kind.name] = (done, failed)
+    return counts
+
+
+MAX_FAILURES = 500
+
+
+MAX_MESSAGE = 600
+
+
+_READERS = 16
+
+
+_WINDOW = 64
+
+
+@dataclass
+class StageNumbers:
+    """What one stage has committed. given: in the earlier OUTPUT that the handles come from.
+
+    per_shard: shard -> scenes done. started_s, ended_s: first and last commit, after the job's start.
+    """
+
+    name: str
+    given: bool
+    done: int = 0
+    failed: int = 0
+    rows: int = 0
+    bytes: int = 0
+    packing_s: float = 0.0
+    started_s: float | None = None
+    ended_s: float | None = None
+    per_shard: dict[int, int] = field(default_factory=dict)
+
+    def add(self, commit: Commit, since: float) -> None:
+        self.done += len(commit.done)
+        self.failed += len(commit.failures)
+        self.rows += sum(file.rows for file in commit.files)
+        self.bytes += sum(file.bytes for file in commit.files)
+        self.packing_s += commit.seconds
+        self.per_shard[commit.shard] = len(commit.done)
+        if commit.finished_at:
+            after = max(0.0, commit.finished_at - since)
+            self.started_s = after if self.started_s is None else min(after, self.started_s)
+            self.ended_s = after if self.ended_s is None else max(after, self.ended_s)
+
+    @property
+    def when(self) -> str:
+        """`12 s`, or `12 s to 3 min`: after the job's start."""
+        if self.started_s is None or self.ended_s is None:
+            return ""
+        ends = dict.fromkeys((span(self.started_s), span(self.ended_s)))
+        return " to ".join(ends)
+
+
+@dataclass
+class RunNumbers:
+    """failures: the first of them; failed_how: (stage, error class) -> how many; unsettled: shards not through."""
+
+    stages: dict[str, StageNumbers]
+    failures: list[dict[str, Any]]
+    failed_how: Counter[tuple[str, str]]
+    unsettled: int
+
+    @property
+    def failed(self) -> int:
+        return sum(self.failed_how.values())
+
+
+def run_numbers(storage: Storage, earlier: Storage | None, spec: JobSpec, plan: Plan, since: float) -> RunNumbers:
+    """Over every commit of the OUTPUT, and of `earlier` for the stages that ran there."""
+    homes: dict[str, tuple[Storage, bool]] = {}
+    if earlier is not None:
+        homes = dict.fromkeys(("ingest", "segment", "extract"), (earlier, True))
+    homes |= {kind.name: (storage, False) for kind in kinds_of(spec)}
+    numbers = RunNumbers({}, [], Counter(), 0)
+    for name, (home, given) in homes.items():
+        stage = numbers.stages[name] = StageNumbers(name, given)
+        for commit in commits_of(home, name):
+            stage.add(commit, since)
+            if not given:
+                numbers.failed_how.update((row["stage"], row["error"]) for row in commit.failures)
+                room = MAX_FAILURES - len(numbers.failures)
+                numbers.failures.extend(_shown(row) for row in commit.failures[: max(0, room)])
+        if given:
+            stage.started_s = stage.ended_s = None  # another job's clock
+    settled, targets = rounds(storage, "failures"), retry_targets(storage)
+    numbers.unsettled = sum(settled.get(shard) != targets.get(shard, 0) for shard in range(plan.shards))
+    return numbers
+
+
+def commits_of(storage: Storage, stage: str) -> Iterator[Commit]:
+    """The latest commit of every shard, in order, a window of them in memory."""
+    places = sorted(rounds(storage, stage).items())
+    with ThreadPoolExecutor(_READERS) as readers:
+        for start in range(0, len(places), _WINDOW):
+            yield from readers.map(lambda place: read_commit(storage, stage, *place), places[start : start + _WINDOW])
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    message = str(row["message"])
+    cut = message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + " ..."
+    return {**row, "message": cut, "traceback": None}
