@@ -142,8 +142,8 @@ def submit(
 
 
 def _run(spec: JobSpec, command: str) -> None:
+    from pipeline.commands.closing import closing_lines
     from pipeline.commands.run import run_job
-    from pipeline.commands.status import closing_lines
     from pipeline.report.page import write_report
 
     result = run_job(spec, _console)

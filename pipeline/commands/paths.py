@@ -28,3 +28,26 @@ def _model(name: str) -> str:
     """A name that is a path here is a path; anything else (`seedling`, a Hub id) is not ours to touch."""
     local = Path(name).expanduser()
     return str(local.absolute()) if "://" not in name and local.exists() else name
+
+
+def local_paths(spec: JobSpec) -> dict[str, str]:
+    """Dotted name -> absolute path of everything in the spec that lies on a local disk.
+
+    Relative paths count from the folder that `submit` is called in, as they do for `run`; on the cluster the job starts
+    in another one.
+    """
+    given = {
+        "source.uri": spec.source.uri,
+        "source.coco": spec.source.coco,
+        "source.handles": spec.source.handles,
+        "output": spec.output,
+    }
+    models = {f"models.{name}": getattr(spec.models, name) for name in ("base", "sam", "clip", "identity")}
+    given |= {
+        name: value for name, value in models.items() if value != "seedling" and Path(value).expanduser().exists()
+    }
+    return {
+        name: str(Path(value.removeprefix("file://")).expanduser().absolute())
+        for name, value in given.items()
+        if value is not None and ("://" not in value or value.startswith("file://"))
+    }

@@ -6,13 +6,11 @@ import json
 import time
 from typing import Any
 
-from pipeline.commands.run import JobResult
 from pipeline.ledger.commits import read_commit, rounds
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.retries import retry_targets
 from pipeline.ledger.run_record import recorded_spec
-from pipeline.shards.scores import ScoreNumbers, score_numbers
 from pipeline.shards.tables import read_rows
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
@@ -47,35 +45,6 @@ def status_lines(storage: Storage) -> list[str]:
         last = f" (last heard of {span(time.time() - live['at'])} ago)" if live else ""
         lines.append(f"not running{last}: {len(left)} shards to go; `unscene run` with its spec goes on")
     return lines + failure_lines(storage, [kind.name for kind in kinds])
-
-
-def closing_lines(storage: Storage, result: JobResult) -> list[str]:
-    """What a finished run says last: what was made, what failed and why, where to look."""
-    made = {stage: done for stage, (done, _) in result.counts.items()}
-    variations = sum(
-        file.rows
-        for shard, round_ in rounds(storage, "generate").items()
-        for file in read_commit(storage, "generate", shard, round_).files
-    )
-    handles = sum(
-        file.rows
-        for shard, round_ in rounds(storage, "extract").items()
-        for file in read_commit(storage, "extract", shard, round_).files
-    )
-    what = [f"{made['ingest']} scenes"] if "ingest" in made else []
-    what += [f"{handles} handles"] if handles else []
-    what += [f"{variations} variations of {made.get('generate', 0)} scenes"]
-    scores = score_numbers(storage) if "evaluate" in made else ScoreNumbers()
-    what += [f"{scores.count} scores"] if scores.count else []
-    took = f" in {span(result.seconds)}" if result.worked else ""
-    lines = [f"made {', '.join(what)}{took}"]
-    if scores.count:
-        dropped = f"; not kept: {scores.why()}" if scores.dropped else ""
-        lines.append(f"kept {scores.kept} of {scores.count} variations{dropped}")
-    lines += [*failure_lines(storage, list(result.counts)), f"output: {storage.url}"]
-    if storage.exists("report/index.html"):
-        lines.append(f"report: {storage.url_of('report/index.html')}")
-    return lines
 
 
 def failure_lines(storage: Storage, stages: list[str]) -> list[str]:

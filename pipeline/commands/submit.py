@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pipeline.commands.paths import local_paths
 from pipeline.scheduling.cluster import EXCLUDES
 from schemas.errors import SpecError
-from schemas.job import JobSpec
 from schemas.spec_file import load_spec
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -57,29 +57,6 @@ def submit_job(spec_path: Path, overrides: list[str], address: str, wait: bool, 
     say(f"  stop:     ray job stop {where}")
     say(f"  progress: unscene status {local.get('output', spec.output)}")
     return _follow(client, job_id, say) if wait else 0
-
-
-def local_paths(spec: JobSpec) -> dict[str, str]:
-    """Dotted name -> absolute path of everything in the spec that lies on a local disk.
-
-    Relative paths count from the folder that `submit` is called in, as they do for `run`; on the cluster the job starts
-    in another one.
-    """
-    given = {
-        "source.uri": spec.source.uri,
-        "source.coco": spec.source.coco,
-        "source.handles": spec.source.handles,
-        "output": spec.output,
-    }
-    models = {f"models.{name}": getattr(spec.models, name) for name in ("base", "sam", "clip", "identity")}
-    given |= {
-        name: value for name, value in models.items() if value != "seedling" and Path(value).expanduser().exists()
-    }
-    return {
-        name: str(Path(value.removeprefix("file://")).expanduser().absolute())
-        for name, value in given.items()
-        if value is not None and ("://" not in value or value.startswith("file://"))
-    }
 
 
 def _stage(folder: Path, spec_path: Path) -> str:

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from pipeline.ledger.commits import read_commit, rounds
-from pipeline.shards.tables import read_rows, tar_name
+from pipeline.shards.tables import read_rows
+from pipeline.shards.tars import tar_name
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 

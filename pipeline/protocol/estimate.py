@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.commands.bill import bill, gpu_hours, gpu_time, not_counted
-from pipeline.commands.estimate import survey, work_left
+from pipeline.commands.survey import survey, work_left
 from pipeline.protocol.jobs import method_spec, scenes_spec
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted, flop_text, hours_text, size_text

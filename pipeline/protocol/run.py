@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
+from pipeline.commands.opening import open_job
 from pipeline.commands.paths import anchored
-from pipeline.commands.run import JobResult, open_job, run_opened
+from pipeline.commands.run import JobResult, run_opened
 from pipeline.ledger.lease import held
 from pipeline.ledger.run_record import NAME
 from pipeline.protocol.adopt import adopt, hand_on

@@ -16,7 +16,8 @@ from markupsafe import Markup
 from pipeline.ledger.commits import Commit, read_commit, rounds
 from pipeline.report.curves import Curve, curves_of, draw
 from pipeline.report.thumbnails import colour_of, css_colour, data_uri, masked_picture, open_picture
-from pipeline.shards.tables import read_rows, tar_name
+from pipeline.shards.tables import read_rows
+from pipeline.shards.tars import tar_name
 from pipeline.stage_kinds import AFTER_HANDLES, STAGE_OF
 from pipeline.storage.folder import Storage
 from schemas.masks import decode_mask

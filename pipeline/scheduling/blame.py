@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pipeline.shards.inputs import Unit
 from pipeline.shards.parts import part_name, write_part
+from pipeline.shards.unit import Unit
 from pipeline.storage.folder import Storage
 from schemas.records import Failure, SceneOutput
 

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 
 from pipeline.scheduling.worker import StageWorker
-from pipeline.shards.inputs import Unit
+from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import StageKind
 from schemas.job import JobSpec
 

@@ -8,8 +8,7 @@ alone `cluster.max_attempts` times is a failure, and a stage that cannot even st
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
@@ -17,34 +16,19 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskErro
 from pipeline.ledger.plan import Plan
 from pipeline.ledger.rounds import Ledger
 from pipeline.scheduling.blame import Blame, Verdict
+from pipeline.scheduling.packer import PACK_ATTEMPTS, Packer, Packing
 from pipeline.scheduling.pool import Pool, Worker
 from pipeline.scheduling.shard_run import ShardRun
-from pipeline.scheduling.worker import Outcome, Packer, SetupError
-from pipeline.shards.inputs import Unit
+from pipeline.scheduling.worker import Outcome, SetupError
+from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import StageKind
 from pipeline.storage.folder import Storage
+from pipeline.watching.watcher import Watcher
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 
 _TICK_S = 0.5
 _RESOURCES_S = 10.0
-_PACK_ATTEMPTS = 3
-
-
-class Watcher(Protocol):
-    """What the scheduler tells the outside world."""
-
-    def unit_done(self, stage: str, done: int, failed: int) -> None: ...
-    def shard_packed(self, stage: str, shard: int, done: int, failed: int) -> None: ...
-    def event(self, text: str) -> None: ...
-    def tick(self, working: dict[str, int]) -> None: ...
-
-
-@dataclass
-class _Packing:
-    shard: ShardRun
-    attempts: int
-    failures_only: bool
 
 
 class Scheduler:
@@ -73,7 +57,7 @@ class Scheduler:
         self.sizes = {name: pool.unit_size(scenes, self.resources) for name, pool in self.pools.items()}
         self.todo = iter([shard for shard in range(plan.shards) if not self._run_of(shard).settled()])
         self.active: dict[int, ShardRun] = {}
-        self.packing: dict[Any, _Packing] = {}
+        self.packing: dict[Any, Packing] = {}
         self.packer: Any = None
         self.blame = Blame(storage, spec.cluster.max_attempts, watcher.event)
         self.stopping = False
@@ -163,7 +147,7 @@ class Scheduler:
         units = shard.advance(self.sizes)
         if units is None:
             call = self.packer.pack_failures.remote(shard.shard, self.ledger.target(shard.shard), shard.failures())
-            self.packing[call] = _Packing(shard, 1, True)
+            self.packing[call] = Packing(shard, 1, True)
         elif units:
             assert shard.kind is not None
             self.pools[shard.kind.name].queue.extend(units)
@@ -171,7 +155,7 @@ class Scheduler:
             self._pack(shard, 1)
 
     def _pack(self, shard: ShardRun, attempt: int) -> None:
-        self.packing[self.packer.pack.remote(shard.order)] = _Packing(shard, attempt, False)
+        self.packing[self.packer.pack.remote(shard.order)] = Packing(shard, attempt, False)
 
     def _packed(self, call: Any) -> None:
         job = self.packing.pop(call)
@@ -179,12 +163,12 @@ class Scheduler:
         try:
             answer = ray.get(call)
         except RayError as error:
-            if job.attempts >= _PACK_ATTEMPTS:
+            if job.attempts >= PACK_ATTEMPTS:
                 raise RuntimeError(f"shard {shard} of {name} could not be written: {_cause(error)}") from error
             self.watcher.event(f"writing shard {shard} of {name} failed ({_cause(error)}); once more")
             if job.failures_only:
                 again = self.packer.pack_failures.remote(shard, self.ledger.target(shard), job.shard.failures())
-                self.packing[again] = _Packing(job.shard, job.attempts + 1, True)
+                self.packing[again] = Packing(job.shard, job.attempts + 1, True)
             else:
                 self._pack(job.shard, job.attempts + 1)
             return

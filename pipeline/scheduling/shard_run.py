@@ -7,8 +7,8 @@ from typing import Any
 
 from pipeline.ledger.plan import Plan
 from pipeline.ledger.rounds import Ledger
-from pipeline.shards.inputs import Unit
 from pipeline.shards.pack import PackOrder
+from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import AFTER_HANDLES, STAGE_OF, StageKind
 
 

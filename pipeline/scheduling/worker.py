@@ -9,11 +9,10 @@ from typing import Any
 
 import ray
 
-from pipeline.ledger.commits import Commit
 from pipeline.ledger.withdrawals import withdrawn_scenes
-from pipeline.shards.inputs import Inputs, Unit
-from pipeline.shards.pack import PackOrder, pack, pack_rows
+from pipeline.shards.inputs import Inputs
 from pipeline.shards.parts import part_name, write_part
+from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import load_stage
 from pipeline.storage.folder import SHARED, Storage
 from schemas.errors import SpecError, Withdrawn
@@ -125,20 +124,4 @@ class StageWorkerImpl:
         return Outcome(output.scene_id, True)
 
 
-class PackerImpl:
-    """Packs shards; no stage code and no torch in this process."""
-
-    def __init__(self, output: str) -> None:
-        self.storage = Storage(output)
-
-    def pack(self, order: PackOrder) -> tuple[list[str], int]:
-        """Packs a shard; returns its scenes with results, and the number of those without."""
-        record: Commit = pack(self.storage, order)
-        return record.done, len(record.failures)
-
-    def pack_failures(self, shard: int, round_: int, rows: list[dict[str, Any]]) -> None:
-        pack_rows(self.storage, "failures", "failures", shard, round_, rows)
-
-
 StageWorker = ray.remote(StageWorkerImpl)
-Packer = ray.remote(PackerImpl)

@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 from pipeline.ledger.commits import Commit, read_commit
-from pipeline.shards.pack import owner_of
-from pipeline.shards.tables import read_rows, tar_name
+from pipeline.shards.tables import read_rows
+from pipeline.shards.tars import owner_of, tar_name
+from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import AFTER_HANDLES, STAGE_OF
 from pipeline.storage.folder import Storage
 from schemas.records import SceneTask
-
-
-@dataclass(frozen=True)
-class Unit:
-    """What one call of a worker does: some scenes of one shard, in one stage.
-
-    plan: the scenes' rows of the plan. rounds: table -> committed round to read it from.
-    attempt: how often these scenes have been tried before, alone.
-    """
-
-    stage: str
-    shard: int
-    round: int
-    scene_ids: tuple[str, ...]
-    plan: dict[str, dict[str, Any]]
-    rounds: dict[str, int] = field(default_factory=dict)
-    attempt: int = 0
-
-    def of(self, scene_ids: tuple[str, ...], attempt: int) -> Unit:
-        """The same unit for some of its scenes."""
-        return Unit(self.stage, self.shard, self.round, scene_ids, self.plan, self.rounds, attempt)
 
 
 class Inputs:

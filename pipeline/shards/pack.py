@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
 from pipeline.ledger.commits import Commit, ShardFile, attempt_folder, commit, read_commit
-from pipeline.shards.parts import add_member, part_name, read_part, work_folder
-from pipeline.shards.tables import read_rows, table_name, tar_name, write_table
+from pipeline.shards.parts import part_name, read_part, work_folder
+from pipeline.shards.tables import read_rows, table_name, write_table
+from pipeline.shards.tars import add_member, owner_of, padded, tar_name
 from pipeline.storage.folder import Storage
 from schemas.records import SceneOutput
 
@@ -128,11 +129,6 @@ def _outputs(storage: Storage, order: PackOrder) -> Iterator[SceneOutput]:
             yield SceneOutput(scene_id, old_rows.get(scene_id, []), files)
 
 
-def owner_of(member: str) -> str:
-    """The scene that a tar member belongs to: members are `<scene_id>[-<number>].<suffix>`."""
-    return member.split(".", 1)[0].split("-", 1)[0]
-
-
 class _Hashing(io.RawIOBase):
     """Counts and hashes what is written through it."""
 
@@ -169,10 +165,6 @@ def _write_tar(
         with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
             for name, data in members:
                 add_member(tar, name, data)
-                index[name] = [tar.offset - _padded(len(data)), len(data)]
+                index[name] = [tar.offset - padded(len(data)), len(data)]
 
     return index, _write_file(storage, folder, path, write, 0)
-
-
-def _padded(size: int) -> int:
-    return (size + 511) // 512 * 512

@@ -13,6 +13,7 @@ import tarfile
 from dataclasses import asdict
 from typing import Any
 
+from pipeline.shards.tars import add_member
 from pipeline.storage.folder import Storage
 from schemas.records import Failure, SceneOutput
 
@@ -52,10 +53,3 @@ def read_part(storage: Storage, name: str) -> SceneOutput:
     outcome: dict[str, Any] = json.loads(files.pop(_OUTCOME))
     failure = Failure(**outcome["failure"]) if outcome["failure"] else None
     return SceneOutput(outcome["scene_id"], outcome["rows"], files, failure)
-
-
-def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Adds a file without time or owner, so that the same content is the same bytes."""
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    tar.addfile(info, io.BytesIO(data))

@@ -38,7 +38,3 @@ def read_rows(
 
 def table_name(table: str, shard: int) -> str:
     return f"{table}/{table}-{shard:06d}.parquet"
-
-
-def tar_name(table: str, shard: int) -> str:
-    return f"{table}/{table}-{shard:06d}.tar"

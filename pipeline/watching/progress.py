@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections import deque
-from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
@@ -14,33 +12,11 @@ from rich.live import Live
 from rich.table import Table
 
 from pipeline.storage.folder import Storage
+from pipeline.watching.counts import StageCount
 from pipeline.wording import span
 
 _WRITE_S = 10.0
 _LOG_S = 60.0
-_RATE_WINDOW = 64
-
-
-@dataclass
-class StageCount:
-    """Scenes of one stage. `finished`: times of the last units, for the rate."""
-
-    done: int = 0
-    failed: int = 0
-    working: int = 0
-    finished: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_RATE_WINDOW))
-
-    def add(self, done: int, failed: int, now: float) -> None:
-        self.done += done
-        self.failed += failed
-        self.finished.append((now, done + failed))
-
-    def per_minute(self, now: float) -> float:
-        """Scenes a minute over the last units; 0 before there is anything to go by."""
-        if len(self.finished) < 2:
-            return 0.0
-        span = now - self.finished[0][0]
-        return 60.0 * sum(count for _, count in list(self.finished)[1:]) / span if span > 0 else 0.0
 
 
 class Progress:

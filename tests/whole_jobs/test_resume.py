@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.commands.run import open_job
+from pipeline.commands.opening import open_job
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from tests.conftest import ROOT

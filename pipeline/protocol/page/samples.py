@@ -9,7 +9,8 @@ from typing import Any
 from pipeline.ledger.commits import read_commit, rounds
 from pipeline.protocol.jobs import SCENES, method_spec
 from pipeline.report.thumbnails import colour_of, data_uri, masked_picture, open_picture
-from pipeline.shards.tables import read_rows, tar_name
+from pipeline.shards.tables import read_rows
+from pipeline.shards.tars import tar_name
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 from schemas.masks import decode_mask

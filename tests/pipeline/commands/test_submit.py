@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.commands.submit import local_paths
+from pipeline.commands.paths import local_paths
 from pipeline.ledger.plan import extend_plan, hash_files
 from pipeline.ledger.run_record import start_record
 from pipeline.shards.pack import pack_rows

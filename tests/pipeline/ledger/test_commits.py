@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.ledger.commits import Commit, commit_name, read_commit, repair, rounds
-from pipeline.shards.pack import PackOrder, owner_of, pack
+from pipeline.shards.pack import PackOrder, pack
 from pipeline.shards.parts import part_name, write_part
 from pipeline.shards.tables import read_rows
+from pipeline.shards.tars import owner_of
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.records import TABLES, Failure, SceneOutput

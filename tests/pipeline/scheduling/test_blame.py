@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.scheduling.blame import Blame
-from pipeline.shards.inputs import Unit
 from pipeline.shards.parts import part_name, read_part
+from pipeline.shards.unit import Unit
 from pipeline.storage.folder import Storage
 
 

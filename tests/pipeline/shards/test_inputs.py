@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.shards.inputs import Inputs, Unit
+from pipeline.shards.inputs import Inputs
+from pipeline.shards.unit import Unit
 from pipeline.storage.folder import Storage
 from schemas.records import SceneTask
 from tests.support.sample_output import SampleOutput, encoded, picture_colour, with_given_handles

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pipeline.ledger.plan import hash_files
 from pipeline.scheduling.worker import StageWorkerImpl
-from pipeline.shards.inputs import Unit
 from pipeline.shards.pack import PackOrder, pack
 from pipeline.shards.parts import part_name, write_part
+from pipeline.shards.unit import Unit
 from pipeline.storage.folder import Storage
 from schemas.records import SceneOutput
 from tests.whole_jobs.test_faults import bucket, toy_spec

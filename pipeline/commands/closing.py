@@ -1,0 +1,39 @@
+"""What a finished run says last."""
+
+from __future__ import annotations
+
+from pipeline.commands.run import JobResult
+from pipeline.commands.status import failure_lines
+from pipeline.ledger.commits import read_commit, rounds
+from pipeline.shards.scores import ScoreNumbers, score_numbers
+from pipeline.storage.folder import Storage
+from pipeline.wording import span
+
+
+def closing_lines(storage: Storage, result: JobResult) -> list[str]:
+    """What a finished run says last: what was made, what failed and why, where to look."""
+    made = {stage: done for stage, (done, _) in result.counts.items()}
+    variations = sum(
+        file.rows
+        for shard, round_ in rounds(storage, "generate").items()
+        for file in read_commit(storage, "generate", shard, round_).files
+    )
+    handles = sum(
+        file.rows
+        for shard, round_ in rounds(storage, "extract").items()
+        for file in read_commit(storage, "extract", shard, round_).files
+    )
+    what = [f"{made['ingest']} scenes"] if "ingest" in made else []
+    what += [f"{handles} handles"] if handles else []
+    what += [f"{variations} variations of {made.get('generate', 0)} scenes"]
+    scores = score_numbers(storage) if "evaluate" in made else ScoreNumbers()
+    what += [f"{scores.count} scores"] if scores.count else []
+    took = f" in {span(result.seconds)}" if result.worked else ""
+    lines = [f"made {', '.join(what)}{took}"]
+    if scores.count:
+        dropped = f"; not kept: {scores.why()}" if scores.dropped else ""
+        lines.append(f"kept {scores.kept} of {scores.count} variations{dropped}")
+    lines += [*failure_lines(storage, list(result.counts)), f"output: {storage.url}"]
+    if storage.exists("report/index.html"):
+        lines.append(f"report: {storage.url_of('report/index.html')}")
+    return lines
