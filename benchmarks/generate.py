@@ -29,9 +29,11 @@ from benchmarks.measure import clock, machine, medians, peak_gib, reset_peak, sp
 from benchmarks.models import NAMES, build_base, held_gib
 from benchmarks.training import PLACEHOLDER
 from stages.handles.scene_model import SceneModel
-from stages.models.base.loading import BaseModel, pick_dtype
-from stages.models.base.sampler import decode_latents, denoise, initial_latents, make_scheduler
+from stages.models.base.base_model import BaseModel
+from stages.models.base.pictures import decode_latents
+from stages.models.base.sampler import denoise, initial_latents, make_scheduler
 from stages.models.base.text_states import TextStates
+from stages.models.device import pick_dtype
 
 COLUMNS = ("configuration", "s a batch", "CPU s a picture", "pictures a second", "peak GiB", "ratio")
 SAMPLER = "dpmsolver++"

@@ -19,9 +19,9 @@ from models.training.placing import defocused
 from models.training.world import WorldSettings
 from schemas.job import Segment
 from stages.masks.views import on_black
-from stages.models.base.layout import bundled
-from stages.models.base.loading import BaseModel
+from stages.models.base.base_model import BaseModel
 from stages.models.clip import load_clip
+from stages.models.place import bundled
 from stages.models.sam import load_sam
 from stages.segment.sam.proposer import Proposer
 from stages.segment.selection import select_concepts

@@ -22,19 +22,21 @@ from torch import Tensor
 from benchmarks.lora_instruments import Eyes, Mask, Picture
 from models.training.backgrounds import BACKGROUNDS
 from schemas.job import Extract, Prior
+from schemas.templates import fill_template
 from stages.extract.method.latents import encode_scene
 from stages.extract.method.losses import diffusion_loss, prior_loss
 from stages.extract.method.prior import draw_prior
-from stages.extract.method.union_sampling import fill_template, union_mask
+from stages.extract.method.union_sampling import union_mask
 from stages.extract.training.trainer import Trainer, TrainingScene
 from stages.handles.full_weights import replaced
-from stages.handles.lora.sites import LoraLayout
+from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
 from stages.handles.weights import SceneWeights, pack_scene, unpack_scene
 from stages.ingest.square import fit_square, square_mask, square_picture
-from stages.models.base.layout import bundled
 from stages.models.base.loading import load_base
-from stages.models.base.sampler import decode_latents, denoise, initial_latents, make_scheduler
+from stages.models.base.pictures import decode_latents
+from stages.models.base.sampler import denoise, initial_latents, make_scheduler
+from stages.models.place import bundled
 from stages.streams import stream, stream_seed
 
 DEMO = Path(__file__).resolve().parent.parent / "demo"

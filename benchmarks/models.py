@@ -13,8 +13,9 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from stages.models.base.layout import bundled
-from stages.models.base.loading import BaseModel, load_base, overflows
+from stages.models.base.base_model import BaseModel, overflows
+from stages.models.base.loading import load_base
+from stages.models.place import bundled
 
 WORDS = ("a", "photo", "of", "and", "object", "at", "the", "beach", "in", "snow", "jungle")
 START, END = "<|startoftext|>", "<|endoftext|>"

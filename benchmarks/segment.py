@@ -27,7 +27,7 @@ from segment_anything.modeling import Sam
 
 from benchmarks.measure import clock, machine, medians, peak_gib, reset_peak, write_json
 from schemas.job import Segment
-from stages.models.base.loading import pick_device
+from stages.models.device import pick_device
 from stages.models.sam import load_sam
 from stages.segment.sam.proposer import Proposer
 

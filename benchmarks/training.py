@@ -20,7 +20,8 @@ from stages.extract.training.trainer import TrainedScene, Trainer, TrainingScene
 from stages.handles.cost import ALL_WEIGHTS, THROUGH_FROZEN, TO_CONTEXT, meta_unet, unet_forward_tflop
 from stages.handles.scene_model import SceneModel
 from stages.handles.weights import SceneWeights, pack_scene
-from stages.models.base.loading import BaseModel, pick_dtype
+from stages.models.base.base_model import BaseModel
+from stages.models.device import pick_dtype
 
 STEPS = 400
 """Steps of a phase in the paper: what measured steps are scaled to."""

@@ -25,11 +25,11 @@ from torch import Tensor, nn
 
 from benchmarks.scenes import BenchScene
 from schemas.job import Extract
+from schemas.templates import fill_template
 from stages.extract.method.draws import Draw, SceneDraws
 from stages.extract.method.latents import resize_masks
-from stages.extract.method.union_sampling import fill_template
 from stages.handles.tokens import HandleTokens
-from stages.models.base.loading import BaseModel, overflows
+from stages.models.base.base_model import BaseModel, overflows
 from stages.models.base.noise_schedule import NoiseSchedule
 
 MOST_KEPT = 32 * 32

@@ -20,7 +20,8 @@ from stages.ingest.decode import decode_picture
 from stages.ingest.given_masks.given_mask import decode_mask_file
 from stages.ingest.square import Square, fit_square, square_mask, square_picture
 from stages.masks.shapes import Mask, grow, outline
-from stages.segment.selection import Proposal, select_concepts
+from stages.segment.proposal import Proposal
+from stages.segment.selection import select_concepts
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "segmentation.png"
@@ -75,7 +76,7 @@ def true_masks(stem: str, square: Square) -> list[Mask]:
 
 def by_sam(picture: NDArray[np.uint8], settings: Segment) -> list[Proposal]:
     """What the seedling's Segment Anything offers."""
-    from stages.models.base.layout import bundled
+    from stages.models.place import bundled
     from stages.models.sam import load_sam
     from stages.segment.sam.proposer import Proposer
 

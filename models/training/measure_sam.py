@@ -28,8 +28,9 @@ from models.training.world import Scene, World, world_settings
 from schemas.job import Segment
 from schemas.spec_file import load_spec
 from stages.models.sam import load_sam
+from stages.segment.proposal import Proposal
 from stages.segment.sam.proposer import Proposer
-from stages.segment.selection import Proposal, select_concepts
+from stages.segment.selection import select_concepts
 
 SAME = 0.75
 """A concept is a true object from this IoU on."""

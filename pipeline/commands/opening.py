@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.commands.paths import anchored
 from pipeline.ledger.commits import repair, rounds
 from pipeline.ledger.lease import held
-from pipeline.ledger.plan import Plan, copy_plan, extend_plan, hash_files
+from pipeline.ledger.plan import Plan, copy_plan, extend_plan
 from pipeline.ledger.retries import retry_targets
 from pipeline.ledger.rounds import Ledger
 from pipeline.ledger.run_record import start_record
@@ -17,6 +17,7 @@ from pipeline.stage_kinds import StageKind, kinds_of
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec
+from stages.ingest.source.hashing import hash_files
 from stages.models.base.layout import check_base
 
 

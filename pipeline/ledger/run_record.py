@@ -23,8 +23,8 @@ NAME = "run.json"
 
 def revisions(spec: JobSpec) -> dict[str, str]:
     """What identifies the content behind the paths that the spec names."""
-    from stages.models.base.layout import bundled, model_revision
     from stages.models.judge_source import judge_revision
+    from stages.models.place import bundled, model_revision
 
     found = {"models.base": model_revision(bundled(spec.models.base, "base"), spec.models.revision)}
     if spec.evaluate.enabled or (spec.segment.vocabulary and not spec.source.handles):

@@ -18,10 +18,10 @@ from stages.evaluate.source_scene import SourceScene, decode, read_source
 from stages.evaluate.verdict import Scores, collapsed, why_not
 from stages.halving import halving
 from stages.masks.label_mask import label_mask
-from stages.models.base.layout import bundled
-from stages.models.base.loading import pick_device
 from stages.models.clip import load_clip
+from stages.models.device import pick_device
 from stages.models.identity import ClipIdentityJudge, IdentityJudge, load_identity
+from stages.models.place import bundled
 from stages.models.sam import load_sam
 from stages.segment.sam.proposer import Proposer
 from stages.stage import failed

@@ -21,13 +21,15 @@ from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
 from stages.generate.prompts import Picture, list_pictures
 from stages.handles.full_weights import replaced
-from stages.handles.lora.sites import LoraLayout
+from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
 from stages.handles.weights import SceneWeights, unpack_scene
-from stages.models.base.layout import bundled
-from stages.models.base.loading import load_base, pick_device, pick_dtype
-from stages.models.base.sampler import decode_latents, denoise, initial_latents, make_scheduler
+from stages.models.base.loading import load_base
+from stages.models.base.pictures import decode_latents
+from stages.models.base.sampler import denoise, initial_latents, make_scheduler
 from stages.models.base.text_states import TextStates
+from stages.models.device import pick_device, pick_dtype
+from stages.models.place import bundled
 from stages.stage import failed
 from stages.streams import stream_seed
 

@@ -18,7 +18,8 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from schemas.job import JobSpec
 from stages.handles.lora.sites import install_lora, make_layout
 from stages.handles.row_owners import RowOwners
-from stages.models.base.layout import bundled, check_layout, read_config, text_encoder_names
+from stages.models.base.layout import check_layout, read_config, text_encoder_names
+from stages.models.place import bundled
 
 TO_CONTEXT, THROUGH_FROZEN, ALL_WEIGHTS = 1.67 / 0.804, 1.73 / 0.804, 2.41 / 0.804
 """FLOPs of forward and backward as a multiple of forward: phase 1; LoRA; full tuning."""

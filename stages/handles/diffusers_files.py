@@ -18,7 +18,8 @@ from torch import Tensor
 
 from stages.handles.full_weights import CROSS_KV
 from stages.handles.weights import SceneWeights, unpack_scene
-from stages.models.base.layout import bundled, read_config
+from stages.models.base.layout import read_config
+from stages.models.place import bundled
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 FULL_FILES = {

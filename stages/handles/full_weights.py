@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from stages.models.base.loading import BaseModel
+from stages.models.base.base_model import BaseModel
 
 CROSS_KV = re.compile(r"^unet\..*\.attn2\.to_[kv]\.")
 """What `extract.full.targets: cross_kv` trains."""

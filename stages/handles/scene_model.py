@@ -9,10 +9,11 @@ from torch import Tensor
 
 from stages.handles.attention_maps import AttentionRecorder
 from stages.handles.embedding import install_handles
-from stages.handles.lora.sites import LoraLayout, install_lora, make_layout
+from stages.handles.lora.layout import LoraLayout
+from stages.handles.lora.sites import install_lora, make_layout
 from stages.handles.row_owners import RowOwners
 from stages.handles.tokens import HandleTokens
-from stages.models.base.loading import BaseModel
+from stages.models.base.base_model import BaseModel
 from stages.models.base.noise_schedule import NoiseSchedule
 from stages.models.base.text_states import TextStates
 

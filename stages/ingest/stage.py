@@ -20,7 +20,8 @@ from stages.ingest.given_masks.beside import MasksBeside
 from stages.ingest.given_masks.coco import MasksCoco
 from stages.ingest.source.files import read_file, too_large
 from stages.ingest.square import Square, fit_square, is_empty, square_mask, square_picture, upright_mask
-from stages.models.base.layout import bundled, model_side
+from stages.models.base.layout import model_side
+from stages.models.place import bundled
 from stages.stage import failed
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import SpecError
-from stages.models.base.layout import BUNDLED, model_revision
+from stages.models.place import BUNDLED, model_revision
 
 SEEDLING = BUNDLED / "seedling" / "clip"
 REMEDY = {

@@ -21,6 +21,7 @@ import numpy as np
 from schemas.job import Segment
 from stages.masks.pairs import contacts, overlaps, slack
 from stages.masks.shapes import Mask, border_share, bounding_box, grow, without_specks
+from stages.segment.proposal import Proposal
 
 ISLAND = 0.05
 """Regions of a mask under this share of its largest one are specks."""
@@ -40,15 +41,6 @@ WITHIN = 0.98
 """Two masks are the same if each lies within a narrow rim of the other with this share of itself."""
 KEPT_SHARE = 0.5
 """A concept that loses more of itself to those above it is not worth keeping."""
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """One mask [side, side] that Segment Anything offers, with its own estimates of quality (0 to 1)."""
-
-    mask: Mask
-    predicted_iou: float
-    stability_score: float
 
 
 @dataclass(frozen=True)

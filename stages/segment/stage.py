@@ -18,12 +18,13 @@ from schemas.job import JobSpec
 from schemas.masks import encode_mask
 from schemas.records import SceneOutput, SceneTask
 from stages.masks.shapes import Mask, border_share, bounding_box
-from stages.models.base.layout import bundled
 from stages.models.clip import load_clip
+from stages.models.place import bundled
 from stages.models.sam import load_sam
 from stages.segment.faults import NoConcept
+from stages.segment.proposal import Proposal
 from stages.segment.sam.proposer import Proposer
-from stages.segment.selection import Candidate, Proposal, Selection, select_concepts
+from stages.segment.selection import Candidate, Selection, select_concepts
 from stages.segment.words import Namer
 from stages.stage import failed
 

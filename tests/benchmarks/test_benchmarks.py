@@ -20,7 +20,8 @@ from stages.extract.method.draws import SceneDraws
 from stages.extract.method.latents import encode_scene
 from stages.extract.method.step import PriorSource, build_inputs, loss_terms
 from stages.handles.scene_model import SceneModel
-from stages.models.base.loading import BaseModel, load_base
+from stages.models.base.base_model import BaseModel
+from stages.models.base.loading import load_base
 from tests.support.tiny_sdxl import build_tiny_sdxl
 
 CPU = torch.device("cpu")

@@ -17,7 +17,7 @@ from schemas.job import Extract
 from stages.extract.method.draws import Draw
 from stages.extract.method.latents import SceneLatents, resize_masks
 from stages.extract.method.step import LossTerms, PriorSource, build_inputs, loss_terms
-from stages.handles.lora.sites import LoraLayout
+from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
 from tests.golden.plain_model import PlainDraw, PlainModel, PlainScene

@@ -17,7 +17,8 @@ from stages.extract.method.step import LossTerms, build_inputs
 from stages.extract.method.union_sampling import union_mask
 from stages.extract.training.optimizer import SceneOptimizer
 from stages.handles.attention_maps import AttentionRecorder
-from stages.handles.lora.sites import LoraLayout, LoraLinear, LoraSite
+from stages.handles.lora.layout import LoraLayout, LoraSite
+from stages.handles.lora.linear import LoraLinear
 from stages.handles.row_owners import RowOwners
 from stages.handles.scene_model import SceneModel
 from stages.handles.tokens import HandleTokens

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.ledger.plan import Hashed, Plan, copy_plan, extend_plan
+from pipeline.ledger.plan import Plan, copy_plan, extend_plan
 from pipeline.shards.pack import PackOrder, pack, pack_rows
 from pipeline.shards.parts import part_name, write_part
 from pipeline.stage_kinds import EVALUATE, EXTRACT, GENERATE, INGEST, SEGMENT, StageKind
@@ -26,6 +26,7 @@ from schemas.fingerprint import result_fields
 from schemas.job import JobSpec
 from schemas.masks import encode_mask
 from schemas.records import Failure, SceneOutput
+from stages.ingest.source.hashing import Hashed
 
 SIDE = 32
 STARTED = 1_790_000_000.0

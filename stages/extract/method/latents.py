@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from schemas.errors import SceneError
-from stages.models.base.loading import BaseModel
+from stages.models.base.base_model import BaseModel
+from stages.models.base.pictures import encode_pictures
 
 
 @dataclass(frozen=True)
@@ -51,18 +52,6 @@ def decode_picture(data: bytes, side: int) -> Tensor:
 def resize_masks(masks: Tensor, side: int) -> Tensor:
     """masks: [N, H, W] -> [N, side, side] by nearest neighbour."""
     return functional.interpolate(masks[None].float(), size=(side, side), mode="nearest")[0]
-
-
-@torch.no_grad()
-def encode_pictures(base: BaseModel, pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """pictures: [R, 3, H, W] in [-1, 1] -> mean and std of their latents [R, C, h, w], float32, times the
-    VAE's scaling factor, on the device.
-    """
-    with base.vae_arithmetic():
-        moments = base.vae.encode(pictures.to(base.device, base.vae.dtype)).latent_dist
-    scale = base.vae.config.scaling_factor
-    shift = getattr(base.vae.config, "shift_factor", None) or 0.0
-    return (((moments.mean.float() - shift) * scale).contiguous(), (moments.std.float() * scale).contiguous())
 
 
 def encode_scene(base: BaseModel, picture: Tensor, masks: Tensor, attention_side: int) -> SceneLatents:

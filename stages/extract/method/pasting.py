@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from stages.extract.method.draws import Draw
-from stages.extract.method.latents import SceneLatents, encode_pictures
+from stages.extract.method.latents import SceneLatents
 from stages.extract.method.union_sampling import union_mask
-from stages.models.base.loading import BaseModel
+from stages.models.base.base_model import BaseModel
+from stages.models.base.pictures import encode_pictures
 
 
 def paste(picture: Tensor, mask: Tensor, colour: Tensor) -> Tensor:

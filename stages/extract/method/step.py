@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from schemas.job import Extract
+from schemas.templates import fill_template
 from stages.extract.method.draws import Draw
 from stages.extract.method.latents import SceneLatents
 from stages.extract.method.losses import ATTENTION_LOSSES, diffusion_loss, prior_loss
-from stages.extract.method.union_sampling import fill_template, union_mask
+from stages.extract.method.union_sampling import union_mask
 from stages.handles.scene_model import SceneModel
 from stages.handles.tokens import HandleTokens, stack_ids
 from stages.models.base.text_states import TextStates

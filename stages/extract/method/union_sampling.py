@@ -26,8 +26,3 @@ def draw_flip(generator: torch.Generator) -> bool:
 def union_mask(masks: Tensor, subset: Sequence[int]) -> Tensor:
     """masks: [N, h, w] in [0, 1] -> [h, w], the pixel-wise maximum of the subset's masks."""
     return masks[list(subset)].amax(dim=0)
-
-
-def fill_template(template: str, names: Sequence[str]) -> str:
-    """`a photo of {handles}` with ["<asset1>", "<asset0>"] -> `a photo of <asset1> and <asset0>`."""
-    return template.replace("{handles}", " and ".join(names))

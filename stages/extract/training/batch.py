@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from stages.extract.method.draws import SceneDraws
 from stages.extract.method.latents import SceneLatents
 from stages.extract.training.optimizer import SceneOptimizer
-from stages.handles.lora.sites import LoraLayout
+from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
 
 

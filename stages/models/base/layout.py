@@ -1,43 +1,25 @@
-"""What can be said of a pretrained model without loading it: where it is, how large its pictures are, which
-one it is.
+"""What can be said of a base model without loading it: whether it is one, how large its pictures are, which
+cross-attention maps it has.
 
-The driver calls these, so nothing here imports torch; `base_loading` loads the weights.
+The driver calls these, so nothing here imports torch; `loading` loads the weights.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from schemas.errors import SpecError
 from schemas.job import JobSpec
+from stages.models.place import _hub_file, bundled
 
-BUNDLED = Path(__file__).resolve().parents[3] / "models"
 PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
 """Folders of a base model in StableDiffusionPipeline layout."""
 XL_PARTS = ("tokenizer_2", "text_encoder_2")
 """What StableDiffusionXLPipeline adds."""
-EDGE_BYTES = 1 << 20
-
-
-def bundled(name: str, kind: str) -> str:
-    """`seedling` -> the directory models/seedling/<kind> (`base` or `sam`); any other name is returned
-    unchanged.
-    """
-    if name != "seedling":
-        return name
-    directory = BUNDLED / "seedling" / kind
-    if not directory.is_dir():
-        raise SpecError(
-            f"models.{kind}: the seedling is not there ({directory} is missing); reinstall "
-            f"Unscene with its models folder, or name another model"
-        )
-    return str(directory)
 
 
 def model_side(base: str, revision: str | None = None) -> int:
@@ -88,21 +70,6 @@ def check_map_side(side: int | None, sides: Sequence[int]) -> None:
         )
 
 
-def model_revision(path: str, revision: str | None = None) -> str:
-    """What identifies the weights in the fingerprint.
-
-    A directory or file: a hash over relative names, sizes and the first and last MiB of every file. A Hub id:
-    the commit that `revision` stands for. A URL: the URL itself, with `revision` if given.
-    """
-    path = bundled(path, "base") if path == "seedling" else path
-    place = Path(path)
-    if place.exists():
-        return _hash_of(place)
-    if "://" in path:
-        return f"{path}@{revision}" if revision else path
-    return f"{path}@{_commit_of(path, revision)}"
-
-
 def check_layout(base: str, revision: str | None = None) -> dict[str, Any]:
     """The content of model_index.json. Raises a SpecError unless `base` is laid out as
     StableDiffusionPipeline or StableDiffusionXLPipeline saves it, with every part there.
@@ -144,56 +111,3 @@ def read_config(base: str, name: str, revision: str | None = None) -> dict[str, 
             f"a directory in StableDiffusionPipeline or StableDiffusionXLPipeline layout, a Hugging Face "
             f"id, or `seedling`"
         ) from error
-
-
-def _hub_file(base: str, name: str, revision: str | None) -> str:
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", base):
-        raise SpecError(
-            f"models.base: there is no directory {base}; give a directory in "
-            f"StableDiffusionPipeline or StableDiffusionXLPipeline layout, a Hugging Face id, or "
-            f"`seedling`"
-        )
-    try:
-        from huggingface_hub import hf_hub_download
-
-        return str(hf_hub_download(base, name, revision=revision))
-    except Exception as error:  # The Hub's errors share no base class with the network's.
-        raise SpecError(
-            f"models.base: {base} is no directory here, and {name} did not come from the Hugging "
-            f"Face Hub ({type(error).__name__}: {str(error).splitlines()[0]}); check the name "
-            f"and models.revision, or give a directory"
-        ) from error
-
-
-def _commit_of(base: str, revision: str | None) -> str:
-    """The Hub's cache keeps a file under snapshots/<commit>/, so one small file tells the commit, online or
-    not.
-    """
-    parts = Path(_hub_file(base, "model_index.json", revision)).parts
-    if "snapshots" in parts:
-        return parts[parts.index("snapshots") + 1]
-    return revision or "main"
-
-
-def _hash_of(place: Path) -> str:
-    files = (
-        [place]
-        if place.is_file()
-        else sorted(
-            file
-            for file in place.rglob("*")
-            if file.is_file()
-            and not any(part.startswith(".") for part in file.relative_to(place).parts)
-            and file.suffix != ".md"
-        )
-    )
-    digest = hashlib.sha256()
-    for file in files:
-        size = file.stat().st_size
-        name = file.name if place.is_file() else file.relative_to(place).as_posix()
-        digest.update(f"{name}\0{size}\0".encode())
-        with file.open("rb") as stream:
-            digest.update(stream.read(EDGE_BYTES))
-            stream.seek(max(size - EDGE_BYTES, 0))
-            digest.update(stream.read(EDGE_BYTES))
-    return f"sha256:{digest.hexdigest()[:32]}"

@@ -6,100 +6,15 @@ remedy.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from schemas.errors import SpecError
+from stages.models.base.base_model import BaseModel, overflows
 from stages.models.base.layout import check_layout, text_encoder_names
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass
-class BaseModel:
-    """A text-to-image base, frozen and in eval mode.
-
-    scheduler: configuration that any diffusers scheduler is built from; dtype: arithmetic of the frozen
-    weights. Only SDXL has tokenizer_2 and text_encoder_2. zero_negative: an empty negative prompt stands for
-    states of zeros (`force_zeros_for_empty_prompt`), not for the states of an empty text.
-    """
-
-    tokenizer: CLIPTokenizer
-    text_encoder: CLIPTextModel
-    unet: UNet2DConditionModel
-    vae: AutoencoderKL
-    scheduler: dict[str, Any]
-    dtype: torch.dtype
-    device: torch.device
-    tokenizer_2: CLIPTokenizer | None = None
-    text_encoder_2: CLIPTextModelWithProjection | None = None
-    zero_negative: bool = False
-
-    @property
-    def tokenizers(self) -> list[CLIPTokenizer]:
-        """One a text encoder, in the order of `text_encoders`."""
-        return [self.tokenizer] if self.tokenizer_2 is None else [self.tokenizer, self.tokenizer_2]
-
-    @property
-    def text_encoders(self) -> dict[str, nn.Module]:
-        """Folder name -> text encoder, in the order in which their features lie side by side."""
-        first: dict[str, nn.Module] = {"text_encoder": self.text_encoder}
-        return first if self.text_encoder_2 is None else first | {"text_encoder_2": self.text_encoder_2}
-
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one picture's latents."""
-        size = self.unet.config.sample_size
-        height, width = (size, size) if isinstance(size, int) else size
-        return self.unet.config.in_channels, height, width
-
-    @property
-    def side(self) -> int:
-        """Side of the pictures. Unit: pixels."""
-        return self.latent_shape[1] * int(2 ** (len(self.vae.config.block_out_channels) - 1))
-
-    @property
-    def prediction_type(self) -> str:
-        return str(self.scheduler.get("prediction_type", "epsilon"))
-
-    def arithmetic(self) -> contextlib.AbstractContextManager[Any]:
-        """Autocast to the base's dtype; nothing for float32. What trains stays float32 and is cast where it
-        is used.
-        """
-        if self.dtype == torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=self.dtype)
-
-    def vae_arithmetic(self) -> contextlib.AbstractContextManager[Any]:
-        """As `arithmetic`, but float32 where the VAE overflows in float16."""
-        if self.text_encoder_2 is not None and overflows(self.vae.config, self.dtype):
-            return contextlib.nullcontext()
-        return self.arithmetic()
-
-
-def overflows(vae_config: Mapping[str, Any], dtype: torch.dtype) -> bool:
-    """Whether an SDXL VAE must stay in float32. SD 1.x / 2.x carry the same flag, as its default, and run in
-    float16 in StableDiffusionPipeline: ask this of SDXL alone.
-    """
-    return dtype == torch.float16 and bool(vae_config.get("force_upcast", True))
-
-
-def pick_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`auto`: float32 on a CPU, bfloat16 on a GPU."""
-    if name == "auto":
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
-    return DTYPES[name]
 
 
 def load_base(base: str, revision: str | None, dtype: torch.dtype, device: torch.device | str) -> BaseModel:

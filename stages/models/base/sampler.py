@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import (
     DDIMScheduler,
@@ -17,10 +16,8 @@ from diffusers import (
     EulerDiscreteScheduler,
     UniPCMultistepScheduler,
 )
-from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.models.base.loading import BaseModel
 from stages.models.base.text_states import TextStates
 
 SCHEDULERS = {
@@ -29,7 +26,6 @@ SCHEDULERS = {
     "euler": EulerDiscreteScheduler,
     "unipc": UniPCMultistepScheduler,
 }
-DECODE_AT_ONCE = 4
 
 Predict = Callable[[Tensor, Tensor, TextStates], Tensor]
 """(latents [R, C, h, w], timesteps [R], text of R rows) -> the UNet's output [R, C, h, w]."""
@@ -73,16 +69,3 @@ def denoise(
             output = without + guidance * (with_prompt - without)
         latents = scheduler.step(output, timestep, latents, return_dict=False)[0]
     return latents
-
-
-@torch.no_grad()
-def decode_latents(base: BaseModel, latents: Tensor) -> NDArray[np.uint8]:
-    """[R, C, h, w] -> pictures [R, H, W, 3]. A few at a time: the VAE takes the most memory of all."""
-    shift = getattr(base.vae.config, "shift_factor", None) or 0.0
-    scaled = latents / base.vae.config.scaling_factor + shift
-    pictures = []
-    for part in scaled.split(DECODE_AT_ONCE):
-        with base.vae_arithmetic():
-            decoded = base.vae.decode(part.to(base.vae.dtype), return_dict=False)[0].float()
-        pictures.append((decoded / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu())
-    return (torch.cat(pictures).numpy() * 255).round().astype(np.uint8)

@@ -14,8 +14,8 @@ from segment_anything.modeling import Sam
 
 from schemas.job import Segment
 from stages.halving import halving
+from stages.segment.proposal import Proposal
 from stages.segment.sam.automatic import AutomaticMasks, Masks
-from stages.segment.selection import Proposal
 
 
 class Proposer:

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from pipeline.commands.estimate import estimate
-from pipeline.ledger.plan import Hashed, extend_plan
+from pipeline.ledger.plan import extend_plan
 from pipeline.ledger.run_record import start_record
 from pipeline.protocol.estimate import estimate_protocol
 from pipeline.storage.folder import Storage
 from pipeline.wording import flop_text, hours_text
 from schemas.errors import SpecError
 from schemas.job import JobSpec
+from stages.ingest.source.hashing import Hashed
 from tests.support.sample_output import SampleOutput, with_given_handles
 
 COST = {

@@ -16,12 +16,13 @@ import pytest
 from PIL import Image
 
 from pipeline.commands.paths import local_paths
-from pipeline.ledger.plan import extend_plan, hash_files
+from pipeline.ledger.plan import extend_plan
 from pipeline.ledger.run_record import start_record
 from pipeline.shards.pack import pack_rows
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from schemas.spec_file import load_spec
+from stages.ingest.source.hashing import hash_files
 from tests.support import ROOT
 
 pytestmark = pytest.mark.xdist_group("jobs")

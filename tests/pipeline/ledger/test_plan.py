@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ledger.plan import Hashed, Plan, extend_plan, hash_file, hash_files, read_plan
+from pipeline.ledger.plan import Plan, extend_plan, read_plan
 from pipeline.storage.folder import Storage
+from stages.ingest.source.hashing import Hashed, hash_file, hash_files
 
 
 def extend(storage: Storage, folder: Path, per_shard: int = 2) -> Plan:

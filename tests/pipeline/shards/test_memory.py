@@ -7,13 +7,13 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.ledger.plan import hash_files
 from pipeline.scheduling.worker import StageWorkerImpl
 from pipeline.shards.pack import PackOrder, pack
 from pipeline.shards.parts import part_name, write_part
 from pipeline.shards.unit import Unit
 from pipeline.storage.folder import Storage
 from schemas.records import SceneOutput
+from stages.ingest.source.hashing import hash_files
 from tests.whole_jobs.test_faults import bucket, toy_spec
 
 MIB = 2**20

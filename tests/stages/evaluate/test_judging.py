@@ -22,7 +22,7 @@ from schemas.records import SceneTask
 from stages.evaluate.judging import Judged, Judges
 from stages.evaluate.source_scene import read_source
 from stages.masks.shapes import label_regions
-from stages.segment.selection import Proposal
+from stages.segment.proposal import Proposal
 
 SIDE = 64
 GREY = (128, 128, 128)

@@ -20,7 +20,8 @@ from stages.extract.stage import ExtractStage, shorten_curves
 from stages.extract.training.batch import TrainedScene, TrainingScene
 from stages.handles.cost import scene_cost
 from stages.handles.weights import unpack_scene
-from stages.models.base.layout import bundled, model_revision, model_side
+from stages.models.base.layout import model_side
+from stages.models.place import bundled, model_revision
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 

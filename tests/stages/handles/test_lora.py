@@ -12,7 +12,7 @@ from peft import LoraConfig
 
 from schemas.job import Extract
 from stages.extract.training.optimizer import SceneOptimizer
-from stages.handles.lora.sites import LoraLayout
+from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
 from stages.models.base.text_states import TextStates

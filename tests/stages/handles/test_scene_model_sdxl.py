@@ -22,9 +22,10 @@ from stages.handles.attention_maps import loss_layers
 from stages.handles.cost import meta_unet, scene_cost, unet_forward_tflop
 from stages.handles.scene_model import SceneModel
 from stages.handles.tokens import HandleTokens
+from stages.models.base.base_model import BaseModel
 from stages.models.base.layout import check_layout, model_side
-from stages.models.base.loading import BaseModel, load_base
-from stages.models.base.sampler import decode_latents
+from stages.models.base.loading import load_base
+from stages.models.base.pictures import decode_latents
 from stages.models.base.text_states import TextStates
 from tests.support.tiny_models import WORDS, build_tokenizer, tiny_picture, tiny_spec
 from tests.support.tiny_sdxl import POOLED, WIDTHS, build_tiny_sdxl, load_pipeline

@@ -11,7 +11,8 @@ import pytest
 from schemas.job import Segment
 from stages.masks.pairs import overlaps
 from stages.masks.shapes import grow
-from stages.segment.selection import Proposal, Selection, select_concepts
+from stages.segment.proposal import Proposal
+from stages.segment.selection import Selection, select_concepts
 
 SIDE = 128
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from schemas.templates import fill_template
 from stages.extract.method.draws import SceneDraws
-from stages.extract.method.union_sampling import fill_template
 
 
 def test_prompt_keeps_the_order() -> None:

@@ -21,7 +21,7 @@ from stages.extract.method.latents import SceneLatents, decode_picture
 from stages.extract.stage import SCRATCH, ExtractStage
 from stages.extract.training import trainer as trainer_module
 from stages.handles.weights import unpack_scene
-from stages.models.base.loading import BaseModel
+from stages.models.base.base_model import BaseModel
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 STEPS = 6

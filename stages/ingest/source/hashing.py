@@ -1,0 +1,51 @@
+"""What the plan knows a file by: its size and the hash of its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+
+_BLOCK = 1 << 20
+
+
+_READERS = 16
+
+
+@dataclass(frozen=True)
+class Hashed:
+    """One source file as the plan sees it: its size and hash, or why it could not be read."""
+
+    uri: str
+    bytes: int | None
+    sha256: str | None
+    error: str | None
+
+
+def hash_files(uris: Sequence[str], options: dict[str, Any], max_bytes: int) -> Iterator[Hashed]:
+    """Hashes files by streaming them, many at a time: the pictures are read, never held."""
+    with ThreadPoolExecutor(_READERS) as readers:
+        window = _READERS * 4
+        for start in range(0, len(uris), window):
+            yield from readers.map(lambda uri: hash_file(uri, options, max_bytes), uris[start : start + window])
+
+
+def hash_file(uri: str, options: dict[str, Any], max_bytes: int) -> Hashed:
+    """SHA-256 of one file. A file that cannot be read, or is larger than `max_bytes`, comes back with its error."""
+    size: int | None = None
+    try:
+        fs, path = fsspec.core.url_to_fs(uri, **options)
+        size = int(fs.size(path))
+        if size > max_bytes:
+            return Hashed(uri, size, None, f"{size} bytes, more than ingest.max_bytes ({max_bytes})")
+        digest = hashlib.sha256()
+        with fs.open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+        return Hashed(uri, size, digest.hexdigest(), None)
+    except Exception as error:
+        return Hashed(uri, size, None, f"{type(error).__name__}: {error}")
