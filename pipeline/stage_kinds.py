@@ -21,6 +21,9 @@ STAGE_OF = {
 AFTER_HANDLES = ("variations", "scores")
 """Tables that a job with `source.handles` makes itself; the others lie in the earlier OUTPUT."""
 
+LEARNING = ("ingest", "segment", "extract")
+"""The stages before generation: with `source.handles` they ran in the earlier OUTPUT."""
+
 AUTO_UNIT = 32
 """The largest batch that `extract.batch: auto` picks (stages/extract/training/batch_size.py)."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.commands.run import JobResult
 from pipeline.commands.status import failure_lines
-from pipeline.ledger.commits import read_commit, rounds
+from pipeline.ledger.numbers import committed_rows
 from pipeline.shards.scores import ScoreNumbers, score_numbers
 from pipeline.storage.folder import Storage
 from pipeline.wording import span
@@ -13,16 +13,7 @@ from pipeline.wording import span
 def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     """What a finished run says last: what was made, what failed and why, where to look."""
     made = {stage: done for stage, (done, _) in result.counts.items()}
-    variations = sum(
-        file.rows
-        for shard, round_ in rounds(storage, "generate").items()
-        for file in read_commit(storage, "generate", shard, round_).files
-    )
-    handles = sum(
-        file.rows
-        for shard, round_ in rounds(storage, "extract").items()
-        for file in read_commit(storage, "extract", shard, round_).files
-    )
+    handles, variations = (committed_rows(storage, stage) for stage in ("extract", "generate"))
     what = [f"{made['ingest']} scenes"] if "ingest" in made else []
     what += [f"{handles} handles"] if handles else []
     what += [f"{variations} variations of {made.get('generate', 0)} scenes"]

@@ -9,11 +9,9 @@ from pipeline.commands.paths import anchored
 from pipeline.ledger.commits import repair, rounds
 from pipeline.ledger.lease import held
 from pipeline.ledger.plan import Plan, copy_plan, extend_plan
-from pipeline.ledger.retries import retry_targets
-from pipeline.ledger.rounds import Ledger
+from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.ledger.run_record import start_record
-from pipeline.scheduling.shard_run import ShardRun
-from pipeline.stage_kinds import StageKind, kinds_of
+from pipeline.stage_kinds import LEARNING, StageKind, kinds_of
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec
@@ -61,14 +59,11 @@ def open_job(spec: JobSpec, kinds: list[StageKind] | None = None, lease: ExitSta
             spec.pack.scenes_per_shard,
             lambda new: hash_files(new, spec.source.storage_options, spec.ingest.max_bytes),
         )
-    names = [kind.name for kind in kinds] + ["failures"]
-    repair(storage, names)
-    ledger = Ledger(storage, {name: rounds(storage, name) for name in names}, retry_targets(storage))
-    given = None
-    if earlier is not None:
-        given = Ledger(earlier, {name: rounds(earlier, name) for name in ("ingest", "segment", "extract")}, {})
-    left = [shard for shard in range(plan.shards) if not ShardRun(shard, kinds, plan, ledger, given).settled()]
-    return JobState(spec, storage, kinds, plan, ledger, given, left)
+    names = [kind.name for kind in kinds]
+    repair(storage, [*names, FAILURES])
+    ledger = Ledger(storage, names)
+    given = Ledger(earlier, LEARNING) if earlier is not None else None
+    return JobState(spec, storage, kinds, plan, ledger, given, ledger.unsettled(plan.shards))
 
 
 def _pictures(spec: JobSpec) -> list[str]:

@@ -6,12 +6,11 @@ import json
 import time
 from typing import Any
 
-from pipeline.ledger.commits import read_commit, rounds
+from pipeline.ledger.commits import commits_of
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
-from pipeline.ledger.retries import retry_targets
+from pipeline.ledger.rounds import Ledger
 from pipeline.ledger.run_record import recorded_spec
-from pipeline.shards.tables import read_rows
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.wording import span
@@ -24,19 +23,18 @@ def status_lines(storage: Storage) -> list[str]:
     """The job's progress, failures and ETA. Raises SpecError if there is no job."""
     spec = recorded_spec(storage)
     kinds = kinds_of(spec)
-    plan, targets = read_plan(storage), retry_targets(storage)
+    plan, ledger = read_plan(storage), Ledger(storage, [kind.name for kind in kinds])
     counts = committed_counts(storage, kinds)
     lines = [f"{storage.url}: {plan.scene_count()} scenes of {len(plan)} files in {plan.shards} shards"]
     live = _live(storage)
     for kind in kinds:
         done, failed = counts[kind.name]
-        committed = len(rounds(storage, kind.name))
+        committed = len(ledger.rounds[kind.name])
         lines.append(
             f"  {kind.name:<9} {done} done, {failed} failed, {committed} of {plan.shards} shards"
             + _pace(live, kind.name)
         )
-    settled = rounds(storage, "failures")
-    left = [shard for shard in range(plan.shards) if settled.get(shard) != targets.get(shard, 0)]
+    left = ledger.unsettled(plan.shards)
     if not left:
         lines.append("finished")
     elif live and time.time() - live["at"] < _STALE_S:
@@ -52,20 +50,14 @@ def failure_lines(storage: Storage, stages: list[str]) -> list[str]:
     rows: list[dict[str, Any]] = []
     total = 0
     for stage in stages:
-        for shard, round_ in sorted(rounds(storage, stage).items()):
-            found = read_commit(storage, stage, shard, round_).failures
-            total += len(found)
-            rows.extend(found[: max(0, _SHOWN - len(rows))])
+        for record in commits_of(storage, stage):
+            total += len(record.failures)
+            rows.extend(record.failures[: max(0, _SHOWN - len(rows))])
     lines = [f"{total} failed:"] if total else []
     lines += [f"  {row['stage']} {row['uri'] or row['scene_id']}: {row['message'].splitlines()[0]}" for row in rows]
     if total > len(rows):
         lines.append(f"  ... and {total - len(rows)} more in {storage.url_of('failures')}")
     return lines
-
-
-def failed_rows(storage: Storage) -> list[dict[str, Any]]:
-    """Every row of the failures table that is committed."""
-    return [row for shard in sorted(rounds(storage, "failures")) for row in read_rows(storage, "failures", shard)]
 
 
 def _live(storage: Storage) -> dict[str, Any] | None:

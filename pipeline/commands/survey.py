@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pipeline.commands.bill import Work
-from pipeline.ledger.commits import read_commit, rounds
+from pipeline.ledger.commits import commits_of, rounds
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
 from pipeline.stage_kinds import kinds_of
@@ -102,11 +102,10 @@ def work_left(spec: JobSpec, storage: Storage, listed: Listed) -> Work:
 def work_from_handles(spec: JobSpec, storage: Storage) -> Work:
     assert spec.source.handles is not None
     earlier = Storage(spec.source.handles)
-    committed = rounds(earlier, "extract")
-    if not committed:
+    known = sum(len(record.done) for record in commits_of(earlier, "extract"))
+    if not rounds(earlier, "extract"):
         raise SpecError(
             f"source.handles: no handles under {spec.source.handles}; name the OUTPUT of a job that has extracted some"
         )
-    known = sum(len(read_commit(earlier, "extract", shard, round_).done) for shard, round_ in committed.items())
     done, failed = committed_counts(storage, kinds_of(spec))["generate"]
     return Work(known, 0, read_plan(earlier).shards, 0, max(0, known - done - failed))

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 
+_READERS = 16
+_WINDOW = 64
 _NAME = re.compile(r"^(\d{6,})(?:\.r(\d+))?\.json$")
 
 
@@ -105,6 +109,14 @@ def rounds(storage: Storage, stage: str) -> dict[int, int]:
 
 def read_commit(storage: Storage, stage: str, shard: int, round_: int) -> Commit:
     return Commit.from_json(storage.read(commit_name(stage, shard, round_)))
+
+
+def commits_of(storage: Storage, stage: str) -> Iterator[Commit]:
+    """The latest commit of every shard, in order, a window of them in memory."""
+    places = sorted(rounds(storage, stage).items())
+    with ThreadPoolExecutor(_READERS) as readers:
+        for start in range(0, len(places), _WINDOW):
+            yield from readers.map(lambda place: read_commit(storage, stage, *place), places[start : start + _WINDOW])
 
 
 def repair(storage: Storage, stages: list[str]) -> None:

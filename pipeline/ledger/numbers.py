@@ -3,44 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.ledger.commits import Commit, read_commit, rounds
+from pipeline.ledger.commits import Commit, commits_of
 from pipeline.ledger.plan import Plan
-from pipeline.ledger.retries import retry_targets
-from pipeline.stage_kinds import StageKind, kinds_of
+from pipeline.ledger.rounds import Ledger
+from pipeline.stage_kinds import LEARNING, StageKind, kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.wording import span
 from schemas.job import JobSpec
+
+MAX_FAILURES = 500
+"""Rows of failures that are kept of a run."""
+MAX_MESSAGE = 600
+"""Characters of a message that are kept."""
 
 
 def committed_counts(storage: Storage, kinds: list[StageKind]) -> dict[str, tuple[int, int]]:
     """Stage -> (scenes with results, scenes without) over all its commits."""
     counts: dict[str, tuple[int, int]] = {}
-    with ThreadPoolExecutor(16) as readers:
-        for kind in kinds:
-            done = failed = 0
-            names = list(rounds(storage, kind.name).items())
-            for record in readers.map(lambda item, stage=kind.name: read_commit(storage, stage, *item), names):
-                done += len(record.done)
-                failed += len(record.failures)
-            counts[kind.name] = (done, failed)
+    for kind in kinds:
+        done = failed = 0
+        for record in commits_of(storage, kind.name):
+            done += len(record.done)
+            failed += len(record.failures)
+        counts[kind.name] = (done, failed)
     return counts
 
 
-MAX_FAILURES = 500
-
-
-MAX_MESSAGE = 600
-
-
-_READERS = 16
-
-
-_WINDOW = 64
+def committed_rows(storage: Storage, stage: str) -> int:
+    """Rows of a stage's table over all its commits."""
+    return sum(file.rows for record in commits_of(storage, stage) for file in record.files)
 
 
 @dataclass
@@ -100,7 +94,7 @@ def run_numbers(storage: Storage, earlier: Storage | None, spec: JobSpec, plan: 
     """Over every commit of the OUTPUT, and of `earlier` for the stages that ran there."""
     homes: dict[str, tuple[Storage, bool]] = {}
     if earlier is not None:
-        homes = dict.fromkeys(("ingest", "segment", "extract"), (earlier, True))
+        homes = dict.fromkeys(LEARNING, (earlier, True))
     homes |= {kind.name: (storage, False) for kind in kinds_of(spec)}
     numbers = RunNumbers({}, [], Counter(), 0)
     for name, (home, given) in homes.items():
@@ -113,17 +107,8 @@ def run_numbers(storage: Storage, earlier: Storage | None, spec: JobSpec, plan: 
                 numbers.failures.extend(_shown(row) for row in commit.failures[: max(0, room)])
         if given:
             stage.started_s = stage.ended_s = None  # another job's clock
-    settled, targets = rounds(storage, "failures"), retry_targets(storage)
-    numbers.unsettled = sum(settled.get(shard) != targets.get(shard, 0) for shard in range(plan.shards))
+    numbers.unsettled = len(Ledger(storage, [kind.name for kind in kinds_of(spec)]).unsettled(plan.shards))
     return numbers
-
-
-def commits_of(storage: Storage, stage: str) -> Iterator[Commit]:
-    """The latest commit of every shard, in order, a window of them in memory."""
-    places = sorted(rounds(storage, stage).items())
-    with ThreadPoolExecutor(_READERS) as readers:
-        for start in range(0, len(places), _WINDOW):
-            yield from readers.map(lambda place: read_commit(storage, stage, *place), places[start : start + _WINDOW])
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

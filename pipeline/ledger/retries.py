@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from pipeline.ledger.commits import rounds
+from pipeline.ledger.commits import commits_of
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 
@@ -18,10 +18,7 @@ def request_retry(output: str) -> list[int]:
     Shards that are not settled yet are left to `unscene run`. Raises SpecError when two ask at the same moment.
     """
     storage = Storage(output)
-    failures = rounds(storage, "failures")
-    from pipeline.shards.tables import read_rows
-
-    shards = [shard for shard in sorted(failures) if read_rows(storage, "failures", shard, columns=["scene_id"])]
+    shards = [record.shard for record in commits_of(storage, "failures") if any(file.rows for file in record.files)]
     if shards:
         numbers = [int(match[1]) for name in storage.names("_plan") if (match := _RETRY.match(name))]
         number = max(numbers, default=0) + 1

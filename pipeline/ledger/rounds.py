@@ -1,16 +1,25 @@
-"""Which round of which shard is committed, and which is wanted."""
+"""Which round of which shard is committed, which is wanted, and so which shards are settled."""
 
 from __future__ import annotations
 
-from pipeline.ledger.commits import Commit, read_commit
+from collections.abc import Sequence
+
+from pipeline.ledger.commits import Commit, read_commit, rounds
+from pipeline.ledger.retries import retry_targets
 from pipeline.storage.folder import Storage
+
+FAILURES = "failures"
+"""What is committed last of every shard, under the name of a stage."""
 
 
 class Ledger:
-    """Committed rounds by stage, as listed once when the run starts and kept up to date by it."""
+    """Committed rounds by stage, as listed when it was opened and kept up to date by the run that holds it."""
 
-    def __init__(self, storage: Storage, rounds: dict[str, dict[int, int]], targets: dict[int, int]) -> None:
-        self.storage, self.rounds, self.targets = storage, rounds, targets
+    def __init__(self, storage: Storage, stages: Sequence[str]) -> None:
+        """stages: names of the stages that a shard goes through here, in order. One listing each."""
+        self.storage, self.stages = storage, tuple(stages)
+        self.rounds = {name: rounds(storage, name) for name in (*self.stages, FAILURES)}
+        self.targets = retry_targets(storage)
 
     def round(self, stage: str, shard: int) -> int | None:
         return self.rounds.setdefault(stage, {}).get(shard)
@@ -25,3 +34,13 @@ class Ledger:
     def target(self, shard: int) -> int:
         """The round a shard is wanted in: 0, or that of its last `unscene retry`."""
         return self.targets.get(shard, 0)
+
+    def settled(self, shard: int) -> bool:
+        """Nothing is left to do, judged by the listings alone: the failures of a shard are committed last."""
+        return self.round(FAILURES, shard) == self.target(shard) and all(
+            self.round(stage, shard) is not None for stage in self.stages
+        )
+
+    def unsettled(self, shards: int) -> list[int]:
+        """Of the shards 0 ... `shards` - 1 those that are not settled, in order."""
+        return [shard for shard in range(shards) if not self.settled(shard)]

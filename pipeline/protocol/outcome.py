@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.commands.status import failed_rows
 from pipeline.ledger.commits import rounds
+from pipeline.ledger.numbers import committed_rows
 from pipeline.ledger.plan import read_plan
-from pipeline.ledger.retries import retry_targets
+from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.protocol.jobs import REPORT, method_spec
 from pipeline.protocol.page.page import page_pieces
 from pipeline.protocol.page.scatter import scatter
@@ -20,6 +20,7 @@ from pipeline.protocol.page.table import table
 from pipeline.protocol.statistics.claims import REFERENCE
 from pipeline.protocol.statistics.summary import MethodScores, Summary, summarise
 from pipeline.shards.tables import read_rows
+from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 from schemas.records import PROTOCOL
@@ -55,9 +56,9 @@ def scores_of(job: JobSpec) -> MethodScores:
         for shard in sorted(rounds(storage, "evaluate"))
         for row in read_rows(storage, "scores", shard, columns=COLUMNS)
     ]
-    plan, targets, settled = read_plan(storage), retry_targets(storage), rounds(storage, "failures")
-    finished = len(plan) > 0 and all(settled.get(shard) == targets.get(shard, 0) for shard in range(plan.shards))
-    return MethodScores(rows, len(failed_rows(storage)), finished)
+    plan, ledger = read_plan(storage), Ledger(storage, [kind.name for kind in kinds_of(job)])
+    finished = len(plan) > 0 and not ledger.unsettled(plan.shards)
+    return MethodScores(rows, committed_rows(storage, FAILURES), finished)
 
 
 def result_rows(summary: Summary) -> Iterator[dict[str, Any]]:

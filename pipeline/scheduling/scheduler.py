@@ -55,7 +55,7 @@ class Scheduler:
         self.pools = {kind.name: Pool(kind, spec, storage.url, earlier, has_gpus) for kind in kinds}
         scenes = plan.scene_count()
         self.sizes = {name: pool.unit_size(scenes, self.resources) for name, pool in self.pools.items()}
-        self.todo = iter([shard for shard in range(plan.shards) if not self._run_of(shard).settled()])
+        self.todo = iter(ledger.unsettled(plan.shards))
         self.active: dict[int, ShardRun] = {}
         self.packing: dict[Any, Packing] = {}
         self.packer: Any = None

@@ -28,12 +28,6 @@ class ShardRun:
     left: set[str] = field(default_factory=set)
     order: PackOrder | None = None
 
-    def settled(self) -> bool:
-        """Nothing left to do, judged by the listing alone: the failures of a shard are committed last."""
-        return self.ledger.round("failures", self.shard) == self.ledger.target(self.shard) and all(
-            self.ledger.round(kind.name, self.shard) is not None for kind in self.kinds
-        )
-
     def advance(self, unit_size: dict[str, int]) -> list[Unit] | None:
         """Moves on to the next stage with something to do; returns its units, or None when all stages are through.
 
