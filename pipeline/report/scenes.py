@@ -9,24 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.ledger.commits import Commit, read_commit, rounds
+from pipeline.ledger.commits import Commit
 from pipeline.report.curves import Curve, curves_of, draw
 from pipeline.report.thumbnails import colour_of, css_colour, data_uri, masked_picture, open_picture
-from pipeline.shards.tables import read_rows
-from pipeline.shards.tars import tar_name
-from pipeline.stage_kinds import AFTER_HANDLES, STAGE_OF
+from pipeline.shards.reader import UNREADABLE, OutputReader, Row
+from pipeline.stage_kinds import STAGE_OF
 from pipeline.storage.folder import Storage
 from schemas.masks import decode_mask
 
 MAX_VARIATIONS = 12
 MOST_BYTES = 20_000
 """A thumbnail, when there are few; many scenes share the page's budget."""
-UNREADABLE = (OSError, ValueError, KeyError)
-"""What reading a damaged or vanished file raises; Arrow's own errors are ValueErrors."""
 _COLUMNS = {
     "handles": ["scene_id", "index", "token", "word", "diffusion_loss", "attention_loss", "prior_loss", "seconds"],
     "scores": [
@@ -41,8 +37,6 @@ _COLUMNS = {
     ],
 }
 """Columns that the page needs, where a table has large ones besides (embeddings)."""
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -128,14 +122,13 @@ class SceneReader:
     """
 
     def __init__(self, storage: Storage, earlier: Storage | None, most_bytes: int) -> None:
-        self.storage, self.earlier, self.most_bytes = storage, earlier, most_bytes
-        self.rounds = {table: rounds(self._home(table), stage) for table, stage in STAGE_OF.items()}
+        self._reader, self.most_bytes = OutputReader(storage, earlier), most_bytes
 
     def views(self, chosen: Mapping[int, Sequence[int]], stage: str) -> Iterator[SceneView]:
         """Views of the chosen places among the scenes that `stage` has done, shard by shard."""
         table = next(name for name, made_by in STAGE_OF.items() if made_by == stage)
         for shard, places in sorted(chosen.items()):
-            commits = {name: commit for name in STAGE_OF if (commit := self._commit(name, shard)) is not None}
+            commits = {name: commit for name in STAGE_OF if (commit := self._reader.commit(name, shard)) is not None}
             if table not in commits:
                 continue
             done = commits[table].done
@@ -145,14 +138,14 @@ class SceneReader:
                 row["scene_id"]: row
                 for name, commit in commits.items()
                 for row in commit.failures
-                if name in AFTER_HANDLES or self.earlier is None
+                if self._reader.own(name)
             }
             for scene_id in scenes:
                 found = {name: rows[name].get(scene_id, []) for name in rows}
-                yield self._view(scene_id, shard, found, commits, failures.get(scene_id))
+                yield self._view(scene_id, found, commits, failures.get(scene_id))
 
     def _view(
-        self, scene_id: str, shard: int, rows: dict[str, list[Row]], commits: dict[str, Commit], failure: Row | None
+        self, scene_id: str, rows: dict[str, list[Row]], commits: dict[str, Commit], failure: Row | None
     ) -> SceneView:
         view = SceneView(scene_id, next(iter(rows.get("scenes", [])), {}), failure=failure)
         handles = {row["index"]: row for row in rows.get("handles", [])}
@@ -161,8 +154,8 @@ class SceneReader:
             ConceptView(row["index"], css_colour(colour_of(row["index"])), row, handles.get(row["index"], {}))
             for row in sorted(rows.get("concepts", []), key=lambda row: row["index"])
         ]
-        self._draw_scene(view, self._member(commits, "scenes", shard, f"{scene_id}.png"))
-        self._draw_curves(view, self._member(commits, "handles", shard, f"{scene_id}.json"))
+        self._draw_scene(view, self._member(commits, "scenes", f"{scene_id}.png"))
+        self._draw_curves(view, self._member(commits, "handles", f"{scene_id}.json"))
         variations = rows.get("variations", [])
         view.variations = len(variations)
         scores = {row["key"]: row for row in rows.get("scores", [])}
@@ -170,7 +163,7 @@ class SceneReader:
             pictures = [
                 (
                     row,
-                    self._thumbnail(self._member(commits, "variations", shard, row["file"])),
+                    self._thumbnail(self._member(commits, "variations", row["file"])),
                     scores.get(row["key"], {}),
                 )
                 for row in group
@@ -202,31 +195,17 @@ class SceneReader:
         except ValueError:
             return None
 
-    def _member(self, commits: dict[str, Commit], table: str, shard: int, name: str) -> bytes | None:
-        place = commits[table].members.get(name) if table in commits else None
-        if place is None:
-            return None
+    def _member(self, commits: dict[str, Commit], table: str, name: str) -> bytes | None:
         try:
-            return self._home(table).read_range(tar_name(table, shard), *place)
-        except OSError:  # committed a moment ago, not published yet
+            return self._reader.member(table, commits[table], name)
+        except UNREADABLE:
             return None
 
     def _rows(self, table: str, shard: int, scenes: Sequence[str]) -> dict[str, list[Row]]:
-        found: dict[str, list[Row]] = {}
         try:
-            for row in read_rows(self._home(table), table, shard, scenes, _COLUMNS.get(table)):
-                if row.get("status") != "duplicate":
-                    found.setdefault(row["scene_id"], []).append(row)
+            return self._reader.rows(table, shard, scenes, _COLUMNS.get(table))
         except UNREADABLE:
             return {}
-        return found
-
-    def _commit(self, table: str, shard: int) -> Commit | None:
-        round_ = self.rounds[table].get(shard)
-        return None if round_ is None else read_commit(self._home(table), STAGE_OF[table], shard, round_)
-
-    def _home(self, table: str) -> Storage:
-        return self.earlier if self.earlier is not None and table not in AFTER_HANDLES else self.storage
 
 
 def by_prompt(rows: Sequence[Row], most: int) -> dict[str, list[Row]]:

@@ -14,8 +14,9 @@ from typing import Any, BinaryIO, cast
 
 from pipeline.ledger.commits import Commit, ShardFile, attempt_folder, commit, read_commit
 from pipeline.shards.parts import part_name, read_part, work_folder
-from pipeline.shards.tables import read_rows, table_name, write_table
-from pipeline.shards.tars import add_member, owner_of, padded, tar_name
+from pipeline.shards.reader import Members, OutputReader, Row, by_scene
+from pipeline.shards.tables import table_name, write_table
+from pipeline.shards.tars import add_member, padded, tar_name
 from pipeline.storage.folder import Storage
 from schemas.records import SceneOutput
 
@@ -110,23 +111,20 @@ def pack_rows(
 def _outputs(storage: Storage, order: PackOrder) -> Iterator[SceneOutput]:
     """Scenes of the shard in plan order: new parts, and what the earlier round already had."""
     fresh = set(order.scene_ids)
-    earlier = None
-    old_rows: dict[str, list[dict[str, Any]]] = {}
+    done: set[str] = set()
+    rows: dict[str, list[Row]] = {}
+    members: dict[str, Members] = {}
+    reader = OutputReader(storage)
     if order.earlier is not None:
         earlier = read_commit(storage, order.stage, order.shard, order.earlier)
-        for row in read_rows(storage, order.table, order.shard):
-            if row.get("status") != "duplicate":  # those come with the order
-                old_rows.setdefault(row["scene_id"], []).append(row)
+        done, rows = set(earlier.done), reader.rows(order.table, order.shard)
+        members = by_scene(earlier, done)
     for scene_id in order.order:
         if scene_id in fresh:
             yield read_part(storage, part_name(order.stage, order.shard, order.round, scene_id))
-        elif earlier is not None and scene_id in earlier.done:
-            files = {
-                name: storage.read_range(tar_name(order.table, order.shard), *place)
-                for name, place in earlier.members.items()
-                if owner_of(name) == scene_id
-            }
-            yield SceneOutput(scene_id, old_rows.get(scene_id, []), files)
+        elif scene_id in done:
+            files = reader.files(order.table, order.shard, members[scene_id]) if scene_id in members else {}
+            yield SceneOutput(scene_id, rows.get(scene_id, []), files)
 
 
 class _Hashing(io.RawIOBase):

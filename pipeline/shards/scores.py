@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.ledger.commits import rounds
+from pipeline.shards.reader import UNREADABLE
 from pipeline.shards.tables import read_rows
 from pipeline.storage.folder import Storage
 
@@ -80,5 +81,5 @@ def score_numbers(storage: Storage) -> ScoreNumbers:
 def _rows(storage: Storage, shard: int) -> list[dict[str, Any]]:
     try:
         return read_rows(storage, "scores", shard, columns=_COLUMNS)
-    except (OSError, ValueError, KeyError):  # committed a moment ago and not published, or damaged
+    except UNREADABLE:
         return []

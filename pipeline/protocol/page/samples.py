@@ -6,11 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.ledger.commits import read_commit, rounds
 from pipeline.protocol.jobs import SCENES, method_spec
 from pipeline.report.thumbnails import colour_of, data_uri, masked_picture, open_picture
-from pipeline.shards.tables import read_rows
-from pipeline.shards.tars import tar_name
+from pipeline.shards.reader import OutputReader
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 from schemas.masks import decode_mask
@@ -46,24 +44,24 @@ def pick_samples(spec: JobSpec, home: Storage, methods: Sequence[str], scenes: S
 
 def _variation(storage: Storage, scene: str, template: str) -> tuple[dict[str, Any] | None, bytes | None]:
     """The scene's first picture of the template with the most concepts: its row and its bytes."""
-    for shard, round_ in sorted(rounds(storage, "generate").items()):
-        commit = read_commit(storage, "generate", shard, round_)
-        if scene not in commit.done:
-            continue
-        rows = [row for row in read_rows(storage, "variations", shard, [scene]) if row["template"] == template]
+    reader = OutputReader(storage)
+    for _, shard in reader.find("variations", scene):
+        found = reader.rows("variations", shard, [scene])[scene]
+        rows = [row for row in found if row["template"] == template]
         row = max(rows, key=lambda row: len(row["concepts"]), default=None)
-        if row is not None and row["file"] in commit.members:
-            return row, storage.read_range(tar_name("variations", shard), *commit.members[row["file"]])
+        commit = reader.commit("variations", shard)
+        if row is not None and commit is not None and row["file"] in commit.members:
+            return row, reader.member("variations", commit, row["file"])
     return None, None
 
 
 def _source(storage: Storage, scene: str) -> str | None:
-    for shard, round_ in sorted(rounds(storage, "segment").items()):
-        if scene not in read_commit(storage, "segment", shard, round_).done:
-            continue
-        place = read_commit(storage, "ingest", shard, rounds(storage, "ingest")[shard]).members[f"{scene}.png"]
-        picture = open_picture(storage.read_range(tar_name("scenes", shard), *place))
-        concepts = read_rows(storage, "concepts", shard, [scene])
+    reader = OutputReader(storage)
+    for _, shard in reader.find("concepts", scene):
+        commit = reader.commit("scenes", shard)
+        assert commit is not None, "concepts are made of scenes"
+        picture = open_picture(reader.member("scenes", commit, f"{scene}.png"))
+        concepts = reader.rows("concepts", shard, [scene])[scene]
         masks = [(decode_mask(row["mask"]), colour_of(row["index"])) for row in concepts]
         return data_uri(masked_picture(picture, masks), MOST_BYTES)
     return None
