@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.ledger.plan import read_plan
 from pipeline.ledger.retries import request_retry
 from pipeline.ledger.withdrawals import FOLDER, withdraw, withdrawn_scenes
 from pipeline.storage.folder import Storage
@@ -31,7 +32,7 @@ def test_a_withdrawn_scene_is_a_failure_and_stays_one_until_it_is_wanted_again(t
     def mark() -> None:
         """As soon as the plan is there, while the first unit (all three scenes) is in ingest."""
         for _ in range(600):
-            if storage.names("_work") or storage.names("_plan"):
+            if len(read_plan(storage)):  # not merely a file of it that is still being written
                 withdraw(storage, gone[:8])
                 return
             time.sleep(0.05)
