@@ -8,16 +8,14 @@ Content-Security-Policy forbids scripts and requests.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
 
 from pipeline.ledger.numbers import RunNumbers, run_numbers
 from pipeline.ledger.plan import Plan, read_plan
 from pipeline.ledger.run_record import read_record, recorded_spec
 from pipeline.report.scenes import MAX_VARIATIONS, MOST_BYTES, SceneReader, SceneView, spread
 from pipeline.report.settings import changed_settings, duplicates_of
+from pipeline.report.template import load_template
 from pipeline.shards.scores import kind_of, score_numbers
 from pipeline.storage.folder import Storage
 from pipeline.wording import size_text, span, stamp
@@ -57,9 +55,8 @@ def _render(
     scenes: Iterator[SceneView],
 ) -> Iterator[str]:
     """The page, piece by piece: a scene is read when its turn comes."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(span=span, size=size_text, stamp=stamp, share=_share, score=_score, reason=kind_of)
-    template = environment.from_string(resources.files("pipeline.report").joinpath("page.html.j2").read_text("utf-8"))
+    filters = {"span": span, "size": size_text, "stamp": stamp, "share": _share, "score": _score, "reason": kind_of}
+    template = load_template("pipeline.report", filters)
     stages = numbers.stages
     known = stages["extract"] if spec.source.handles else stages["ingest"]
     count, duplicates = duplicates_of(plan)

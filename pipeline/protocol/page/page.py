@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.protocol.page.samples import pick_samples
@@ -13,18 +11,14 @@ from pipeline.protocol.page.table import TITLES, cell
 from pipeline.protocol.statistics.claims import REFERENCE
 from pipeline.protocol.statistics.measures import MEASURES
 from pipeline.protocol.statistics.summary import Summary
+from pipeline.report.template import load_template
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 
 
 def page_pieces(spec: JobSpec, home: Storage, summary: Summary, plot: str) -> Iterator[str]:
     """The page, piece by piece. plot: the scatter's SVG, which is ours and goes in as it is."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals.update(cell=cell)
-    template = environment.from_string(
-        resources.files("pipeline.protocol.page").joinpath("page.html.j2").read_text("utf-8")
-    )
-    yield from template.generate(
+    yield from load_template("pipeline.protocol.page", cell=cell).generate(
         spec=spec,
         summary=summary,
         plot=Markup(plot),
