@@ -1,8 +1,7 @@
-"""`unscene status` and the closing lines of a run: what an OUTPUT holds, told from storage alone."""
+"""`unscene status`: what an OUTPUT holds and how far its job is, told from storage alone."""
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -13,10 +12,10 @@ from pipeline.ledger.rounds import Ledger
 from pipeline.ledger.run_record import recorded_spec
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
+from pipeline.watching.snapshot import is_fresh, pace, read_snapshot
 from pipeline.wording import span
 
 _SHOWN = 10
-_STALE_S = 60.0
 
 
 def status_lines(storage: Storage) -> list[str]:
@@ -26,18 +25,18 @@ def status_lines(storage: Storage) -> list[str]:
     plan, ledger = read_plan(storage), Ledger(storage, [kind.name for kind in kinds])
     counts = committed_counts(storage, kinds)
     lines = [f"{storage.url}: {plan.scene_count()} scenes of {len(plan)} files in {plan.shards} shards"]
-    live = _live(storage)
+    live = read_snapshot(storage)
     for kind in kinds:
         done, failed = counts[kind.name]
         committed = len(ledger.rounds[kind.name])
         lines.append(
             f"  {kind.name:<9} {done} done, {failed} failed, {committed} of {plan.shards} shards"
-            + _pace(live, kind.name)
+            + pace(live, kind.name)
         )
     left = ledger.unsettled(plan.shards)
     if not left:
         lines.append("finished")
-    elif live and time.time() - live["at"] < _STALE_S:
+    elif is_fresh(live):
         lines.append(f"running: {len(left)} shards to go")
     else:
         last = f" (last heard of {span(time.time() - live['at'])} ago)" if live else ""
@@ -58,20 +57,3 @@ def failure_lines(storage: Storage, stages: list[str]) -> list[str]:
     if total > len(rows):
         lines.append(f"  ... and {total - len(rows)} more in {storage.url_of('failures')}")
     return lines
-
-
-def _live(storage: Storage) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] = json.loads(storage.read("_progress.json"))
-        return found
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _pace(live: dict[str, Any] | None, stage: str) -> str:
-    if not live or time.time() - live["at"] > _STALE_S:
-        return ""
-    now = live["stages"].get(stage, {})
-    if not now.get("left") or not now.get("per_minute"):
-        return ""
-    return f" ({now['done']} with those not yet packed; {now['per_minute']:.1f}/min, ETA {span(now['eta_s'])})"

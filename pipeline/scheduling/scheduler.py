@@ -14,9 +14,10 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from pipeline.ledger.plan import Plan
-from pipeline.ledger.rounds import Ledger
+from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.scheduling.blame import Blame, Verdict
-from pipeline.scheduling.packer import PACK_ATTEMPTS, Packer, Packing
+from pipeline.scheduling.cause import cause_of
+from pipeline.scheduling.packer import Packing
 from pipeline.scheduling.pool import Pool, Worker
 from pipeline.scheduling.shard_run import ShardRun
 from pipeline.scheduling.worker import Outcome, SetupError
@@ -57,8 +58,7 @@ class Scheduler:
         self.sizes = {name: pool.unit_size(scenes, self.resources) for name, pool in self.pools.items()}
         self.todo = iter(ledger.unsettled(plan.shards))
         self.active: dict[int, ShardRun] = {}
-        self.packing: dict[Any, Packing] = {}
-        self.packer: Any = None
+        self.packing = Packing(storage, watcher.event)
         self.blame = Blame(storage, spec.cluster.max_attempts, watcher.event)
         self.stopping = False
         self._resources_at = time.monotonic()
@@ -70,7 +70,6 @@ class Scheduler:
     def run(self) -> None:
         """Until every shard is settled, or `stop` was called and whole shards are packed. Raises SpecError when a
         stage cannot start."""
-        self.packer = Packer.options(num_cpus=0, max_restarts=-1).remote(self.storage.url)
         try:
             self._admit()
             while self.active and not (self.stopping and not self.packing):
@@ -78,7 +77,7 @@ class Scheduler:
         finally:
             for pool in self.pools.values():
                 pool.close()
-            ray.kill(self.packer)
+            self.packing.close()
 
     def _turn(self) -> None:
         if not self.stopping:
@@ -91,7 +90,7 @@ class Scheduler:
             for worker in pool.workers
             if worker.call is not None
         }
-        calls = [*self.packing] if self.stopping else [*self.packing, *owners]
+        calls = self.packing.calls if self.stopping else [*self.packing.calls, *owners]
         if calls:
             finished, _ = ray.wait(calls, num_returns=1, timeout=_TICK_S)
             if finished:  # take everything that is ready by now
@@ -146,41 +145,27 @@ class Scheduler:
         """The next step of a shard: units into a queue, its files to the packer, or done."""
         units = shard.advance(self.sizes)
         if units is None:
-            call = self.packer.pack_failures.remote(shard.shard, self.ledger.target(shard.shard), shard.failures())
-            self.packing[call] = Packing(shard, 1, True)
+            self.packing.pack_failures(shard)
         elif units:
             assert shard.kind is not None
             self.pools[shard.kind.name].queue.extend(units)
         else:
-            self._pack(shard, 1)
-
-    def _pack(self, shard: ShardRun, attempt: int) -> None:
-        self.packing[self.packer.pack.remote(shard.order)] = Packing(shard, attempt, False)
+            self.packing.pack(shard)
 
     def _packed(self, call: Any) -> None:
-        job = self.packing.pop(call)
-        shard, name = job.shard.shard, job.shard.kind.name if job.shard.kind else "failures"
-        try:
-            answer = ray.get(call)
-        except RayError as error:
-            if job.attempts >= PACK_ATTEMPTS:
-                raise RuntimeError(f"shard {shard} of {name} could not be written: {_cause(error)}") from error
-            self.watcher.event(f"writing shard {shard} of {name} failed ({_cause(error)}); once more")
-            if job.failures_only:
-                again = self.packer.pack_failures.remote(shard, self.ledger.target(shard), job.shard.failures())
-                self.packing[again] = Packing(job.shard, job.attempts + 1, True)
-            else:
-                self._pack(job.shard, job.attempts + 1)
+        packed = self.packing.finished(call)
+        if packed is None:
             return
-        self.ledger.note(name, shard, self.ledger.target(shard))
-        if job.failures_only:
-            del self.active[shard]
+        shard = packed.shard
+        self.ledger.note(packed.stage, shard.shard, shard.target)
+        if packed.stage == FAILURES:
+            del self.active[shard.shard]
             return
-        self.watcher.shard_packed(name, shard, len(answer[0]), answer[1])
+        self.watcher.shard_packed(packed.stage, shard.shard, packed.done, packed.failed)
         if self.stopping:
-            del self.active[shard]
+            del self.active[shard.shard]
         else:
-            self._advance(job.shard)
+            self._advance(shard)
 
     def _answered(self, pool: Pool, worker: Worker) -> None:
         """A worker's call has ended: with its set-up, with a unit, or with the worker itself."""
@@ -190,13 +175,13 @@ class Scheduler:
             if getattr(error, "preempted", False):
                 self._preempted(pool, worker)
             else:
-                self._lost(pool, worker, "ProcessDied", f"the worker process died: {_cause(error)}")
+                self._lost(pool, worker, "ProcessDied", f"the worker process died: {cause_of(error)}")
             return
         except RayTaskError as error:
             self._raised(pool, worker, error)
             return
         except RayError as error:
-            self._lost(pool, worker, type(error).__name__, f"the worker process died: {_cause(error)}")
+            self._lost(pool, worker, type(error).__name__, f"the worker process died: {cause_of(error)}")
             return
         worker.call = None
         if not worker.ready:
@@ -238,14 +223,14 @@ class Scheduler:
         shard = self.active[unit.shard]
         shard.left.difference_update(scene_ids)
         if not shard.left:
-            self._pack(shard, 1)
+            self.packing.pack(shard)
 
     def _raised(self, pool: Pool, worker: Worker, error: RayTaskError) -> None:
         """The stage raised instead of answering; the process lives on, the unit is suspect."""
         unit, worker.unit, worker.call = worker.unit, None, None
         if unit is None:
             pool.drop(worker)
-            self._setup_failed(pool, _cause(error), None)
+            self._setup_failed(pool, cause_of(error), None)
             return
         cause = error.cause
         self._suspects(pool, unit, type(cause).__name__, str(cause), str(error)[-8000:])
@@ -275,9 +260,3 @@ class Scheduler:
 
     def _working(self) -> dict[str, int]:
         return {name: sum(1 for worker in pool.workers if worker.unit is not None) for name, pool in self.pools.items()}
-
-
-def _cause(error: BaseException) -> str:
-    """The first telling line of a Ray error."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if isinstance(error, RayTaskError) and lines else (lines[0][:300] if lines else repr(error))

@@ -28,13 +28,18 @@ class ShardRun:
     left: set[str] = field(default_factory=set)
     order: PackOrder | None = None
 
+    @property
+    def target(self) -> int:
+        """The round that the shard is wanted in."""
+        return self.ledger.target(self.shard)
+
     def advance(self, unit_size: dict[str, int]) -> list[Unit] | None:
         """Moves on to the next stage with something to do; returns its units, or None when all stages are through.
 
         An empty list means that the stage has nothing to run but its (empty) shard is to be packed.
         """
         rows = {row["scene_id"]: row for row in self.plan.rows(self.shard) if row["duplicate_of"] is None}
-        round_ = self.ledger.target(self.shard)
+        round_ = self.target
         for kind in self.kinds:
             committed = self.ledger.commit(kind.name, self.shard)
             if committed is not None and committed.round >= round_:
