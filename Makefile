@@ -1,5 +1,5 @@
 # make demo     everything from nothing: environment, then the demo job
-# make test     the tests                      make lint     ruff and mypy
+# make test     the tests                      make lint     ruff, mypy and the layers
 # make prove    long proofs                    make report   the demo's report, written again
 # make sprites  the drawings that the small models are trained on
 # make seedling train the small models anew: DEVICE=cuda WORLD=full where there is a GPU (models/README.md)
@@ -33,6 +33,7 @@ lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 prove: env
 	$(BIN)/pytest -m prove
@@ -73,5 +74,5 @@ seedling: env sprites
 	    --sheets models/sheets
 
 clean:
-	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
