@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.job import JobSpec, Pool
+from schemas.job import JobSpec, Workers
 
 STAGE_OF = {
     "scenes": "ingest",
@@ -44,7 +44,7 @@ class StageKind:
     tar: bool
     factory: str
     unit: Callable[[JobSpec], int]
-    pool: Callable[[JobSpec], Pool]
+    pool: Callable[[JobSpec], Workers]
     auto_gpus: float = 0.0
     even: Callable[[JobSpec], bool] = lambda spec: False
 

@@ -9,7 +9,7 @@ from annotated_types import Ge
 from schemas.fields import Strict, field
 
 
-class Pool(Strict):
+class Workers(Strict):
     """The workers of one stage."""
 
     workers: Annotated[int, Ge(1)] | Literal["auto"] = field(
@@ -39,11 +39,11 @@ class Cluster(Strict):
     )
     cpus: int | None = field(None, "Cores of the embedded Ray. Default: all.", ge=1, result=False)
     gpus: int | None = field(None, "GPUs of the embedded Ray. Default: all.", ge=0, result=False)
-    ingest: Pool = field(Pool(deadline_s=600), "Workers of ingest.", result=False)
-    segment: Pool = field(Pool(deadline_s=1800), "Workers of segment.", result=False)
-    extract: Pool = field(Pool(deadline_s=7200), "Workers of extract.", result=False)
-    generate: Pool = field(Pool(deadline_s=7200), "Workers of generate.", result=False)
-    evaluate: Pool = field(Pool(deadline_s=3600), "Workers of evaluate.", result=False)
+    ingest: Workers = field(Workers(deadline_s=600), "Workers of ingest.", result=False)
+    segment: Workers = field(Workers(deadline_s=1800), "Workers of segment.", result=False)
+    extract: Workers = field(Workers(deadline_s=7200), "Workers of extract.", result=False)
+    generate: Workers = field(Workers(deadline_s=7200), "Workers of generate.", result=False)
+    evaluate: Workers = field(Workers(deadline_s=3600), "Workers of evaluate.", result=False)
     max_attempts: int = field(
         3, "A scene whose process dies or hangs alone so many times is a failure.", ge=1, result=False
     )

@@ -12,14 +12,14 @@ from annotated_types import MinLen
 from pydantic import field_validator, model_validator
 
 from schemas.bundled import with_bundled
-from schemas.cluster import Cluster, Pool
+from schemas.cluster import Cluster, Workers
 from schemas.evaluate import Evaluate
 from schemas.extract import Extract, Phase, Prior
 from schemas.fields import Strict, field
 from schemas.models import Models
 from schemas.protocol import Protocol
 
-__all__ = ["Cluster", "Evaluate", "Extract", "JobSpec", "Models", "Phase", "Pool", "Prior"]
+__all__ = ["Cluster", "Evaluate", "Extract", "JobSpec", "Models", "Phase", "Prior", "Workers"]
 
 
 class Source(Strict):

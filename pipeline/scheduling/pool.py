@@ -31,7 +31,7 @@ class Worker:
         return self.ready and self.call is None
 
 
-class Pool:
+class WorkerPool:
     """Queue and workers of one stage.
 
     One unit in flight per worker: a call costs about a millisecond against seconds to minutes of work. Ray gives the

@@ -18,7 +18,7 @@ from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.scheduling.blame import Blame, Verdict
 from pipeline.scheduling.cause import cause_of
 from pipeline.scheduling.packer import Packing
-from pipeline.scheduling.pool import Pool, Worker
+from pipeline.scheduling.pool import Worker, WorkerPool
 from pipeline.scheduling.shard_run import ShardRun
 from pipeline.scheduling.worker import Outcome, SetupError
 from pipeline.shards.unit import Unit
@@ -53,7 +53,7 @@ class Scheduler:
         earlier = given.storage.url if given else None
         self.resources = dict(ray.cluster_resources())
         has_gpus = self.resources.get("GPU", 0.0) > 0
-        self.pools = {kind.name: Pool(kind, spec, storage.url, earlier, has_gpus) for kind in kinds}
+        self.pools = {kind.name: WorkerPool(kind, spec, storage.url, earlier, has_gpus) for kind in kinds}
         scenes = plan.scene_count()
         self.sizes = {name: pool.unit_size(scenes, self.resources) for name, pool in self.pools.items()}
         self.todo = iter(ledger.unsettled(plan.shards))
@@ -167,7 +167,7 @@ class Scheduler:
         else:
             self._advance(shard)
 
-    def _answered(self, pool: Pool, worker: Worker) -> None:
+    def _answered(self, pool: WorkerPool, worker: Worker) -> None:
         """A worker's call has ended: with its set-up, with a unit, or with the worker itself."""
         try:
             answer = ray.get(worker.call, timeout=60)
@@ -191,7 +191,7 @@ class Scheduler:
         assert unit is not None
         self._collect(pool, unit, answer)
 
-    def _set_up(self, pool: Pool, worker: Worker, error: SetupError | None) -> None:
+    def _set_up(self, pool: WorkerPool, worker: Worker, error: SetupError | None) -> None:
         if error is None:
             worker.ready, pool.prepared, pool.setup_failures = True, True, 0
             return
@@ -200,7 +200,7 @@ class Scheduler:
             raise SpecError(error.message)
         self._setup_failed(pool, error.message, error.trace)
 
-    def _setup_failed(self, pool: Pool, message: str, trace: str | None) -> None:
+    def _setup_failed(self, pool: WorkerPool, message: str, trace: str | None) -> None:
         """The circuit breaker: a stage that cannot start stops the job instead of failing every scene."""
         pool.setup_failures += 1
         self.watcher.event(f"a worker of {pool.kind.name} did not start: {message}")
@@ -211,7 +211,7 @@ class Scheduler:
                 + (f"\n{trace}" if trace else "")
             )
 
-    def _collect(self, pool: Pool, unit: Unit, outcomes: list[Outcome]) -> None:
+    def _collect(self, pool: WorkerPool, unit: Unit, outcomes: list[Outcome]) -> None:
         done = [outcome.scene_id for outcome in outcomes if outcome.retry is None]
         self._finish(unit, done, sum(1 for outcome in outcomes if outcome.failed and outcome.retry is None))
         for outcome in outcomes:
@@ -225,7 +225,7 @@ class Scheduler:
         if not shard.left:
             self.packing.pack(shard)
 
-    def _raised(self, pool: Pool, worker: Worker, error: RayTaskError) -> None:
+    def _raised(self, pool: WorkerPool, worker: Worker, error: RayTaskError) -> None:
         """The stage raised instead of answering; the process lives on, the unit is suspect."""
         unit, worker.unit, worker.call = worker.unit, None, None
         if unit is None:
@@ -235,7 +235,7 @@ class Scheduler:
         cause = error.cause
         self._suspects(pool, unit, type(cause).__name__, str(cause), str(error)[-8000:])
 
-    def _lost(self, pool: Pool, worker: Worker, error: str, message: str) -> None:
+    def _lost(self, pool: WorkerPool, worker: Worker, error: str, message: str) -> None:
         """A process died or hung."""
         unit = worker.unit
         pool.drop(worker)
@@ -244,16 +244,16 @@ class Scheduler:
         else:
             self._suspects(pool, unit, error, message, None)
 
-    def _preempted(self, pool: Pool, worker: Worker) -> None:
+    def _preempted(self, pool: WorkerPool, worker: Worker) -> None:
         pool.drop(worker)
         if worker.unit is not None:
             self.watcher.event(f"a node of {pool.kind.name} was preempted; its unit goes to another")
             pool.queue.appendleft(worker.unit)
 
-    def _suspects(self, pool: Pool, unit: Unit, error: str, message: str, trace: str | None) -> None:
+    def _suspects(self, pool: WorkerPool, unit: Unit, error: str, message: str, trace: str | None) -> None:
         self._judge(pool, self.blame.suspect(unit, error, message, trace))
 
-    def _judge(self, pool: Pool, verdict: Verdict) -> None:
+    def _judge(self, pool: WorkerPool, verdict: Verdict) -> None:
         pool.queue.extendleft(reversed(verdict.again))
         if verdict.failed is not None:
             self._finish(verdict.failed, [verdict.failed.scene_ids[0]], 1)

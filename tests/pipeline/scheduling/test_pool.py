@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.scheduling.pool import Pool
+from pipeline.scheduling.pool import WorkerPool
 from pipeline.stage_kinds import EXTRACT, INGEST, StageKind
 from schemas.job import JobSpec
 
@@ -28,7 +28,7 @@ TWO_CORES = {"CPU": 2.0}
 )
 def test_units_keep_all_workers_busy(kind: StageKind, extract: dict[str, Any], scenes: int, size: int) -> None:
     spec = JobSpec.model_validate({"source": {"uri": "in"}, "output": "out", "extract": extract})
-    assert Pool(kind, spec, "out", None, has_gpus=False).unit_size(scenes, TWO_CORES) == size
+    assert WorkerPool(kind, spec, "out", None, has_gpus=False).unit_size(scenes, TWO_CORES) == size
 
 
 def test_one_worker_takes_it_all_and_many_share_it() -> None:
@@ -36,4 +36,4 @@ def test_one_worker_takes_it_all_and_many_share_it() -> None:
         spec = JobSpec.model_validate(
             {"source": {"uri": "in"}, "output": "out", "cluster": {"extract": {"workers": workers}}}
         )
-        assert Pool(EXTRACT, spec, "out", None, has_gpus=False).unit_size(20, TWO_CORES) == size
+        assert WorkerPool(EXTRACT, spec, "out", None, has_gpus=False).unit_size(20, TWO_CORES) == size
