@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pipeline.ledger.run_record import recorded_spec
 from pipeline.storage.folder import Storage
-from schemas.errors import SpecError
+from schemas.errors import JobError, SpecError
 from schemas.job import JobSpec
 from schemas.spec_file import load_spec
 
@@ -168,7 +168,7 @@ def main() -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         app()
-    except SpecError as error:
+    except JobError as error:
         print(f"unscene: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

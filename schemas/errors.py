@@ -1,8 +1,27 @@
 """The errors that a person is meant to read: one sentence that names the thing, what is wrong, and the remedy."""
 
 
-class SpecError(Exception):
-    """The job cannot start as described. The command line prints the message alone and exits with code 2."""
+class JobError(Exception):
+    """What was asked for cannot be done as things are. The command line prints the message alone and exits with code 2.
+
+    The classes below say where the remedy lies; this one alone is for what lies in none of them.
+    """
+
+
+class SpecError(JobError):
+    """In the job spec: a field is wrong, or what it names is not there."""
+
+
+class OutputError(JobError):
+    """In the OUTPUT: it holds something else, lacks something, cannot be written, or another run is at work there."""
+
+
+class ClusterError(JobError):
+    """In the cluster: Ray does not start, does not answer or does not let us in."""
+
+
+class CommandError(JobError):
+    """In the command's own arguments: what `--scene`, `--only` or `--address` names is not there."""
 
 
 class SceneError(Exception):

@@ -36,7 +36,7 @@ def open_job(spec: JobSpec, kinds: list[StageKind] | None = None, lease: ExitSta
     """Checks everything that can be wrong before work starts, extends the plan, repairs what a crash left.
 
     lease: takes the OUTPUT's lease along, for as long as it is open; without it nothing may be run.
-    Raises SpecError: no source, no permission, another driver at work, other settings
+    Raises JobError: no source, no permission, another driver at work, other settings
     than last time, a committed file that is gone.
     """
     spec = anchored(spec)

@@ -19,7 +19,7 @@ _SHOWN = 10
 
 
 def status_lines(storage: Storage) -> list[str]:
-    """The job's progress, failures and ETA. Raises SpecError if there is no job."""
+    """The job's progress, failures and ETA. Raises OutputError if there is no job."""
     spec = recorded_spec(storage)
     kinds = kinds_of(spec)
     plan, ledger = read_plan(storage), Ledger(storage, [kind.name for kind in kinds])

@@ -18,7 +18,7 @@ from typing import Any
 
 from pipeline.commands.paths import local_paths
 from pipeline.scheduling.cluster import EXCLUDES
-from schemas.errors import SpecError
+from schemas.errors import ClusterError, CommandError
 from schemas.spec_file import load_spec
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ _ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 def submit_job(spec_path: Path, overrides: list[str], address: str, wait: bool, say: Callable[[str], None]) -> int:
     """Submits the job; with `wait` also follows its log to its end. Returns the exit code for the command line.
 
-    address: URL of the cluster's dashboard. Raises SpecError: the spec is wrong, or nothing answers at the address.
+    address: URL of the cluster's dashboard. Raises JobError: the spec is wrong, or nothing answers at the address.
     """
     spec = load_spec(spec_path, overrides)
     local = local_paths(spec)
@@ -77,9 +77,10 @@ def _entrypoint(spec_name: str, sets: list[str], command: str = "run") -> str:
 
 
 def _client(address: str) -> Any:
-    """A client of the Jobs API. Raises SpecError when nothing answers, or it wants a token."""
+    """A client of the Jobs API. Raises CommandError when the address is no URL, ClusterError when nothing answers
+    there, or it wants a token."""
     if not address.startswith(("http://", "https://")):
-        raise SpecError(
+        raise CommandError(
             f"--address {address}: give the URL of the cluster's dashboard, such as http://127.0.0.1:8265 "
             "(`ray dashboard ray_cluster.yaml` brings it there)"
         )
@@ -90,12 +91,12 @@ def _client(address: str) -> Any:
     try:
         return JobSubmissionClient(address)
     except AuthenticationError:
-        raise SpecError(
+        raise ClusterError(
             f"--address {address}: the cluster wants its token; set RAY_AUTH_MODE=token and have the "
             "cluster's token in ~/.ray/auth_token (see docs/cluster.md)"
         ) from None
     except (OSError, RuntimeError, ValueError) as error:
-        raise SpecError(
+        raise ClusterError(
             f"--address {address}: no Ray dashboard answers there ({_first_line(error)}); is the cluster "
             "up, and its port forwarded (`ray dashboard ray_cluster.yaml`)?"
         ) from None
@@ -109,7 +110,7 @@ def _submit(client: Any, entrypoint: str, folder: str, output: str) -> str:
             return str(client.submit_job(entrypoint=entrypoint, runtime_env=runtime_env, metadata={"output": output}))
         except (OSError, RuntimeError, ValueError) as error:
             if "No available agent" not in str(error) or time.monotonic() > give_up:  # a head that is still starting
-                raise SpecError(f"the cluster did not take the job ({_first_line(error)})") from None
+                raise ClusterError(f"the cluster did not take the job ({_first_line(error)})") from None
             time.sleep(_POLL_S)
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from pipeline.shards.reader import OutputReader
 from pipeline.storage.folder import Storage
-from schemas.errors import SpecError
+from schemas.errors import CommandError
 
 
 def export_from(storage: Storage, scene: str, folder: Path) -> list[str]:
     """Writes the files for diffusers of the scene whose id begins with `scene` under `folder`; returns what to tell.
 
-    Raises SpecError when no scene, or more than one, begins so.
+    Raises CommandError when no scene, or more than one, begins so.
     """
     from stages.handles.diffusers_files import export_scene
 
@@ -21,7 +21,7 @@ def export_from(storage: Storage, scene: str, folder: Path) -> list[str]:
     found = list(reader.find("handles", scene))
     if len(found) != 1:
         what = "no scene with handles begins" if not found else f"{len(found)} scenes begin"
-        raise SpecError(f"--scene {scene}: {what} so under {storage.url}; ids are in handles/*.parquet")
+        raise CommandError(f"--scene {scene}: {what} so under {storage.url}; ids are in handles/*.parquet")
     scene_id, shard = found[0]
     commit = reader.commit("handles", shard)
     assert commit is not None

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipeline.storage.folder import Storage
-from schemas.errors import SpecError
+from schemas.errors import OutputError
 
 _READERS = 16
 _WINDOW = 64
@@ -122,7 +122,7 @@ def commits_of(storage: Storage, stage: str) -> Iterator[Commit]:
 def repair(storage: Storage, stages: list[str]) -> None:
     """Before a run goes on: finish publishing what is committed, sweep what no commit names, miss nothing.
 
-    Raises SpecError when a committed file is gone or has another size.
+    Raises OutputError when a committed file is gone or has another size.
     """
     latest = {stage: rounds(storage, stage) for stage in stages}
     for stage in stages:
@@ -137,7 +137,7 @@ def repair(storage: Storage, stages: list[str]) -> None:
 
 
 def check_files(storage: Storage, latest: dict[str, dict[int, int]]) -> None:
-    """Raises SpecError if a committed shard's file is missing or has another size than its commit says."""
+    """Raises OutputError if a committed shard's file is missing or has another size than its commit says."""
     listings: dict[str, dict[str, int]] = {}
     for stage, shards in latest.items():
         for shard, round_ in sorted(shards.items()):
@@ -146,7 +146,7 @@ def check_files(storage: Storage, latest: dict[str, dict[int, int]]) -> None:
                 size = listings.setdefault(folder, storage.names(folder)).get(name)
                 if size != file.bytes:
                     what = "is gone" if size is None else f"has {size} bytes, not the {file.bytes} it was written with"
-                    raise SpecError(
+                    raise OutputError(
                         f"{storage.url_of(file.path)} {what}; restore it, or delete "
                         f"{storage.url_of(commit_name(stage, shard, round_))} to have the shard made again"
                     )

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.storage.folder import Storage
-from schemas.errors import SpecError
+from schemas.errors import OutputError
 
 NAME = "_driver.json"
 RENEW_S = 20.0
@@ -26,7 +26,7 @@ EXPIRES_S = 90.0
 
 @contextmanager
 def held(storage: Storage) -> Iterator[None]:
-    """Holds the lease of an OUTPUT. Raises SpecError while another driver holds it."""
+    """Holds the lease of an OUTPUT. Raises OutputError while another driver holds it."""
     _check(storage)
     done = threading.Event()
 
@@ -59,7 +59,7 @@ def _check(storage: Storage) -> None:
             return
     elif time.time() - holder["at"] > EXPIRES_S:
         return
-    raise SpecError(
+    raise OutputError(
         f"{storage.url}: another run is at work here (process {holder['pid']} on {holder['host']}, last heard of "
         f"{time.time() - holder['at']:.0f} s ago); `unscene status` shows it; wait, or stop it first"
     )

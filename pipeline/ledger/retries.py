@@ -7,7 +7,7 @@ import re
 
 from pipeline.ledger.commits import commits_of
 from pipeline.storage.folder import Storage
-from schemas.errors import SpecError
+from schemas.errors import OutputError
 
 _RETRY = re.compile(r"^retry-(\d+)\.json$")
 
@@ -15,7 +15,7 @@ _RETRY = re.compile(r"^retry-(\d+)\.json$")
 def request_retry(output: str) -> list[int]:
     """Asks for the failed scenes of an OUTPUT once more; the next run does it. Returns the shards concerned.
 
-    Shards that are not settled yet are left to `unscene run`. Raises SpecError when two ask at the same moment.
+    Shards that are not settled yet are left to `unscene run`. Raises OutputError when two ask at the same moment.
     """
     storage = Storage(output)
     shards = [record.shard for record in commits_of(storage, "failures") if any(file.rows for file in record.files)]
@@ -23,7 +23,7 @@ def request_retry(output: str) -> list[int]:
         numbers = [int(match[1]) for name in storage.names("_plan") if (match := _RETRY.match(name))]
         number = max(numbers, default=0) + 1
         if not storage.create(f"_plan/retry-{number:03d}.json", json.dumps({"shards": shards}).encode()):
-            raise SpecError(f"{output}: another retry was asked for at the same moment; run `unscene run` again")
+            raise OutputError(f"{output}: another retry was asked for at the same moment; run `unscene run` again")
     return shards
 
 

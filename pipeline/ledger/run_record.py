@@ -12,7 +12,7 @@ from typing import Any
 import fsspec
 
 from pipeline.storage.folder import Storage
-from schemas.errors import SpecError
+from schemas.errors import OutputError, SpecError
 from schemas.fingerprint import changed_fields, fingerprint, result_fields
 from schemas.job import JobSpec
 from schemas.spec_file import spec_from
@@ -46,7 +46,7 @@ def revisions(spec: JobSpec) -> dict[str, str]:
 def start_record(storage: Storage, spec: JobSpec) -> None:
     """Creates run.json, or checks that it was made by the same fields.
 
-    Raises SpecError naming every field that differs.
+    Raises OutputError naming every field that differs.
     """
     known = revisions(spec)
     fields = result_fields(spec, known)
@@ -74,15 +74,15 @@ def start_record(storage: Storage, spec: JobSpec) -> None:
         if only_prompts and not spec.source.handles
         else "put the fields back, or give the job a new output"
     )
-    raise SpecError(f"{storage.url} was made with other settings ({'; '.join(changes)}); {remedy}")
+    raise OutputError(f"{storage.url} was made with other settings ({'; '.join(changes)}); {remedy}")
 
 
 def read_record(storage: Storage) -> dict[str, Any]:
-    """run.json of an OUTPUT. Raises SpecError if there is none."""
+    """run.json of an OUTPUT. Raises OutputError if there is none."""
     try:
         record: dict[str, Any] = json.loads(storage.read(NAME))
     except FileNotFoundError:
-        raise SpecError(f"{storage.url}: no run.json there; name the output folder of an Unscene job") from None
+        raise OutputError(f"{storage.url}: no run.json there; name the output folder of an Unscene job") from None
     return record
 
 

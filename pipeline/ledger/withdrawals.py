@@ -10,7 +10,7 @@ import logging
 
 from pipeline.ledger.plan import read_plan
 from pipeline.storage.folder import Storage
-from schemas.errors import SpecError
+from schemas.errors import CommandError
 
 log = logging.getLogger(__name__)
 
@@ -20,13 +20,13 @@ FOLDER = "_withdrawn"
 def withdraw(storage: Storage, scene: str, undo: bool = False) -> str:
     """Marks the scene whose id begins with `scene`, or takes its mark back; returns what to tell.
 
-    Raises SpecError when no scene of the plan, or more than one, begins so.
+    Raises CommandError when no scene of the plan, or more than one, begins so.
     """
     ids = {str(name) for name in read_plan(storage).table.column("scene_id").to_pylist()}
     found = sorted(name for name in ids if name.startswith(scene))
     if len(found) != 1:
         what = "no scene of the plan begins" if not found else f"{len(found)} scenes of the plan begin"
-        raise SpecError(
+        raise CommandError(
             f"--scene {scene}: {what} so under {storage.url}; name the output folder of an Unscene job, and a scene of "
             "its report"
         )

@@ -22,7 +22,7 @@ from pipeline.scheduling.cluster import connected
 from pipeline.stage_kinds import EXTRACT, StageKind, kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.wording import span
-from schemas.errors import SpecError
+from schemas.errors import CommandError, OutputError, SpecError
 from schemas.job import JobSpec
 
 
@@ -39,17 +39,17 @@ class Evaluation:
 def evaluate(spec: JobSpec, console: Console, only: Sequence[str] = ()) -> Evaluation:
     """Runs the methods of `spec.protocol`, or those named in `only`, and writes OUTPUT/protocol from all that have run.
 
-    Raises SpecError for what no job could start with, for an OUTPUT that holds a job, and for a name in `only` that
+    Raises JobError for what no job could start with, for an OUTPUT that holds a job, and for a name in `only` that
     the protocol does not have.
     """
     spec = anchored(spec)
     strange = [name for name in only if name not in spec.protocol.methods]
     if strange:
-        raise SpecError(f"--only {strange[0]}: not in protocol.methods; it has {', '.join(spec.protocol.methods)}")
+        raise CommandError(f"--only {strange[0]}: not in protocol.methods; it has {', '.join(spec.protocol.methods)}")
     jobs = {name: method_spec(spec, name) for name in spec.protocol.methods if not only or name in only}
     storage = Storage(spec.output)
     if storage.exists(NAME):
-        raise SpecError(f"output: {spec.output} holds a job of its own; give the evaluation another folder")
+        raise OutputError(f"output: {spec.output} holds a job of its own; give the evaluation another folder")
     storage.check_writable()
     found = Evaluation()
     with ExitStack() as session:

@@ -30,7 +30,7 @@ IMAGE_BYTES = 8_000_000
 def write_report(storage: Storage) -> str:
     """Writes `report/index.html` of an OUTPUT, finished or not, and returns where it is.
 
-    Raises SpecError when there is no job.
+    Raises OutputError when there is no job.
     """
     spec, record = recorded_spec(storage), read_record(storage)
     earlier = Storage(spec.source.handles) if spec.source.handles else None

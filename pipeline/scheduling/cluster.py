@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from schemas.errors import SpecError
+from schemas.errors import ClusterError
 from schemas.job import Cluster
 
 
@@ -21,7 +21,7 @@ def connected(settings: Cluster) -> Iterator[None]:
     """A Ray to run on: the cluster at `settings.address`, the one already joined, or an embedded one (the default),
     which ends with this process.
 
-    Raises SpecError when the address does not answer.
+    Raises ClusterError when the address does not answer.
     """
     if ray.is_initialized():
         yield
@@ -46,11 +46,11 @@ def connected(settings: Cluster) -> Iterator[None]:
     except (ConnectionError, ValueError, RuntimeError, RayError) as error:
         reason = str(error).strip().splitlines()[-1][:500]
         if not settings.address:
-            raise SpecError(
+            raise ClusterError(
                 f"cluster: Ray did not start on this machine ({reason}); its log is under "
                 "ray/session_latest/logs in the temporary folder"
             ) from None
-        raise SpecError(
+        raise ClusterError(
             f"cluster.address: cannot reach Ray at {settings.address} ({reason}); start it with `ray up "
             "ray_cluster.yaml`, or leave the address out to run on this machine"
         ) from None
@@ -68,7 +68,7 @@ def _knock(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
     except OSError as error:
-        raise SpecError(
+        raise ClusterError(
             f"cluster.address: cannot reach Ray at {address} ({error}); start it with `ray up ray_cluster.yaml`, or "
             "leave the address out to run on this machine"
         ) from None

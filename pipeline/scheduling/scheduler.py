@@ -25,7 +25,7 @@ from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import StageKind
 from pipeline.storage.folder import Storage
 from pipeline.watching.watcher import Watcher
-from schemas.errors import SpecError
+from schemas.errors import JobError
 from schemas.job import JobSpec
 
 _TICK_S = 0.5
@@ -68,7 +68,7 @@ class Scheduler:
         self.stopping = True
 
     def run(self) -> None:
-        """Until every shard is settled, or `stop` was called and whole shards are packed. Raises SpecError when a
+        """Until every shard is settled, or `stop` was called and whole shards are packed. Raises JobError when a
         stage cannot start."""
         try:
             self._admit()
@@ -197,7 +197,7 @@ class Scheduler:
             return
         pool.drop(worker)
         if error.spec:
-            raise SpecError(error.message)
+            raise JobError(error.message)
         self._setup_failed(pool, error.message, error.trace)
 
     def _setup_failed(self, pool: WorkerPool, message: str, trace: str | None) -> None:
@@ -205,7 +205,7 @@ class Scheduler:
         pool.setup_failures += 1
         self.watcher.event(f"a worker of {pool.kind.name} did not start: {message}")
         if pool.setup_failures >= self.spec.cluster.max_setup_failures:
-            raise SpecError(
+            raise JobError(
                 f"workers of {pool.kind.name} failed to start {pool.setup_failures} times in a row: "
                 f"{message}; nothing is lost, run the same command again when it is mended"
                 + (f"\n{trace}" if trace else "")

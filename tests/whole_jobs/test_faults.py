@@ -13,7 +13,7 @@ from pipeline.commands.run import JobResult, run_job
 from pipeline.ledger.retries import request_retry
 from pipeline.shards.tables import read_rows
 from pipeline.storage.folder import Storage
-from schemas.errors import SpecError
+from schemas.errors import JobError
 from schemas.job import JobSpec
 from tests.support.toy_stages import TOY_KINDS
 
@@ -109,7 +109,7 @@ def test_a_transient_error_is_tried_again_and_a_flaky_process_recovers(tmp_path:
 def test_a_stage_that_cannot_start_stops_the_job_and_loses_nothing(tmp_path: Path) -> None:
     source = bucket(tmp_path / "in", {"a": "", "b": ""})
     spec = toy_spec(source, tmp_path / "out", extract={"init_word": "broken-setup"})
-    with pytest.raises(SpecError, match=r"extract failed to start 3 times.*no such driver"):
+    with pytest.raises(JobError, match=r"extract failed to start 3 times.*no such driver"):
         run_toy(spec)
     assert len(rows_of(tmp_path / "out", "scenes")) == 2
     assert not rows_of(tmp_path / "out", "handles")

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.commands.opening import open_job
 from pipeline.storage.folder import Storage
-from schemas.errors import SpecError
+from schemas.errors import OutputError, SpecError
 from tests.conftest import ROOT
 from tests.support.toy_stages import TOY_KINDS
 from tests.whole_jobs.test_faults import bucket, named, rows_of, run_toy, toy_spec
@@ -89,7 +89,7 @@ def test_two_drivers_do_not_work_on_one_output(tmp_path: Path, slow_job: Any) ->
     driver = start_driver(slow_job, tmp_path)
     try:
         wait_for(lambda: (tmp_path / "out" / "_driver.json").exists())
-        with pytest.raises(SpecError, match=f"another run is at work here .process {driver.pid} on "):
+        with pytest.raises(OutputError, match=f"another run is at work here .process {driver.pid} on "):
             run_toy(slow_job)
     finally:
         driver.send_signal(signal.SIGKILL)
@@ -123,15 +123,17 @@ def test_a_finished_job_is_left_alone_and_a_new_picture_is_all_that_runs(tmp_pat
 def test_other_settings_do_not_resume_and_cluster_settings_do(tmp_path: Path, local_ray: None) -> None:
     source = bucket(tmp_path / "in", {"a": ""})
     run_toy(toy_spec(source, tmp_path / "out"))
-    with pytest.raises(SpecError, match=r"other settings \(extract.phase1.lr: 0.0005 -> 0.001\); put the fields back"):
+    with pytest.raises(
+        OutputError, match=r"other settings \(extract.phase1.lr: 0.0005 -> 0.001\); put the fields back"
+    ):
         run_toy(toy_spec(source, tmp_path / "out", extract={"batch": 4, "phase1": {"lr": 1e-3}}))
-    with pytest.raises(SpecError, match=r"generate.prompts.*source.handles="):
+    with pytest.raises(OutputError, match=r"generate.prompts.*source.handles="):
         run_toy(toy_spec(source, tmp_path / "out", generate={"prompts": ["{handles}"]}))
     assert not run_toy(toy_spec(source, tmp_path / "out", extract={"batch": 1}, cluster={"extract": {"workers": 7}}))[
         0
     ].worked
     (tmp_path / "model" / "config.json").write_text('{"other": "weights"}')
-    with pytest.raises(SpecError, match="models.base: 'sha256"):
+    with pytest.raises(OutputError, match="models.base: 'sha256"):
         run_toy(toy_spec_again(source, tmp_path / "out"))
 
 

@@ -12,7 +12,7 @@ from pipeline.shards.parts import part_name, write_part
 from pipeline.shards.tables import read_rows
 from pipeline.shards.tars import owner_of
 from pipeline.storage.folder import Storage
-from schemas.errors import SpecError
+from schemas.errors import OutputError
 from schemas.records import TABLES, Failure, SceneOutput
 
 STAGE, TABLE = "extract", "handles"
@@ -151,7 +151,7 @@ def test_a_damaged_shard_is_named_with_the_remedy(storage: Storage, harm: str) -
     else:
         path.write_bytes(b"half")
     with pytest.raises(
-        SpecError, match=r"handles-000000.tar (is gone|has 4 bytes).*delete .*_commits/extract/000000.json"
+        OutputError, match=r"handles-000000.tar (is gone|has 4 bytes).*delete .*_commits/extract/000000.json"
     ):
         repair(storage, [STAGE])
     storage.delete(commit_name(STAGE, 0, 0))

@@ -12,7 +12,7 @@ from pipeline.ledger.plan import read_plan
 from pipeline.ledger.retries import request_retry
 from pipeline.ledger.withdrawals import FOLDER, withdraw, withdrawn_scenes
 from pipeline.storage.folder import Storage
-from schemas.errors import SpecError
+from schemas.errors import CommandError
 from schemas.records import scene_id_of
 from tests.whole_jobs.test_faults import bucket, named, rows_of, run_toy, toy_spec
 
@@ -65,7 +65,7 @@ def test_a_withdrawn_scene_is_a_failure_and_stays_one_until_it_is_wanted_again(t
 
 
 def test_no_such_scene_and_no_such_output_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"--scene abc: no scene of the plan begins so"):
+    with pytest.raises(CommandError, match=r"--scene abc: no scene of the plan begins so"):
         withdraw(Storage(str(tmp_path)), "abc")
 
 

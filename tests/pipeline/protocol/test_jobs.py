@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from pipeline.protocol.jobs import method_spec
-from schemas.errors import SpecError
+from schemas.errors import CommandError, OutputError, SpecError
 from schemas.job import Extract, Generate, JobSpec, Segment
 from schemas.masks import encode_mask
 from schemas.spec_file import load_spec
@@ -182,10 +182,10 @@ def test_evaluate_refuses_what_it_cannot_start_with(tmp_path: Path) -> None:
     from pipeline.protocol.run import evaluate
 
     spec = load_spec(SPEC, [f"output={tmp_path}"])
-    with pytest.raises(SpecError, match=r"--only magic: not in protocol.methods; it has break_a_scene"):
+    with pytest.raises(CommandError, match=r"--only magic: not in protocol.methods; it has break_a_scene"):
         evaluate(spec, Console(), ["magic"])
     (tmp_path / "run.json").write_text("{}")
-    with pytest.raises(SpecError, match="holds a job of its own"):
+    with pytest.raises(OutputError, match="holds a job of its own"):
         evaluate(spec, Console())
     given = JobSpec.model_validate({"source": {"handles": "out/demo"}, "output": str(tmp_path / "b")})
     with pytest.raises(SpecError, match=r"source.handles: .*give source.uri instead"):

@@ -19,7 +19,7 @@ from pipeline.report.settings import changed_settings
 from pipeline.report.thumbnails import OPACITY, PALETTE
 from pipeline.stage_kinds import EXTRACT, GENERATE, INGEST, SEGMENT
 from pipeline.storage.folder import Storage
-from schemas.errors import SpecError
+from schemas.errors import OutputError
 from tests.support.sample_output import BROKEN, ODD_NAMES, PROMPTS, SampleOutput, picture_colour, with_given_handles
 
 VOID = {"meta", "img", "br", "line", "circle", "polygon", "polyline"}
@@ -241,7 +241,7 @@ def test_more_scenes_than_a_page_holds(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_no_job_no_report(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"no run\.json"):
+    with pytest.raises(OutputError, match=r"no run\.json"):
         write_report(Storage(str(tmp_path)))
     assert not (tmp_path / "report").exists()
 
