@@ -38,7 +38,7 @@ class Eyes:
 
     def __init__(self, base: BaseModel, roster: Sequence[tuple[Picture, Mask]]) -> None:
         self.base = base
-        self.proposer = Proposer(load_sam(bundled("seedling", "sam"), "cpu"), SEGMENT)
+        self.proposer = Proposer(load_sam(bundled("seedling", "models.sam"), "cpu"), SEGMENT)
         self.clip = load_clip("seedling", "cpu", torch.float32)
         self.roster = self.clip.image_features(np.stack([on_black(*concept) for concept in roster]))
         self.places = self.clip.text_features([f"a photo {place.phrases[0]}" for place in BACKGROUNDS])

@@ -103,7 +103,7 @@ class Study:
     """The seedling with a few scenes. settings: what is common to all configurations; phase 2's are replaced."""
 
     def __init__(self, scenes: int, settings: Extract, sizes: Sizes, seed: int = 0) -> None:
-        base = load_base(bundled("seedling", "base"), None, torch.float32, "cpu")
+        base = load_base(bundled("seedling", "models.base"), None, torch.float32, "cpu")
         self.model = StartedModel(base, settings.placeholder, settings.attention_maps)
         self.settings, self.sizes, self.seed = settings, sizes, seed
         everything = demo_scenes(base.side, 10)

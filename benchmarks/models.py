@@ -160,7 +160,7 @@ def build_base(name: str, dtype: torch.dtype, device: torch.device, seed: int = 
     On the meta device a random one has sizes and no weights.
     """
     if name == "seedling":
-        return load_base(bundled("seedling", "base"), None, dtype, device)
+        return load_base(bundled("seedling", "models.base"), None, dtype, device)
     sizes = SIZES[name]
     # SDXL's second tokenizer pads with "!", as released.
     tokenizers = [

@@ -80,7 +80,7 @@ def by_sam(picture: NDArray[np.uint8], settings: Segment) -> list[Proposal]:
     from stages.models.sam import load_sam
     from stages.segment.sam.proposer import Proposer
 
-    return Proposer(load_sam(bundled("seedling", "sam"), "cpu"), settings).propose(picture)
+    return Proposer(load_sam(bundled("seedling", "models.sam"), "cpu"), settings).propose(picture)
 
 
 def drawn(things: Sequence[Mask]) -> list[Proposal]:

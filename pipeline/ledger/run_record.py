@@ -23,21 +23,20 @@ NAME = "run.json"
 
 def revisions(spec: JobSpec) -> dict[str, str]:
     """What identifies the content behind the paths that the spec names."""
-    from stages.models.judge_source import judge_revision
-    from stages.models.place import bundled, model_revision
+    from stages.models.place import model_revision
 
-    found = {"models.base": model_revision(bundled(spec.models.base, "base"), spec.models.revision)}
+    found = {"models.base": model_revision(spec.models.base, "models.base", spec.models.revision)}
     if spec.evaluate.enabled or (spec.segment.vocabulary and not spec.source.handles):
-        found["models.clip"] = judge_revision(spec.models.clip, "models.clip")
+        found["models.clip"] = model_revision(spec.models.clip, "models.clip")
     if spec.evaluate.enabled:
-        found["models.identity"] = judge_revision(spec.models.identity, "models.identity")
-        found["models.sam"] = model_revision(bundled(spec.models.sam, "sam"))
+        found["models.identity"] = model_revision(spec.models.identity, "models.identity")
+        found["models.sam"] = model_revision(spec.models.sam, "models.sam")
     if spec.source.handles:
         earlier = read_record(Storage(spec.source.handles))
         found["source.handles"] = str(earlier["fingerprint"])
         return found
     if spec.source.masks == "none":
-        found["models.sam"] = model_revision(bundled(spec.models.sam, "sam"))
+        found["models.sam"] = model_revision(spec.models.sam, "models.sam")
     if spec.source.coco:
         found["source.coco"] = _content(spec.source.coco, spec.source.storage_options)
     return found

@@ -56,7 +56,7 @@ class EvaluateStage:
             if models.identity == models.clip
             else load_identity(models.identity, device, torch.float32)
         )
-        sam = load_sam(bundled(models.sam, "sam"), device)
+        sam = load_sam(bundled(models.sam, "models.sam"), device)
         settings = self.spec.segment
         self.judges = Judges(clip, identity, Proposer(sam, settings), settings, self.spec.evaluate.found_at)
 

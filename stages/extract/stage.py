@@ -63,7 +63,7 @@ class ExtractStage:
         self.progress: Callable[[dict[str, Any]], None] | None = None
         self.withdrawn: Callable[[], frozenset[str]] | None = None
         self.size = 1
-        self.base_path = bundled(spec.models.base, "base")
+        self.base_path = bundled(spec.models.base, "models.base")
         self.model: SceneModel | None = None
         self.prior: Tensor | None = None
         self.revision = ""
@@ -118,7 +118,7 @@ class ExtractStage:
 
     def _prior_name(self) -> str:
         spec = self.spec
-        self.revision = self.revision or model_revision(self.base_path, spec.models.revision)
+        self.revision = self.revision or model_revision(self.base_path, "models.base", spec.models.revision)
         return prior_name(spec.extract.prior, self.revision, spec.models.dtype, spec.seed)
 
     def _prepare_scene(self, task: SceneTask) -> _Prepared:
@@ -179,7 +179,7 @@ class ExtractStage:
         settings = self.spec.extract
         if settings.checkpoint_every_s is None:
             return None
-        self.revision = self.revision or model_revision(self.base_path, self.spec.models.revision)
+        self.revision = self.revision or model_revision(self.base_path, "models.base", self.spec.models.revision)
         content = {
             "scenes": [p.scene.scene_id for p in ready],
             "words": [p.words for p in ready],

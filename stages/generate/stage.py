@@ -80,7 +80,7 @@ class GenerateStage:
         """Loads the base."""
         models, device = self.spec.models, pick_device()
         dtype = pick_dtype(models.dtype, device)
-        base = load_base(bundled(models.base, "base"), models.revision, dtype, device)
+        base = load_base(bundled(models.base, "models.base"), models.revision, dtype, device)
         self.model = SceneModel(base, self.spec.extract.placeholder)
 
     def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:

@@ -31,7 +31,7 @@ def scene_cost(spec: JobSpec) -> dict[str, float]:
     forward_tflop: UNet, one sample; train_tflop: both phases; generate_tflop_picture: all sampler steps of
     one picture; handle_bytes: size of the scene's file with two handles (a handle more is 4 d bytes).
     """
-    base, revision = bundled(spec.models.base, "base"), spec.models.revision
+    base, revision = bundled(spec.models.base, "models.base"), spec.models.revision
     index = check_layout(base, revision)
     unet = meta_unet(read_config(base, "unet/config.json", revision))
     text_configs = [read_config(base, f"{name}/config.json", revision) for name in text_encoder_names(index)]

@@ -53,7 +53,7 @@ def export_scene(weights: bytes | str | Path, info: Mapping[str, Any], directory
     for part, file in _full_parts(scene).items():
         prefix = f"{part}."
         (place / part).mkdir(exist_ok=True)
-        config = read_config(bundled(info["base"], "base"), f"{part}/config.json", info.get("revision"))
+        config = read_config(bundled(info["base"], "models.base"), f"{part}/config.json", info.get("revision"))
         (place / part / "config.json").write_text(json.dumps(config, indent=2))
         written += [
             place / part / "config.json",
@@ -120,7 +120,7 @@ Run it in this folder. Each handle is one token of the prompt; join several with
 
 def _snippet(scene: SceneWeights, info: Mapping[str, Any]) -> str:
     # A bundled model is named by its directory, or the lines would not run.
-    base = json.dumps(bundled(info["base"], "base"))
+    base = json.dumps(bundled(info["base"], "models.base"))
     base += f", revision={json.dumps(info['revision'])}" if info.get("revision") else ""
     pipeline = "StableDiffusionPipeline" if len(scene.widths) == 1 else "StableDiffusionXLPipeline"
     parts = list(_full_parts(scene))

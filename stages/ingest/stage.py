@@ -46,7 +46,7 @@ class IngestStage:
     def setup(self) -> None:
         """Side of the square from the base model's config; the COCO JSON, if one is named."""
         models = self._spec.models
-        self._side = model_side(bundled(models.base, "base"), models.revision)
+        self._side = model_side(bundled(models.base, "models.base"), models.revision)
         if self._spec.source.masks == "coco":
             self._masks = MasksCoco(self._spec.source, self._spec.ingest)
         elif self._spec.source.masks == "beside":

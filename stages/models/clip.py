@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers import AutoImageProcessor, CLIPModel, CLIPTokenizer
 
 from schemas.errors import SpecError
-from stages.models.judge_source import REMEDY, locate, read_judge_config, unusable
+from stages.models.place import REMEDY, ModelField, locate, read_json
 
 BATCH = 64
 """Pictures or texts at a time; it bounds memory and changes no result."""
@@ -60,13 +60,13 @@ class ClipJudge:
 
 
 def load_clip(
-    name: str, device: str = "cpu", dtype: torch.dtype = torch.float32, field: str = "models.clip"
+    name: str, device: str = "cpu", dtype: torch.dtype = torch.float32, field: ModelField = "models.clip"
 ) -> ClipJudge:
     """The CLIP `name`: `seedling`, a directory, or a Hugging Face id such as openai/clip-vit-large-patch14.
 
     safetensors only. Raises a SpecError that names `field` and the remedy when it is no CLIP.
     """
-    place, kind = locate(name, field), read_judge_config(name, field).get("model_type")
+    place, kind = locate(name, field), read_json(name, "config.json", field).get("model_type")
     if kind != "clip":
         raise SpecError(f"{field}: {name} is no CLIP model (its config.json says model_type {kind!r}); {REMEDY[field]}")
     model = load_weights(CLIPModel, place, name, field, dtype)
@@ -78,7 +78,7 @@ def load_clip(
     return ClipJudge(model.to(device).eval().requires_grad_(False), processor, tokenizer)
 
 
-def load_weights(kind: type[Any], place: str, name: str, field: str, dtype: torch.dtype, **settings: Any) -> Any:
+def load_weights(kind: type[Any], place: str, name: str, field: ModelField, dtype: torch.dtype, **settings: Any) -> Any:
     """`kind.from_pretrained`, refusing a checkpoint that leaves some of the model's weights as they were drawn."""
     try:
         model, told = kind.from_pretrained(
@@ -92,6 +92,12 @@ def load_weights(kind: type[Any], place: str, name: str, field: str, dtype: torc
             f"{len(told['missing_keys']) - 1} more); {REMEDY[field]}"
         )
     return model
+
+
+def unusable(name: str, field: ModelField, error: Exception) -> SpecError:
+    """The one sentence for a model that does not load."""
+    reason = (str(error).strip().splitlines() or [""])[0][:200]
+    return SpecError(f"{field}: {name} could not be loaded ({type(error).__name__}: {reason}); {REMEDY[field]}")
 
 
 def pixel_values(processor: Any, pictures: NDArray[np.uint8]) -> Tensor:

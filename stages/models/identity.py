@@ -15,10 +15,10 @@ from torch.nn import functional
 from transformers import AutoImageProcessor, Dinov2Model, ViTModel
 
 from schemas.errors import SpecError
-from stages.models.clip import BATCH, ClipJudge, load_clip, load_weights, pixel_values
-from stages.models.judge_source import REMEDY, locate, read_judge_config, unusable
+from stages.models.clip import BATCH, ClipJudge, load_clip, load_weights, pixel_values, unusable
+from stages.models.place import REMEDY, ModelField, locate, read_json
 
-FIELD = "models.identity"
+FIELD: ModelField = "models.identity"
 
 
 class IdentityJudge(Protocol):
@@ -63,7 +63,7 @@ def load_identity(name: str, device: str = "cpu", dtype: torch.dtype = torch.flo
 
     safetensors only. Raises a SpecError that names models.identity and the remedy when it is none of these.
     """
-    place, kind = locate(name, FIELD), read_judge_config(name, FIELD).get("model_type")
+    place, kind = locate(name, FIELD), read_json(name, "config.json", FIELD).get("model_type")
     if kind == "clip":
         return ClipIdentityJudge(load_clip(name, device, dtype, FIELD))
     if kind == "vit":  # DINO's checkpoints have no pooler, and nothing here reads one

@@ -1,79 +1,129 @@
 """Where a pretrained model is, and which one it is, without loading it: a bundled one, a path, the Hub or a URL.
 
-The driver calls this, so nothing here imports torch.
+`field` is the spec's name of the model, as `models.base`: it says which kinds of place there are, and every error
+begins with it. The driver asks here too, so nothing in this file imports torch.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
+from typing import Any, Literal
 
 from schemas.errors import SpecError
 
+ModelField = Literal["models.base", "models.sam", "models.clip", "models.identity"]
+
 BUNDLED = Path(__file__).resolve().parents[2] / "models"
+FOLDER: dict[ModelField, str] = {
+    "models.base": "base",
+    "models.sam": "sam",
+    "models.clip": "clip",
+    "models.identity": "clip",
+}
+"""Where a bundled model keeps what the field asks for. Its CLIP tells identities too."""
+INDEX: dict[ModelField, str] = {
+    "models.base": "model_index.json",
+    "models.clip": "config.json",
+    "models.identity": "config.json",
+}
+"""The small file that every such model on the Hub has: its path in the cache tells the commit."""
+REMEDY: dict[ModelField, str] = {
+    "models.base": "give a directory in StableDiffusionPipeline or StableDiffusionXLPipeline layout, a Hugging Face "
+    "id, or `seedling`",
+    "models.sam": "check the path or give a URL",
+    "models.clip": "give a folder that CLIPModel.save_pretrained wrote with its processor, a Hugging Face id such as "
+    "openai/clip-vit-large-patch14, or `seedling`",
+    "models.identity": "give a folder of a DINO (ViTModel), DINOv2 (Dinov2Model) or CLIP model with its image "
+    "processor, a Hugging Face id such as facebook/dino-vitb16, or `seedling`",
+}
+"""What to do, by field."""
 
-
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 EDGE_BYTES = 1 << 20
 
 
-def bundled(name: str, kind: str) -> str:
-    """`seedling` -> the directory models/seedling/<kind> (`base` or `sam`); any other name is returned
-    unchanged.
+def bundled(name: str, field: ModelField) -> str:
+    """`seedling` -> its directory under models/seedling; any other name is returned unchanged.
+
+    Raises SpecError where the seedling is not installed.
     """
     if name != "seedling":
         return name
-    directory = BUNDLED / "seedling" / kind
+    directory = BUNDLED / "seedling" / FOLDER[field]
     if not directory.is_dir():
         raise SpecError(
-            f"models.{kind}: the seedling is not there ({directory} is missing); reinstall "
-            f"Unscene with its models folder, or name another model"
+            f"{field}: the seedling is not there ({directory} is missing); reinstall Unscene with its models folder, "
+            f"or name another model"
         )
     return str(directory)
 
 
-def model_revision(path: str, revision: str | None = None) -> str:
-    """What identifies the weights in the fingerprint.
+def locate(name: str, field: ModelField) -> str:
+    """What the model is loaded from: a directory or a Hugging Face id; of models.sam a directory, a file or a URL.
 
-    A directory or file: a hash over relative names, sizes and the first and last MiB of every file. A Hub id:
-    the commit that `revision` stands for. A URL: the URL itself, with `revision` if given.
+    Nothing is downloaded. Raises SpecError where it can be none of these.
     """
-    path = bundled(path, "base") if path == "seedling" else path
-    place = Path(path)
-    if place.exists():
-        return _hash_of(place)
-    if "://" in path:
-        return f"{path}@{revision}" if revision else path
-    return f"{path}@{_commit_of(path, revision)}"
+    place = bundled(name, field)
+    if field == "models.sam":
+        path = Path(place).expanduser()
+        if "://" in place or path.exists():
+            return place if "://" in place else str(path)
+        raise SpecError(f"{field}: {name}: no such file or folder; {REMEDY[field]}")
+    if Path(place).is_dir() or HUB_ID.fullmatch(place):
+        return place
+    raise SpecError(f"{field}: there is no directory {name}; {REMEDY[field]}")
 
 
-def _hub_file(base: str, name: str, revision: str | None) -> str:
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", base):
-        raise SpecError(
-            f"models.base: there is no directory {base}; give a directory in "
-            f"StableDiffusionPipeline or StableDiffusionXLPipeline layout, a Hugging Face id, or "
-            f"`seedling`"
-        )
+def model_file(name: str, file: str, field: ModelField, revision: str | None = None) -> Path:
+    """One file of the model: in its directory, or from the Hub, downloaded alone and then cached.
+
+    Raises SpecError where the model is in neither; a directory may lack the file.
+    """
+    place = locate(name, field)
+    if Path(place).is_dir():
+        return Path(place) / file
     try:
         from huggingface_hub import hf_hub_download
 
-        return str(hf_hub_download(base, name, revision=revision))
+        return Path(hf_hub_download(place, file, revision=revision))
     except Exception as error:  # The Hub's errors share no base class with the network's.
+        reason = (str(error).strip().splitlines() or [""])[0]
+        wrong = "the name and models.revision" if field == "models.base" else "the name"
         raise SpecError(
-            f"models.base: {base} is no directory here, and {name} did not come from the Hugging "
-            f"Face Hub ({type(error).__name__}: {str(error).splitlines()[0]}); check the name "
-            f"and models.revision, or give a directory"
+            f"{field}: {place} is no directory here, and {file} did not come from the Hugging Face Hub "
+            f"({type(error).__name__}: {reason}); check {wrong}, or {REMEDY[field]}"
         ) from error
 
 
-def _commit_of(base: str, revision: str | None) -> str:
-    """The Hub's cache keeps a file under snapshots/<commit>/, so one small file tells the commit, online or
-    not.
+def read_json(name: str, file: str, field: ModelField, revision: str | None = None) -> dict[str, Any]:
+    """A JSON file of the model. Raises SpecError where it is missing or is no JSON."""
+    path = model_file(name, file, field, revision)
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise SpecError(
+            f"{field}: cannot read {file} of {name} ({type(error).__name__}: {error}); {REMEDY[field]}"
+        ) from error
+
+
+def model_revision(name: str, field: ModelField, revision: str | None = None) -> str:
+    """What identifies the weights in the fingerprint.
+
+    A directory or file: a hash over relative names, sizes and the first and last MiB of every file. A Hub id: the id
+    with the commit that `revision` stands for. A URL: the URL itself. Raises SpecError where there is no such model.
     """
-    parts = Path(_hub_file(base, "model_index.json", revision)).parts
-    if "snapshots" in parts:
-        return parts[parts.index("snapshots") + 1]
-    return revision or "main"
+    place = locate(name, field)
+    if Path(place).exists():
+        return _hash_of(Path(place))
+    if "://" in place:
+        return place
+    # The Hub's cache keeps a file under snapshots/<commit>/, so one small file tells the commit, online or not.
+    parts = model_file(place, INDEX[field], field, revision).parts
+    commit = parts[parts.index("snapshots") + 1] if "snapshots" in parts else revision or "main"
+    return f"{place}@{commit}"
 
 
 def _hash_of(place: Path) -> str:

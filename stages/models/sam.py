@@ -20,6 +20,7 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 from schemas.errors import SpecError
+from stages.models.place import locate
 
 KIND_OF_WIDTH = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """Official kinds by the width of their image encoder."""
@@ -40,7 +41,7 @@ def load_sam(path_or_url: str, device: str) -> Sam:
     except (KeyError, TypeError, ValueError, RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise SpecError(
-            f"SAM model {path_or_url}: not a Segment Anything model ({reason[0][:200]}); name an official "
+            f"models.sam: {path_or_url}: not a Segment Anything model ({reason[0][:200]}); name an official "
             "sam_vit_*.pth or a folder with config.json and model.safetensors"
         ) from error
     return sam.to(device).eval()
@@ -101,10 +102,7 @@ def _from_checkpoint(path: Path) -> Sam:
 def _local(path_or_url: str) -> Path:
     """The path itself, or that of the downloaded copy of a URL. Raises SpecError where there is nothing."""
     if "://" not in path_or_url:
-        path = Path(path_or_url).expanduser()
-        if not path.exists():
-            raise SpecError(f"SAM model {path_or_url}: no such file or folder; check the path or give a URL")
-        return path
+        return Path(locate(path_or_url, "models.sam"))
     name = hashlib.sha256(path_or_url.encode()).hexdigest()[:16] + "-" + path_or_url.rstrip("/").rsplit("/", 1)[-1]
     target = Path("~/.cache/unscene").expanduser() / name
     if not target.exists():

@@ -92,7 +92,7 @@ class SegmentStage:
     def setup(self) -> None:
         """Load Segment Anything, and the CLIP where a vocabulary asks for it, on the GPU if there is one."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        sam = load_sam(bundled(self._spec.models.sam, "sam"), device)
+        sam = load_sam(bundled(self._spec.models.sam, "models.sam"), device)
         self._proposer = Proposer(sam, self._spec.segment)
         if self._spec.segment.vocabulary:
             clip = load_clip(self._spec.models.clip, device, torch.float32)

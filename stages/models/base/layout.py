@@ -6,15 +6,13 @@ The driver calls these, so nothing here imports torch; `loading` loads the weigh
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from schemas.errors import SpecError
 from schemas.job import JobSpec
-from stages.models.place import _hub_file, bundled
+from stages.models.place import bundled, read_json
 
 PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
 """Folders of a base model in StableDiffusionPipeline layout."""
@@ -55,7 +53,7 @@ def attention_sides(base: str, revision: str | None = None) -> list[int]:
 
 def check_base(spec: JobSpec) -> int:
     """Whether the spec's base is one, and its settings fit it, by its configuration alone; returns `model_side`."""
-    base, revision = bundled(spec.models.base, "base"), spec.models.revision
+    base, revision = bundled(spec.models.base, "models.base"), spec.models.revision
     side = model_side(base, revision)
     check_map_side(spec.extract.attention_maps, attention_sides(base, revision))
     return side
@@ -99,15 +97,5 @@ def text_encoder_names(index: dict[str, Any]) -> list[str]:
 
 
 def read_config(base: str, name: str, revision: str | None = None) -> dict[str, Any]:
-    """A JSON file of the model, from its directory or from the Hub (downloaded alone, then cached)."""
-    try:
-        file = Path(base) / name if Path(base).is_dir() else Path(_hub_file(base, name, revision))
-        return dict(json.loads(file.read_text()))
-    except SpecError:
-        raise
-    except (OSError, ValueError) as error:
-        raise SpecError(
-            f"models.base: cannot read {name} of {base} ({type(error).__name__}: {error}); give "
-            f"a directory in StableDiffusionPipeline or StableDiffusionXLPipeline layout, a Hugging Face "
-            f"id, or `seedling`"
-        ) from error
+    """A JSON file of the base model, by its path inside. Raises SpecError where there is none."""
+    return read_json(base, name, "models.base", revision)

@@ -148,10 +148,10 @@ def test_curves_have_at_most_a_hundred_points() -> None:
 
 def test_what_can_be_said_of_a_base_without_loading_it(model_dir: Path, tmp_path: Path) -> None:
     assert model_side(str(model_dir)) == 64
-    revision = model_revision(str(model_dir))
-    assert revision == model_revision(str(model_dir))
-    assert revision != model_revision(str(build_tiny_model(tmp_path / "other", seed=1)))
-    assert bundled("owner/model", "base") == "owner/model"
+    revision = model_revision(str(model_dir), "models.base")
+    assert revision == model_revision(str(model_dir), "models.base")
+    assert revision != model_revision(str(build_tiny_model(tmp_path / "other", seed=1)), "models.base")
+    assert bundled("owner/model", "models.base") == "owner/model"
     cost = scene_cost(tiny_spec(model_dir))
     forward = cost["forward_tflop"]
     assert cost["train_tflop"] == pytest.approx(forward * (3 * 1.67 + 3 * 2 * 1.73) / 0.804)

@@ -17,7 +17,7 @@ from transformers import AutoImageProcessor, AutoProcessor, CLIPModel, Dinov2Mod
 from schemas.errors import SpecError
 from stages.models.clip import BATCH, load_clip
 from stages.models.identity import load_identity
-from stages.models.judge_source import judge_revision
+from stages.models.place import model_revision
 from tests.support.tiny_judges import build_tiny_clip, build_tiny_dino, build_tiny_dinov2
 
 TEXTS = ["a photo of a cat in the snow", "a dog", "a photo of a ball and a car at the beach"]
@@ -126,5 +126,5 @@ def test_a_checkpoint_with_a_part_missing_is_refused(clip_folder: Path, tmp_path
 
 def test_revision_follows_the_weights(clip_folder: Path, tmp_path: Path) -> None:
     other = build_tiny_clip(tmp_path / "clip", seed=1)
-    assert judge_revision(str(clip_folder), "models.clip") == judge_revision(str(clip_folder), "models.identity")
-    assert judge_revision(str(clip_folder), "models.clip") != judge_revision(str(other), "models.clip")
+    assert model_revision(str(clip_folder), "models.clip") == model_revision(str(clip_folder), "models.identity")
+    assert model_revision(str(clip_folder), "models.clip") != model_revision(str(other), "models.clip")
