@@ -55,21 +55,21 @@ class MixedBatches:
     @torch.no_grad()
     def latents(self, jobs: Sequence[tuple[int, str]], seeds: Sequence[int]) -> Tensor:
         """jobs: (scene, prompt) of each picture."""
-        model, device = self.model, self.model.base.device
+        model, base = self.model, self.model.base
         scenes = list(dict.fromkeys(scene for scene, _ in jobs))
-        owner = torch.tensor([scenes.index(scene) for scene, _ in jobs], device=device)
+        owner = torch.tensor([scenes.index(scene) for scene, _ in jobs], device=base.device)
         prompts = [prompt for _, prompt in jobs]
         try:
-            model.bind(self.handles[scenes].to(device), self.flat[scenes].to(device), self.layout)
+            model.bind(self.handles[scenes].to(base.device), self.flat[scenes].to(base.device), self.layout)
             text = self._text(prompts, owner, len(scenes))
             negative = (
-                text.zeros_like() if model.zero_negative("") else self._text([""] * len(jobs), owner, len(scenes))
+                text.zeros_like() if base.negative_is_zeros("") else self._text([""] * len(jobs), owner, len(scenes))
             )
             model.owners.rows(torch.cat([owner, owner]), len(scenes))
             return denoise(
-                model.predict,
-                make_scheduler(SAMPLER, model.base.scheduler),
-                initial_latents(seeds, model.base.latent_shape).to(device),
+                base.predict,
+                make_scheduler(SAMPLER, base.scheduler),
+                initial_latents(seeds, base.latent_shape).to(base.device),
                 self.steps,
                 self.guidance,
                 text,
@@ -81,7 +81,7 @@ class MixedBatches:
     def _text(self, prompts: Sequence[str], owner: Tensor, scenes: int) -> TextStates:
         self.model.owners.rows(owner, scenes)
         ids = torch.stack([self.model.tokens.ids(prompt) for prompt in prompts])
-        return self.model.text_states(ids.to(owner.device))
+        return self.model.base.text_states(ids.to(owner.device))
 
     def pictures(self, jobs: Sequence[tuple[int, str]], seeds: Sequence[int]) -> Any:
         """uint8 [R, H, W, 3]."""

@@ -202,8 +202,8 @@ class Study:
     def _predict(self, latents: Tensor, prompt: str, steps: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """latents: [R, C, h, w] -> prediction and target."""
         model = self.model
-        states = model.text_states(model.tokens.ids(prompt)[None]).expand(len(steps))
-        prediction = model.predict(model.schedule.noisy(latents, noise, steps), steps, states)
+        states = model.base.text_states(model.tokens.ids(prompt)[None]).expand(len(steps))
+        prediction = model.base.predict(model.schedule.noisy(latents, noise, steps), steps, states)
         return prediction, model.schedule.target(latents, noise, steps)
 
     def _fit(self, number: int) -> float:
@@ -268,13 +268,13 @@ class Study:
             + ("" if place is None else f" {BACKGROUNDS[place].phrases[0]}")
             for c, place in asked
         ]
-        states = model.text_states(torch.stack([model.tokens.ids(prompt) for prompt in prompts]))
-        negative = model.text_states(model.tokens.ids("")[None]).expand(len(prompts))
+        states = model.base.text_states(torch.stack([model.tokens.ids(prompt) for prompt in prompts]))
+        negative = model.base.text_states(model.tokens.ids("")[None]).expand(len(prompts))
         noise = initial_latents(
             [stream_seed(self.seed, scene.scene_id, f"study/{i}") for i in range(len(asked))], model.base.latent_shape
         )
         latents = denoise(
-            model.predict,
+            model.base.predict,
             make_scheduler("dpmsolver++", model.base.scheduler),
             noise,
             sizes.steps,

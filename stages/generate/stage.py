@@ -184,7 +184,7 @@ class GenerateStage:
                 if guided:
                     negative = (
                         text.zeros_like()
-                        if model.zero_negative(settings.negative_prompt)
+                        if model.base.negative_is_zeros(settings.negative_prompt)
                         else TextStates.cat([s.states[settings.negative_prompt] for s, _ in jobs])
                     )
                 model.owners.rows(torch.cat([owner, owner]) if guided else owner, len(scenes))
@@ -192,7 +192,7 @@ class GenerateStage:
                     [stream_seed(self.spec.seed, p.scene_id, p.purpose) for _, p in jobs], model.base.latent_shape
                 )
                 latents = denoise(
-                    model.predict,
+                    model.base.predict,
                     make_scheduler(settings.sampler, model.base.scheduler),
                     noise.to(device),
                     settings.steps,
@@ -211,7 +211,7 @@ class GenerateStage:
         assert self.model is not None
         model, negative = self.model, self.spec.generate.negative_prompt
         wanted = dict.fromkeys((scene, picture.prompt) for scene, picture in jobs)
-        if guided and not model.zero_negative(negative):
+        if guided and not model.base.negative_is_zeros(negative):
             wanted |= dict.fromkeys((scene, negative) for scene in scenes)
         missing = [(scene, prompt) for scene, prompt in wanted if prompt not in scene.states]
         if not missing:
@@ -220,7 +220,7 @@ class GenerateStage:
         device = model.base.device
         model.owners.rows(torch.tensor([number[scene] for scene, _ in missing], device=device), len(scenes))
         ids = torch.stack([model.tokens.ids(prompt) for _, prompt in missing])
-        states = model.text_states(ids.to(device))
+        states = model.base.text_states(ids.to(device))
         for row, (scene, prompt) in enumerate(missing):
             scene.states[prompt] = states.row(row)
 

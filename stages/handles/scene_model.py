@@ -15,14 +15,13 @@ from stages.handles.row_owners import RowOwners
 from stages.handles.tokens import HandleTokens
 from stages.models.base.base_model import BaseModel
 from stages.models.base.noise_schedule import NoiseSchedule
-from stages.models.base.text_states import TextStates
 
 
 class SceneModel:
     """Takes `base` over for good: its modules are wrapped in place. With nothing bound it computes what it
     did before.
 
-    owners: which scene each row belongs to; set it before `text_states` and `predict`. embeddings: one a text
+    owners: which scene each row belongs to; set it before `base.text_states` and `base.predict`. embeddings: one a text
     encoder; widths: how many columns of the handles each of them reads, side by side. attention_maps: side of the maps
     that the attention loss reads, None for the paper's.
     """
@@ -38,8 +37,6 @@ class SceneModel:
             for encoder, first_id in zip(base.text_encoders.values(), self.tokens.first_ids, strict=True)
         ]
         self.widths = tuple(embedding.weight.shape[1] for embedding in self.embeddings)
-        # Read by SDXL's UNet: the picture's size, no crop, the size wanted, as its pipeline passes by default.
-        self.sizes = torch.tensor([[base.side, base.side, 0.0, 0.0, base.side, base.side]], device=base.device)
         self.lora = install_lora({"unet": base.unet, **base.text_encoders}, self.owners)
 
     def layout(self, rank: int, text_encoder: bool, targets: str = "attention") -> LoraLayout:
@@ -65,41 +62,6 @@ class SceneModel:
         """Back to the plain base."""
         self.bind(None)
         self.recorder.stop()
-
-    def text_states(self, ids: Tensor) -> TextStates:
-        """ids: [R, E, T], a row an encoder -> what the pipeline of the base's own layout makes of them.
-
-        SD 1.x / 2.x: the last hidden states. SDXL: the penultimate hidden states of both encoders side by
-        side, and the second's pooled projection (taken where transformers finds the end of the text: with the
-        legacy `eos_token_id: 2` of most SDXL configurations, at the highest id, which is a handle's).
-        """
-        base = self.base
-        with base.arithmetic():
-            if base.text_encoder_2 is None:
-                return TextStates(base.text_encoder(ids[:, 0]).last_hidden_state)
-            first = base.text_encoder(ids[:, 0], output_hidden_states=True)
-            second = base.text_encoder_2(ids[:, 1], output_hidden_states=True)
-            states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
-            return TextStates(states, second.text_embeds)
-
-    def zero_negative(self, prompt: str) -> bool:
-        """Whether this negative prompt stands for states of zeros: empty, and the base asks for that. Its
-        pipeline does so when it is given no negative prompt.
-        """
-        return self.base.zero_negative and not prompt
-
-    def predict(self, latents: Tensor, timesteps: Tensor, text: TextStates) -> Tensor:
-        """The UNet's output, float32. latents: [R, C, h, w]; timesteps: [R]; text: of R rows."""
-        added = (
-            None
-            if text.pooled is None
-            else {"text_embeds": text.pooled, "time_ids": self.sizes.expand(latents.shape[0], -1)}
-        )
-        with self.base.arithmetic():
-            (output,) = self.base.unet(
-                latents, timesteps, encoder_hidden_states=text.states, added_cond_kwargs=added, return_dict=False
-            )
-        return output.float()
 
     def initial_handles(self, word_ids: Sequence[Sequence[tuple[int, ...]]]) -> Tensor:
         """word_ids: for each scene and handle the ids of its word, one a text encoder -> [S, N_max, d]

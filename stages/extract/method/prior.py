@@ -42,9 +42,11 @@ def draw_prior(model: SceneModel, settings: Prior, seed: int) -> Tensor:
     """[images, C, h, w], float32, on the CPU: classifier-free guided samples of the plain base model."""
     model.release()
     base, latents = model.base, []
-    text = model.text_states(model.tokens.ids(settings.prompt)[None].to(base.device))
+    text = base.text_states(model.tokens.ids(settings.prompt)[None].to(base.device))
     negative = (
-        text.zeros_like() if model.zero_negative("") else model.text_states(model.tokens.ids("")[None].to(base.device))
+        text.zeros_like()
+        if base.negative_is_zeros("")
+        else base.text_states(model.tokens.ids("")[None].to(base.device))
     )
     for start in range(0, settings.images, AT_ONCE):
         numbers = range(start, min(start + AT_ONCE, settings.images))
@@ -52,7 +54,7 @@ def draw_prior(model: SceneModel, settings: Prior, seed: int) -> Tensor:
         rows = len(numbers)
         latents.append(
             denoise(
-                model.predict,
+                base.predict,
                 make_scheduler(SAMPLER, base.scheduler),
                 noise.to(base.device),
                 settings.steps,

@@ -163,7 +163,7 @@ def loss_terms(model: SceneModel, inputs: StepInputs, settings: Extract) -> Loss
     attention = ATTENTION_LOSSES.get(settings.attention_loss) if settings.attention_weight > 0 else None
     if attention is not None:
         model.recorder.record(inputs.positions, scenes, tokens)
-    prediction = model.predict(noisy, timesteps, text)
+    prediction = model.base.predict(noisy, timesteps, text)
     zero = torch.zeros(scenes, device=prediction.device)
     instance = prediction if prior is None else prediction[0::2]
     return LossTerms(
@@ -181,10 +181,10 @@ def _text_states(model: SceneModel, inputs: StepInputs) -> TextStates:
     """S rows, or S * 2 with the prior's; every distinct prompt is encoded once."""
     prior, scenes = inputs.prior, inputs.ids.shape[0]
     if prior is None:
-        return model.text_states(inputs.ids)
+        return model.base.text_states(inputs.ids)
     if prior.states is not None:
-        return model.text_states(inputs.ids).interleave(prior.states.expand(scenes))
-    return model.text_states(interleave(inputs.ids, prior.prompt.expand(scenes, -1, -1)))
+        return model.base.text_states(inputs.ids).interleave(prior.states.expand(scenes))
+    return model.base.text_states(interleave(inputs.ids, prior.prompt.expand(scenes, -1, -1)))
 
 
 def interleave(instance: Tensor, prior: Tensor) -> Tensor:

@@ -166,5 +166,5 @@ class Trainer:
         if not settings.trains_text_encoder:
             model.bind(None)
             with torch.no_grad():
-                states = model.text_states(prompt[None])
+                states = model.base.text_states(prompt[None])
         return PriorSource(self.prior, prompt, states)

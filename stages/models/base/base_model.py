@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from torch import nn
+from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from stages.models.base.text_states import TextStates
 
 
 @dataclass
@@ -19,7 +21,8 @@ class BaseModel:
 
     scheduler: configuration that any diffusers scheduler is built from; dtype: arithmetic of the frozen
     weights. Only SDXL has tokenizer_2 and text_encoder_2. zero_negative: an empty negative prompt stands for
-    states of zeros (`force_zeros_for_empty_prompt`), not for the states of an empty text.
+    states of zeros (`force_zeros_for_empty_prompt`), not for the states of an empty text. sizes: [1, 6], what SDXL's
+    UNet reads beside the text: the picture's size, no crop, the size wanted, as its pipeline passes by default.
     """
 
     tokenizer: CLIPTokenizer
@@ -32,6 +35,10 @@ class BaseModel:
     tokenizer_2: CLIPTokenizer | None = None
     text_encoder_2: CLIPTextModelWithProjection | None = None
     zero_negative: bool = False
+    sizes: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sizes = torch.tensor([[self.side, self.side, 0.0, 0.0, self.side, self.side]], device=self.device)
 
     @property
     def tokenizers(self) -> list[CLIPTokenizer]:
@@ -73,6 +80,40 @@ class BaseModel:
         if self.text_encoder_2 is not None and overflows(self.vae.config, self.dtype):
             return contextlib.nullcontext()
         return self.arithmetic()
+
+    def text_states(self, ids: Tensor) -> TextStates:
+        """ids: [R, E, T], a row an encoder -> what the pipeline of the base's own layout makes of them.
+
+        SD 1.x / 2.x: the last hidden states. SDXL: the penultimate hidden states of both encoders side by
+        side, and the second's pooled projection (taken where transformers finds the end of the text: with the
+        legacy `eos_token_id: 2` of most SDXL configurations, at the highest id, which is a handle's).
+        """
+        with self.arithmetic():
+            if self.text_encoder_2 is None:
+                return TextStates(self.text_encoder(ids[:, 0]).last_hidden_state)
+            first = self.text_encoder(ids[:, 0], output_hidden_states=True)
+            second = self.text_encoder_2(ids[:, 1], output_hidden_states=True)
+            states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+            return TextStates(states, second.text_embeds)
+
+    def negative_is_zeros(self, prompt: str) -> bool:
+        """Whether this negative prompt stands for states of zeros: empty, and the base asks for that. Its
+        pipeline does so when it is given no negative prompt.
+        """
+        return self.zero_negative and not prompt
+
+    def predict(self, latents: Tensor, timesteps: Tensor, text: TextStates) -> Tensor:
+        """The UNet's output, float32. latents: [R, C, h, w]; timesteps: [R]; text: of R rows."""
+        added = (
+            None
+            if text.pooled is None
+            else {"text_embeds": text.pooled, "time_ids": self.sizes.expand(latents.shape[0], -1)}
+        )
+        with self.arithmetic():
+            (output,) = self.unet(
+                latents, timesteps, encoder_hidden_states=text.states, added_cond_kwargs=added, return_dict=False
+            )
+        return output.float()
 
 
 def overflows(vae_config: Mapping[str, Any], dtype: torch.dtype) -> bool:

@@ -74,7 +74,7 @@ def test_forward_and_gradients_are_peft_s(model_dir: Path, targets: str) -> None
     expected.square().mean().backward()
     model.bind(None, flat, layout)
     model.owners.blocks(2)
-    result = model.predict(latents, steps, text)
+    result = model.base.predict(latents, steps, text)
     result[2:].square().mean().backward()
 
     torch.testing.assert_close(result[2:], expected, rtol=1e-4, atol=1e-4)
@@ -84,7 +84,7 @@ def test_forward_and_gradients_are_peft_s(model_dir: Path, targets: str) -> None
     torch.testing.assert_close(flat.grad[1], wanted, rtol=1e-3, atol=1e-5 * float(wanted.abs().max()))
 
     model.owners.rows(torch.tensor([1, 1, 0, 1]), 2)
-    mixed = model.predict(latents[[2, 3, 0, 2]], steps[[2, 3, 0, 2]], TextStates(text.states[[2, 3, 0, 2]]))
+    mixed = model.base.predict(latents[[2, 3, 0, 2]], steps[[2, 3, 0, 2]], TextStates(text.states[[2, 3, 0, 2]]))
     torch.testing.assert_close(mixed[:2], expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(mixed[2], result[0], rtol=1e-4, atol=1e-4)
 
@@ -103,7 +103,7 @@ def test_text_encoder_s_factors_are_peft_s(model_dir: Path, targets: str) -> Non
     (expected**3).mean().backward()
     model.bind(None, flat, layout)
     model.owners.blocks(1)
-    result = model.text_states(ids).states
+    result = model.base.text_states(ids).states
     (result**3).mean().backward()
     torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
     assert flat.grad is not None
@@ -130,7 +130,7 @@ def test_convolutions_alone_or_in_company_are_the_same(model_dir: Path) -> None:
         flat = start[scenes].clone().requires_grad_()
         model.bind(None, flat, layout)
         model.owners.blocks(len(flat))
-        output = model.predict(latents[rows], steps[rows], TextStates(states[rows]))
+        output = model.base.predict(latents[rows], steps[rows], TextStates(states[rows]))
         output.square().sum().backward()
         assert flat.grad is not None
         return output.detach(), flat.grad
@@ -155,9 +155,9 @@ def test_initial_factors_are_the_scene_s_own_and_change_nothing(model_dir: Path)
         fan_in = down[0, 0].numel()
         assert 0.8 / fan_in**0.5 < float(down.abs().max()) <= 1 / fan_in**0.5, site.name
     ids = model.tokens.ids("a photo of a cat")[None]
-    plain = model.text_states(ids).states
+    plain = model.base.text_states(ids).states
     model.bind(None, flat[None], layout)
-    assert torch.equal(model.text_states(ids).states, plain)
+    assert torch.equal(model.base.text_states(ids).states, plain)
 
 
 def quadratic(parameters: list[torch.Tensor], goals: list[torch.Tensor]) -> torch.Tensor:

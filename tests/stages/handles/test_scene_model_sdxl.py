@@ -95,7 +95,7 @@ def test_text_states_are_the_pipeline_s_with_the_handles_loaded(model_dir: Path)
     model = SceneModel(load_base(str(model_dir), None, torch.float32, "cpu"), "<asset{index}>")
     model.bind(handles)
     model.owners.rows(torch.tensor([0, 1, 1]), 2)
-    mine = model.text_states(torch.stack([model.tokens.ids(prompt) for prompt in PROMPTS]))
+    mine = model.base.text_states(torch.stack([model.tokens.ids(prompt) for prompt in PROMPTS]))
     assert mine.pooled is not None
     pipe = load_pipeline(model_dir)
     for j in range(2):
@@ -125,7 +125,7 @@ def test_predict_is_the_stock_unet_s(model: SceneModel, legacy_dir: Path) -> Non
         return stock(latents, steps, encoder_hidden_states=text.states, added_cond_kwargs=added).sample
 
     with torch.no_grad():
-        mine, wanted = model.predict(latents, steps, text), reference([64.0, 64.0, 0.0, 0.0, 64.0, 64.0])
+        mine, wanted = model.base.predict(latents, steps, text), reference([64.0, 64.0, 0.0, 0.0, 64.0, 64.0])
         torch.testing.assert_close(mine, wanted, rtol=1e-4, atol=1e-5)
         assert (reference([32.0, 64.0, 0.0, 0.0, 64.0, 64.0]) - wanted).abs().max() > 1e-3
 
@@ -167,7 +167,7 @@ def test_pooled_text_trains_the_second_encoder_s_part_of_the_handles(model_dir: 
     handles = model.initial_handles([[(1, 2)]]).requires_grad_()
     model.bind(handles)
     ids = model.tokens.ids("a photo of <asset0> in the snow")[None]
-    pooled = model.text_states(ids).pooled
+    pooled = model.base.text_states(ids).pooled
     (gradient,) = torch.autograd.grad(pooled.square().sum(), handles)
     first, second = gradient[0, 0].split(WIDTHS)
     assert not first.any(), "the pooled output is the second encoder's"

@@ -148,7 +148,7 @@ def test_prior_states_may_be_shared_where_the_text_encoder_is_the_base_s(
     source = Trainer(model, settings, 0, PRIOR)._prior_source()
     assert source is not None
     assert source.states is not None
-    torch.testing.assert_close(source.states.states, model.text_states(prior.prompt[None]).states)
+    torch.testing.assert_close(source.states.states, model.base.text_states(prior.prompt[None]).states)
 
 
 def test_a_poisoned_scene_fails_alone_at_the_step_where_it_meets_the_poison(
