@@ -17,7 +17,7 @@ from stages.masks.shapes import Mask
 from stages.masks.views import on_black
 from stages.models.clip import BATCH, ClipJudge
 from stages.models.identity import IdentityJudge
-from stages.segment.sam.proposer import Proposer
+from stages.segment.segmenters import Segmenter
 from stages.segment.selection import select_concepts
 
 MOST_OBJECTS = 16
@@ -39,12 +39,12 @@ class Judged:
 
 
 class Judges:
-    """A CLIP for prompts, an identity judge, and Segment Anything with the spec's own settings."""
+    """A CLIP for prompts, an identity judge, and the segmenter that finds concepts, with the spec's own settings."""
 
     def __init__(
-        self, clip: ClipJudge, identity: IdentityJudge, proposer: Proposer, segment: Segment, found_at: float
+        self, clip: ClipJudge, identity: IdentityJudge, segmenter: Segmenter, segment: Segment, found_at: float
     ) -> None:
-        self.clip, self.identity, self.proposer = clip, identity, proposer
+        self.clip, self.identity, self.segmenter = clip, identity, segmenter
         self.found_at = found_at
         self._segment = segment.model_copy(update={"max_concepts": MOST_OBJECTS})
 
@@ -53,7 +53,7 @@ class Judges:
     ) -> list[Judged]:
         """One a row of VARIATIONS, with its picture [h, w, 3]; all pictures are of one size."""
         prompts = self._prompt_similarities(np.stack(pictures), [row["text"] for row in rows])
-        objects = [self._objects(proposals) for proposals in self.proposer.propose_all(pictures)]
+        objects = [self._objects(proposals) for proposals in self.segmenter.propose_all(pictures)]
         return [
             self._compare(scene, row, picture, masks, views, prompt)
             for row, picture, masks, views, prompt in zip(

@@ -21,9 +21,7 @@ from stages.masks.label_mask import label_mask
 from stages.models.clip import load_clip
 from stages.models.device import pick_device
 from stages.models.identity import ClipIdentityJudge, IdentityJudge, load_identity
-from stages.models.place import bundled
-from stages.models.sam import load_sam
-from stages.segment.sam.proposer import Proposer
+from stages.segment.segmenters import load_segmenter
 from stages.stage import failed
 
 Row = Mapping[str, Any]
@@ -56,9 +54,8 @@ class EvaluateStage:
             if models.identity == models.clip
             else load_identity(models.identity, device, torch.float32)
         )
-        sam = load_sam(bundled(models.sam, "models.sam"), device)
-        settings = self.spec.segment
-        self.judges = Judges(clip, identity, Proposer(sam, settings), settings, self.spec.evaluate.found_at)
+        segmenter = load_segmenter(self.spec)
+        self.judges = Judges(clip, identity, segmenter, self.spec.segment, self.spec.evaluate.found_at)
 
     def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
         """One output per task: rows of SCORES and `<key>.mask.png` in the order of its variations, or a failure."""

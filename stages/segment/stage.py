@@ -19,11 +19,10 @@ from schemas.masks import encode_mask
 from schemas.records import SceneOutput, SceneTask
 from stages.masks.shapes import Mask, border_share, bounding_box
 from stages.models.clip import load_clip
-from stages.models.place import bundled
-from stages.models.sam import load_sam
+from stages.models.device import pick_device
 from stages.segment.faults import NoConcept
 from stages.segment.proposal import Proposal
-from stages.segment.sam.proposer import Proposer
+from stages.segment.segmenters import Segmenter, load_segmenter
 from stages.segment.selection import Candidate, Selection, select_concepts
 from stages.segment.words import Namer
 from stages.stage import failed
@@ -83,7 +82,7 @@ class SegmentStage:
 
     def __init__(self, spec: JobSpec, shared: str) -> None:
         self._spec = spec
-        self._proposer: Proposer | None = None
+        self._segmenter: Segmenter | None = None
         self._namer: Namer | None = None
 
     def prepare(self) -> None:
@@ -91,11 +90,9 @@ class SegmentStage:
 
     def setup(self) -> None:
         """Load Segment Anything, and the CLIP where a vocabulary asks for it, on the GPU if there is one."""
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        sam = load_sam(bundled(self._spec.models.sam, "models.sam"), device)
-        self._proposer = Proposer(sam, self._spec.segment)
+        self._segmenter = load_segmenter(self._spec)
         if self._spec.segment.vocabulary:
-            clip = load_clip(self._spec.models.clip, device, torch.float32)
+            clip = load_clip(self._spec.models.clip, str(pick_device()), torch.float32)
             self._namer = Namer(clip, self._spec.segment.vocabulary)
 
     def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
@@ -125,9 +122,9 @@ class SegmentStage:
     def _proposals(self, pictures: list[NDArray[np.uint8]]) -> Iterator[list[Proposal] | Exception]:
         if not pictures:
             return
-        if self._proposer is None:
+        if self._segmenter is None:
             raise RuntimeError("SegmentStage.process was called before setup")
-        yield from self._proposer.propose_all(pictures)
+        yield from self._segmenter.propose_all(pictures)
 
     def _concepts(self, task: SceneTask, given: list[Concept] | list[Proposal]) -> list[Concept]:
         """Of the scene's own concepts or of proposals. Raises NoConcept."""
