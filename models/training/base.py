@@ -13,6 +13,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from models.training.configs import forget_paths
 from models.training.tokenizer import build as build_tokenizer
 
 SHEET_PROMPTS = (
@@ -134,6 +135,7 @@ def export(pipeline: StableDiffusionPipeline, folder: Path) -> None:
     for part in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
         part.half()
     pipeline.save_pretrained(fresh, safe_serialization=True, max_shard_size="36MB")
+    forget_paths(fresh)
     build_tokenizer(fresh / "tokenizer")  # with vocab.json and merges.txt, which older transformers read
     for part in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
         part.float()

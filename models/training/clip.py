@@ -25,6 +25,7 @@ from models.training.clip_captions import WordTokens
 from models.training.clip_losses import ANY_PLACE, Facts, normalised, picture_caption_loss, sprite_loss
 from models.training.clip_pool import Pool, Roster, Sightings, render_pool
 from models.training.clip_views import junk_views, object_views, scene_views
+from models.training.configs import forget_paths
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
 from models.training.sprites import FIRST, HELD_OUT, TRAINING, SpriteName, named_roster
 from models.training.world import World, world_settings
@@ -160,6 +161,7 @@ def export(model: CLIPModel, average: Average, tokenizer_folder: Path, folder: P
     fresh = CLIPModel(model.config)
     average.copy_to(fresh)
     fresh.half().save_pretrained(part, safe_serialization=True)
+    forget_paths(part)
     side = model.config.vision_config.image_size
     processor = {
         "image_processor_type": "CLIPImageProcessor",

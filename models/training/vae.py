@@ -16,6 +16,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 
+from models.training.configs import forget_paths
 from models.training.pool import render_pool
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
 from models.training.sprites import HELD_OUT, wide_roster
@@ -88,6 +89,7 @@ def save(vae: AutoencoderKL, average: Average, folder: Path, check: Tensor) -> f
     with torch.no_grad():
         output = fresh.decode(fresh.encode(check[:16]).latent_dist.mode()).sample
     fresh.half().save_pretrained(folder, safe_serialization=True, max_shard_size="15MB")
+    forget_paths(folder)
     rows = [torch.cat(list(to_images(batch)), 1) for batch in (check[:16], output)]
     Image.fromarray(torch.cat(rows, 0).numpy()).save(folder.parent / "reconstructions.png")
     return psnr
