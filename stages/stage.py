@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 from schemas.job import JobSpec
 from schemas.records import Failure, SceneOutput, SceneTask
+
+
+def tell_nobody(word: dict[str, Any]) -> None:
+    """The progress of a stage that nobody watches."""
+
+
+def none_withdrawn() -> frozenset[str]:
+    """The scenes that were taken out of a job that nobody can take any out of: none."""
+    return frozenset()
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage is given by the process that it runs in; it knows nothing else of its surroundings.
+
+    shared: fsspec URL of a folder for what is computed once a run (the prior set), the same for all workers.
+    progress: told within a unit, every few seconds, how far it is: a few numbers by name, such as {"phase": 2,
+    "step": 120, "steps": 800}. It is not to raise.
+    withdrawn: asked within a unit, every few seconds, for the ids of scenes that are no longer wanted. A stage that
+    works on for long leaves them out from then on; a short one need not ask.
+    """
+
+    shared: str
+    progress: Callable[[dict[str, Any]], None] = tell_nobody
+    withdrawn: Callable[[], frozenset[str]] = none_withdrawn
 
 
 class Stage(Protocol):
@@ -23,12 +49,10 @@ class Stage(Protocol):
     needs: ClassVar[tuple[str, ...]]
     files: ClassVar[tuple[str, ...]]
 
-    def __init__(self, spec: JobSpec, shared: str) -> None:
-        """`shared`: fsspec URL of a folder for what is computed once a run (the prior set)."""
-        ...
+    def __init__(self, spec: JobSpec, context: StageContext) -> None: ...
 
     def prepare(self) -> None:
-        """Once a run, in one worker, before any other worker of the stage starts: fill `shared`. Idempotent."""
+        """Once a run, in one worker, before any other worker of the stage starts: fill `context.shared`. Idempotent."""
         ...
 
     def setup(self) -> None:

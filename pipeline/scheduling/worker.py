@@ -18,6 +18,7 @@ from pipeline.storage.folder import SHARED, Storage
 from schemas.errors import SpecError, Withdrawn
 from schemas.job import JobSpec
 from schemas.records import Failure, SceneOutput
+from stages.stage import StageContext
 
 TRANSIENT = frozenset(
     {
@@ -69,9 +70,10 @@ class StageWorkerImpl:
     def setup(self, prepare: bool) -> SetupError | None:
         """Imports the stage and loads its models; `prepare` also makes what all workers share."""
         try:
-            self.stage = load_stage(self.factory)(self.spec, self.storage.url_of(SHARED))
-            self.stage.progress = self._note
-            self.stage.withdrawn = partial(withdrawn_scenes, self.storage)
+            context = StageContext(
+                self.storage.url_of(SHARED), progress=self._note, withdrawn=partial(withdrawn_scenes, self.storage)
+            )
+            self.stage = load_stage(self.factory)(self.spec, context)
             if prepare:
                 self.stage.prepare()
             self.stage.setup()

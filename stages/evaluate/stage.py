@@ -22,7 +22,7 @@ from stages.models.clip import load_clip
 from stages.models.device import pick_device
 from stages.models.identity import ClipIdentityJudge, IdentityJudge, load_identity
 from stages.segment.segmenters import load_segmenter
-from stages.stage import failed
+from stages.stage import StageContext, failed
 
 Row = Mapping[str, Any]
 
@@ -38,7 +38,7 @@ class EvaluateStage:
     needs: ClassVar[tuple[str, ...]] = ("concepts", "variations")
     files: ClassVar[tuple[str, ...]] = ("scenes", "variations")
 
-    def __init__(self, spec: JobSpec, shared: str) -> None:
+    def __init__(self, spec: JobSpec, context: StageContext) -> None:
         self.spec = spec
         self.judges: Judges | None = None
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -30,11 +30,11 @@ from stages.handles.weights import SceneWeights, pack_scene
 from stages.models.base.loading import load_base
 from stages.models.device import pick_device, pick_dtype
 from stages.models.place import bundled, model_revision
-from stages.stage import failed
+from stages.stage import StageContext, failed
 
 CURVE_POINTS = 100
 SCRATCH = "scratch"
-"""Folder under `shared` for batches in training."""
+"""Folder under `context.shared` for batches in training."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,8 @@ class _Prepared:
 
 
 class ExtractStage:
-    """See `stages.stage.Stage`.
-
-    progress: called every few seconds with {"phase", "step", "steps"}, if set. withdrawn: asked every few
-    seconds, if set, which scenes are to leave their batch. size: scenes that train side by side.
+    """See `stages.stage.Stage`. Progress is told as {"phase", "step", "steps"}; scenes that are withdrawn leave their
+    batch. size: scenes that train side by side.
     """
 
     name: ClassVar[str] = "extract"
@@ -58,10 +56,8 @@ class ExtractStage:
     needs: ClassVar[tuple[str, ...]] = ("scenes", "concepts")
     files: ClassVar[tuple[str, ...]] = ("scenes",)
 
-    def __init__(self, spec: JobSpec, shared: str) -> None:
-        self.spec, self.shared = spec, shared
-        self.progress: Callable[[dict[str, Any]], None] | None = None
-        self.withdrawn: Callable[[], frozenset[str]] | None = None
+    def __init__(self, spec: JobSpec, context: StageContext) -> None:
+        self.spec, self.context = spec, context
         self.size = 1
         self.base_path = bundled(spec.models.base, "models.base")
         self.model: SceneModel | None = None
@@ -73,12 +69,12 @@ class ExtractStage:
         return self.spec.extract.prior.weight > 0 and self.spec.extract.phase2.steps > 0
 
     def prepare(self) -> None:
-        """Draws the prior set into `shared`, unless it is there. The model stays for `setup`."""
-        if not self.wants_prior or prior_exists(self.shared, self._prior_name()):
+        """Draws the prior set into `context.shared`, unless it is there. The model stays for `setup`."""
+        if not self.wants_prior or prior_exists(self.context.shared, self._prior_name()):
             return
         self.model = self._load()
         latents = draw_prior(self.model, self.spec.extract.prior, self.spec.seed)
-        save_prior(self.shared, self._prior_name(), latents)
+        save_prior(self.context.shared, self._prior_name(), latents)
 
     def setup(self) -> None:
         """Loads the base and the prior set; finds out now if the settings do not fit the base."""
@@ -87,7 +83,7 @@ class ExtractStage:
         self.model.tokens.pick_word(None, settings.init_word)
         self.model.tokens.positions(fill_template(settings.template, [self.model.tokens.names[0]]), [0])
         if self.wants_prior:
-            self.prior = load_prior(self.shared, self._prior_name())
+            self.prior = load_prior(self.context.shared, self._prior_name())
         self.size = settings.batch if isinstance(settings.batch, int) else pick_batch(self.model, settings, self.prior)
         if settings.tuning == "full":
             self.size = 1
@@ -144,9 +140,9 @@ class ExtractStage:
         if not ready:
             return
         assert self.model is not None
-        began, scratch = time.monotonic(), self._scratch(ready)
+        began, scratch, context = time.monotonic(), self._scratch(ready), self.context
         trainer = Trainer(
-            self.model, self.spec.extract, self.spec.seed, self.prior, self.progress, self.withdrawn, scratch
+            self.model, self.spec.extract, self.spec.seed, self.prior, context.progress, context.withdrawn, scratch
         )
         try:
             trained = trainer.train([p.scene for p in ready])
@@ -190,7 +186,7 @@ class ExtractStage:
         }
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return Scratch(
-            f"{self.shared.rstrip('/')}/{SCRATCH}", f"{digest[:32]}.safetensors", settings.checkpoint_every_s
+            f"{self.context.shared.rstrip('/')}/{SCRATCH}", f"{digest[:32]}.safetensors", settings.checkpoint_every_s
         )
 
     def _settings(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from stages.models.base.sampler import denoise, initial_latents, make_scheduler
 from stages.models.base.text_states import TextStates
 from stages.models.device import pick_device, pick_dtype
 from stages.models.place import bundled
-from stages.stage import failed
+from stages.stage import StageContext, failed
 from stages.streams import stream_seed
 
 FORMATS: dict[str, dict[str, Any]] = {
@@ -69,8 +69,8 @@ class GenerateStage:
     needs: ClassVar[tuple[str, ...]] = ("handles",)
     files: ClassVar[tuple[str, ...]] = ("handles",)
 
-    def __init__(self, spec: JobSpec, shared: str) -> None:
-        self.spec, self.shared = spec, shared
+    def __init__(self, spec: JobSpec, context: StageContext) -> None:
+        self.spec = spec
         self.model: SceneModel | None = None
 
     def prepare(self) -> None:

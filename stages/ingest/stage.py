@@ -22,7 +22,7 @@ from stages.ingest.source.files import read_file, too_large
 from stages.ingest.square import Square, fit_square, is_empty, square_mask, square_picture, upright_mask
 from stages.models.base.layout import model_side
 from stages.models.place import bundled
-from stages.stage import failed
+from stages.stage import StageContext, failed
 
 
 class IngestStage:
@@ -35,7 +35,7 @@ class IngestStage:
     needs: ClassVar[tuple[str, ...]] = ("plan",)
     files: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, spec: JobSpec, shared: str) -> None:
+    def __init__(self, spec: JobSpec, context: StageContext) -> None:
         self._spec = spec
         self._side = 0
         self._masks: MasksBeside | MasksCoco | None = None

@@ -25,7 +25,7 @@ from stages.segment.proposal import Proposal
 from stages.segment.segmenters import Segmenter, load_segmenter
 from stages.segment.selection import Candidate, Selection, select_concepts
 from stages.segment.words import Namer
-from stages.stage import failed
+from stages.stage import StageContext, failed
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class SegmentStage:
     needs: ClassVar[tuple[str, ...]] = ("scenes",)
     files: ClassVar[tuple[str, ...]] = ("scenes",)
 
-    def __init__(self, spec: JobSpec, shared: str) -> None:
+    def __init__(self, spec: JobSpec, context: StageContext) -> None:
         self._spec = spec
         self._segmenter: Segmenter | None = None
         self._namer: Namer | None = None

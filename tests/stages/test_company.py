@@ -16,6 +16,7 @@ from schemas.records import SceneOutput, SceneTask
 from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
 from stages.handles.weights import unpack_scene
+from stages.stage import StageContext
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 SCENES = 8
@@ -39,7 +40,7 @@ def learned(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[i
     """Batch -> outputs of all scenes."""
     shared, found = tmp_path_factory.mktemp("shared"), {}
     for batch in (1, SCENES):
-        stage = ExtractStage(spec_of(model_dir, batch), str(shared))
+        stage = ExtractStage(spec_of(model_dir, batch), StageContext(str(shared)))
         stage.prepare()
         stage.setup()
         found[batch] = list(stage.process([tiny_task(n, n % 4 + 1) for n in range(SCENES)]))
@@ -61,7 +62,7 @@ def test_handles_and_factors_are_the_same(learned: dict[int, list[SceneOutput]])
 
 
 def test_pictures_are_the_same(model_dir: Path, learned: dict[int, list[SceneOutput]]) -> None:
-    stage = GenerateStage(spec_of(model_dir, 1), "memory://none")
+    stage = GenerateStage(spec_of(model_dir, 1), StageContext("memory://none"))
     stage.setup()
     drawn = {}
     for batch, outputs in learned.items():

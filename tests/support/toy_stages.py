@@ -17,7 +17,7 @@ from typing import ClassVar
 from pipeline.stage_kinds import StageKind, extract_unit
 from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
-from stages.stage import failed
+from stages.stage import StageContext, failed
 
 
 class Toy:
@@ -25,8 +25,8 @@ class Toy:
 
     name: ClassVar[str]
 
-    def __init__(self, spec: JobSpec, shared: str) -> None:
-        self.spec, self.shared = spec, Path(shared)
+    def __init__(self, spec: JobSpec, context: StageContext) -> None:
+        self.spec, self.shared = spec, Path(context.shared)
 
     def prepare(self) -> None:
         self.shared.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from stages.extract.training.checkpoint import Checkpoint, Scratch
 from stages.extract.training.optimizer import SceneOptimizer
 from stages.handles.full_weights import half_precision, unlocked
 from stages.handles.scene_model import SceneModel
+from stages.stage import none_withdrawn, tell_nobody
 
 __all__ = ["TrainedScene", "Trainer", "TrainingScene"]
 
@@ -41,8 +42,8 @@ class Trainer:
         settings: Extract,
         seed: int,
         prior: Tensor | None = None,
-        progress: Callable[[dict[str, Any]], None] | None = None,
-        withdrawn: Callable[[], frozenset[str]] | None = None,
+        progress: Callable[[dict[str, Any]], None] = tell_nobody,
+        withdrawn: Callable[[], frozenset[str]] = none_withdrawn,
         scratch: Scratch | None = None,
     ) -> None:
         self.model, self.settings, self.seed = model, settings, seed
@@ -149,10 +150,8 @@ class Trainer:
         return build_inputs(draws, latents, model.tokens, self.settings, batch.handles.shape[1], prior, moments)
 
     def _tell(self, batch: TrainingBatch, phase: int, done: int, steps: int) -> None:
-        if self.progress is not None:
-            self.progress({"phase": phase, "step": done, "steps": steps})
-        if self.withdrawn is not None:
-            batch.withdraw(self.withdrawn(), phase, done)
+        self.progress({"phase": phase, "step": done, "steps": steps})
+        batch.withdraw(self.withdrawn(), phase, done)
 
     def _prior_source(self) -> PriorSource | None:
         """The prior term of phase 2. In phase 1 its prompt holds no handle and its gradient is zero: left

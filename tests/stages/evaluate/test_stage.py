@@ -21,6 +21,7 @@ from stages.masks.views import on_black
 from stages.models.clip import load_clip
 from stages.models.identity import load_identity
 from stages.segment.stage import SegmentStage
+from stages.stage import StageContext
 from tests.stages.evaluate.test_judging import BLUE, GREEN, RED, SOURCE, canvas, source_task
 from tests.support.tiny_judges import build_tiny_clip, build_tiny_dino
 
@@ -52,7 +53,7 @@ def made(folders: dict[str, str], **evaluate: Any) -> EvaluateStage:
                 "evaluate": {"enabled": True, **evaluate},
             }
         ),
-        "memory://none",
+        StageContext("memory://none"),
     )
     stage.prepare()
     stage.setup()
@@ -139,7 +140,9 @@ def test_scores_are_what_the_judges_say_of_the_same_pictures(folders: dict[str, 
 
 def test_a_variation_that_is_its_source_is_complete_and_itself(folders: dict[str, str]) -> None:
     """Its masks are looked for as the segment stage looked for the concepts, so they are the very same."""
-    segment = SegmentStage(JobSpec.model_validate({"source": {"uri": "in"}, "output": "out", "segment": SEGMENT}), "")
+    segment = SegmentStage(
+        JobSpec.model_validate({"source": {"uri": "in"}, "output": "out", "segment": SEGMENT}), StageContext("")
+    )
     segment.setup()
     scene = task()
     (concepts,) = segment.process([SceneTask("s", {"scenes": [{}]}, {"png": scene.files["png"]})])

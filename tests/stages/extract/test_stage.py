@@ -22,6 +22,7 @@ from stages.handles.cost import scene_cost
 from stages.handles.weights import unpack_scene
 from stages.models.base.layout import model_side
 from stages.models.place import bundled, model_revision
+from stages.stage import StageContext
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 
@@ -32,7 +33,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stage(model_dir: Path, tmp_path: Path) -> ExtractStage:
-    made = ExtractStage(tiny_spec(model_dir, extract={"batch": 2}), str(tmp_path / "shared"))
+    made = ExtractStage(tiny_spec(model_dir, extract={"batch": 2}), StageContext(str(tmp_path / "shared")))
     made.prepare()
     made.setup()
     return made
@@ -69,7 +70,7 @@ def test_rows_and_files_and_failures_in_one_go(stage: ExtractStage) -> None:
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_low_precision_learns_nearly_the_same(stage: ExtractStage, model_dir: Path, tmp_path: Path, dtype: str) -> None:
-    low = ExtractStage(tiny_spec(model_dir), stage.shared)
+    low = ExtractStage(tiny_spec(model_dir), stage.context)
     low.spec.models.dtype = dtype
     low.prepare()
     low.setup()
@@ -103,19 +104,19 @@ def test_a_batch_that_raises_is_split_until_the_culprit_is_alone(
 
 def test_the_prior_set_is_made_once_and_named_by_its_content(model_dir: Path, tmp_path: Path) -> None:
     shared, spec = tmp_path / "shared", tiny_spec(model_dir)
-    ExtractStage(spec, str(shared)).prepare()
+    ExtractStage(spec, StageContext(str(shared))).prepare()
     (file,) = shared.iterdir()
     stamp, latents = file.stat().st_mtime_ns, load_prior(str(shared), file.name)
     assert latents.shape == (3, 4, 16, 16)
     assert torch.isfinite(latents).all()
-    ExtractStage(spec, str(shared)).prepare()
+    ExtractStage(spec, StageContext(str(shared))).prepare()
     assert [f.stat().st_mtime_ns for f in shared.iterdir()] == [stamp]
-    ExtractStage(tiny_spec(model_dir, seed=1), str(shared)).prepare()
+    ExtractStage(tiny_spec(model_dir, seed=1), StageContext(str(shared))).prepare()
     assert len(list(shared.iterdir())) == 2
     heavier = spec.extract.prior.model_copy(update={"weight": 2.0})
     assert prior_name(heavier, "r", "auto", 0) == prior_name(spec.extract.prior, "r", "auto", 0)
     without = tiny_spec(model_dir, extract={"prior": {"weight": 0}})
-    ExtractStage(without, str(tmp_path / "none")).prepare()
+    ExtractStage(without, StageContext(str(tmp_path / "none"))).prepare()
     assert not (tmp_path / "none").exists()
 
 
@@ -129,13 +130,13 @@ def test_a_scene_that_diverges_is_a_failure_with_its_step(stage: ExtractStage) -
 def test_settings_that_do_not_fit_the_base_are_found_at_set_up(model_dir: Path, tmp_path: Path) -> None:
     long = tiny_spec(model_dir, extract={"template": "a photo " * 20 + "{handles}", "prior": {"weight": 0}})
     with pytest.raises(SpecError, match=r"extract\.template.*shorten"):
-        ExtractStage(long, str(tmp_path)).setup()
+        ExtractStage(long, StageContext(str(tmp_path))).setup()
     unknown = tiny_spec(model_dir, extract={"init_word": "猫", "prior": {"weight": 0}})
     with pytest.raises(SpecError, match=r"extract\.init_word"):
-        ExtractStage(unknown, str(tmp_path)).setup()
+        ExtractStage(unknown, StageContext(str(tmp_path))).setup()
     sideless = tiny_spec(model_dir, extract={"attention_maps": 7, "prior": {"weight": 0}})
     with pytest.raises(SpecError, match=r"extract\.attention_maps.*side 7"):
-        ExtractStage(sideless, str(tmp_path)).setup()
+        ExtractStage(sideless, StageContext(str(tmp_path))).setup()
 
 
 def test_curves_have_at_most_a_hundred_points() -> None:
@@ -181,12 +182,12 @@ def test_wrong_bases_are_one_readable_error(model_dir: Path, tmp_path: Path) -> 
         broken.mkdir()
         (broken / "model_index.json").write_text(json.dumps(index | change))
         with pytest.raises(SpecError, match=rf"models\.base: .*{message}"):
-            ExtractStage(tiny_spec(broken), str(tmp_path)).setup()
+            ExtractStage(tiny_spec(broken), StageContext(str(tmp_path))).setup()
     pickled = build_tiny_model(tmp_path / "pickled")
     weights = pickled / "unet" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
     with pytest.raises(SpecError, match=r"models\.base: .*pickled.*safetensors"):
-        ExtractStage(tiny_spec(pickled), str(tmp_path)).setup()
+        ExtractStage(tiny_spec(pickled), StageContext(str(tmp_path))).setup()
 
 
 def test_the_size_of_a_scene_s_file_is_foretold(stage: ExtractStage, model_dir: Path) -> None:

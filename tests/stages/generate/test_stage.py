@@ -17,6 +17,7 @@ from schemas.records import VARIATIONS, SceneOutput, SceneTask
 from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
 from stages.handles.weights import SceneWeights, pack_scene, unpack_scene
+from stages.stage import StageContext
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 
@@ -35,14 +36,14 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tasks(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[SceneTask]:
     spec = tiny_spec(model_dir, extract={"phase2": {"steps": 3, "lr": 1e-2}, "prior": {"weight": 0}})
-    stage = ExtractStage(spec, str(tmp_path_factory.mktemp("shared")))
+    stage = ExtractStage(spec, StageContext(str(tmp_path_factory.mktemp("shared"))))
     stage.prepare()
     stage.setup()
     return [after_extract(o) for o in stage.process([tiny_task(i, i + 1, word="cat") for i in range(3)])]
 
 
 def generate(model_dir: Path, tasks: list[SceneTask], **settings: object) -> dict[str, SceneOutput]:
-    stage = GenerateStage(tiny_spec(model_dir, generate=settings), "memory://none")
+    stage = GenerateStage(tiny_spec(model_dir, generate=settings), StageContext("memory://none"))
     stage.prepare()
     stage.setup()
     outputs = list(stage.process(tasks))

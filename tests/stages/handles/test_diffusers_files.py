@@ -25,6 +25,7 @@ from schemas.records import SceneOutput, SceneTask
 from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
 from stages.handles.diffusers_files import LORA_FILE, embedding_file, export_scene
+from stages.stage import StageContext
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 SCHEDULERS = {
@@ -43,7 +44,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def extract(model_dir: Path, shared: Path, **settings: object) -> SceneOutput:
     spec = tiny_spec(model_dir, extract={"prior": {"weight": 0}} | settings)
-    stage = ExtractStage(spec, str(shared))
+    stage = ExtractStage(spec, StageContext(str(shared)))
     stage.prepare()
     stage.setup()
     (output,) = stage.process([tiny_task(0, 2)])
@@ -70,7 +71,7 @@ def ours(model_dir: Path, scene: SceneOutput, sampler: str) -> tuple[dict, np.nd
             "negative_prompt": "a dog",
         },
     )
-    stage = GenerateStage(spec, "memory://none")
+    stage = GenerateStage(spec, StageContext("memory://none"))
     stage.setup()
     task = SceneTask("scene0", {"handles": scene.rows}, {"safetensors": scene.files["scene0.safetensors"]})
     (output,) = stage.process([task])

@@ -29,6 +29,7 @@ from stages.handles.diffusers_files import LORA_FILE, embedding_file, export_sce
 from stages.handles.scene_model import SceneModel
 from stages.handles.weights import pack_scene, unpack_scene
 from stages.models.base.loading import load_base
+from stages.stage import StageContext
 from stages.streams import stream_seed
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
 from tests.support.tiny_sdxl import WIDTHS, build_tiny_sdxl, load_pipeline
@@ -39,7 +40,7 @@ TUNED = {"phase1": {"steps": 3, "lr": 0.05}, "phase2": {"steps": 3, "lr": 0.05},
 
 
 def extract(model_dir: Path, shared: Path, numbers: tuple[int, ...] = (0,), **settings: object) -> list[SceneOutput]:
-    stage = ExtractStage(tiny_spec(model_dir, extract=TUNED | settings), str(shared))
+    stage = ExtractStage(tiny_spec(model_dir, extract=TUNED | settings), StageContext(str(shared)))
     stage.prepare()
     stage.setup()
     outputs = list(stage.process([tiny_task(number, 2) for number in numbers]))
@@ -59,7 +60,7 @@ def generate(model_dir: Path, scenes: list[SceneOutput], **settings: object) -> 
             }
             | settings,
         ),
-        "memory://none",
+        StageContext("memory://none"),
     )
     stage.setup()
     return list(
@@ -250,7 +251,7 @@ def test_low_precision_learns_nearly_the_same(model_dir: Path, tmp_path: Path, d
         settings = {"lora": {"rank": 4, "text_encoder": text_encoder}, "gradient_checkpointing": name == dtype}
         spec = tiny_spec(model_dir, extract=settings)
         spec.models.dtype = name
-        stage = ExtractStage(spec, str(tmp_path))
+        stage = ExtractStage(spec, StageContext(str(tmp_path)))
         stage.prepare()
         stage.setup()
         (output,) = stage.process([tiny_task(0, 2)])

@@ -23,6 +23,7 @@ from stages.handles.diffusers_files import LORA_FILE, embedding_file, export_sce
 from stages.handles.scene_model import SceneModel
 from stages.handles.weights import SceneWeights, pack_scene
 from stages.models.base.loading import load_base
+from stages.stage import StageContext
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 TARGETS = ("cross_kv", "attention", "attention_ff", "attention_ff_conv")
@@ -43,7 +44,7 @@ def trained(model_dir: Path, shared: Path, targets: str) -> SceneOutput:
             "lora": {"rank": 4, "targets": targets},
         },
     )
-    stage = ExtractStage(spec, str(shared))
+    stage = ExtractStage(spec, StageContext(str(shared)))
     stage.setup()
     (output,) = stage.process([tiny_task(0, 2)])
     assert output.failure is None
@@ -63,7 +64,7 @@ def generated(model_dir: Path, scene: SceneOutput) -> tuple[dict, np.ndarray]:
                 "prompts": ["a photo of {handles} in the snow"],
             },
         ),
-        "memory://none",
+        StageContext("memory://none"),
     )
     stage.setup()
     task = SceneTask("scene0", {"handles": scene.rows}, {"safetensors": scene.files["scene0.safetensors"]})

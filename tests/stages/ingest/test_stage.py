@@ -18,6 +18,7 @@ from schemas.job import JobSpec
 from schemas.records import FAILURES, PLAN, SCENES, SceneOutput, SceneTask, scene_id_of
 from stages.ingest.stage import IngestStage
 from stages.models.base.layout import PARTS
+from stages.stage import StageContext
 
 SIDE = 64
 MakeStage = Callable[..., IngestStage]
@@ -51,7 +52,7 @@ def make(tmp_path: Path, base: Path) -> MakeStage:
                 "ingest": ingest,
             }
         )
-        stage = IngestStage(spec, "memory://shared")
+        stage = IngestStage(spec, StageContext("memory://shared"))
         stage.prepare()
         stage.setup()
         return stage

@@ -22,6 +22,7 @@ from schemas.records import CONCEPTS, FAILURES, SceneTask
 from stages.models.sam import build_sam, load_sam
 from stages.segment.sam.proposer import Proposer
 from stages.segment.stage import SegmentStage
+from stages.stage import StageContext
 
 SIDE = 64
 CONFIG: dict[str, Any] = {
@@ -94,7 +95,7 @@ def stage(sam: Path, **segment: Any) -> SegmentStage:
     spec = JobSpec.model_validate(
         {"source": {"uri": "in"}, "output": "out", "models": {"sam": str(sam)}, "segment": segment}
     )
-    made = SegmentStage(spec, "memory://shared")
+    made = SegmentStage(spec, StageContext("memory://shared"))
     made.prepare()
     made.setup()
     return made

@@ -20,6 +20,7 @@ from stages.masks.views import filling, on_black
 from stages.models.clip import load_clip
 from stages.segment.stage import SegmentStage
 from stages.segment.words import Namer, caption
+from stages.stage import StageContext
 from tests.stages.segment.test_stage import mask_of, picture
 from tests.stages.segment.test_stage import task as masked_task
 from tests.support.tiny_judges import build_tiny_clip
@@ -44,7 +45,7 @@ def stage(clip: Path | str, **segment: Any) -> SegmentStage:
                 "segment": {"vocabulary": VOCABULARY, **segment},
             }
         ),
-        "memory://none",
+        StageContext("memory://none"),
     )
     made.setup()
     return made

@@ -17,6 +17,7 @@ from stages.extract.training.batch_size import free_memory, is_out_of_memory, pi
 from stages.handles.full_weights import tunable
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
+from stages.stage import StageContext
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 GIB = 1 << 30
@@ -95,7 +96,7 @@ def test_a_batch_out_of_memory_is_halved_for_good_and_no_scene_is_lost(
             return super().train(scenes)
 
     monkeypatch.setattr(stage_module, "Trainer", Narrow)
-    stage = ExtractStage(tiny_spec(model_dir, extract={"batch": 4}), str(tmp_path / "shared"))
+    stage = ExtractStage(tiny_spec(model_dir, extract={"batch": 4}), StageContext(str(tmp_path / "shared")))
     stage.prepare()
     stage.setup()
     outputs = list(stage.process([tiny_task(n, 1) for n in range(7)]))
@@ -108,7 +109,7 @@ def test_auto_is_the_default_and_the_stage_asks_the_probe(
     model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_size, "free_memory", lambda device: 1.0)
-    stage = ExtractStage(tiny_spec(model_dir), str(tmp_path / "shared"))
+    stage = ExtractStage(tiny_spec(model_dir), StageContext(str(tmp_path / "shared")))
     assert stage.spec.extract.batch == "auto"
     stage.prepare()
     stage.setup()

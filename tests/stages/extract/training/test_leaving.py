@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from stages.extract.training.checkpoint import Scratch
 from stages.extract.training.trainer import TrainedScene, Trainer, TrainingScene
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
+from stages.stage import none_withdrawn
 from tests.support.tiny_models import build_tiny_model, tiny_scene
 
 STEPS = 8
@@ -117,7 +119,7 @@ def interrupted(
     scratch: Scratch,
     after: int,
     settings: Extract = SETTINGS,
-    withdrawn: WithdrawAfter | None = None,
+    withdrawn: Callable[[], frozenset[str]] = none_withdrawn,
 ) -> None:
     told = 0
 

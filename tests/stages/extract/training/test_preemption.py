@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from stages.extract.stage import SCRATCH, ExtractStage
 from stages.extract.training import trainer as trainer_module
 from stages.handles.weights import unpack_scene
 from stages.models.base.base_model import BaseModel
+from stages.stage import StageContext
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 STEPS = 6
@@ -37,16 +39,15 @@ def run(spec: JobSpec, shared: Path, told: list[dict] | None = None, die_after: 
     """The stage over TASKS; with `die_after` the process kills itself after so many steps."""
     trainer_module.PROGRESS_EVERY_S = 0.0
     words = [] if told is None else told
-    stage = ExtractStage(spec, str(shared))
-    stage.prepare()
-    stage.setup()
 
     def progress(word: dict) -> None:
         words.append(word)
         if len(words) == die_after:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    stage.progress = progress
+    stage = ExtractStage(spec, StageContext(str(shared), progress))
+    stage.prepare()
+    stage.setup()
     return list(stage.process([tiny_task(*task) for task in TASKS]))
 
 
@@ -110,8 +111,15 @@ def test_of_eight_scenes_one_turns_to_nan_and_one_is_withdrawn_while_they_train(
     spec, marks = spec_of(model_dir, batch=8, checkpoint_every_s=None), Storage(str(tmp_path / "out"))
     tasks = [tiny_task(n, n % 4 + 1) for n in range(8)]
 
+    def progress(word: dict) -> None:
+        if (word["phase"], word["step"]) == (2, 2):
+            marks.create(f"{FOLDER}/scene5", b"")
+
     def outputs(sick: bool) -> dict[str, SceneOutput]:
-        stage = ExtractStage(spec, str(tmp_path / "shared"))
+        context = StageContext(str(tmp_path / "shared"))
+        if sick:
+            context = replace(context, progress=progress, withdrawn=partial(withdrawn_scenes, marks))
+        stage = ExtractStage(spec, context)
         stage.prepare()
         stage.setup()
         encode = stage_module.encode_scene
@@ -122,14 +130,9 @@ def test_of_eight_scenes_one_turns_to_nan_and_one_is_withdrawn_while_they_train(
                 latents.mean[:] = float("nan")
             return latents
 
-        def progress(word: dict) -> None:
-            if (word["phase"], word["step"]) == (2, 2):
-                marks.create(f"{FOLDER}/scene5", b"")
-
         with monkeypatch.context() as patch:
             if sick:
                 patch.setattr(stage_module, "encode_scene", poison)
-                stage.progress, stage.withdrawn = progress, partial(withdrawn_scenes, marks)
             return {output.scene_id: output for output in stage.process(tasks)}
 
     monkeypatch.setattr(trainer_module, "PROGRESS_EVERY_S", 0.0)
