@@ -25,7 +25,14 @@ class CommandError(JobError):
 
 
 class SceneError(Exception):
-    """One scene cannot be done. It becomes a row in failures; the job goes on."""
+    """One scene cannot be done. It becomes a row in failures; the job goes on.
+
+    transient: the fault is of the place (its storage did not answer), so the scene is tried again first.
+    """
+
+    def __init__(self, *args: object, transient: bool = False) -> None:
+        super().__init__(*args)
+        self.transient = transient
 
 
 class Withdrawn(SceneError):

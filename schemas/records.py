@@ -228,7 +228,10 @@ def scene_id_of(sha256: str) -> str:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why one scene failed in one stage; the columns of `FAILURES` but `stage`."""
+    """Why one scene failed in one stage; the columns of `FAILURES` but `stage`.
+
+    transient: of the place, not of the scene, so that it is tried again; no column: the table's are final.
+    """
 
     scene_id: str
     error: str
@@ -236,9 +239,12 @@ class Failure:
     traceback: str | None = None
     attempt: int = 1
     uri: str | None = None
+    transient: bool = False
 
     def row(self, stage: str) -> dict[str, Any]:
-        return {"stage": stage, **asdict(self)}
+        columns = asdict(self)
+        del columns["transient"]
+        return {"stage": stage, **columns}
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from schemas.job import JobSpec
 from schemas.records import Failure, SceneOutput, SceneTask
+from stages.transient import is_transient
 
 
 def tell_nobody(word: dict[str, Any]) -> None:
@@ -67,5 +68,7 @@ class Stage(Protocol):
 def failed(scene_id: str, error: BaseException) -> SceneOutput:
     """The output of a scene whose work raised `error`."""
     trace = "".join(traceback.format_exception(error))
-    failure = Failure(scene_id, type(error).__name__, str(error) or repr(error), trace[-8000:])
+    failure = Failure(
+        scene_id, type(error).__name__, str(error) or repr(error), trace[-8000:], transient=is_transient(error)
+    )
     return SceneOutput(scene_id, failure=failure)

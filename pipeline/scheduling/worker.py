@@ -20,21 +20,6 @@ from schemas.job import JobSpec
 from schemas.records import Failure, SceneOutput
 from stages.stage import StageContext
 
-TRANSIENT = frozenset(
-    {
-        "OutOfMemoryError",
-        "MemoryError",
-        "ConnectionError",
-        "ConnectionResetError",
-        "TimeoutError",
-        "ConnectionAbortedError",
-        "ClientConnectorError",
-        "ServerTimeoutError",
-        "BrokenPipeError",
-    }
-)
-"""Errors of the place, not of the scene: such a scene is tried again before it counts as failed."""
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -120,7 +105,7 @@ class StageWorkerImpl:
         if output.failure is None:
             write_part(self.storage, names[output.scene_id], output)
             return Outcome(output.scene_id, False)
-        if output.failure.error in TRANSIENT:
+        if output.failure.transient:
             return Outcome(output.scene_id, True, output.failure)
         write_part(self.storage, names[output.scene_id], output)
         return Outcome(output.scene_id, True)

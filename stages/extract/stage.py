@@ -22,7 +22,7 @@ from schemas.records import SceneOutput, SceneTask
 from schemas.templates import fill_template
 from stages.extract.method.latents import decode_picture, encode_scene
 from stages.extract.method.prior import draw_prior, load_prior, prior_exists, prior_name, save_prior
-from stages.extract.training.batch_size import is_out_of_memory, pick_batch
+from stages.extract.training.batch_size import pick_batch
 from stages.extract.training.checkpoint import Scratch
 from stages.extract.training.trainer import TrainedScene, Trainer, TrainingScene
 from stages.handles.scene_model import SceneModel
@@ -31,6 +31,7 @@ from stages.models.base.loading import load_base
 from stages.models.device import pick_device, pick_dtype
 from stages.models.place import bundled, model_revision
 from stages.stage import StageContext, failed
+from stages.transient import is_out_of_memory
 
 CURVE_POINTS = 100
 SCRATCH = "scratch"

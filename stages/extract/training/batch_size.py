@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor
 
 from schemas.job import Extract
 from stages.extract.method.latents import SceneLatents
 from stages.extract.training.trainer import Trainer, TrainingScene
 from stages.handles.scene_model import SceneModel
+from stages.transient import is_out_of_memory
 
 MOST = {"cuda": 32, "cpu": 16}
 """Where more scenes stop being faster (benchmarks/extract.py)."""
@@ -28,13 +28,6 @@ SHARE = {"cuda": 0.9, "cpu": 0.25}
 PEAK_OF_SAVED = 2.0
 """Peak of a step on a CPU as a multiple of what it keeps for the backward pass: gradients and scratch."""
 CONCEPTS = 4
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether fewer scenes at once may help."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, Exception) and should_reduce_batch_size(error)
 
 
 def pick_batch(model: SceneModel, settings: Extract, prior: Tensor | None) -> int:

@@ -12,6 +12,7 @@ from stages.ingest.faults import FileUnreadable, MasksAmbiguous
 from stages.ingest.given_masks.given_mask import GivenMask, decode_mask_file
 from stages.ingest.source.files import full_url, locate, read_file
 from stages.ingest.source.listing import MASK_NAME
+from stages.transient import comes_of_network_failure
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class MasksBeside:
             files = [info["name"] for info in fs.ls(path, detail=True) if info["type"] == "file"]
         except Exception as error:  # every backend has its own classes
             raise FileUnreadable(
-                f"cannot list {folder} for masks: {type(error).__name__}: {error}; check access, then retry"
+                f"cannot list {folder} for masks: {type(error).__name__}: {error}; check access, then retry",
+                transient=comes_of_network_failure(error),
             ) from error
         numbered: dict[str, list[tuple[int, str]]] = defaultdict(list)
         pictures = 0

@@ -10,6 +10,7 @@ from fsspec.utils import get_protocol
 
 from schemas.job import Source
 from stages.ingest.faults import FileTooLarge, FileUnreadable
+from stages.transient import comes_of_network_failure
 
 
 def locate(url: str, source: Source) -> tuple[Any, str]:
@@ -48,7 +49,7 @@ def read_file(url: str, source: Source, max_bytes: int) -> bytes:
     """All bytes of one file.
 
     Raises FileTooLarge by the size that the filesystem states, before reading, and again if the file turns out
-    longer; FileUnreadable when it is gone or the storage fails.
+    longer; FileUnreadable when it is gone or the storage fails, transient when the network did.
     """
     try:
         fs, path = locate(url, source)
@@ -59,10 +60,13 @@ def read_file(url: str, source: Source, max_bytes: int) -> bytes:
             data = bytes(file.read(max_bytes + 1))
     except FileTooLarge:
         raise
-    except FileNotFoundError as error:
-        raise FileUnreadable(f"the file is no longer there: {url}; put it back, or leave it out") from error
     except Exception as error:  # every backend has its own classes
-        raise FileUnreadable(f"cannot read {url}: {type(error).__name__}: {error}; check access, then retry") from error
+        transient = comes_of_network_failure(error)
+        if isinstance(error, FileNotFoundError) and not transient:
+            raise FileUnreadable(f"the file is no longer there: {url}; put it back, or leave it out") from error
+        raise FileUnreadable(
+            f"cannot read {url}: {type(error).__name__}: {error}; check access, then retry", transient=transient
+        ) from error
     if len(data) > max_bytes:
         raise too_large(len(data), max_bytes, url)
     return data

@@ -10,14 +10,18 @@ import pytest
 
 from pipeline.ledger.withdrawals import FOLDER
 from pipeline.scheduling.worker import StageWorkerImpl
+from pipeline.shards.parts import part_name, read_part
+from pipeline.shards.unit import Unit
 from pipeline.storage.folder import SHARED, Storage
 from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
-from stages.stage import StageContext
+from stages.stage import StageContext, failed
+
+ERRORS = {"slow": TimeoutError("storage is slow today"), "odd": ValueError("no picture")}
 
 
 class Attentive:
-    """A stage that keeps what it was given."""
+    """A stage that keeps what it was given, and fails with a scene's error."""
 
     needs: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[str, ...]] = ()
@@ -30,7 +34,8 @@ class Attentive:
     def setup(self) -> None: ...
 
     def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
-        yield from ()
+        for task in tasks:
+            yield failed(task.scene_id, ERRORS[task.scene_id])
 
 
 @pytest.fixture
@@ -49,3 +54,16 @@ def test_the_worker_builds_the_stage_s_context(worker: StageWorkerImpl, tmp_path
     assert context.withdrawn() == frozenset()
     storage.create(f"{FOLDER}/scene5", b"")
     assert context.withdrawn() == {"scene5"}
+
+
+def test_only_a_failure_that_says_so_is_tried_again(worker: StageWorkerImpl, tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path / "out"))
+    slow, odd = worker.run(Unit("extract", 0, 0, ("slow", "odd"), {"slow": {}, "odd": {}}, {}))
+    assert slow.retry is not None
+    assert slow.retry.error == "TimeoutError"
+    assert not storage.exists(part_name("extract", 0, 0, "slow")), "what is kept is final"
+    assert odd.failed
+    assert odd.retry is None
+    kept = read_part(storage, part_name("extract", 0, 0, "odd"))
+    assert kept.failure is not None
+    assert kept.failure.error == "ValueError"

@@ -13,11 +13,12 @@ from stages.extract import stage as stage_module
 from stages.extract.stage import ExtractStage
 from stages.extract.training import batch_size
 from stages.extract.training.batch import TrainedScene, TrainingScene
-from stages.extract.training.batch_size import free_memory, is_out_of_memory, pick_batch, scenes_that_fit
+from stages.extract.training.batch_size import free_memory, pick_batch, scenes_that_fit
 from stages.handles.full_weights import tunable
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
 from stages.stage import StageContext
+from stages.transient import is_out_of_memory
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 GIB = 1 << 30

@@ -1,0 +1,60 @@
+"""Errors of the place, not of the scene: memory that ran out, a network that failed. Tried again, they may pass.
+
+Asked of every error in every stage, so nothing is imported for the question: an error of torch's or of aiohttp's can
+only come from where they are loaded already. (Workers of the ingest stage are many, and load no torch.)
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from schemas.errors import SceneError
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the scene is worth another try. A SceneError says so itself."""
+    if isinstance(error, SceneError):
+        return error.transient
+    return is_out_of_memory(error) or is_network_failure(error)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether fewer scenes at once may help."""
+    if isinstance(error, (MemoryError, _loaded("torch", "OutOfMemoryError"))):
+        return True
+    if not isinstance(error, RuntimeError) or "torch" not in sys.modules:
+        return False
+    if not all(isinstance(argument, str) for argument in error.args):  # accelerate takes them for texts
+        return False
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    return should_reduce_batch_size(error)
+
+
+def is_network_failure(error: BaseException) -> bool:
+    """Whether a connection failed, was cut or took too long. A file that is not there, or is forbidden, is none."""
+    return isinstance(
+        error,
+        (
+            ConnectionError,
+            TimeoutError,
+            _loaded("aiohttp", "ClientConnectionError"),
+            _loaded("aiohttp", "ClientPayloadError"),
+        ),
+    )
+
+
+def comes_of_network_failure(error: BaseException) -> bool:
+    """Whether one stands behind `error`: filesystems raise FileNotFoundError where they could not ask."""
+    behind: BaseException | None = error
+    while behind is not None:
+        if is_network_failure(behind):
+            return True
+        behind = behind.__cause__ or (None if behind.__suppress_context__ else behind.__context__)
+    return False
+
+
+def _loaded(module: str, name: str) -> Any:
+    """A module's class for isinstance, or no class at all while the module is not loaded."""
+    return getattr(sys.modules.get(module), name, ())

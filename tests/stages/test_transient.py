@@ -1,0 +1,142 @@
+"""Which failures are tried again: those of memory and network, by what they are and where they come from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+
+import aiohttp
+import numpy as np
+import pytest
+import torch
+from fsspec.exceptions import FSTimeoutError
+
+from schemas.errors import SceneError
+from schemas.job import JobSpec, Source
+from schemas.records import FAILURES, SceneTask
+from stages.ingest.faults import FileUnreadable, MasksEmpty
+from stages.ingest.source.files import read_file
+from stages.ingest.stage import IngestStage
+from stages.stage import StageContext, failed
+
+REFUSED = ConnectionRefusedError(111, "refused")
+KEY = SimpleNamespace(ssl=True, host="bucket", port=443, is_ssl=True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("an accelerator's words for it"),
+        MemoryError(),
+        ConnectionError(),
+        ConnectionResetError(),
+        TimeoutError("storage is slow today"),
+        ConnectionAbortedError(),
+        aiohttp.ClientConnectorError(KEY, REFUSED),
+        aiohttp.ServerTimeoutError(),
+        BrokenPipeError(),
+        # Of the same families, and never tried again while a list of names said which are.
+        REFUSED,
+        FSTimeoutError(),
+        aiohttp.ServerDisconnectedError(),
+        aiohttp.ClientPayloadError("cut short"),
+        np._core._exceptions._ArrayMemoryError((1 << 40,), np.dtype(np.uint8)),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_of_the_place_are_tried_again(error: Exception) -> None:
+    output = failed("scene", error)
+    assert output.failure is not None
+    assert output.failure.transient
+    assert set(output.failure.row("extract")) == set(FAILURES.names)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError("gone"),
+        PermissionError("forbidden"),
+        OSError("no space left"),
+        ValueError("TimeoutError"),
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        RuntimeError(SceneError("no text")),
+        SceneError("diverged"),
+        MasksEmpty("nothing is left"),
+        FileUnreadable("the file is no longer there"),
+        type("TimeoutError", (Exception,), {})("of the same name, and nothing else"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_of_the_scene_are_final(error: Exception) -> None:
+    output = failed("scene", error)
+    assert output.failure is not None
+    assert not output.failure.transient
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """An address whose files are missing, but for `/cut.png`, whose connection breaks off."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/missing.png":
+                self.send_error(404)
+            else:
+                self.send_response(200)
+                self.send_header("Content-Length", "100")
+                self.end_headers()
+                self.wfile.write(b"short")
+                self.connection.close()
+
+        def do_HEAD(self) -> None:
+            self.send_error(404) if self.path == "/missing.png" else self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+
+
+def test_a_storage_that_does_not_answer_is_tried_again_a_missing_file_is_not(server: str) -> None:
+    def fault(url: str) -> FileUnreadable:
+        with pytest.raises(FileUnreadable) as caught:
+            read_file(url, Source(uri=url), 1 << 20)
+        return caught.value
+
+    assert not fault(f"{server}/missing.png").transient
+    assert fault(f"{server}/cut.png").transient
+    nobody = fault("http://127.0.0.1:9/a.png")
+    assert nobody.transient
+    assert "no longer there" not in str(nobody), "fsspec says FileNotFoundError where it could not ask"
+    assert not fault("/no/such/file.png").transient
+
+
+def test_a_scene_whose_file_does_not_come_fails_as_transient() -> None:
+    spec = JobSpec.model_validate({"source": {"uri": "http://127.0.0.1:9/a.png"}, "output": "out"})
+    stage = IngestStage(spec, StageContext("memory://none"))
+    plan = {"uri": "http://127.0.0.1:9/a.png", "sha256": "0" * 64, "bytes": None, "error": None}
+    (output,) = stage.process([SceneTask("0" * 16, {"plan": [plan]})])
+    assert output.failure is not None
+    assert output.failure.error == "FileUnreadable"
+    assert output.failure.transient
+
+
+def test_the_question_loads_no_torch() -> None:
+    """Nor does the stage that asks it most: ingest runs in many small workers."""
+    code = (
+        "import sys; import stages.ingest.stage; from stages.stage import failed;"
+        "out = failed('s', RuntimeError('out of memory. ')); assert not out.failure.transient;"
+        "assert failed('s', MemoryError()).failure.transient;"
+        "sys.exit(', '.join({'torch', 'accelerate', 'aiohttp'} & set(sys.modules)) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
