@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -12,17 +13,48 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def halving(work: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item]) -> list[Result | Exception]:
-    """For each item, in order, what `work` makes of it, or what it raises for this item alone."""
+def everything(item: object) -> bool:
+    return True
+
+
+def halving(
+    work: Callable[[Sequence[Item]], Iterable[Result]],
+    items: Sequence[Item],
+    wanted: Callable[[Item], bool] = everything,
+) -> Iterator[tuple[Item, Result | Exception]]:
+    """Each item, in order, with what `work` makes of it, or with what it raises for this item alone.
+
+    work: gives one result an item; results of a half come out before the next half begins. What is raised while they
+    are taken up, where `work` makes them one by one, is raised here.
+    wanted: asked before each try, so that what came out of an earlier half can take items out of a later one; those
+    do not come out.
+    """
+    items = [item for item in items if wanted(item)]
     if not items:
-        return []
+        return
     try:
-        return list(work(items))
+        results = work(items)
     except Exception as error:
-        if len(items) == 1:
-            return [error]
-    gc.collect()  # outside the handler, whose traceback would keep the batch's tensors alive
+        problem = error
+        _forget_locals(problem)
+    else:
+        yield from zip(items, results, strict=True)
+        return
+    if len(items) == 1:
+        yield items[0], problem
+        return
+    del problem
+    gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     half = len(items) // 2
-    return halving(work, items[:half]) + halving(work, items[half:])
+    for part in (items[:half], items[half:]):
+        yield from halving(work, part, wanted)
+
+
+def _forget_locals(error: BaseException) -> None:
+    """An error's traceback would keep the tensors of the batch alive, for as long as somebody keeps the error."""
+    behind: BaseException | None = error
+    while behind is not None:
+        traceback.clear_frames(behind.__traceback__)
+        behind = behind.__cause__ or behind.__context__

@@ -75,7 +75,7 @@ class EvaluateStage:
         judges, judged, size = self.judges, [], self.spec.evaluate.batch
         for start in range(0, len(rows), size):
             part = [(row, _picture(task, row, len(scene.features))) for row in rows[start : start + size]]
-            for one in halving(lambda pairs: judges.judge(scene, *zip(*pairs, strict=True)), part):
+            for _, one in halving(lambda pairs: judges.judge(scene, *zip(*pairs, strict=True)), part):
                 if isinstance(one, Exception):
                     raise one
                 judged.append(one)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import time
@@ -25,6 +24,7 @@ from stages.extract.method.prior import draw_prior, load_prior, prior_exists, pr
 from stages.extract.training.batch_size import pick_batch
 from stages.extract.training.checkpoint import Scratch
 from stages.extract.training.trainer import TrainedScene, Trainer, TrainingScene
+from stages.halving import halving
 from stages.handles.scene_model import SceneModel
 from stages.handles.weights import SceneWeights, pack_scene
 from stages.models.base.loading import load_base
@@ -102,7 +102,8 @@ class ExtractStage:
                     ready.append(self._prepare_scene(task))
                 except Exception as error:  # whatever is wrong with a scene is that scene's failure
                     yield failed(task.scene_id, error)
-            yield from self._train(ready)
+            for prepared, output in halving(self._train, ready):
+                yield failed(prepared.scene.scene_id, output) if isinstance(output, Exception) else output
 
     def _load(self) -> SceneModel:
         spec, device = self.spec, pick_device()
@@ -137,9 +138,8 @@ class ExtractStage:
         scene = TrainingScene(task.scene_id, [ids for _, ids in picked], latents)
         return _Prepared(scene, [word for word, _ in picked], [row.get("word") for row in concepts])
 
-    def _train(self, ready: list[_Prepared]) -> Iterator[SceneOutput]:
-        if not ready:
-            return
+    def _train(self, ready: Sequence[_Prepared]) -> Iterator[SceneOutput]:
+        """Outputs of a batch, in order. After one that ran out of memory batches are at most half its size."""
         assert self.model is not None
         began, scratch, context = time.monotonic(), self._scratch(ready), self.context
         trainer = Trainer(
@@ -148,30 +148,23 @@ class ExtractStage:
         try:
             trained = trainer.train([p.scene for p in ready])
         except Exception as error:
-            problem = error
-        else:
-            seconds = (time.monotonic() - began) / len(ready)
-            for prepared, result in zip(ready, trained, strict=True):
-                yield self._output(prepared, result, seconds)
-            if scratch is not None:  # Only now has the last result left this process.
+            if scratch is not None:
                 scratch.clear()
-            return
-        if scratch is not None:
-            scratch.clear()
-        if len(ready) == 1:
-            yield failed(ready[0].scene.scene_id, problem)
-            return
-        half = len(ready) // 2
-        if is_out_of_memory(problem):
-            self.size = max(1, half)
-        del problem, trainer
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        yield from self._train(ready[:half])
-        yield from self._train(ready[half:])
+            if len(ready) > 1 and is_out_of_memory(error):
+                self.size = len(ready) // 2
+            raise
+        seconds = (time.monotonic() - began) / len(ready)
+        return self._outputs(ready, trained, seconds, scratch)
 
-    def _scratch(self, ready: list[_Prepared]) -> Scratch | None:
+    def _outputs(
+        self, ready: Sequence[_Prepared], trained: Sequence[TrainedScene], seconds: float, scratch: Scratch | None
+    ) -> Iterator[SceneOutput]:
+        for prepared, result in zip(ready, trained, strict=True):
+            yield self._output(prepared, result, seconds)
+        if scratch is not None:  # Only now has the last result left this process.
+            scratch.clear()
+
+    def _scratch(self, ready: Sequence[_Prepared]) -> Scratch | None:
         """The batch's place in scratch space, named by everything that decides its numbers."""
         settings = self.spec.extract
         if settings.checkpoint_every_s is None:

@@ -20,6 +20,7 @@ from schemas.errors import SceneError
 from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
 from stages.generate.prompts import Picture, list_pictures
+from stages.halving import halving
 from stages.handles.full_weights import replaced
 from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
@@ -131,39 +132,24 @@ class GenerateStage:
         return _Scene(task.scene_id, weights, layout, len(pictures), output, flat=flat), pictures
 
     def _make(self, jobs: list[tuple[_Scene, Picture]]) -> Iterator[SceneOutput]:
-        """Makes the pictures of one batch and yields the scenes that are complete with it."""
-        self._draw([job for job in jobs if job[0].error is None])
+        """Makes the pictures of one batch and yields the scenes that are complete with it. A batch that raises is split
+        until the culprit is alone; its scene then fails, and what is left of its pictures is not drawn."""
+        for (scene, picture), image in halving(self._sample, jobs, lambda job: job[0].error is None):
+            if isinstance(image, Exception):
+                scene.error = image
+            elif image is None:
+                scene.error = SceneError(f"picture {picture.key} is not finite; the scene's weights are broken")
+            else:
+                self._keep(scene, picture, image)
         for scene, _ in jobs:
             scene.left -= 1
             if scene.left == 0:
                 scene.states.clear()
                 yield scene.output if scene.error is None else failed(scene.scene_id, scene.error)
 
-    def _draw(self, jobs: list[tuple[_Scene, Picture]]) -> None:
-        """A batch that raises is split until the culprit is alone; its scene then fails."""
-        if not jobs:
-            return
-        try:
-            with torch.no_grad():
-                images, sound = self._sample(jobs)
-        except Exception as error:
-            if len(jobs) == 1:
-                jobs[0][0].error = error
-                return
-        else:
-            for (scene, picture), image, good in zip(jobs, images, sound, strict=True):
-                if good:
-                    self._keep(scene, picture, image)
-                else:
-                    scene.error = SceneError(f"picture {picture.key} is not finite; the scene's weights are broken")
-            return
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        half = len(jobs) // 2
-        for part in (jobs[:half], jobs[half:]):
-            self._draw([job for job in part if job[0].error is None])
-
-    def _sample(self, jobs: list[tuple[_Scene, Picture]]) -> tuple[NDArray[np.uint8], list[bool]]:
+    @torch.no_grad()
+    def _sample(self, jobs: Sequence[tuple[_Scene, Picture]]) -> list[NDArray[np.uint8] | None]:
+        """Pictures [h, w, 3] of one batch, None where the latents are not finite."""
         assert self.model is not None
         model, settings, device = self.model, self.spec.generate, self.model.base.device
         scenes = list(dict.fromkeys(scene for scene, _ in jobs))
@@ -204,9 +190,10 @@ class GenerateStage:
                 model.release()
         sound = torch.isfinite(latents).flatten(1).all(1)
         latents = torch.where(sound[:, None, None, None], latents, 0.0)
-        return decode_latents(model.base, latents), sound.tolist()
+        images = decode_latents(model.base, latents)
+        return [image if good else None for image, good in zip(images, sound.tolist(), strict=True)]
 
-    def _encode(self, scenes: list[_Scene], jobs: list[tuple[_Scene, Picture]], guided: bool) -> None:
+    def _encode(self, scenes: list[_Scene], jobs: Sequence[tuple[_Scene, Picture]], guided: bool) -> None:
         """Text states, one row each, of every (scene, prompt) of the batch that the scene does not have yet."""
         assert self.model is not None
         model, negative = self.model, self.spec.generate.negative_prompt

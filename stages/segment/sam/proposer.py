@@ -60,7 +60,7 @@ class Proposer:
             by_size.setdefault(picture.shape, []).append(i)
         found: dict[int, Masks | Exception] = {}
         for members in by_size.values():
-            found.update(zip(members, halving(self._automatic, [pictures[i] for i in members]), strict=True))
+            found.update(halving(lambda numbers: self._automatic([pictures[i] for i in numbers]), members))
         for i in range(len(pictures)):
             masks = found.pop(i)
             yield masks if isinstance(masks, Exception) else _proposals(masks)

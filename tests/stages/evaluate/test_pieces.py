@@ -12,7 +12,6 @@ from schemas.evaluate import Evaluate
 from stages.evaluate.copies import contrast, correlation, find_copies, thumbnail
 from stages.evaluate.matching import assign, detect
 from stages.evaluate.verdict import Scores, collapsed, why_not
-from stages.halving import halving
 from stages.masks.label_mask import label_mask
 from stages.masks.views import filling, on_black
 
@@ -159,19 +158,3 @@ def test_a_concept_on_black_in_its_place_and_filling_the_picture() -> None:
     assert green.any(axis=0).sum() >= 30, "twelve pixels wide before"
     assert abs(green.any(axis=1).sum() / green.any(axis=0).sum() - 8 / 12) < 0.1, "in its own proportions"
     assert not filling(picture, ~mask & mask).any()
-
-
-def test_a_batch_that_raises_is_halved_to_the_item_that_cannot_be_done() -> None:
-    sizes: list[int] = []
-
-    def work(items: list[int]) -> list[int]:
-        sizes.append(len(items))
-        if 5 in items or len(items) > 4:
-            raise MemoryError(f"{len(items)} at once")
-        return [10 * item for item in items]
-
-    found = halving(work, list(range(8)))
-    assert [one for one in found if not isinstance(one, Exception)] == [0, 10, 20, 30, 40, 60, 70]
-    assert str(found[5]) == "1 at once"
-    assert sizes == [8, 4, 4, 2, 1, 1, 2]
-    assert halving(work, []) == []
