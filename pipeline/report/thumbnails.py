@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from stages import pictures
+
 Colour = tuple[int, int, int]
 
 PALETTE: tuple[Colour, ...] = (
@@ -26,8 +28,6 @@ PALETTE: tuple[Colour, ...] = (
 OPACITY = 0.45
 SIZES = ((256, 82, 0.25), (256, 70, 0.18), (192, 70, 0.20), (160, 62, 0.19), (128, 55, 0.19), (96, 40, 0.17))
 """(longest side in pixels, WebP quality, usual bytes per pixel of a photograph) of a thumbnail, best first."""
-FORMATS = ("PNG", "JPEG", "WEBP")
-"""What our own stages write; nothing else is decoded."""
 
 
 def colour_of(index: int) -> Colour:
@@ -76,7 +76,7 @@ def masked_picture(picture: Image.Image, masks: Sequence[tuple[NDArray[np.bool_]
 def open_picture(data: bytes) -> Image.Image:
     """RGB. Raises ValueError when the bytes are no picture that a stage could have written."""
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS).convert("RGB")
+        return pictures.open_picture(data)
     except Exception as error:  # damaged files raise whatever their decoder came upon
         raise ValueError(f"not a picture ({type(error).__name__}: {error})") from error
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from schemas.errors import SceneError
 from schemas.masks import decode_mask
@@ -16,9 +14,7 @@ from stages.evaluate.copies import Thumbnail, thumbnail
 from stages.evaluate.matching import Similarities
 from stages.masks.views import on_black
 from stages.models.identity import IdentityJudge
-
-FORMATS = ("PNG", "JPEG", "WEBP")
-"""What the generate stage writes; nothing else is decoded."""
+from stages.pictures import read_picture
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ def read_source(task: SceneTask, judge: IdentityJudge) -> SourceScene:
     rows = sorted(task.rows.get("concepts", []), key=lambda row: row["index"])
     if not rows or "png" not in task.files:
         raise SceneError("the scene has no concepts or no picture; its variations cannot be compared with anything")
-    picture = decode(task.files["png"])
+    picture = read_picture(task.files["png"])
     masks = [decode_mask(row["mask"]) for row in rows]
     if any(mask.shape != picture.shape[:2] for mask in masks):
         raise SceneError(f"the scene's picture is {picture.shape[1]} x {picture.shape[0]} pixels, its masks are not")
@@ -50,11 +46,6 @@ def read_source(task: SceneTask, judge: IdentityJudge) -> SourceScene:
     features = finite(judge.features(np.stack([on_black(picture, mask) for mask in masks])).numpy())
     things = [i for i in range(len(rows)) if i not in grounds]
     return SourceScene(features, things, grounds[0] if grounds else None, thumbnail(picture))
-
-
-def decode(data: bytes) -> NDArray[np.uint8]:
-    """A picture that a stage wrote, RGB [h, w, 3]."""
-    return np.asarray(Image.open(io.BytesIO(data), formats=FORMATS).convert("RGB"))
 
 
 def finite(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,13 +14,14 @@ from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
 from stages.evaluate.copies import find_copies
 from stages.evaluate.judging import Judged, Judges
-from stages.evaluate.source_scene import SourceScene, decode, read_source
+from stages.evaluate.source_scene import SourceScene, read_source
 from stages.evaluate.verdict import Scores, collapsed, why_not
 from stages.halving import halving
 from stages.masks.label_mask import label_mask
 from stages.models.clip import load_clip
 from stages.models.device import pick_device
 from stages.models.identity import ClipIdentityJudge, IdentityJudge, load_identity
+from stages.pictures import read_picture
 from stages.segment.segmenters import load_segmenter
 from stages.stage import StageContext, failed
 
@@ -127,4 +128,4 @@ def _picture(task: SceneTask, row: Row, concepts: int) -> NDArray[np.uint8]:
         raise SceneError(f"variation {row['key']} has no picture {row['file']} in its shard")
     if not row["concepts"] or any(not 0 <= index < concepts for index in row["concepts"]):
         raise SceneError(f"variation {row['key']} asks for concepts {row['concepts']}; the scene has {concepts}")
-    return decode(task.files[suffix])
+    return read_picture(task.files[suffix])

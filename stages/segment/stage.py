@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from schemas.job import JobSpec
 from schemas.masks import encode_mask
@@ -20,6 +18,7 @@ from schemas.records import SceneOutput, SceneTask
 from stages.masks.shapes import Mask, border_share, bounding_box
 from stages.models.clip import load_clip
 from stages.models.device import pick_device
+from stages.pictures import read_mask, read_picture
 from stages.segment.faults import NoConcept
 from stages.segment.proposal import Proposal
 from stages.segment.segmenters import Segmenter, load_segmenter
@@ -115,7 +114,7 @@ class SegmentStage:
     def _start(self, task: SceneTask) -> list[Concept] | NDArray[np.uint8] | Exception:
         """The scene's own concepts, else its picture [side, side, 3] to look for some in, or why it has neither."""
         try:
-            return _own_concepts(task) or _picture(task)
+            return _own_concepts(task) or read_picture(task.files["png"])
         except Exception as error:
             return error
 
@@ -142,7 +141,7 @@ class SegmentStage:
         nameless = [concept.mask for concept in concepts if concept.word is None]
         if self._namer is None or not nameless:
             return concepts
-        found = iter(self._namer.name(_picture(task), nameless))
+        found = iter(self._namer.name(read_picture(task.files["png"]), nameless))
         named = []
         for concept in concepts:
             if concept.word is None:
@@ -187,11 +186,6 @@ class SegmentStage:
         )
 
 
-def _picture(task: SceneTask) -> NDArray[np.uint8]:
-    """RGB [side, side, 3]."""
-    return np.asarray(Image.open(io.BytesIO(task.files["png"]), formats=["PNG"]).convert("RGB"))
-
-
 def _own_concepts(task: SceneTask) -> list[Concept]:
     """The scene's given masks in the order of their numbers, with the words of its row; [] if it has none."""
     numbered = sorted(
@@ -199,7 +193,4 @@ def _own_concepts(task: SceneTask) -> list[Concept]:
     )
     scenes = task.rows.get("scenes") or [{}]
     words = scenes[0].get("words") or [None] * len(numbered)
-    return [
-        Concept(np.asarray(Image.open(io.BytesIO(data), formats=["PNG"]).convert("L")) > 127, "own", word)
-        for (_, data), word in zip(numbered, words, strict=True)
-    ]
+    return [Concept(read_mask(data), "own", word) for (_, data), word in zip(numbered, words, strict=True)]

@@ -6,18 +6,17 @@ Encoded once, one scene at a time, so that company in the batch cannot change it
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from schemas.errors import SceneError
 from stages.models.base.base_model import BaseModel
 from stages.models.base.pictures import encode_pictures
+from stages.pictures import read_picture
 
 
 @dataclass(frozen=True)
@@ -39,14 +38,14 @@ class SceneLatents:
 
 def decode_picture(data: bytes, side: int) -> Tensor:
     """A prepared picture's bytes -> [3, side, side] in [-1, 1]."""
-    with Image.open(io.BytesIO(data)) as image:
-        if image.size != (side, side):
-            raise SceneError(
-                f"the prepared picture is {image.size[0]}x{image.size[1]} pixels, the base "
-                f"model's are {side}x{side}; it was prepared for another model"
-            )
-        pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
-    return torch.from_numpy(pixels / 127.5 - 1.0).permute(2, 0, 1).contiguous()
+    pixels = read_picture(data)
+    height, width = pixels.shape[:2]
+    if (width, height) != (side, side):
+        raise SceneError(
+            f"the prepared picture is {width}x{height} pixels, the base model's are {side}x{side}; it was prepared for "
+            "another model"
+        )
+    return torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1.0).permute(2, 0, 1).contiguous()
 
 
 def resize_masks(masks: Tensor, side: int) -> Tensor:
