@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional
 
 from schemas.errors import SceneError
 from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
+from stages.generate.drawing import DrawnScene, draw
 from stages.generate.prompts import Picture, list_pictures
 from stages.halving import halving
-from stages.handles.full_weights import replaced
 from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
-from stages.handles.weights import SceneWeights, unpack_scene
+from stages.handles.weights import unpack_scene
 from stages.models.base.loading import load_base
-from stages.models.base.pictures import decode_latents
-from stages.models.base.sampler import denoise, initial_latents, make_scheduler
-from stages.models.base.text_states import TextStates
 from stages.models.device import pick_device, pick_dtype
 from stages.models.place import bundled
 from stages.stage import StageContext, failed
@@ -43,23 +36,12 @@ FORMATS: dict[str, dict[str, Any]] = {
 
 @dataclass(eq=False)
 class _Scene:
-    """A scene whose pictures are being made. left: pictures still to come; layout: of its factors, None
-    without.
-    """
+    """A scene whose pictures are being made. left: pictures still to come."""
 
-    scene_id: str
-    weights: SceneWeights
-    layout: LoraLayout | None
+    drawn: DrawnScene
     left: int
     output: SceneOutput
-    error: BaseException | None = None
-    flat: Tensor | None = None
-    states: dict[str, TextStates] = field(default_factory=dict)
-
-    @property
-    def company(self) -> Hashable:
-        """Scenes with the same value can share a batch."""
-        return self.scene_id if self.weights.full else self.layout
+    error: Exception | None = None
 
 
 class GenerateStage:
@@ -99,7 +81,7 @@ class GenerateStage:
             if not pictures:
                 yield scene.output
                 continue
-            if waiting and waiting[0][0].company != scene.company:
+            if waiting and waiting[0][0].drawn.company != scene.drawn.company:
                 yield from self._make(waiting)
                 waiting = []
             waiting += [(scene, picture) for picture in pictures]
@@ -128,13 +110,12 @@ class GenerateStage:
         layout = LoraLayout.of_state(weights.lora) if weights.lora else None
         flat = layout.flatten(weights.lora).to(self.model.base.device) if layout else None
         weights.lora = {}
-        output = SceneOutput(task.scene_id)
-        return _Scene(task.scene_id, weights, layout, len(pictures), output, flat=flat), pictures
+        return _Scene(DrawnScene(weights, layout, flat), len(pictures), SceneOutput(task.scene_id)), pictures
 
     def _make(self, jobs: list[tuple[_Scene, Picture]]) -> Iterator[SceneOutput]:
         """Makes the pictures of one batch and yields the scenes that are complete with it. A batch that raises is split
         until the culprit is alone; its scene then fails, and what is left of its pictures is not drawn."""
-        for (scene, picture), image in halving(self._sample, jobs, lambda job: job[0].error is None):
+        for (scene, picture), image in halving(self._draw, jobs, lambda job: job[0].error is None):
             if isinstance(image, Exception):
                 scene.error = image
             elif image is None:
@@ -144,72 +125,13 @@ class GenerateStage:
         for scene, _ in jobs:
             scene.left -= 1
             if scene.left == 0:
-                scene.states.clear()
-                yield scene.output if scene.error is None else failed(scene.scene_id, scene.error)
+                scene.drawn.states.clear()
+                yield scene.output if scene.error is None else failed(scene.output.scene_id, scene.error)
 
-    @torch.no_grad()
-    def _sample(self, jobs: Sequence[tuple[_Scene, Picture]]) -> list[NDArray[np.uint8] | None]:
-        """Pictures [h, w, 3] of one batch, None where the latents are not finite."""
+    def _draw(self, jobs: Sequence[tuple[_Scene, Picture]]) -> list[NDArray[np.uint8] | None]:
         assert self.model is not None
-        model, settings, device = self.model, self.spec.generate, self.model.base.device
-        scenes = list(dict.fromkeys(scene for scene, _ in jobs))
-        number = {scene: i for i, scene in enumerate(scenes)}
-        owner = torch.tensor([number[scene] for scene, _ in jobs], device=device)
-        slots = max(len(scene.weights.tokens) for scene in scenes)
-        padded = [functional.pad(s.weights.handles, (0, 0, 0, slots - len(s.weights.tokens))) for s in scenes]
-        handles = torch.stack(padded).to(device)
-        flat = torch.stack([s.flat for s in scenes if s.flat is not None]) if scenes[0].layout else None
-        full = scenes[0].weights.full
-        guided = settings.guidance > 1
-        with replaced(model.base, full) if full else contextlib.nullcontext():
-            try:
-                model.bind(handles, flat, scenes[0].layout)
-                self._encode(scenes, jobs, guided)
-                text = TextStates.cat([scene.states[picture.prompt] for scene, picture in jobs])
-                negative = None
-                if guided:
-                    negative = (
-                        text.zeros_like()
-                        if model.base.negative_is_zeros(settings.negative_prompt)
-                        else TextStates.cat([s.states[settings.negative_prompt] for s, _ in jobs])
-                    )
-                model.owners.rows(torch.cat([owner, owner]) if guided else owner, len(scenes))
-                noise = initial_latents(
-                    [stream_seed(self.spec.seed, p.scene_id, p.purpose) for _, p in jobs], model.base.latent_shape
-                )
-                latents = denoise(
-                    model.base.predict,
-                    make_scheduler(settings.sampler, model.base.scheduler),
-                    noise.to(device),
-                    settings.steps,
-                    settings.guidance,
-                    text,
-                    negative,
-                )
-            finally:
-                model.release()
-        sound = torch.isfinite(latents).flatten(1).all(1)
-        latents = torch.where(sound[:, None, None, None], latents, 0.0)
-        images = decode_latents(model.base, latents)
-        return [image if good else None for image, good in zip(images, sound.tolist(), strict=True)]
-
-    def _encode(self, scenes: list[_Scene], jobs: Sequence[tuple[_Scene, Picture]], guided: bool) -> None:
-        """Text states, one row each, of every (scene, prompt) of the batch that the scene does not have yet."""
-        assert self.model is not None
-        model, negative = self.model, self.spec.generate.negative_prompt
-        wanted = dict.fromkeys((scene, picture.prompt) for scene, picture in jobs)
-        if guided and not model.base.negative_is_zeros(negative):
-            wanted |= dict.fromkeys((scene, negative) for scene in scenes)
-        missing = [(scene, prompt) for scene, prompt in wanted if prompt not in scene.states]
-        if not missing:
-            return
-        number = {scene: i for i, scene in enumerate(scenes)}
-        device = model.base.device
-        model.owners.rows(torch.tensor([number[scene] for scene, _ in missing], device=device), len(scenes))
-        ids = torch.stack([model.tokens.ids(prompt) for _, prompt in missing])
-        states = model.base.text_states(ids.to(device))
-        for row, (scene, prompt) in enumerate(missing):
-            scene.states[prompt] = states.row(row)
+        drawn = [(scene.drawn, picture) for scene, picture in jobs]
+        return draw(self.model, self.spec.generate, self.spec.seed, drawn)
 
     def _keep(self, scene: _Scene, picture: Picture, image: NDArray[np.uint8]) -> None:
         settings = self.spec.generate
@@ -221,7 +143,7 @@ class GenerateStage:
             "text": picture.text,
             "template": picture.template,
             "concepts": list(picture.concepts),
-            "handles": [scene.weights.tokens[i] for i in picture.concepts],
+            "handles": [scene.drawn.weights.tokens[i] for i in picture.concepts],
             "seed": stream_seed(self.spec.seed, picture.scene_id, picture.purpose),
             "sampler": settings.sampler,
             "steps": settings.steps,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,14 @@ import pytest
 import torch
 from PIL import Image
 
+from schemas.job import Generate
 from schemas.records import VARIATIONS, SceneOutput, SceneTask
 from stages.extract.stage import ExtractStage
+from stages.generate import stage as stage_module
+from stages.generate.drawing import DrawnScene, draw
+from stages.generate.prompts import Picture
 from stages.generate.stage import GenerateStage
+from stages.handles.scene_model import SceneModel
 from stages.handles.weights import SceneWeights, pack_scene, unpack_scene
 from stages.stage import StageContext
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
@@ -107,3 +113,24 @@ def test_scenes_of_different_ranks_and_without_factors_go_together(model_dir: Pa
     trained = generate(model_dir, tasks[:1], batch=4)
     one, other = pixels(trained["scene0"]), pixels(outputs["scene0"])
     assert any(not np.array_equal(one[key], other[key]) for key in one), "the factors must show"
+
+
+def test_what_is_left_of_a_scene_that_failed_is_not_drawn(
+    model_dir: Path, tasks: list[SceneTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[list[str]] = []
+
+    def brittle(
+        model: SceneModel, settings: Generate, seed: int, jobs: Sequence[tuple[DrawnScene, Picture]]
+    ) -> list[np.ndarray | None]:
+        drawn.append([picture.key for _, picture in jobs])
+        if any(picture.scene_id == "scene0" for _, picture in jobs):
+            raise torch.OutOfMemoryError("out of memory")
+        return draw(model, settings, seed, jobs)
+
+    monkeypatch.setattr(stage_module, "draw", brittle)
+    outputs = generate(model_dir, tasks[:2], batch=4)
+    assert outputs["scene0"].failure is not None
+    assert outputs["scene0"].failure.transient
+    assert len(pixels(outputs["scene1"])) == 6
+    assert [key for keys in drawn if len(keys) == 1 for key in keys if key.startswith("scene0")] == ["scene0-0000"]

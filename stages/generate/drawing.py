@@ -1,0 +1,114 @@
+"""The pictures of one batch: prompts and handles of several scenes in, pixels out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from schemas.job import Generate
+from stages.generate.prompts import Picture
+from stages.handles.full_weights import replaced
+from stages.handles.lora.layout import LoraLayout
+from stages.handles.scene_model import SceneModel
+from stages.handles.weights import SceneWeights
+from stages.models.base.pictures import decode_latents
+from stages.models.base.sampler import denoise, initial_latents, make_scheduler
+from stages.models.base.text_states import TextStates
+from stages.streams import stream_seed
+
+
+@dataclass(eq=False)
+class DrawnScene:
+    """What a scene's pictures are drawn with.
+
+    layout: of its factors, flat: those, on the device; both None without factors. states: prompt -> its text states,
+    one row, kept until the scene's last picture is made.
+    """
+
+    weights: SceneWeights
+    layout: LoraLayout | None
+    flat: Tensor | None
+    states: dict[str, TextStates] = field(default_factory=dict)
+
+    @property
+    def company(self) -> Hashable:
+        """Scenes with the same value can share a batch: one with weights of the base's own goes alone."""
+        return id(self) if self.weights.full else self.layout
+
+
+@torch.no_grad()
+def draw(
+    model: SceneModel, settings: Generate, seed: int, jobs: Sequence[tuple[DrawnScene, Picture]]
+) -> list[NDArray[np.uint8] | None]:
+    """Pictures [h, w, 3], one a job, None where its latents are not finite. The scenes can share a batch."""
+    device = model.base.device
+    scenes = list(dict.fromkeys(scene for scene, _ in jobs))
+    number = {scene: i for i, scene in enumerate(scenes)}
+    owner = torch.tensor([number[scene] for scene, _ in jobs], device=device)
+    slots = max(len(scene.weights.tokens) for scene in scenes)
+    padded = [functional.pad(s.weights.handles, (0, 0, 0, slots - len(s.weights.tokens))) for s in scenes]
+    handles = torch.stack(padded).to(device)
+    flat = torch.stack([s.flat for s in scenes if s.flat is not None]) if scenes[0].layout else None
+    full = scenes[0].weights.full
+    guided = settings.guidance > 1
+    with replaced(model.base, full) if full else contextlib.nullcontext():
+        try:
+            model.bind(handles, flat, scenes[0].layout)
+            _encode(model, settings.negative_prompt, scenes, jobs, guided)
+            text = TextStates.cat([scene.states[picture.prompt] for scene, picture in jobs])
+            negative = None
+            if guided:
+                negative = (
+                    text.zeros_like()
+                    if model.base.negative_is_zeros(settings.negative_prompt)
+                    else TextStates.cat([scene.states[settings.negative_prompt] for scene, _ in jobs])
+                )
+            model.owners.rows(torch.cat([owner, owner]) if guided else owner, len(scenes))
+            noise = initial_latents(
+                [stream_seed(seed, p.scene_id, p.purpose) for _, p in jobs], model.base.latent_shape
+            )
+            latents = denoise(
+                model.base.predict,
+                make_scheduler(settings.sampler, model.base.scheduler),
+                noise.to(device),
+                settings.steps,
+                settings.guidance,
+                text,
+                negative,
+            )
+        finally:
+            model.release()
+    sound = torch.isfinite(latents).flatten(1).all(1)
+    latents = torch.where(sound[:, None, None, None], latents, 0.0)
+    images = decode_latents(model.base, latents)
+    return [image if good else None for image, good in zip(images, sound.tolist(), strict=True)]
+
+
+def _encode(
+    model: SceneModel,
+    negative: str,
+    scenes: Sequence[DrawnScene],
+    jobs: Sequence[tuple[DrawnScene, Picture]],
+    guided: bool,
+) -> None:
+    """Text states, one row each, of every (scene, prompt) of the batch that the scene does not have yet."""
+    wanted = dict.fromkeys((scene, picture.prompt) for scene, picture in jobs)
+    if guided and not model.base.negative_is_zeros(negative):
+        wanted |= dict.fromkeys((scene, negative) for scene in scenes)
+    missing = [(scene, prompt) for scene, prompt in wanted if prompt not in scene.states]
+    if not missing:
+        return
+    number = {scene: i for i, scene in enumerate(scenes)}
+    device = model.base.device
+    model.owners.rows(torch.tensor([number[scene] for scene, _ in missing], device=device), len(scenes))
+    ids = torch.stack([model.tokens.ids(prompt) for _, prompt in missing])
+    states = model.base.text_states(ids.to(device))
+    for row, (scene, prompt) in enumerate(missing):
+        scene.states[prompt] = states.row(row)
