@@ -13,6 +13,7 @@ from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.ledger.run_record import start_record
 from pipeline.stage_kinds import LEARNING, StageKind, kinds_of
 from pipeline.storage.folder import Storage
+from pipeline.storage.probe import check_writable
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from stages.ingest.source.hashing import hash_files
@@ -46,7 +47,7 @@ def open_job(spec: JobSpec, kinds: list[StageKind] | None = None, lease: ExitSta
     storage = Storage(spec.output)
     uris = [] if spec.source.handles else _pictures(spec)
     earlier = _earlier(spec)
-    storage.check_writable()
+    check_writable(storage)
     if lease is not None:
         lease.enter_context(held(storage))
     start_record(storage, spec)

@@ -39,6 +39,6 @@ def hand_on(source: Storage, target: Storage) -> None:
 def _copy_shard(storage: Storage, earlier: Storage, record: Commit) -> None:
     for file in record.files:
         target = f"{record.folder}/{file.path.rsplit('/', 1)[1]}"
-        with earlier.fs.open(earlier.path(file.path), "rb") as source, storage.open_write(target) as copy:
+        with earlier.open_read(file.path) as source, storage.open_write(target) as copy:
             shutil.copyfileobj(source, copy, 1 << 20)
     commit(storage, record)

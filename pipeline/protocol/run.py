@@ -21,6 +21,7 @@ from pipeline.report.page import write_report
 from pipeline.scheduling.cluster import connected
 from pipeline.stage_kinds import EXTRACT, StageKind, kinds_of
 from pipeline.storage.folder import Storage
+from pipeline.storage.probe import check_writable
 from pipeline.wording import span
 from schemas.errors import CommandError, OutputError, SpecError
 from schemas.job import JobSpec
@@ -50,7 +51,7 @@ def evaluate(spec: JobSpec, console: Console, only: Sequence[str] = ()) -> Evalu
     storage = Storage(spec.output)
     if storage.exists(NAME):
         raise OutputError(f"output: {spec.output} holds a job of its own; give the evaluation another folder")
-    storage.check_writable()
+    check_writable(storage)
     found = Evaluation()
     with ExitStack() as session:
         session.enter_context(held(storage))

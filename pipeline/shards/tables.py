@@ -32,7 +32,7 @@ def read_rows(
 ) -> list[dict[str, Any]]:
     """Rows of one shard, of some scenes or all, in file order."""
     filters = None if scene_ids is None else [("scene_id", "in", list(scene_ids))]
-    with storage.fs.open(storage.path(table_name(table, shard)), "rb") as file:
+    with storage.open_read(table_name(table, shard)) as file:
         return list(pq.read_table(file, filters=filters, columns=columns).to_pylist())
 
 

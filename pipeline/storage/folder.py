@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import posixpath
-import uuid
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from pipeline.storage.local import LocalDisk
+from pipeline.storage.objects import ObjectStore
 from schemas.errors import SpecError
 
 SHARED = "_shared"
@@ -37,10 +37,13 @@ class Storage:
         self.root = root.rstrip("/")
         self.local = isinstance(self.fs, LocalFileSystem)
         self.url = self.root if self.local else url  # absolute: workers run in another folder
+        self._writes: LocalDisk | ObjectStore = LocalDisk() if self.local else ObjectStore(self.fs)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Storage, (self.url,))
 
+    # Not fsspec's DirFileSystem: it has no way back to a URL, and it forgets the listing of the root alone (in
+    # the oldest fsspec that we allow, of nothing): the ledger must never be shown an old listing of a folder below.
     def path(self, name: str) -> str:
         return posixpath.join(self.root, name) if name else self.root
 
@@ -79,56 +82,25 @@ class Storage:
         """`length` bytes from `start`, without reading the rest of the file."""
         return bytes(self.fs.cat_file(self.path(name), start=start, end=start + length))
 
+    def open_read(self, name: str) -> BinaryIO:
+        """A file to read from, and to close."""
+        return cast(BinaryIO, self.fs.open(self.path(name), "rb"))
+
     def write(self, name: str, data: bytes) -> None:
         """The whole file or nothing: readers never see half of it. An older file is replaced."""
-        path = self.path(name)
-        if not self.local:
-            self.fs.pipe_file(path, data)
-            return
-        temporary = self._temporary(path, data)
-        os.replace(temporary, path)
+        self._writes.write(self.path(name), data)
 
     def create(self, name: str, data: bytes) -> bool:
         """Create-if-absent: true if this call made the file, false if it was there already. This is the commit."""
-        path = self.path(name)
-        if not self.local:
-            try:
-                self.fs.pipe_file(path, data, mode="create")
-            except FileExistsError:
-                return False
-            return True
-        temporary = self._temporary(path, data)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        finally:
-            os.unlink(temporary)
-        _sync_folder(posixpath.dirname(path))
-        return True
+        return self._writes.create(self.path(name), data)
 
-    @contextlib.contextmanager
-    def open_write(self, name: str) -> Iterator[BinaryIO]:
+    def open_write(self, name: str) -> AbstractContextManager[BinaryIO]:
         """A file to stream into. Not atomic: only for files that nothing names yet."""
-        path = self.path(name)
-        if self.local:
-            os.makedirs(posixpath.dirname(path), exist_ok=True)
-        with self.fs.open(path, "wb") as file:
-            yield cast(BinaryIO, file)
-            if self.local:
-                file.flush()
-                os.fsync(file.fileno())
+        return self._writes.open_write(self.path(name))
 
     def publish(self, source: str, target: str) -> None:
         """Makes `target` the content of `source`, replacing an older one at once; the data stays where it is stored."""
-        start, end = self.path(source), self.path(target)
-        if not self.local:
-            self.fs.cp_file(start, end)
-            return
-        os.makedirs(posixpath.dirname(end), exist_ok=True)
-        temporary = f"{end}.{uuid.uuid4().hex}.tmp"
-        os.link(start, temporary)
-        os.replace(temporary, end)
+        self._writes.publish(self.path(source), self.path(target))
 
     def delete(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -137,34 +109,3 @@ class Storage:
     def delete_folder(self, folder: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm(self.path(folder), recursive=True)
-
-    def check_writable(self) -> None:
-        """Raises SpecError if nothing can be written here."""
-        probe = f"_probe-{uuid.uuid4().hex}"
-        try:
-            self.create(probe, b"")  # as a commit is made: needs hard links, or an object store's conditional write
-            self.delete(probe)
-        except Exception as error:
-            raise SpecError(
-                f"output: cannot write under {self.url} ({type(error).__name__}: {error}); check the "
-                "path and your permissions"
-            ) from None
-
-    def _temporary(self, path: str, data: bytes) -> str:
-        """Writes and syncs `data` beside `path`; returns the temporary's name."""
-        os.makedirs(posixpath.dirname(path), exist_ok=True)
-        temporary = f"{path}.{uuid.uuid4().hex}.tmp"
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        return temporary
-
-
-def _sync_folder(folder: str) -> None:
-    """A link survives a power cut only once its folder is on disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
