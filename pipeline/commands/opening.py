@@ -16,7 +16,7 @@ from pipeline.storage.folder import Storage
 from pipeline.storage.probe import check_writable
 from schemas.errors import SpecError
 from schemas.job import JobSpec
-from stages.ingest.source.hashing import hash_files
+from stages.ingest.source.hashing import hash_file
 from stages.models.base.layout import check_base
 
 
@@ -58,7 +58,7 @@ def open_job(spec: JobSpec, kinds: list[StageKind] | None = None, lease: ExitSta
             storage,
             uris,
             spec.pack.scenes_per_shard,
-            lambda new: hash_files(new, spec.source.storage_options, spec.ingest.max_bytes),
+            lambda uri: hash_file(uri, spec.source.storage_options, spec.ingest.max_bytes),
         )
     names = [kind.name for kind in kinds]
     repair(storage, [*names, FAILURES])

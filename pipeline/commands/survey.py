@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pipeline.commands.bill import Work
@@ -12,14 +11,10 @@ from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
+from pipeline.storage.many import in_order
 from pipeline.wording import counted, size_text
 from schemas.errors import SpecError
 from schemas.job import JobSpec, Source
-
-_READERS = 16
-
-
-_WINDOW = 4096
 
 
 @dataclass(frozen=True)
@@ -83,9 +78,7 @@ def sizes_of(uris: Sequence[str], source: Source) -> Iterator[int | None]:
             return None
         return None if found is None else int(found)
 
-    with ThreadPoolExecutor(_READERS) as readers:
-        for start in range(0, len(uris), _WINDOW):
-            yield from readers.map(size, uris[start : start + _WINDOW])
+    yield from in_order(size, uris)
 
 
 def work_left(spec: JobSpec, storage: Storage, listed: Listed) -> Work:

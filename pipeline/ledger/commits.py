@@ -12,15 +12,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipeline.storage.folder import Storage
+from pipeline.storage.many import in_order
 from schemas.errors import OutputError
 
-_READERS = 16
-_WINDOW = 64
 _NAME = re.compile(r"^(\d{6,})(?:\.r(\d+))?\.json$")
 
 
@@ -113,10 +111,7 @@ def read_commit(storage: Storage, stage: str, shard: int, round_: int) -> Commit
 
 def commits_of(storage: Storage, stage: str) -> Iterator[Commit]:
     """The latest commit of every shard, in order, a window of them in memory."""
-    places = sorted(rounds(storage, stage).items())
-    with ThreadPoolExecutor(_READERS) as readers:
-        for start in range(0, len(places), _WINDOW):
-            yield from readers.map(lambda place: read_commit(storage, stage, *place), places[start : start + _WINDOW])
+    yield from in_order(lambda place: read_commit(storage, stage, *place), sorted(rounds(storage, stage).items()))
 
 
 def repair(storage: Storage, stages: list[str]) -> None:
@@ -139,14 +134,17 @@ def repair(storage: Storage, stages: list[str]) -> None:
 def check_files(storage: Storage, latest: dict[str, dict[int, int]]) -> None:
     """Raises OutputError if a committed shard's file is missing or has another size than its commit says."""
     listings: dict[str, dict[str, int]] = {}
-    for stage, shards in latest.items():
-        for shard, round_ in sorted(shards.items()):
-            for file in read_commit(storage, stage, shard, round_).files:
-                folder, name = file.path.rsplit("/", 1)
-                size = listings.setdefault(folder, storage.names(folder)).get(name)
-                if size != file.bytes:
-                    what = "is gone" if size is None else f"has {size} bytes, not the {file.bytes} it was written with"
-                    raise OutputError(
-                        f"{storage.url_of(file.path)} {what}; restore it, or delete "
-                        f"{storage.url_of(commit_name(stage, shard, round_))} to have the shard made again"
-                    )
+    places = [(stage, *place) for stage, shards in latest.items() for place in sorted(shards.items())]
+    found = in_order(lambda place: read_commit(storage, *place).files, places)
+    for place, files in zip(places, found, strict=True):
+        for file in files:
+            folder, name = file.path.rsplit("/", 1)
+            if folder not in listings:
+                listings[folder] = storage.names(folder)
+            size = listings[folder].get(name)
+            if size != file.bytes:
+                what = "is gone" if size is None else f"has {size} bytes, not the {file.bytes} it was written with"
+                raise OutputError(
+                    f"{storage.url_of(file.path)} {what}; restore it, or delete "
+                    f"{storage.url_of(commit_name(*place))} to have the shard made again"
+                )

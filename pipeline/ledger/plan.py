@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.storage.folder import Storage
+from pipeline.storage.many import in_order
 from schemas.records import PLAN, scene_id_of
 from stages.ingest.source.hashing import Hashed
 
@@ -58,14 +59,11 @@ def read_plan(storage: Storage) -> Plan:
 
 
 def extend_plan(
-    storage: Storage,
-    uris: Iterable[str],
-    scenes_per_shard: int,
-    hash_files: Callable[[Sequence[str]], Iterator[Hashed]],
+    storage: Storage, uris: Iterable[str], scenes_per_shard: int, hash_file: Callable[[str], Hashed]
 ) -> Plan:
     """Adds the files that the plan does not hold yet, in new shards, and returns the whole plan.
 
-    hash_files: yields one `Hashed` per URI, in the order given.
+    hash_file: of one URI; called for many at once.
     """
     number = len(_plan_files(storage))  # before the plan is read: a driver that comes in between takes this number
     plan = read_plan(storage)
@@ -78,7 +76,7 @@ def extend_plan(
     )
     rows: list[dict[str, Any]] = []
     scenes = 0
-    for found in hash_files(new):
+    for found in in_order(hash_file, new):
         scene_id = scene_id_of(found.sha256 or hashlib.sha256(found.uri.encode()).hexdigest())
         duplicate_of = first.get(scene_id)
         first.setdefault(scene_id, found.uri)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +10,9 @@ from pipeline.ledger.commits import rounds
 from pipeline.shards.reader import UNREADABLE
 from pipeline.shards.tables import read_rows
 from pipeline.storage.folder import Storage
+from pipeline.storage.many import in_order
 
 _COLUMNS = ["prompt_similarity", "identity_similarity", "complete", "keep", "reason"]
-_READERS = 8
-_WINDOW = 64
 
 
 @dataclass
@@ -69,12 +67,9 @@ def kind_of(reason: str | None) -> str:
 def score_numbers(storage: Storage) -> ScoreNumbers:
     """Over every committed shard of scores; one that cannot be read yet is left out."""
     numbers = ScoreNumbers()
-    shards = sorted(rounds(storage, "evaluate"))
-    with ThreadPoolExecutor(_READERS) as readers:
-        for start in range(0, len(shards), _WINDOW):
-            for rows in readers.map(lambda shard: _rows(storage, shard), shards[start : start + _WINDOW]):
-                for row in rows:
-                    numbers.add(row)
+    for rows in in_order(lambda shard: _rows(storage, shard), sorted(rounds(storage, "evaluate"))):
+        for row in rows:
+            numbers.add(row)
     return numbers
 
 

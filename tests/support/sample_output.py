@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +90,9 @@ class SampleOutput:
         return next(i for i, uri in enumerate(self.uris) if scene_id == hashlib.sha256(uri.encode()).hexdigest()[:16])
 
     def _write_plan(self, scenes_per_shard: int) -> Plan:
-        def hashed(uris: Sequence[str]) -> Iterator[Hashed]:
-            for uri in uris:
-                content = self.uris[0] if uri.endswith("copy.jpg") else uri
-                yield Hashed(uri, 1000, hashlib.sha256(content.encode()).hexdigest(), None)
+        def hashed(uri: str) -> Hashed:
+            content = self.uris[0] if uri.endswith("copy.jpg") else uri
+            return Hashed(uri, 1000, hashlib.sha256(content.encode()).hexdigest(), None)
 
         return extend_plan(self.storage, [*self.uris, "/photos/9999/copy.jpg", BROKEN], scenes_per_shard, hashed)
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import fsspec
 
 _BLOCK = 1 << 20
-
-
-_READERS = 16
 
 
 @dataclass(frozen=True)
@@ -26,16 +21,11 @@ class Hashed:
     error: str | None
 
 
-def hash_files(uris: Sequence[str], options: dict[str, Any], max_bytes: int) -> Iterator[Hashed]:
-    """Hashes files by streaming them, many at a time: the pictures are read, never held."""
-    with ThreadPoolExecutor(_READERS) as readers:
-        window = _READERS * 4
-        for start in range(0, len(uris), window):
-            yield from readers.map(lambda uri: hash_file(uri, options, max_bytes), uris[start : start + window])
-
-
 def hash_file(uri: str, options: dict[str, Any], max_bytes: int) -> Hashed:
-    """SHA-256 of one file. A file that cannot be read, or is larger than `max_bytes`, comes back with its error."""
+    """SHA-256 of one file, a block of it in memory at a time.
+
+    A file that cannot be read, or is larger than `max_bytes`, comes back with its error.
+    """
     size: int | None = None
     try:
         fs, path = fsspec.core.url_to_fs(uri, **options)

@@ -22,7 +22,7 @@ from pipeline.shards.pack import pack_rows
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from schemas.spec_file import load_spec
-from stages.ingest.source.hashing import hash_files
+from stages.ingest.source.hashing import hash_file
 from tests.support import ROOT
 
 pytestmark = pytest.mark.xdist_group("jobs")
@@ -192,7 +192,7 @@ def _finished_job(folder: Path) -> Path:
     spec = load_spec(spec_file, [f"source.uri={folder}/bucket", f"output={folder}/out", f"models.base={folder}/model"])
     storage = Storage(spec.output)
     start_record(storage, spec)
-    extend_plan(storage, [f"{folder}/bucket/a.png"], 5, lambda uris: hash_files(uris, {}, 10_000_000))
+    extend_plan(storage, [f"{folder}/bucket/a.png"], 5, lambda uri: hash_file(uri, {}, 10_000_000))
     for kind in kinds_of(spec):
         pack_rows(storage, kind.name, kind.table, 0, 0, [])
     pack_rows(storage, "failures", "failures", 0, 0, [])

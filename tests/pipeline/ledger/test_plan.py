@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import threading
 from pathlib import Path
 
 import pytest
 
 from pipeline.ledger.plan import Plan, extend_plan, read_plan
 from pipeline.storage.folder import Storage
-from stages.ingest.source.hashing import Hashed, hash_file, hash_files
+from stages.ingest.source.hashing import Hashed, hash_file
 
 
 def extend(storage: Storage, folder: Path, per_shard: int = 2) -> Plan:
     uris = [str(file) for file in sorted(folder.iterdir())]
-    return extend_plan(storage, uris, per_shard, lambda new: hash_files(new, {}, 1000))
+    return extend_plan(storage, uris, per_shard, lambda uri: hash_file(uri, {}, 1000))
 
 
 def layout(plan: Plan) -> dict[str, tuple[int, str]]:
@@ -67,7 +67,7 @@ def test_new_pictures_extend_the_plan_and_renumber_nothing(storage: Storage, buc
 def test_the_order_of_the_listing_does_not_matter(tmp_path: Path, bucket: Path) -> None:
     uris = [str(file) for file in bucket.iterdir()]
     plans = [
-        extend_plan(Storage(str(tmp_path / f"out{number}")), order, 2, lambda new: hash_files(new, {}, 1000))
+        extend_plan(Storage(str(tmp_path / f"out{number}")), order, 2, lambda uri: hash_file(uri, {}, 1000))
         for number, order in enumerate([sorted(uris), sorted(uris, reverse=True)])
     ]
     assert layout(plans[0]) == layout(plans[1])
@@ -94,9 +94,12 @@ def test_shards_hold_so_many_scenes(storage: Storage, bucket: Path) -> None:
 def test_of_two_drivers_planning_at_once_one_plan_counts(storage: Storage, bucket: Path) -> None:
     other: list[Plan] = []
 
-    def slow(uris: Sequence[str]) -> Iterator[Hashed]:
-        other.append(extend(storage, bucket, per_shard=5))  # another driver is through before us
-        yield from hash_files(uris, {}, 1000)
+    first = threading.Lock()
+
+    def slow(uri: str) -> Hashed:
+        if first.acquire(blocking=False):
+            other.append(extend(storage, bucket, per_shard=5))  # another driver is through before us
+        return hash_file(uri, {}, 1000)
 
     ours = extend_plan(storage, [str(file) for file in bucket.iterdir()], 2, slow)
     assert layout(ours) == layout(other[0]) == layout(read_plan(storage))

@@ -1,0 +1,34 @@
+"""Many small reads at once: storage answers one after another in the time that it could answer dozens."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+THREADS = 16
+WINDOW = 64
+"""Calls that are begun, or done and not yet taken: what may lie in memory at once."""
+
+
+def in_order(call: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+    """`call` of every item, in the order of `items`, by threads. Raises what a call raises, when its turn comes.
+
+    `items` may be endless: no more than WINDOW of them are taken ahead of the results.
+    """
+    waiting: deque[Future[Found]] = deque()
+    with ThreadPoolExecutor(THREADS) as threads:
+        try:
+            for item in items:
+                if len(waiting) == WINDOW:
+                    yield waiting.popleft().result()
+                waiting.append(threads.submit(call, item))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:  # after an error, or when nobody wants the rest
+            for future in waiting:
+                future.cancel()
