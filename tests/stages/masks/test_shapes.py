@@ -33,6 +33,8 @@ def test_regions_agree_with_flooding(density: float) -> None:
     labels, areas = label_regions(mask)
     assert sorted(areas.tolist()) == regions_by_flooding(mask)
     assert np.array_equal(labels > 0, mask)
+    named, first = np.unique(labels, return_index=True)
+    assert np.all(np.diff(first[named > 0]) > 0), "1 ... n in reading order"
     assert np.array_equal(np.bincount(labels.ravel(), minlength=len(areas) + 1)[1:], areas)
     below, right = labels[:-1] * mask[1:], labels[:, :-1] * mask[:, 1:]
     assert np.array_equal(below, labels[1:] * mask[:-1]), "vertical neighbours have one label"
