@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from rich import filesize
+
 
 def stamp(seconds: float) -> str:
     """A time as `2026-11-23 04:10 UTC`."""
@@ -11,12 +13,8 @@ def stamp(seconds: float) -> str:
 
 
 def size_text(count: float) -> str:
-    """`812 B`, `3.4 MB`, `1.2 TB`."""
-    for unit in ("B", "KB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:,.1f} TB"
+    """`812 bytes`, `3.4 MB`, `1.2 TB`."""
+    return filesize.decimal(round(count))
 
 
 def span(seconds: float) -> str:

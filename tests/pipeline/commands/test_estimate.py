@@ -94,7 +94,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
 def test_a_new_job(tmp_path: Path, photos: Path, base: Path) -> None:
     spec = spec_of({"uri": str(photos)}, tmp_path / "out", base, pack={"scenes_per_shard": 2})
     text = "\n".join(estimate(spec))
-    assert "source: 5 files, 5 MB" in text
+    assert "source: 5 files, 5.0 MB" in text
     assert "planned already" not in text
     assert "shards: 3, of up to 2 scenes" in text
     # two concepts: 2 singles + 1 union = 3 subsets x 2 prompts x 4 images = 24 pictures of 10 TFLOP
@@ -102,7 +102,7 @@ def test_a_new_job(tmp_path: Path, photos: Path, base: Path) -> None:
     assert "a scene: 2 PFLOP to learn its handles, 240 TFLOP for its variations; once a run: 400 TFLOP" in text
     assert "to do: 5 scenes, 11.6 PFLOP" in text  # 5 x (2000 + 240) + 400
     assert "GPU time: 37 s of an H100, assumed to reach 40% of its ~790 TFLOP/s" in text  # 11600 / 316
-    assert "handles ~15 MB (3 MB a scene)" in text
+    assert "handles ~15.0 MB (3.0 MB a scene)" in text
     assert "done already: nothing" in text
     assert not (tmp_path / "out").exists()
 
@@ -111,7 +111,7 @@ def test_a_new_job(tmp_path: Path, photos: Path, base: Path) -> None:
 def test_a_protocol_is_the_sum_of_its_methods_with_one_prior_set(tmp_path: Path, photos: Path, base: Path) -> None:
     spec = spec_of({"uri": str(photos)}, tmp_path / "out", base, protocol={"methods": ["break_a_scene", "ti_m"]})
     text = "\n".join(estimate_protocol(spec))
-    assert "source: 5 files, 5 MB" in text
+    assert "source: 5 files, 5.0 MB" in text
     assert "break_a_scene: 5 scenes to do, 11.2 PFLOP, 35 s" in text  # 5 x (2000 + 240), over 316 TFLOP/s
     assert "ti_m: 5 scenes to do, 11.2 PFLOP" in text
     assert "2 methods: 22.8 PFLOP" in text
@@ -145,8 +145,8 @@ def test_an_output_with_some_done(tmp_path: Path, photos: Path, base: Path) -> N
     (photos / "night" / "huge.jpg").write_bytes(b"h" * 2_000_000)
     before = snapshot(out)
     text = "\n".join(estimate(spec))
-    assert "source: 6 files, 7 MB" in text
-    assert "new: 4 files, 5 MB; planned already: 2" in text
+    assert "source: 6 files, 7.0 MB" in text
+    assert "new: 4 files, 5.0 MB; planned already: 2" in text
     assert "no longer listed: 1 file" in text
     assert "over ingest.max_bytes (1.5 MB): 1 file," in text
     assert "shards: 2," in text  # the plan keeps its cut; new files get new shards

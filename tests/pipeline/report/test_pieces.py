@@ -84,7 +84,7 @@ def test_curves_of_either_form_and_of_nonsense() -> None:
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0 B"), (812, "812 B"), (3.4e6, "3.4 MB"), (999_700, "1 MB"), (1.25e12, "1.2 TB"), (3.6e15, "3,600.0 TB")],
+    [(0, "0 bytes"), (812.4, "812 bytes"), (3.44e6, "3.4 MB"), (999_700.0, "999.7 kB"), (3.6e15, "3.6 PB")],
 )
 def test_sizes_as_people_write_them(count: float, text: str) -> None:
     assert size_text(count) == text
