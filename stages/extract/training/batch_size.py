@@ -6,12 +6,12 @@ allocator; on a CPU, where a process cannot tell its own peak, the tensors kept 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -58,11 +58,8 @@ def free_memory(device: torch.device) -> float:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return float(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
-    found = [float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))]
-    with suppress(OSError, ValueError, IndexError):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        found = [float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")] or found
-    with suppress(OSError, ValueError):
+    found = [float(psutil.virtual_memory().available)]
+    with suppress(OSError, ValueError):  # a container's limit: psutil tells the machine's memory alone
         limit = float(Path("/sys/fs/cgroup/memory.max").read_text())
         found.append(limit - float(Path("/sys/fs/cgroup/memory.current").read_text()))
     return max(min(found), 0.0)
