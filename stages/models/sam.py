@@ -9,12 +9,14 @@ import hashlib
 import json
 import os
 import pickle
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
@@ -111,15 +113,22 @@ def _local(path_or_url: str) -> Path:
 
 
 def _download(url: str, target: Path) -> None:
-    """Stream `url` to `target`; a reader sees the whole file or none, also when two processes download at once."""
+    """Streams `url` to `target`, once for all workers of a machine; a reader sees the whole file or none.
+
+    torch.hub's download knows no bucket, and fsspec's caches write to the name that others read from.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
-        with fsspec.open(url, "rb") as source, part.open("wb") as sink:
-            while chunk := source.read(CHUNK_BYTES):
-                sink.write(chunk)
-        os.replace(part, target)
+        with FileLock(f"{target}.lock"):
+            if target.exists():  # another worker was first
+                return
+            try:
+                with fsspec.open(url, "rb") as source, part.open("wb") as sink:
+                    shutil.copyfileobj(source, sink, CHUNK_BYTES)
+                os.replace(part, target)
+            finally:
+                part.unlink(missing_ok=True)
     except Exception as error:
-        raise SpecError(f"SAM model {url}: download failed ({type(error).__name__}: {error}); check the URL") from error
-    finally:
-        part.unlink(missing_ok=True)
+        what = f"{type(error).__name__}: {error}"
+        raise SpecError(f"models.sam: {url}: download failed ({what}); check the URL") from error

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import torch
+from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 from safetensors.torch import save_file
 from segment_anything import sam_model_registry
@@ -15,7 +21,7 @@ from segment_anything import sam_model_registry
 from models.training.sam import CONFIG, decode, embed_points
 from schemas.errors import SpecError
 from schemas.spec_file import load_spec
-from stages.models.sam import build_sam, load_sam
+from stages.models.sam import _local, build_sam, load_sam
 from stages.segment.sam.proposer import Proposer
 from tests.support import ROOT
 
@@ -50,9 +56,9 @@ def test_an_official_checkpoint_is_told_by_its_shapes(tmp_path: Path) -> None:
 
 
 def test_what_is_no_sam_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="no such file"):
+    with pytest.raises(SpecError, match="models.sam: .*no such file"):
         load_sam(str(tmp_path / "absent.pth"), "cpu")
-    with pytest.raises(SpecError, match="download failed"):
+    with pytest.raises(SpecError, match="models.sam: .*download failed .*check the URL"):
         load_sam((tmp_path / "absent.pth").as_uri(), "cpu")
     with pytest.raises(SpecError, match="not a Segment Anything model"):
         load_sam(str(tmp_path), "cpu")
@@ -62,6 +68,38 @@ def test_what_is_no_sam_is_one_clear_error(tmp_path: Path) -> None:
     for name in ("text.pth", "other.pth", "odd.pth"):
         with pytest.raises(SpecError, match=f"{name}: not a Segment Anything model"):
             load_sam(str(tmp_path / name), "cpu")
+
+
+def test_workers_that_start_together_download_once_and_see_whole_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    fs = fsspec.filesystem("memory")
+    fs.pipe_file("/models/sam.pth", b"weights")
+    opened: list[str] = []
+    gate = threading.Barrier(4)
+
+    def slow(fs: MemoryFileSystem, path: str, *args: Any, **kwargs: Any) -> Any:
+        opened.append(path)
+        time.sleep(0.2)
+        if len(opened) == 1:
+            raise OSError("connection reset")
+        return open_(fs, path, *args, **kwargs)
+
+    open_ = MemoryFileSystem._open
+    monkeypatch.setattr(MemoryFileSystem, "_open", slow)
+    with pytest.raises(SpecError, match="connection reset"):
+        _local("memory://models/sam.pth")
+    left = [file.suffix for file in (tmp_path / "home" / ".cache" / "unscene").iterdir()]
+    assert left == [".lock"], "nothing of a failed download is kept"
+
+    def worker(number: int) -> bytes:
+        gate.wait()
+        return _local("memory://models/sam.pth").read_bytes()
+
+    with ThreadPoolExecutor(4) as workers:
+        assert list(workers.map(worker, range(4))) == [b"weights"] * 4
+    assert len(opened) == 2, "once in vain, once for all four"
 
 
 class _Touch:
