@@ -196,7 +196,7 @@ class Scheduler:
             worker.ready, pool.prepared, pool.setup_failures = True, True, 0
             return
         pool.drop(worker)
-        if error.spec:
+        if error.final:
             raise JobError(error.message)
         self._setup_failed(pool, error.message, error.trace)
 

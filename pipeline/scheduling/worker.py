@@ -1,4 +1,4 @@
-"""The two Ray actors: `StageWorker` runs a stage in a process of its own, `Packer` makes shards of its parts."""
+"""The Ray actor that runs a stage in a process of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.shards.parts import part_name, write_part
 from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import load_stage
 from pipeline.storage.folder import SHARED, Storage
-from schemas.errors import SpecError, Withdrawn
+from schemas.errors import JobError, Withdrawn
 from schemas.job import JobSpec
 from schemas.records import Failure, SceneOutput
 from stages.stage import StageContext
@@ -35,11 +35,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class SetupError:
-    """Why a worker could not start. `spec`: the job is wrong, not the machine."""
+    """Why a worker could not start. final: the job is wrong, not the machine, and another try would be too."""
 
     message: str
     trace: str
-    spec: bool
+    final: bool
 
 
 class StageWorkerImpl:
@@ -64,9 +64,9 @@ class StageWorkerImpl:
             self.stage.setup()
         except Exception as error:
             return SetupError(
-                f"{type(error).__name__}: {error}" if not isinstance(error, SpecError) else str(error),
+                f"{type(error).__name__}: {error}" if not isinstance(error, JobError) else str(error),
                 traceback.format_exc()[-8000:],
-                isinstance(error, SpecError),
+                isinstance(error, JobError),
             )
         return None
 

@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.storage.local import LocalDisk
 from pipeline.storage.objects import ObjectStore
-from schemas.errors import SpecError
+from schemas.errors import OutputError
 
 SHARED = "_shared"
 """Folder under OUTPUT for what is computed once a run."""
@@ -21,19 +21,21 @@ SHARED = "_shared"
 class Storage:
     """Paths are relative to the folder and use `/`. Safe to pickle: it opens its filesystem anew in each process.
 
-    Raises SpecError for an address that cannot be opened here.
+    Raises OutputError for an address that cannot be opened here.
     """
 
     def __init__(self, url: str) -> None:
         try:
             self.fs, root = fsspec.core.url_to_fs(url)
         except ImportError as error:
-            raise SpecError(
+            raise OutputError(
                 f"{url} needs a package that is not installed ({error}); for S3 and GCS: pip install -e '.[s3]' or "
                 "'.[gcs]'"
             ) from error
         except ValueError as error:
-            raise SpecError(f"{url} is no address that fsspec knows ({error}); check what stands before ://") from error
+            raise OutputError(
+                f"{url} is no address that fsspec knows ({error}); check what stands before ://"
+            ) from error
         self.root = root.rstrip("/")
         self.local = isinstance(self.fs, LocalFileSystem)
         self.url = self.root if self.local else url  # absolute: workers run in another folder

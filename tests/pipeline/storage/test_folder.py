@@ -10,7 +10,7 @@ import fsspec
 import pytest
 
 from pipeline.storage.folder import Storage
-from schemas.errors import SpecError
+from schemas.errors import OutputError
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -40,7 +40,7 @@ def test_an_address_that_cannot_be_opened_is_one_sentence(url: str, message: str
     fsspec.register_implementation(
         "needs-more", "no_such_package.FileSystem", errtxt="Install no_such_package", clobber=True
     )
-    with pytest.raises(SpecError, match=message):
+    with pytest.raises(OutputError, match=message):
         Storage(url)
 
 
