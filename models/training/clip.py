@@ -23,7 +23,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from models.training import tokenizer as vocabulary
 from models.training.clip_captions import WordTokens
 from models.training.clip_losses import ANY_PLACE, Facts, normalised, picture_caption_loss, sprite_loss
-from models.training.clip_pool import Pool, Roster, Sightings, render_pool
+from models.training.clip_pool import ClipPool, Roster, Sightings, render_pool
 from models.training.clip_views import junk_views, object_views, scene_views
 from models.training.configs import forget_paths
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
@@ -97,7 +97,7 @@ class Towers(nn.Module):
 class Lesson:
     """Draws batches from the pool and gives their loss. All of it stays on the device."""
 
-    def __init__(self, pool: Pool, roster: Roster, tokens: WordTokens, favoured: int) -> None:
+    def __init__(self, pool: ClipPool, roster: Roster, tokens: WordTokens, favoured: int) -> None:
         self.pool, self.nouns = pool, len(roster.nouns)
         self.sightings = Sightings(pool, favoured)
         device = str(pool.images.device)
@@ -135,7 +135,7 @@ class Lesson:
 
 
 @torch.no_grad()
-def check(towers: Towers, pool: Pool, favoured: int) -> str:
+def check(towers: Towers, pool: ClipPool, favoured: int) -> str:
     """Of unseen scenes: how often the right caption is first of 100, and the nearest of 200 objects the same sprite's
     other view. One line of text."""
     size = 100
@@ -178,7 +178,7 @@ def export(model: CLIPModel, average: Average, tokenizer_folder: Path, folder: P
     shutil.rmtree(old, ignore_errors=True)
 
 
-def through_autoencoder(pool: Pool, folder: Path, share: float, batch: int = 512) -> None:
+def through_autoencoder(pool: ClipPool, folder: Path, share: float, batch: int = 512) -> None:
     """Replace the first `share` of the pool's scenes by what the autoencoder in `folder` makes of them: a generated
     picture can be no sharper."""
     from diffusers import AutoencoderKL  # needed here alone, and a machine for training may lack it
@@ -192,7 +192,7 @@ def through_autoencoder(pool: Pool, folder: Path, share: float, batch: int = 512
             pool.images[first : first + batch] = (output.permute(0, 2, 3, 1) * 127.5 + 128).clamp(0, 255).byte()
 
 
-def prepare(args: argparse.Namespace) -> tuple[CLIPTokenizer, Roster, WordTokens, Pool, int]:
+def prepare(args: argparse.Namespace) -> tuple[CLIPTokenizer, Roster, WordTokens, ClipPool, int]:
     """The tokenizer (kept in --work), the roster, the pool on the device, and how many sprites it favours."""
     began = time.monotonic()
     favoured, sprites = judged_roster(args.world, args.sprites)

@@ -34,7 +34,7 @@ def several_hot(numbers: Tensor, count: int) -> Tensor:
 
 def fitting(facts: Facts, claims: Tensor, nouns: int) -> Tensor:
     """bool [pictures, captions]: nothing that the caption claims is missing from the picture. claims: int
-    [captions, 6], see `clip_pool.Pool.claims`; nouns: how many there are."""
+    [captions, 6], see `clip_pool.ClipPool.claims`; nouns: how many there are."""
     shown, claimed = several_hot(facts.nouns, nouns), several_hot(claims[:, :4], nouns)
     missing = claimed.sum(1)[None] - shown @ claimed.T > 0.5
     place = claims[:, 5][None]

@@ -33,7 +33,7 @@ CHUNK = 128
 
 
 @dataclass(frozen=True)
-class Pool:
+class ClipPool:
     """n scenes. Sprites and nouns are numbers in the roster and in its list of different nouns; -1 is none."""
 
     images: Tensor
@@ -51,13 +51,13 @@ class Pool:
     claims: Tensor
     """int16 [n, captions, 2, 6]: up to four nouns, the number of unnamed objects, the place."""
 
-    def to(self, device: str) -> Pool:
+    def to(self, device: str) -> ClipPool:
         """The same on `device`."""
-        return Pool(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        return ClipPool(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
-    def part(self, rows: slice) -> Pool:
+    def part(self, rows: slice) -> ClipPool:
         """Some of the scenes."""
-        return Pool(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return ClipPool(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     def mask(self, rows: Tensor, slots: Tensor) -> Tensor:
         """Unpacked masks float [b, 1, 64, 64] of one object a row."""
@@ -76,7 +76,7 @@ class Roster:
         self.place = {sprite.code: i for i, sprite in enumerate(sprites)}
 
     def claim_row(self, claim: Claim) -> NDArray[np.int16]:
-        """A claim as int16 [6], see `Pool.claims`."""
+        """A claim as int16 [6], see `ClipPool.claims`."""
         nouns = [self.number[noun] for noun in claim.nouns]
         return np.array([*nouns, *[-1] * (MAX_OBJECTS - len(nouns)), claim.unnamed, claim.place], np.int16)
 
@@ -90,7 +90,7 @@ class Roster:
 
 
 def render_chunk(worlds: tuple[World, ...], roster: Roster, tokens: WordTokens, first: int) -> tuple[NDArray, ...]:
-    """Scenes `first` to `first + CHUNK`, from the worlds in turn: the arrays of a `Pool`, in its order."""
+    """Scenes `first` to `first + CHUNK`, from the worlds in turn: the arrays of a `ClipPool`, in its order."""
     rows: list[tuple[NDArray, ...]] = []
     for index in range(first, first + CHUNK):
         world = worlds[index % len(worlds)]
@@ -113,7 +113,7 @@ def render_chunk(worlds: tuple[World, ...], roster: Roster, tokens: WordTokens, 
     return tuple(np.stack(column) for column in zip(*rows, strict=True))
 
 
-def render_pool(worlds: tuple[World, ...], roster: Roster, tokens: WordTokens, scenes: int, workers: int) -> Pool:
+def render_pool(worlds: tuple[World, ...], roster: Roster, tokens: WordTokens, scenes: int, workers: int) -> ClipPool:
     """A pool of at least `scenes` scenes, of the worlds in turn, rendered by `workers` processes.
 
     Call it before anything touches a GPU: the processes are forked, so that they share the loaded sprites."""
@@ -134,7 +134,7 @@ def _forked(first: int) -> tuple[NDArray, ...]:
     return _work(first)
 
 
-def _gather(chunks: Iterator[tuple[NDArray, ...]], count: int) -> Pool:
+def _gather(chunks: Iterator[tuple[NDArray, ...]], count: int) -> ClipPool:
     """Chunks copied in as they come, so that no second copy of everything is ever made."""
     columns: list[NDArray] = []
     for number, chunk in enumerate(chunks):
@@ -142,13 +142,13 @@ def _gather(chunks: Iterator[tuple[NDArray, ...]], count: int) -> Pool:
             columns = [np.empty((count * CHUNK, *part.shape[1:]), part.dtype) for part in chunk]
         for column, part in zip(columns, chunk, strict=True):
             column[number * CHUNK : (number + 1) * CHUNK] = part
-    return Pool(*(torch.from_numpy(column) for column in columns))
+    return ClipPool(*(torch.from_numpy(column) for column in columns))
 
 
 class Sightings:
     """Where each sprite is seen in a pool, so that two views of one sprite can be drawn on the device."""
 
-    def __init__(self, pool: Pool, favoured: int) -> None:
+    def __init__(self, pool: ClipPool, favoured: int) -> None:
         """favoured: the first so many sprites of the roster make half of the draws."""
         flat = pool.sprites.flatten().long()
         seen = torch.nonzero(flat >= 0)[:, 0]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.training.clip_pool import Pool
+from models.training.clip_pool import ClipPool
 
 
 def uniform(count: int, low: float, high: float, like: Tensor) -> Tensor:
@@ -61,12 +61,12 @@ def spoil(pictures: Tensor) -> Tensor:
     return (soften(pictures) * light[..., None, None] + noise).clamp(0, 1)
 
 
-def pixels(pool: Pool, rows: Tensor) -> Tensor:
+def pixels(pool: ClipPool, rows: Tensor) -> Tensor:
     """float [b, 3, h, w] in 0..1."""
     return pool.images[rows].permute(0, 3, 1, 2).float() / 255
 
 
-def scene_views(pool: Pool, rows: Tensor) -> Tensor:
+def scene_views(pool: ClipPool, rows: Tensor) -> Tensor:
     """Whole scenes, mirrored or not, hardly moved: [b, 3, h, w] in 0..1."""
     pictures = pixels(pool, rows)
     count = len(pictures)
@@ -109,7 +109,7 @@ def hide_part(masks: Tensor, centre: Tensor, size: Tensor) -> Tensor:
     return masks * pick(chance(count, 0.2, masks), kept.float(), torch.ones_like(kept).float())[:, None]
 
 
-def object_views(pool: Pool, rows: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
+def object_views(pool: ClipPool, rows: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
     """One object a picture: [b, 3, h, w] in 0..1, and bool [b], whether its ground is seen.
 
     Six in ten stand about where they stood, on black; three in ten fill the square, on black; one in ten is cut out
@@ -129,7 +129,7 @@ def object_views(pool: Pool, rows: Tensor, slots: Tensor) -> tuple[Tensor, Tenso
     return spoil(stacked[:, :3]) * (mask > 0.5), grounded
 
 
-def junk_views(pool: Pool, rows: Tensor, slots: Tensor) -> Tensor:
+def junk_views(pool: ClipPool, rows: Tensor, slots: Tensor) -> Tensor:
     """Pictures of nothing: the ground of other scenes, or noise, in the shape of an object; or noise all over.
     [b, 3, h, w] in 0..1."""
     masks = pool.mask(rows, slots)

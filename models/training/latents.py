@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPTokenizer
 
-from models.training.pool import Pool
+from models.training.pool import ScenePool
 
 CAPTIONS = 6
 """Captions drawn for each scene."""
 
-_captions: tuple[Pool, CLIPTokenizer] | None = None  # of this worker process
+_captions: tuple[ScenePool, CLIPTokenizer] | None = None  # of this worker process
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class EncodedScenes:
 
 @torch.no_grad()
 def encode_pool(
-    vae: AutoencoderKL, pool: Pool, tokenizer: Path, workers: int | None = None, batch: int = 512
+    vae: AutoencoderKL, pool: ScenePool, tokenizer: Path, workers: int | None = None, batch: int = 512
 ) -> EncodedScenes:
     """All scenes of `pool` through `vae`, on its device, with captions of the tokenizer in the folder `tokenizer`."""
     count, side = len(pool.images), vae.config.sample_size // 2 ** (len(vae.config.block_out_channels) - 1)
@@ -66,7 +66,7 @@ def encode_pool(
     )
 
 
-def tokenize_pool(pool: Pool, tokenizer: Path, workers: int | None = None, chunk: int = 2000) -> Tensor:
+def tokenize_pool(pool: ScenePool, tokenizer: Path, workers: int | None = None, chunk: int = 2000) -> Tensor:
     """Token ids of `CAPTIONS` captions of every scene, by `workers` processes (by default one a core): int16
     [n, CAPTIONS, 32]. tokenizer: its folder."""
     firsts = range(0, len(pool.images), chunk)
@@ -77,7 +77,7 @@ def tokenize_pool(pool: Pool, tokenizer: Path, workers: int | None = None, chunk
         return torch.from_numpy(np.concatenate(list(executor.map(_caption_ids, firsts, [chunk] * len(firsts)))))
 
 
-def _open_captions(pool: Pool, tokenizer: Path) -> None:
+def _open_captions(pool: ScenePool, tokenizer: Path) -> None:
     global _captions
     _captions = pool, CLIPTokenizer.from_pretrained(tokenizer)
 

@@ -26,7 +26,7 @@ _world: World | None = None  # of this worker process
 
 
 @dataclass(frozen=True)
-class Pool:
+class ScenePool:
     """n rendered scenes. images: uint8 [n, h, w, 3]; labels: uint8 [n, h, w], 0 for the ground and i + 1 where object i
     is visible; objects: int16 [n, 3], places in `roster`, -1 for none; backgrounds: int16 [n]."""
 
@@ -46,7 +46,7 @@ class Pool:
         return [draw_caption(self.names(row), int(self.backgrounds[row]), rng) for _ in range(count)]
 
 
-def render_pool(settings: WorldSettings, count: int, folder: Path, workers: int | None = None) -> Pool:
+def render_pool(settings: WorldSettings, count: int, folder: Path, workers: int | None = None) -> ScenePool:
     """The pool of the first `count` scenes of the world of `settings`, made in `folder` unless it is there.
 
     workers: processes; by default one a core.
@@ -70,10 +70,10 @@ def render_pool(settings: WorldSettings, count: int, folder: Path, workers: int 
     return open_pool(folder, settings.roster)
 
 
-def open_pool(folder: Path, roster: Sequence[SpriteName]) -> Pool:
+def open_pool(folder: Path, roster: Sequence[SpriteName]) -> ScenePool:
     """The pool that `render_pool` made in `folder`."""
     images, labels, facts = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels", "facts"))
-    return Pool(images, labels, facts[:, 1:], facts[:, 0], tuple(roster))
+    return ScenePool(images, labels, facts[:, 1:], facts[:, 0], tuple(roster))
 
 
 def _open_world(settings: WorldSettings) -> None:

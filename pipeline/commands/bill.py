@@ -65,7 +65,7 @@ class Bill:
 
 def bill(spec: JobSpec, storage: Storage) -> Bill:
     """What a scene of a job costs. storage: the job's, for the concepts that its scenes turned out to have."""
-    from stages.generate.prompts import list_pictures
+    from stages.generate.prompts import list_variations
     from stages.handles.cost import scene_cost
     from stages.models.base.layout import check_base
 
@@ -74,7 +74,7 @@ def bill(spec: JobSpec, storage: Storage) -> Bill:
     handles = Storage(spec.source.handles) if spec.source.handles else storage
     concepts, measured = concepts_per_scene(handles)
     names = [str(i) for i in range(max(1, round(concepts)))]
-    pictures = len(list_pictures("", names, names, spec.generate))
+    pictures = len(list_variations("", names, names, spec.generate))
     has_prior = spec.extract.prior.weight > 0 and spec.extract.phase2.steps > 0
     return Bill(
         concepts=len(names),

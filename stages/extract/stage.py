@@ -22,7 +22,7 @@ from schemas.templates import fill_template
 from stages.extract.method.latents import decode_picture, encode_scene
 from stages.extract.method.prior import draw_prior, load_prior, prior_exists, prior_name, save_prior
 from stages.extract.training.batch_size import pick_batch
-from stages.extract.training.checkpoint import Scratch
+from stages.extract.training.checkpoint import CheckpointFile
 from stages.extract.training.trainer import TrainedScene, Trainer, TrainingScene
 from stages.halving import halving
 from stages.handles.scene_model import SceneModel
@@ -141,31 +141,35 @@ class ExtractStage:
     def _train(self, ready: Sequence[_Prepared]) -> Iterator[SceneOutput]:
         """Outputs of a batch, in order. After one that ran out of memory batches are at most half its size."""
         assert self.model is not None
-        began, scratch, context = time.monotonic(), self._scratch(ready), self.context
+        began, checkpoints, context = time.monotonic(), self._checkpoints(ready), self.context
         trainer = Trainer(
-            self.model, self.spec.extract, self.spec.seed, self.prior, context.progress, context.withdrawn, scratch
+            self.model, self.spec.extract, self.spec.seed, self.prior, context.progress, context.withdrawn, checkpoints
         )
         try:
             trained = trainer.train([p.scene for p in ready])
         except Exception as error:
-            if scratch is not None:
-                scratch.clear()
+            if checkpoints is not None:
+                checkpoints.clear()
             if len(ready) > 1 and is_out_of_memory(error):
                 self.size = len(ready) // 2
             raise
         seconds = (time.monotonic() - began) / len(ready)
-        return self._outputs(ready, trained, seconds, scratch)
+        return self._outputs(ready, trained, seconds, checkpoints)
 
     def _outputs(
-        self, ready: Sequence[_Prepared], trained: Sequence[TrainedScene], seconds: float, scratch: Scratch | None
+        self,
+        ready: Sequence[_Prepared],
+        trained: Sequence[TrainedScene],
+        seconds: float,
+        checkpoints: CheckpointFile | None,
     ) -> Iterator[SceneOutput]:
         for prepared, result in zip(ready, trained, strict=True):
             yield self._output(prepared, result, seconds)
-        if scratch is not None:  # Only now has the last result left this process.
-            scratch.clear()
+        if checkpoints is not None:  # Only now has the last result left this process.
+            checkpoints.clear()
 
-    def _scratch(self, ready: Sequence[_Prepared]) -> Scratch | None:
-        """The batch's place in scratch space, named by everything that decides its numbers."""
+    def _checkpoints(self, ready: Sequence[_Prepared]) -> CheckpointFile | None:
+        """The place of the batch's checkpoints, named by everything that decides its numbers."""
         settings = self.spec.extract
         if settings.checkpoint_every_s is None:
             return None
@@ -179,7 +183,7 @@ class ExtractStage:
             "settings": self._settings(),
         }
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        return Scratch(
+        return CheckpointFile(
             f"{self.context.shared.rstrip('/')}/{SCRATCH}", f"{digest[:32]}.safetensors", settings.checkpoint_every_s
         )
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from schemas.job import Generate
-from stages.generate.prompts import Picture
+from stages.generate.prompts import Variation
 from stages.handles.full_weights import replaced
 from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
@@ -45,7 +45,7 @@ class DrawnScene:
 
 @torch.no_grad()
 def draw(
-    model: SceneModel, settings: Generate, seed: int, jobs: Sequence[tuple[DrawnScene, Picture]]
+    model: SceneModel, settings: Generate, seed: int, jobs: Sequence[tuple[DrawnScene, Variation]]
 ) -> list[NDArray[np.uint8] | None]:
     """Pictures [h, w, 3], one a job, None where its latents are not finite. The scenes can share a batch."""
     device = model.base.device
@@ -95,7 +95,7 @@ def _encode(
     model: SceneModel,
     negative: str,
     scenes: Sequence[DrawnScene],
-    jobs: Sequence[tuple[DrawnScene, Picture]],
+    jobs: Sequence[tuple[DrawnScene, Variation]],
     guided: bool,
 ) -> None:
     """Text states, one row each, of every (scene, prompt) of the batch that the scene does not have yet."""

@@ -10,7 +10,7 @@ from schemas.job import Generate
 
 
 @dataclass(frozen=True)
-class Picture:
+class Variation:
     """One picture to make. number: in its scene, from 0; repeat: among those of the same prompt; text: the
     prompt with words for handles."""
 
@@ -52,14 +52,14 @@ def pick_subsets(concepts: int, wanted: Sequence[str] | Sequence[Sequence[int]])
     return [subset for subset in dict.fromkeys(found) if subset]
 
 
-def list_pictures(scene_id: str, tokens: Sequence[str], words: Sequence[str], settings: Generate) -> list[Picture]:
+def list_variations(scene_id: str, tokens: Sequence[str], words: Sequence[str], settings: Generate) -> list[Variation]:
     """All pictures of a scene; tokens and words: one a handle, by index."""
-    pictures: list[Picture] = []
+    pictures: list[Variation] = []
     for template in dict.fromkeys(settings.prompts):
         for subset in pick_subsets(len(tokens), settings.subsets):
             prompt, text = (
                 template.replace("{handles}", " and ".join(names[i] for i in subset)) for names in (tokens, words)
             )
             for repeat in range(settings.images_per_prompt):
-                pictures.append(Picture(scene_id, len(pictures), template, subset, repeat, prompt, text))
+                pictures.append(Variation(scene_id, len(pictures), template, subset, repeat, prompt, text))
     return pictures

@@ -16,7 +16,7 @@ from schemas.errors import SceneError
 from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
 from stages.generate.drawing import DrawnScene, draw
-from stages.generate.prompts import Picture, list_pictures
+from stages.generate.prompts import Variation, list_variations
 from stages.halving import halving
 from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
@@ -70,7 +70,7 @@ class GenerateStage:
         """Fills batches of `generate.batch` pictures across scenes; a scene comes out when its last picture
         is made.
         """
-        waiting: list[tuple[_Scene, Picture]] = []
+        waiting: list[tuple[_Scene, Variation]] = []
         size = self.spec.generate.batch
         for task in tasks:
             try:
@@ -90,7 +90,7 @@ class GenerateStage:
                 waiting = waiting[size:]
         yield from self._make(waiting)
 
-    def _open(self, task: SceneTask) -> tuple[_Scene, list[Picture]]:
+    def _open(self, task: SceneTask) -> tuple[_Scene, list[Variation]]:
         assert self.model is not None, "setup() comes before process()"
         rows = sorted(task.rows.get("handles", []), key=lambda row: row["index"])
         if not rows or "safetensors" not in task.files:
@@ -106,13 +106,13 @@ class GenerateStage:
             )
         if tokens != self.model.tokens.names[: len(tokens)]:
             raise SceneError(f"the scene's handles are {tokens}; set extract.placeholder as it was when they were made")
-        pictures = list_pictures(task.scene_id, tokens, [row["word"] for row in rows], self.spec.generate)
+        pictures = list_variations(task.scene_id, tokens, [row["word"] for row in rows], self.spec.generate)
         layout = LoraLayout.of_state(weights.lora) if weights.lora else None
         flat = layout.flatten(weights.lora).to(self.model.base.device) if layout else None
         weights.lora = {}
         return _Scene(DrawnScene(weights, layout, flat), len(pictures), SceneOutput(task.scene_id)), pictures
 
-    def _make(self, jobs: list[tuple[_Scene, Picture]]) -> Iterator[SceneOutput]:
+    def _make(self, jobs: list[tuple[_Scene, Variation]]) -> Iterator[SceneOutput]:
         """Makes the pictures of one batch and yields the scenes that are complete with it. A batch that raises is split
         until the culprit is alone; its scene then fails, and what is left of its pictures is not drawn."""
         for (scene, picture), image in halving(self._draw, jobs, lambda job: job[0].error is None):
@@ -128,12 +128,12 @@ class GenerateStage:
                 scene.drawn.states.clear()
                 yield scene.output if scene.error is None else failed(scene.output.scene_id, scene.error)
 
-    def _draw(self, jobs: Sequence[tuple[_Scene, Picture]]) -> list[NDArray[np.uint8] | None]:
+    def _draw(self, jobs: Sequence[tuple[_Scene, Variation]]) -> list[NDArray[np.uint8] | None]:
         assert self.model is not None
         drawn = [(scene.drawn, picture) for scene, picture in jobs]
         return draw(self.model, self.spec.generate, self.spec.seed, drawn)
 
-    def _keep(self, scene: _Scene, picture: Picture, image: NDArray[np.uint8]) -> None:
+    def _keep(self, scene: _Scene, picture: Variation, image: NDArray[np.uint8]) -> None:
         settings = self.spec.generate
         file = f"{picture.key}.{settings.format}"
         row = {

@@ -24,7 +24,7 @@ from models.training.clip_losses import (
     picture_caption_loss,
     sprite_loss,
 )
-from models.training.clip_pool import CHUNK, Pool, Roster, Sightings, render_pool
+from models.training.clip_pool import CHUNK, ClipPool, Roster, Sightings, render_pool
 from models.training.clip_views import boxes, junk_views, object_views, pixels, scene_views
 from models.training.sprites import HELD_OUT, TRAINING
 from models.training.tokenizer import build, roster_words, world_words
@@ -66,7 +66,7 @@ def worlds(sprites: Path) -> tuple[World, ...]:
 
 
 @pytest.fixture(scope="module")
-def pool(worlds: tuple[World, ...], tokens: WordTokens) -> Pool:
+def pool(worlds: tuple[World, ...], tokens: WordTokens) -> ClipPool:
     return render_pool(worlds, Roster(KNOWN), tokens, 2 * CHUNK, workers=1)
 
 
@@ -151,7 +151,7 @@ def test_sprite_loss_wants_views_of_one_sprite_near_and_junk_far() -> None:
     assert sprite_loss(normalised(torch.eye(4, 8)[[0, 0, 1, 1, 0]]), sprites) > 0.3
 
 
-def test_pool_holds_facts_that_its_pictures_show(pool: Pool) -> None:
+def test_pool_holds_facts_that_its_pictures_show(pool: ClipPool) -> None:
     roster = Roster(KNOWN)
     for row in range(20):
         seen = [slot for slot in range(4) if pool.sprites[row, slot] >= 0]
@@ -173,14 +173,14 @@ def test_pool_holds_facts_that_its_pictures_show(pool: Pool) -> None:
     assert torch.cat(wrong).float().mean() < 0.3
 
 
-def test_forked_workers_render_the_same_pool(pool: Pool, worlds: tuple[World, ...], tokens: WordTokens) -> None:
+def test_forked_workers_render_the_same_pool(pool: ClipPool, worlds: tuple[World, ...], tokens: WordTokens) -> None:
     other = render_pool(worlds, Roster(KNOWN), tokens, 2 * CHUNK, workers=2)
     assert torch.equal(pool.images, other.images)
     assert torch.equal(pool.masks, other.masks)
     assert torch.equal(pool.tokens, other.tokens)
 
 
-def test_sightings_are_two_different_ones_of_the_sprite(pool: Pool) -> None:
+def test_sightings_are_two_different_ones_of_the_sprite(pool: ClipPool) -> None:
     torch.manual_seed(0)
     sprites, scenes, slots = Sightings(pool, len(KNOWN)).draw(300)
     assert torch.equal(pool.sprites[scenes, slots].long(), sprites.expand(2, -1))
@@ -197,7 +197,7 @@ def test_boxes_are_centres_and_longer_sides() -> None:
     assert centre[1].tolist() == [0.0, 0.0]
 
 
-def test_objects_are_shown_on_black_whole_and_in_their_colour(pool: Pool) -> None:
+def test_objects_are_shown_on_black_whole_and_in_their_colour(pool: ClipPool) -> None:
     torch.manual_seed(0)
     _, scenes, slots = Sightings(pool, len(KNOWN)).draw(200)
     rows, slots = scenes[0], slots[0]
@@ -216,7 +216,7 @@ def test_objects_are_shown_on_black_whole_and_in_their_colour(pool: Pool) -> Non
     assert ((fills > 1.2) & on_black).float().mean() > 0.2  # three in ten fill the square
 
 
-def test_scenes_keep_what_is_on_them_and_junk_shows_no_object(pool: Pool) -> None:
+def test_scenes_keep_what_is_on_them_and_junk_shows_no_object(pool: ClipPool) -> None:
     torch.manual_seed(0)
     rows = torch.arange(64)
     views = scene_views(pool, rows)
@@ -228,7 +228,7 @@ def test_scenes_keep_what_is_on_them_and_junk_shows_no_object(pool: Pool) -> Non
     assert junk.std() > 0.05
 
 
-def test_lessons_are_learned(pool: Pool, tokens: WordTokens, tokenizer: CLIPTokenizer) -> None:
+def test_lessons_are_learned(pool: ClipPool, tokens: WordTokens, tokenizer: CLIPTokenizer) -> None:
     torch.manual_seed(0)
     lesson = clip.Lesson(pool, Roster(KNOWN), tokens, len(KNOWN))
     towers = clip.Towers(clip.build(tokenizer, width=64, layers=2), "cpu").train()

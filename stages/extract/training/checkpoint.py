@@ -23,8 +23,8 @@ from stages.shared_folder import write_whole
 log = logging.getLogger(__name__)
 
 
-class Scratch:
-    """One batch's place in scratch space.
+class CheckpointFile:
+    """Where the checkpoints of one batch go, each over the last.
 
     folder: fsspec URL; name: of the file, different for whatever would give other numbers; every_s: seconds
     between two checkpoints.
@@ -93,7 +93,7 @@ class Scratch:
 
 
 class Checkpoint:
-    """What `Scratch.save` wrote. phase, steps: where to go on."""
+    """What `CheckpointFile.save` wrote. phase, steps: where to go on."""
 
     def __init__(self, data: bytes) -> None:
         tensors = load(data)

@@ -15,7 +15,7 @@ from stages.extract.method.draws import SceneDraws
 from stages.extract.method.pasting import pasted_moments
 from stages.extract.method.step import PriorSource, StepInputs, build_inputs, loss_terms
 from stages.extract.training.batch import TrainedScene, TrainingBatch, TrainingScene
-from stages.extract.training.checkpoint import Checkpoint, Scratch
+from stages.extract.training.checkpoint import Checkpoint, CheckpointFile
 from stages.extract.training.optimizer import SceneOptimizer
 from stages.handles.full_weights import half_precision, unlocked
 from stages.handles.scene_model import SceneModel
@@ -32,7 +32,7 @@ FLOAT16_LOSS_SCALE = 1024.0
 class Trainer:
     """prior: latents [n, C, h, w] of the prior set, or None; progress: called every few seconds.
 
-    withdrawn: asked every few seconds which scenes are no longer wanted. scratch: where the batch's state goes
+    withdrawn: asked every few seconds which scenes are no longer wanted. checkpoints: where the batch's state goes
     from time to time, and where an earlier process may have left it.
     """
 
@@ -44,10 +44,10 @@ class Trainer:
         prior: Tensor | None = None,
         progress: Callable[[dict[str, Any]], None] = tell_nobody,
         withdrawn: Callable[[], frozenset[str]] = none_withdrawn,
-        scratch: Scratch | None = None,
+        checkpoints: CheckpointFile | None = None,
     ) -> None:
         self.model, self.settings, self.seed = model, settings, seed
-        self.progress, self.withdrawn, self.scratch = progress, withdrawn, scratch
+        self.progress, self.withdrawn, self.checkpoints = progress, withdrawn, checkpoints
         self.prior = prior.to(model.base.device) if prior is not None and settings.prior.weight > 0 else None
         self.loss_scale = FLOAT16_LOSS_SCALE if model.base.dtype == torch.float16 else 1.0
 
@@ -57,7 +57,7 @@ class Trainer:
         if settings.tuning == "full" and len(scenes) != 1:
             raise ValueError("extract.tuning: full trains one scene at a time")
         batch = TrainingBatch(scenes, model)
-        saved = self.scratch.load(batch.order) if self.scratch else None
+        saved = self.checkpoints.load(batch.order) if self.checkpoints else None
         if saved is not None:
             saved.restore_scenes(batch)
         if settings.gradient_checkpointing:
@@ -133,8 +133,8 @@ class Trainer:
             if time.monotonic() - told >= PROGRESS_EVERY_S:
                 told = time.monotonic()
                 self._tell(batch, number, done, phase.steps)
-            if self.scratch is not None and done < phase.steps and batch.scenes and self.scratch.due():
-                self.scratch.save(batch, number, done)
+            if self.checkpoints is not None and done < phase.steps and batch.scenes and self.checkpoints.due():
+                self.checkpoints.save(batch, number, done)
 
     def _step(self, batch: TrainingBatch, prior: PriorSource | None, number: int) -> None:
         assert batch.optimizer is not None

@@ -19,7 +19,7 @@ from schemas.errors import CommandError, OutputError, SpecError
 from schemas.job import Extract, Generate, JobSpec, Segment
 from schemas.masks import encode_mask
 from schemas.spec_file import load_spec
-from stages.generate.prompts import list_pictures, pick_subsets
+from stages.generate.prompts import list_variations, pick_subsets
 from stages.ingest.decode import decode_picture
 from stages.ingest.given_masks.coco import MasksCoco
 from tests.conftest import ROOT
@@ -88,7 +88,7 @@ def test_a_method_makes_at_most_a_thousand_pictures(concepts: list[list[Any]]) -
     subsets = [pick_subsets(len(masks), spec.generate.subsets) for masks in concepts]
     assert [len(found) for found in subsets] == [2 ** len(masks) - 1 for masks in concepts]
     tokens = [[f"<asset{i}>" for i in range(len(masks))] for masks in concepts]
-    assert sum(len(list_pictures("s", names, names, spec.generate)) for names in tokens) == 880
+    assert sum(len(list_variations("s", names, names, spec.generate)) for names in tokens) == 880
 
 
 def coco_script() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.job import Generate
-from stages.generate.prompts import list_pictures, pick_subsets
+from stages.generate.prompts import list_variations, pick_subsets
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_pictures_have_prompts_texts_keys_and_streams_of_their_own() -> None:
     settings = Generate(
         prompts=["a photo of {handles} at the beach", "{handles}"], subsets=["union", "singles"], images_per_prompt=2
     )
-    pictures = list_pictures("abc", ["<asset0>", "<asset1>"], ["cat", "object"], settings)
+    pictures = list_variations("abc", ["<asset0>", "<asset1>"], ["cat", "object"], settings)
     assert len(pictures) == 2 * 3 * 2
     assert pictures[0].prompt == "a photo of <asset0> and <asset1> at the beach"
     assert pictures[0].text == "a photo of cat and object at the beach"
@@ -37,6 +37,6 @@ def test_pictures_have_prompts_texts_keys_and_streams_of_their_own() -> None:
 
 
 def test_a_picture_s_stream_does_not_depend_on_what_else_is_asked_for() -> None:
-    few = list_pictures("abc", ["<asset0>"], ["cat"], Generate(prompts=["in the snow {handles}"]))
-    many = list_pictures("abc", ["<asset0>"], ["cat"], Generate(prompts=["{handles}", "in the snow {handles}"]))
+    few = list_variations("abc", ["<asset0>"], ["cat"], Generate(prompts=["in the snow {handles}"]))
+    many = list_variations("abc", ["<asset0>"], ["cat"], Generate(prompts=["{handles}", "in the snow {handles}"]))
     assert {p.purpose for p in few} < {p.purpose for p in many}

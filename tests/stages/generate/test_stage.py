@@ -19,7 +19,7 @@ from schemas.records import VARIATIONS, SceneOutput, SceneTask
 from stages.extract.stage import ExtractStage
 from stages.generate import stage as stage_module
 from stages.generate.drawing import DrawnScene, draw
-from stages.generate.prompts import Picture
+from stages.generate.prompts import Variation
 from stages.generate.stage import GenerateStage
 from stages.handles.scene_model import SceneModel
 from stages.handles.weights import SceneWeights, pack_scene, unpack_scene
@@ -121,7 +121,7 @@ def test_what_is_left_of_a_scene_that_failed_is_not_drawn(
     drawn: list[list[str]] = []
 
     def brittle(
-        model: SceneModel, settings: Generate, seed: int, jobs: Sequence[tuple[DrawnScene, Picture]]
+        model: SceneModel, settings: Generate, seed: int, jobs: Sequence[tuple[DrawnScene, Variation]]
     ) -> list[np.ndarray | None]:
         drawn.append([picture.key for _, picture in jobs])
         if any(picture.scene_id == "scene0" for _, picture in jobs):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from schemas.job import Extract
 from stages.extract.training import trainer as trainer_module
-from stages.extract.training.checkpoint import Scratch
+from stages.extract.training.checkpoint import CheckpointFile
 from stages.extract.training.trainer import TrainedScene, Trainer, TrainingScene
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
@@ -116,7 +116,7 @@ class Preempted(Exception):
 def interrupted(
     model: SceneModel,
     scenes: list[TrainingScene],
-    scratch: Scratch,
+    checkpoints: CheckpointFile,
     after: int,
     settings: Extract = SETTINGS,
     withdrawn: Callable[[], frozenset[str]] = none_withdrawn,
@@ -130,11 +130,11 @@ def interrupted(
             raise Preempted
 
     with pytest.raises(Preempted):
-        Trainer(model, settings, 0, PRIOR, progress, withdrawn, scratch).train(scenes)
+        Trainer(model, settings, 0, PRIOR, progress, withdrawn, checkpoints).train(scenes)
 
 
-def scratch_in(folder: Path) -> Scratch:
-    return Scratch(str(folder), "batch.safetensors", every_s=1e-9)
+def checkpoints_in(folder: Path) -> CheckpointFile:
+    return CheckpointFile(str(folder), "batch.safetensors", every_s=1e-9)
 
 
 @pytest.mark.parametrize("after", [1, 5, STEPS, STEPS + 1, 2 * STEPS - 1])
@@ -146,9 +146,9 @@ def test_a_successor_goes_on_where_the_process_ended(
     tmp_path: Path,
     after: int,
 ) -> None:
-    interrupted(model, scenes, scratch_in(tmp_path), after)
+    interrupted(model, scenes, checkpoints_in(tmp_path), after)
     done = []
-    results = Trainer(model, SETTINGS, 0, PRIOR, done.append, scratch=scratch_in(tmp_path)).train(scenes)
+    results = Trainer(model, SETTINGS, 0, PRIOR, done.append, checkpoints=checkpoints_in(tmp_path)).train(scenes)
     kept = after - 1  # the state after a step is kept once the step has been told
     if after == STEPS + 1:
         kept = STEPS - 1  # nothing is kept between the phases: the last of the first is
@@ -161,8 +161,8 @@ def test_who_had_left_stays_away_after_a_preemption(
     model: SceneModel, scenes: list[TrainingScene], together: list[TrainedScene], watchful: None, tmp_path: Path
 ) -> None:
     batch = [scenes[0], poisoned(scenes[1], slice(None)), *scenes[2:]]
-    interrupted(model, batch, scratch_in(tmp_path), STEPS + 4, withdrawn=WithdrawAfter(4, "scene5"))
-    results = Trainer(model, SETTINGS, 0, PRIOR, scratch=scratch_in(tmp_path)).train(batch)
+    interrupted(model, batch, checkpoints_in(tmp_path), STEPS + 4, withdrawn=WithdrawAfter(4, "scene5"))
+    results = Trainer(model, SETTINGS, 0, PRIOR, checkpoints=checkpoints_in(tmp_path)).train(batch)
     assert results[1].diverged == (1, 0)
     assert results[5].withdrawn == (1, 4)
     for number in (0, 2, 3, 4, 6):
@@ -174,8 +174,8 @@ def test_full_tuning_goes_on_too(
 ) -> None:
     settings = Extract.model_validate(SETTINGS.model_dump() | {"tuning": "full", "phase2": {"steps": 4, "lr": 1e-4}})
     (whole,) = Trainer(model, settings, 0, PRIOR).train(scenes[1:2])
-    interrupted(model, scenes[1:2], scratch_in(tmp_path), STEPS + 3, settings)
-    (resumed,) = Trainer(model, settings, 0, PRIOR, scratch=scratch_in(tmp_path)).train(scenes[1:2])
+    interrupted(model, scenes[1:2], checkpoints_in(tmp_path), STEPS + 3, settings)
+    (resumed,) = Trainer(model, settings, 0, PRIOR, checkpoints=checkpoints_in(tmp_path)).train(scenes[1:2])
     torch.testing.assert_close(resumed.handles, whole.handles, rtol=1e-5, atol=1e-6)
     assert resumed.full.keys() == whole.full.keys()
     for name, weights in whole.full.items():
@@ -191,14 +191,14 @@ def test_a_checkpoint_that_cannot_be_read_is_no_checkpoint(
     tmp_path: Path,
     damage: bytes | None,
 ) -> None:
-    interrupted(model, scenes[:2], scratch_in(tmp_path), 3)
+    interrupted(model, scenes[:2], checkpoints_in(tmp_path), 3)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-100] if damage is None else damage)
-    results = Trainer(model, SETTINGS, 0, PRIOR, scratch=scratch_in(tmp_path)).train(scenes[:2])
+    results = Trainer(model, SETTINGS, 0, PRIOR, checkpoints=checkpoints_in(tmp_path)).train(scenes[:2])
     assert_same(results[1], together[1], 1e-4)
 
 
-def test_scratch_that_cannot_be_used_costs_no_scene(
+def test_a_checkpoint_that_cannot_be_used_costs_no_scene(
     model: SceneModel,
     scenes: list[TrainingScene],
     together: list[TrainedScene],
@@ -207,18 +207,18 @@ def test_scratch_that_cannot_be_used_costs_no_scene(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     (tmp_path / "file").write_bytes(b"where a folder should be")
-    results = Trainer(model, SETTINGS, 0, PRIOR, scratch=scratch_in(tmp_path / "file")).train(scenes[:2])
+    results = Trainer(model, SETTINGS, 0, PRIOR, checkpoints=checkpoints_in(tmp_path / "file")).train(scenes[:2])
     assert_same(results[1], together[1], 1e-4)
     assert "could not be written" in caplog.text
-    scratch_in(tmp_path / "file").clear()
+    checkpoints_in(tmp_path / "file").clear()
 
 
 def test_a_checkpoint_of_other_scenes_is_not_taken(
     model: SceneModel, scenes: list[TrainingScene], watchful: None, tmp_path: Path
 ) -> None:
-    interrupted(model, scenes[:2], scratch_in(tmp_path), 3)
-    assert scratch_in(tmp_path).load(["scene0", "scene2"]) is None
-    assert scratch_in(tmp_path).load(["scene0", "scene1"]) is not None
-    scratch_in(tmp_path).clear()
-    assert scratch_in(tmp_path).load(["scene0", "scene1"]) is None
-    scratch_in(tmp_path).clear()
+    interrupted(model, scenes[:2], checkpoints_in(tmp_path), 3)
+    assert checkpoints_in(tmp_path).load(["scene0", "scene2"]) is None
+    assert checkpoints_in(tmp_path).load(["scene0", "scene1"]) is not None
+    checkpoints_in(tmp_path).clear()
+    assert checkpoints_in(tmp_path).load(["scene0", "scene1"]) is None
+    checkpoints_in(tmp_path).clear()
