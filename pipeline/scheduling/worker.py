@@ -18,7 +18,7 @@ from pipeline.storage.folder import SHARED, Storage
 from schemas.errors import JobError, Withdrawn
 from schemas.job import JobSpec
 from schemas.records import Failure, SceneOutput
-from stages.stage import StageContext
+from stages.stage import Stage, StageContext
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class StageWorkerImpl:
         self.storage = Storage(output)
         self.inputs = Inputs(self.storage, Storage(earlier) if earlier else None)
         self.factory, self.spec = factory, spec
-        self.stage: Any = None
+        self.stage: Stage | None = None
         self.latest: dict[str, Any] = {}
 
     def setup(self, prepare: bool) -> SetupError | None:
@@ -79,6 +79,7 @@ class StageWorkerImpl:
         names = {scene_id: part_name(unit.stage, unit.shard, unit.round, scene_id) for scene_id in unit.scene_ids}
         if all(self.storage.exists(name) for name in names.values()):
             return [Outcome(scene_id, False) for scene_id in names]
+        assert self.stage is not None, "setup() comes before run()"
         outcomes: dict[str, Outcome] = {}
         gone = withdrawn_scenes(self.storage).intersection(names)
         for scene_id in gone:
