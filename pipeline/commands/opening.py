@@ -17,6 +17,7 @@ from pipeline.storage.probe import check_writable
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from stages.ingest.source.hashing import hash_file
+from stages.ingest.source.listing import list_pictures
 from stages.models.base.layout import check_base
 
 
@@ -45,7 +46,7 @@ def open_job(spec: JobSpec, kinds: list[StageKind] | None = None, lease: ExitSta
         check_base(spec)
     kinds = kinds or kinds_of(spec)
     storage = Storage(spec.output)
-    uris = [] if spec.source.handles else _pictures(spec)
+    uris = [] if spec.source.handles else list_pictures(spec.source)
     earlier = _earlier(spec)
     check_writable(storage)
     if lease is not None:
@@ -65,13 +66,6 @@ def open_job(spec: JobSpec, kinds: list[StageKind] | None = None, lease: ExitSta
     ledger = Ledger(storage, names)
     given = Ledger(earlier, LEARNING) if earlier is not None else None
     return JobState(spec, storage, kinds, plan, ledger, given, ledger.unsettled(plan.shards))
-
-
-def _pictures(spec: JobSpec) -> list[str]:
-    from stages.ingest.source.listing import list_pictures
-
-    uris = sorted(list_pictures(spec.source))
-    return uris[: spec.source.limit]
 
 
 def _earlier(spec: JobSpec) -> Storage | None:

@@ -33,7 +33,7 @@ def survey(spec: JobSpec, storage: Storage) -> Listed:
     from stages.ingest.source.listing import list_pictures
 
     plan = read_plan(storage)
-    uris = sorted(list_pictures(spec.source))[: spec.source.limit]
+    uris = list_pictures(spec.source)
     known = set(plan.table.column("uri").to_pylist())
     new = [uri for uri in uris if uri not in known]
     lines = _source_lines(spec, uris, new, len(known.difference(uris)))
