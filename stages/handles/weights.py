@@ -19,6 +19,7 @@ from torch import Tensor
 from schemas.errors import SceneError
 
 FORMAT = "unscene-scene-1"
+_METADATA = "__metadata__"
 
 
 @dataclass
@@ -44,7 +45,17 @@ def pack_scene(weights: SceneWeights) -> bytes:
     metadata = {"format": FORMAT, "tokens": json.dumps(weights.tokens)}
     if len(weights.widths) > 1:
         metadata["widths"] = json.dumps(weights.widths)
-    return bytes(save(dict(sorted(tensors.items())), metadata=metadata))
+    return _in_order(save(dict(sorted(tensors.items())), metadata=metadata))
+
+
+def _in_order(data: bytes) -> bytes:
+    """A safetensors file with its metadata sorted by name: safetensors writes them in an order drawn anew each time."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header[_METADATA] = dict(sorted(header[_METADATA].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)  # the tensors behind it begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
 def unpack_scene(data: bytes | str | Path) -> SceneWeights:
@@ -71,4 +82,4 @@ def _metadata(data: bytes) -> dict[str, str]:
     size = int.from_bytes(data[:8], "little")
     if not 0 < size <= len(data) - 8:
         raise ValueError("it is no safetensors file")
-    return dict(json.loads(data[8 : 8 + size]).get("__metadata__", {}))
+    return dict(json.loads(data[8 : 8 + size]).get(_METADATA, {}))
