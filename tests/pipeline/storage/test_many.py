@@ -51,13 +51,16 @@ def test_an_error_comes_in_its_turn_and_ends_the_work() -> None:
 
 def test_who_stops_early_waits_only_for_what_is_under_way() -> None:
     begun: list[int] = []
+    released = threading.Event()
 
-    def slow(number: int) -> int:
+    def held(number: int) -> int:
         begun.append(number)
-        time.sleep(0.02)
+        assert number < 3 or released.wait(timeout=60)
         return number
 
-    for number in in_order(slow, range(10_000)):
-        if number == 2:
-            break
-    assert len(begun) <= 3 + 2 * THREADS, "what had not begun is not begun"
+    numbers = in_order(held, range(10_000))
+    assert list(itertools.islice(numbers, 3)) == [0, 1, 2]
+    threading.Timer(1.0, released.set).start()
+    numbers.close()  # leaves out what has not begun, then waits for what has
+    assert released.is_set()
+    assert 3 < len(begun) <= 3 + THREADS, "what had not begun is not begun"
