@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import torch
 
+from stages.transient import behind
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -54,7 +56,5 @@ def halving(
 
 def _forget_locals(error: BaseException) -> None:
     """An error's traceback would keep the tensors of the batch alive, for as long as somebody keeps the error."""
-    behind: BaseException | None = error
-    while behind is not None:
-        traceback.clear_frames(behind.__traceback__)
-        behind = behind.__cause__ or behind.__context__
+    for one in behind(error):
+        traceback.clear_frames(one.__traceback__)

@@ -7,6 +7,7 @@ only come from where they are loaded already. (Workers of the ingest stage are m
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from schemas.errors import SceneError
@@ -41,18 +42,25 @@ def is_network_failure(error: BaseException) -> bool:
             TimeoutError,
             _loaded("aiohttp", "ClientConnectionError"),
             _loaded("aiohttp", "ClientPayloadError"),
+            _loaded("requests.exceptions", "ConnectionError"),
+            _loaded("requests.exceptions", "Timeout"),
         ),
     )
 
 
 def comes_of_network_failure(error: BaseException) -> bool:
     """Whether one stands behind `error`: filesystems raise FileNotFoundError where they could not ask."""
-    behind: BaseException | None = error
-    while behind is not None:
-        if is_network_failure(behind):
-            return True
-        behind = behind.__cause__ or (None if behind.__suppress_context__ else behind.__context__)
-    return False
+    return any(map(is_network_failure, behind(error)))
+
+
+def behind(error: BaseException) -> Iterator[BaseException]:
+    """The error itself and what it was raised from or during, each once: an error can be its own cause."""
+    seen: list[BaseException] = []
+    found: BaseException | None = error
+    while found is not None and not any(found is one for one in seen):
+        seen.append(found)
+        yield found
+        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
 
 
 def _loaded(module: str, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 import aiohttp
 import numpy as np
 import pytest
+import requests
 import torch
 from fsspec.exceptions import FSTimeoutError
 
@@ -23,6 +25,7 @@ from stages.ingest.faults import FileUnreadable, MasksEmpty
 from stages.ingest.source.files import read_file
 from stages.ingest.stage import IngestStage
 from stages.stage import StageContext, failed
+from stages.transient import behind, comes_of_network_failure
 
 REFUSED = ConnectionRefusedError(111, "refused")
 KEY = SimpleNamespace(ssl=True, host="bucket", port=443, is_ssl=True)
@@ -42,6 +45,8 @@ KEY = SimpleNamespace(ssl=True, host="bucket", port=443, is_ssl=True)
         BrokenPipeError(),
         # Of the same families, and never tried again while a list of names said which are.
         REFUSED,
+        requests.exceptions.ProxyError("502, as gcsfs says it"),
+        requests.exceptions.ReadTimeout(),
         FSTimeoutError(),
         aiohttp.ServerDisconnectedError(),
         aiohttp.ClientPayloadError("cut short"),
@@ -140,3 +145,14 @@ def test_the_question_loads_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
     assert done.returncode == 0, done.stderr
+
+
+def test_what_stands_behind_an_error_ends_also_where_an_error_is_its_own_cause() -> None:
+    """`raise error from error` makes one, and so do two that name each other."""
+    one, other = OSError("one"), TimeoutError("other")
+    one.__cause__ = one
+    assert list(itertools.islice(behind(one), 9)) == [one]
+    assert not comes_of_network_failure(one)
+    one.__cause__, other.__cause__ = other, one
+    assert list(itertools.islice(behind(one), 9)) == [one, other]
+    assert comes_of_network_failure(one)
