@@ -51,7 +51,8 @@ def open_job(spec: JobSpec, kinds: list[StageKind] | None = None, lease: ExitSta
     check_writable(storage)
     if lease is not None:
         lease.enter_context(held(storage))
-    start_record(storage, spec)
+    names = [kind.name for kind in kinds]
+    start_record(storage, spec, names)
     if earlier is not None:
         plan = copy_plan(storage, earlier)
     else:
@@ -61,7 +62,6 @@ def open_job(spec: JobSpec, kinds: list[StageKind] | None = None, lease: ExitSta
             spec.pack.scenes_per_shard,
             lambda uri: hash_file(uri, spec.source.storage_options, spec.ingest.max_bytes),
         )
-    names = [kind.name for kind in kinds]
     repair(storage, [*names, FAILURES])
     ledger = Ledger(storage, names)
     given = Ledger(earlier, LEARNING) if earlier is not None else None

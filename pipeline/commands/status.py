@@ -9,7 +9,7 @@ from pipeline.ledger.commits import commits_of
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.rounds import Ledger
-from pipeline.ledger.run_record import recorded_spec
+from pipeline.ledger.run_record import read_record, recorded_spec, recorded_stages
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.watching.snapshot import is_fresh, pace, read_snapshot
@@ -20,9 +20,10 @@ _SHOWN = 10
 
 def status_lines(storage: Storage) -> list[str]:
     """The job's progress, failures and ETA. Raises OutputError if there is no job."""
-    spec = recorded_spec(storage)
-    kinds = kinds_of(spec)
-    plan, ledger = read_plan(storage), Ledger(storage, [kind.name for kind in kinds])
+    spec, record = recorded_spec(storage), read_record(storage)
+    stages = recorded_stages(record, spec)
+    kinds = [kind for kind in kinds_of(spec) if kind.name in stages]
+    plan, ledger = read_plan(storage), Ledger(storage, stages)
     counts = committed_counts(storage, kinds)
     lines = [f"{storage.url}: {plan.scene_count()} scenes of {len(plan)} files in {plan.shards} shards"]
     live = read_snapshot(storage)

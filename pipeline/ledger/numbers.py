@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.ledger.commits import Commit, commits_of
 from pipeline.ledger.plan import Plan
 from pipeline.ledger.rounds import Ledger
+from pipeline.ledger.run_record import recorded_stages
 from pipeline.stage_kinds import LEARNING, StageKind, kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.wording import span
@@ -90,8 +91,11 @@ class RunNumbers:
         return sum(self.failed_how.values())
 
 
-def run_numbers(storage: Storage, earlier: Storage | None, spec: JobSpec, plan: Plan, since: float) -> RunNumbers:
-    """Over every commit of the OUTPUT, and of `earlier` for the stages that ran there."""
+def run_numbers(
+    storage: Storage, earlier: Storage | None, spec: JobSpec, record: dict[str, Any], plan: Plan
+) -> RunNumbers:
+    """Over every commit of the OUTPUT, and of `earlier` for the stages that ran there. record: of the OUTPUT."""
+    since = float(record.get("created_at") or 0)
     homes: dict[str, tuple[Storage, bool]] = {}
     if earlier is not None:
         homes = dict.fromkeys(LEARNING, (earlier, True))
@@ -107,7 +111,7 @@ def run_numbers(storage: Storage, earlier: Storage | None, spec: JobSpec, plan: 
                 numbers.failures.extend(_shown(row) for row in commit.failures[: max(0, room)])
         if given:
             stage.started_s = stage.ended_s = None  # another job's clock
-    numbers.unsettled = len(Ledger(storage, [kind.name for kind in kinds_of(spec)]).unsettled(plan.shards))
+    numbers.unsettled = len(Ledger(storage, recorded_stages(record, spec)).unsettled(plan.shards))
     return numbers
 
 

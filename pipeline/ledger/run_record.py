@@ -6,11 +6,13 @@ import hashlib
 import json
 import platform
 import time
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
 import fsspec
 
+from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from schemas.errors import OutputError, SpecError
 from schemas.fingerprint import changed_fields, fingerprint, result_fields
@@ -42,8 +44,11 @@ def revisions(spec: JobSpec) -> dict[str, str]:
     return found
 
 
-def start_record(storage: Storage, spec: JobSpec) -> None:
+def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None:
     """Creates run.json, or checks that it was made by the same fields.
+
+    stages: names of those that the job goes through here. An evaluation's scenes stop after the first ones, and the
+    spec alone would have whoever looks at them wait for the rest.
 
     Raises OutputError naming every field that differs.
     """
@@ -54,6 +59,7 @@ def start_record(storage: Storage, spec: JobSpec) -> None:
         "fingerprint": fingerprint(spec, known),
         "fields": fields,
         "seed": spec.seed,
+        "stages": list(stages),
         "versions": _versions(),
         "created_at": time.time(),
     }
@@ -83,6 +89,11 @@ def read_record(storage: Storage) -> dict[str, Any]:
     except FileNotFoundError:
         raise OutputError(f"{storage.url}: no run.json there; name the output folder of an Unscene job") from None
     return record
+
+
+def recorded_stages(record: dict[str, Any], spec: JobSpec) -> list[str]:
+    """Names of the stages that a run.json's job goes through, in order. A record that does not say has all."""
+    return list(record.get("stages") or (kind.name for kind in kinds_of(spec)))
 
 
 def recorded_spec(storage: Storage) -> JobSpec:

@@ -35,7 +35,7 @@ def write_report(storage: Storage) -> str:
     spec, record = recorded_spec(storage), read_record(storage)
     earlier = Storage(spec.source.handles) if spec.source.handles else None
     plan = read_plan(storage)
-    numbers = run_numbers(storage, earlier, spec, plan, float(record.get("created_at") or 0))
+    numbers = run_numbers(storage, earlier, spec, record, plan)
     home = "extract" if earlier is not None else "ingest"
     chosen = spread(numbers.stages[home].per_shard, MAX_SCENES)
     shown = sum(map(len, chosen.values()))

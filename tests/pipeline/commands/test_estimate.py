@@ -15,6 +15,7 @@ from pipeline.commands.estimate import estimate
 from pipeline.ledger.plan import extend_plan
 from pipeline.ledger.run_record import start_record
 from pipeline.protocol.estimate import estimate_protocol
+from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.wording import flop_text, hours_text
 from schemas.errors import SpecError
@@ -134,7 +135,7 @@ def test_a_method_without_a_phase_costs_less(tmp_path: Path, photos: Path, base:
 def test_an_output_with_some_done(tmp_path: Path, photos: Path, base: Path) -> None:
     out = tmp_path / "out"
     spec = spec_of({"uri": str(photos)}, out, base, ingest={"max_bytes": 1_500_000})
-    start_record(Storage(str(out)), spec)
+    start_record(Storage(str(out)), spec, [kind.name for kind in kinds_of(spec)])
     first = sorted(str(path) for path in photos.rglob("*.jpg"))[:2]
     extend_plan(
         Storage(str(out)),

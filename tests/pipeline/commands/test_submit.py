@@ -191,7 +191,7 @@ def _finished_job(folder: Path) -> Path:
     spec_file.write_text("source: {uri: bucket, masks: beside}\noutput: out\nmodels: {base: model}\n")
     spec = load_spec(spec_file, [f"source.uri={folder}/bucket", f"output={folder}/out", f"models.base={folder}/model"])
     storage = Storage(spec.output)
-    start_record(storage, spec)
+    start_record(storage, spec, [kind.name for kind in kinds_of(spec)])
     extend_plan(storage, [f"{folder}/bucket/a.png"], 5, lambda uri: hash_file(uri, {}, 10_000_000))
     for kind in kinds_of(spec):
         pack_rows(storage, kind.name, kind.table, 0, 0, [])

@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from pipeline.commands.status import status_lines
 from pipeline.protocol.run import evaluate
+from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 from tests.support.tiny_judges import build_tiny_clip
 from tests.support.tiny_models import build_tiny_model, tiny_picture
@@ -87,6 +89,9 @@ def test_methods_share_their_scenes_and_a_second_command_goes_on(spec: JobSpec, 
     assert {row["scenes"] for row in rows} == {2}
     recorded = json.loads((output / "no_masked_loss" / "run.json").read_text())["fields"]
     assert recorded["extract.masked_loss"] == "none"
+
+    for name in ("scenes", *METHODS):  # the scenes stop after the first stages, and are finished then
+        assert "finished" in status_lines(Storage(str(output / name)))
 
     third = evaluate(spec, quiet)
     assert committed(output) == after
