@@ -33,6 +33,12 @@ PLANTED = [
     ("no torch in schemas", "schemas/masks.py", "import torch"),
     ("no torch on the driver's way", "pipeline/commands/opening.py", "import stages.handles.cost"),
     ("no torch on the driver's way", "stages/ingest/source/files.py", "import torch"),
+    ("torch is imported in stages only", "pipeline/protocol/page/table.py", "import torch"),
+    ("torch is imported in stages only", "pipeline/export/handles.py", "import accelerate"),
+    ("Ray is imported in scheduling", "pipeline/watching/progress.py", "import ray"),
+    ("Ray is imported in scheduling", "pipeline/cli.py", "import ray"),
+    ("protocol: jobs, statistics", "pipeline/protocol/statistics/summary.py", "import pipeline.protocol.page.table"),
+    ("extract: method", "stages/extract/method/step.py", "import stages.extract.training.batch"),
 ]
 """(beginning of the contract's name, file, what is planted in it)"""
 
@@ -85,10 +91,13 @@ def test_a_planted_import_breaks_its_contract(copy: Path, contract: str, file: s
 
 def test_the_driver_loads_no_torch_and_the_commands_no_ray() -> None:
     """As the interpreter sees it, whatever a linter makes of imports inside functions."""
-    code = (
-        "import sys; import pipeline.cli, pipeline.commands.opening, pipeline.commands.run, pipeline.commands.status;"
-        "import pipeline.report.page, pipeline.export.handles; assert 'ray' not in sys.modules, 'ray';"
-        "import pipeline.scheduling.scheduler; print([n for n in ('torch', 'diffusers') if n in sys.modules])"
-    )
+    code = """
+import sys
+import pipeline.cli, pipeline.commands.opening, pipeline.commands.run, pipeline.commands.status
+import pipeline.commands.estimate, pipeline.export.handles, pipeline.report.page
+assert "ray" not in sys.modules, "ray"
+import pipeline.protocol.run, pipeline.scheduling.scheduler
+print([name for name in ("torch", "diffusers") if name in sys.modules])
+"""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "[]", done.stderr
