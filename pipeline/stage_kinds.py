@@ -48,10 +48,6 @@ class StageKind:
     auto_gpus: float = 0.0
     even: Callable[[JobSpec], bool] = lambda spec: False
 
-    def load(self) -> Any:
-        """The stage's class."""
-        return load_stage(self.factory)
-
 
 def load_stage(factory: str) -> Any:
     """The class that `module:Class` names."""

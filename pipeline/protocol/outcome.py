@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.ledger.commits import rounds
 from pipeline.ledger.numbers import committed_rows
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.rounds import FAILURES, Ledger
@@ -19,7 +18,7 @@ from pipeline.protocol.page.scatter import scatter
 from pipeline.protocol.page.table import table
 from pipeline.protocol.statistics.claims import REFERENCE
 from pipeline.protocol.statistics.summary import MethodScores, Summary, summarise
-from pipeline.shards.tables import read_rows
+from pipeline.shards.reader import OutputReader
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
@@ -51,10 +50,12 @@ def write_outcome(spec: JobSpec, home: Storage) -> list[str]:
 def scores_of(job: JobSpec) -> MethodScores:
     """What one method's job has committed so far."""
     storage = Storage(job.output)
+    reader = OutputReader(storage)
     rows = [
         row
-        for shard in sorted(rounds(storage, "evaluate"))
-        for row in read_rows(storage, "scores", shard, columns=COLUMNS)
+        for shard in reader.shards("scores")
+        for scene in reader.rows("scores", shard, columns=COLUMNS).values()
+        for row in scene
     ]
     plan, ledger = read_plan(storage), Ledger(storage, [kind.name for kind in kinds_of(job)])
     finished = len(plan) > 0 and not ledger.unsettled(plan.shards)

@@ -1,4 +1,4 @@
-"""The numbers of a run for its report: one pass over the commits, a few of each long list kept."""
+"""What the report says of a job beside its scenes: settings that are not the defaults, and files that repeat others."""
 
 from __future__ import annotations
 

@@ -75,5 +75,5 @@ def _knock(address: str) -> None:
 
 
 _KNOCK_S = 10.0
-EXCLUDES = [".venv", ".git", "out", "docs", "tests", "benchmarks", "*.parquet"]
+EXCLUDES = [".venv", ".git", "out", "docs", "tests", "benchmarks", "build", "*.parquet"]
 """What a cluster does not need of the checkout."""

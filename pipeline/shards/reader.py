@@ -61,11 +61,13 @@ class OutputReader:
         self, table: str, shard: int, scene_ids: Sequence[str] | None = None, columns: list[str] | None = None
     ) -> dict[str, list[Row]]:
         """Scene -> its rows in one shard, in file order; of some scenes or of all. The rows of duplicate files, which
-        carry the id of the scene that they repeat, are left out.
+        carry the id of the scene that they repeat, are left out. columns: `scene_id` is among them.
 
         Raises one of `UNREADABLE`.
         """
         found: dict[str, list[Row]] = {}
+        if columns is not None and table == "scenes":
+            columns = [*columns, "status"]  # which tells duplicates
         for row in read_rows(self.home(table), table, shard, scene_ids, columns):
             if row.get("status") != "duplicate":
                 found.setdefault(row["scene_id"], []).append(row)

@@ -6,13 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.ledger.commits import rounds
-from pipeline.shards.reader import UNREADABLE
-from pipeline.shards.tables import read_rows
+from pipeline.shards.reader import UNREADABLE, OutputReader
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
 
-_COLUMNS = ["prompt_similarity", "identity_similarity", "complete", "keep", "reason"]
+_COLUMNS = ["scene_id", "prompt_similarity", "identity_similarity", "complete", "keep", "reason"]
 
 
 @dataclass
@@ -66,15 +64,15 @@ def kind_of(reason: str | None) -> str:
 
 def score_numbers(storage: Storage) -> ScoreNumbers:
     """Over every committed shard of scores; one that cannot be read yet is left out."""
-    numbers = ScoreNumbers()
-    for rows in in_order(lambda shard: _rows(storage, shard), sorted(rounds(storage, "evaluate"))):
+    numbers, reader = ScoreNumbers(), OutputReader(storage)
+    for rows in in_order(lambda shard: _rows(reader, shard), reader.shards("scores")):
         for row in rows:
             numbers.add(row)
     return numbers
 
 
-def _rows(storage: Storage, shard: int) -> list[dict[str, Any]]:
+def _rows(reader: OutputReader, shard: int) -> list[dict[str, Any]]:
     try:
-        return read_rows(storage, "scores", shard, columns=_COLUMNS)
+        return [row for rows in reader.rows("scores", shard, columns=_COLUMNS).values() for row in rows]
     except UNREADABLE:
         return []

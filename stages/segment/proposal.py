@@ -9,7 +9,7 @@ from stages.masks.shapes import Mask
 
 @dataclass(frozen=True)
 class Proposal:
-    """One mask [side, side] that Segment Anything offers, with its own estimates of quality (0 to 1)."""
+    """One mask [side, side] that a segmenter offers, with its own estimates of quality (0 to 1)."""
 
     mask: Mask
     predicted_iou: float

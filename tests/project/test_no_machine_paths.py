@@ -17,7 +17,17 @@ MACHINE_PATH = re.compile(
     rb"|\b[A-Za-z]:\\+Users\\"
     rb'|"_name_or_path":\s*"(?:/|~|[A-Za-z]:)[^"]*'  # what diffusers and transformers loaded a model from
 )
-MADE_HERE = {".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", "out"}
+MADE_HERE = {
+    ".git",
+    ".venv",
+    "__pycache__",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".import_linter_cache",
+    "build",
+    "out",
+}
 """Folders that are no part of the project: what .gitignore names, for a copy without git."""
 
 

@@ -34,7 +34,7 @@ def pick_samples(spec: JobSpec, home: Storage, methods: Sequence[str], scenes: S
     for number in range(most):
         scene = scenes[(2 * number + 1) * len(scenes) // (2 * most)]
         template = prompts[number % len(prompts)]
-        found = {name: _variation(storage, scene, template) for name, storage in storages.items()}
+        found = {name: variation(storage, scene, template) for name, storage in storages.items()}
         texts = [row["text"] for row, _ in found.values() if row]
         yield Sample(
             scene, texts[0] if texts else template, _source(Storage(home.url_of(SCENES)), scene),
@@ -42,11 +42,11 @@ def pick_samples(spec: JobSpec, home: Storage, methods: Sequence[str], scenes: S
         )  # fmt: skip
 
 
-def _variation(storage: Storage, scene: str, template: str) -> tuple[dict[str, Any] | None, bytes | None]:
+def variation(storage: Storage, scene: str, template: str) -> tuple[dict[str, Any] | None, bytes | None]:
     """The scene's first picture of the template with the most concepts: its row and its bytes."""
     reader = OutputReader(storage)
     for _, shard in reader.find("variations", scene):
-        found = reader.rows("variations", shard, [scene])[scene]
+        found = reader.rows("variations", shard, [scene]).get(scene, [])
         rows = [row for row in found if row["template"] == template]
         row = max(rows, key=lambda row: len(row["concepts"]), default=None)
         commit = reader.commit("variations", shard)
@@ -61,7 +61,7 @@ def _source(storage: Storage, scene: str) -> str | None:
         commit = reader.commit("scenes", shard)
         assert commit is not None, "concepts are made of scenes"
         picture = open_picture(reader.member("scenes", commit, f"{scene}.png"))
-        concepts = reader.rows("concepts", shard, [scene])[scene]
+        concepts = reader.rows("concepts", shard, [scene]).get(scene, [])
         masks = [(decode_mask(row["mask"]), colour_of(row["index"])) for row in concepts]
         return data_uri(masked_picture(picture, masks), MOST_BYTES)
     return None

@@ -15,6 +15,7 @@ from pipeline.ledger.commits import read_commit, rounds
 from pipeline.protocol.adopt import adopt, hand_on
 from pipeline.protocol.jobs import method_spec, scenes_spec
 from pipeline.protocol.outcome import write_outcome
+from pipeline.protocol.page.samples import variation
 from pipeline.protocol.page.scatter import DOT, HEIGHT, WIDTH, Dot, make_axis, place_labels, scatter
 from pipeline.protocol.page.table import TITLES, table
 from pipeline.protocol.statistics.bootstrap import Interval
@@ -26,7 +27,7 @@ from schemas.job import JobSpec
 from schemas.methods import ABLATIONS, METHODS
 from schemas.protocol import MethodName
 from schemas.records import PROTOCOL
-from tests.support.sample_output import SampleOutput
+from tests.support.sample_output import PROMPTS, SampleOutput
 
 
 def protocol_spec(folder: Path, **changes: object) -> JobSpec:
@@ -216,3 +217,12 @@ def test_what_is_made_once_is_handed_on_whole_files_only(tmp_path: Path) -> None
     hand_on(one, other)
     assert other.names("_shared") == {"prior-abc.safetensors": 1}
     assert other.folders("_shared") == []
+
+
+def test_a_scene_without_pictures_of_a_method_has_none_to_show(tmp_path: Path) -> None:
+    """Pairs were asked for, and it has one concept: it is done, and has no row."""
+    sample = SampleOutput(tmp_path / "out", scenes=2, variations=1)
+    record = read_commit(sample.storage, "generate", 0, 0)
+    again = replace(record, round=1, done=[*record.done, "0123456789abcdef"])
+    sample.storage.create("_commits/generate/000000.r1.json", again.to_json())
+    assert variation(sample.storage, "0123456789abcdef", PROMPTS[0]) == (None, None)
