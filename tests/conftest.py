@@ -14,16 +14,6 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `pytest -n 2 --dist loadgroup`: whole jobs one after another, for they are several processes each; else
-    a file's tests together, which share its fixtures.
-    """
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            whole = "local_ray" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("jobs" if whole else item.nodeid.partition("::")[0]))
-
-
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """Two logical cores, whatever the machine has, and this checkout on the workers' path."""

@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
+from tests.support import ROOT
 from tests.support.finished_job import QUICK, Finished, unscene
-
-pytestmark = pytest.mark.xdist_group("jobs")
 
 
 @pytest.fixture(scope="module")

@@ -18,11 +18,10 @@ import pytest
 from PIL import Image
 
 from schemas.spec_file import load_spec
-from tests.conftest import ROOT
+from tests.support import ROOT
 from tests.support.finished_job import QUICK, Finished, unscene
 from tests.support.tiny_judges import build_tiny_clip
 
-pytestmark = pytest.mark.xdist_group("jobs")
 VOCABULARY = ["tomato", "crab", "mushroom", "cat"]
 
 

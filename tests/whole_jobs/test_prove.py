@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
+from tests.support import ROOT
 from tests.support.finished_job import QUICK, Finished, unscene
 
 pytestmark = pytest.mark.prove

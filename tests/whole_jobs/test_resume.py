@@ -16,7 +16,7 @@ import pytest
 from pipeline.commands.opening import open_job
 from pipeline.storage.folder import Storage
 from schemas.errors import OutputError, SpecError
-from tests.conftest import ROOT
+from tests.support import ROOT
 from tests.support.toy_stages import TOY_KINDS
 from tests.whole_jobs.test_faults import bucket, named, rows_of, run_toy, toy_spec
 

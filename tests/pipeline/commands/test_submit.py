@@ -25,8 +25,6 @@ from schemas.spec_file import load_spec
 from stages.ingest.source.hashing import hash_file
 from tests.support import ROOT
 
-pytestmark = pytest.mark.xdist_group("jobs")
-
 
 @dataclass
 class Head:

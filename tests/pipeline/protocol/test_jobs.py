@@ -22,7 +22,7 @@ from schemas.spec_file import load_spec
 from stages.generate.prompts import list_variations, pick_subsets
 from stages.ingest.decode import decode_picture
 from stages.ingest.given_masks.coco import MasksCoco
-from tests.conftest import ROOT
+from tests.support import ROOT
 
 SPEC = ROOT / "jobs" / "protocol.yaml"
 PAPER_PROMPTS = [
