@@ -13,8 +13,8 @@ import numpy as np
 from transformers import CLIPTokenizer
 
 from models.training.backgrounds import BACKGROUNDS
+from models.training.captions import WITHOUT_ARTICLE
 from models.training.sprites import SpriteName
-from models.training.world import WITHOUT_ARTICLE
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """The procedural world: scene i of a seed is always the same picture, masks and facts; captions are drawn apart.
 
-A scene is a background and zero to three sprites, the later in front, with their exact visible masks. A caption is in
-the grammar that the product prompts with, "a photo of {objects} {place}", with words dropped at random, so that
-one scene has many captions: `Scene.caption(rng)` draws one.
+A scene is a background and zero to three sprites, the later in front, with their exact visible masks. One scene has
+many captions: `Scene.caption(rng)` draws one.
 """
 
 from __future__ import annotations
@@ -15,17 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.training.backgrounds import BACKGROUNDS, paint
+from models.training.captions import Named, draw_caption
 from models.training.placing import APART, OVERLAPPING, Pixels, Placing, darken_below, defocused, posed, relit
 from models.training.sprites import FIRST, TRAINING, SpriteName, load_sprite, wide_roster
 
 SCALES = {1: (0.40, 0.68), 2: (0.32, 0.52), 3: (0.26, 0.44)}
 """An object's longer side as a share of the image's, by how many objects the scene has."""
-
-WITHOUT_ARTICLE = (
-    "grapes broccoli cheese corn fries popcorn bread sushi pancakes coffee beer milk jeans gloves glasses scissors "
-    "dice fire clothing food"
-)
-"""Nouns that take no "a"."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +51,10 @@ class WorldSettings:
     mirrored: float = 0.5
     """Share of the sprites that are mirrored."""
     seed: int = 0
+
+    def open(self) -> World:
+        """The world of these settings."""
+        return World(self)
 
 
 def world_settings(
@@ -91,37 +89,12 @@ class Scene:
 
     image: NDArray[np.uint8]
     masks: NDArray[np.bool_]
-    objects: tuple[SpriteName, ...]
+    objects: tuple[Named, ...]
     background: int
 
     def caption(self, rng: np.random.Generator) -> str:
         """One caption drawn at random; "" (no conditioning) for one in ten."""
         return draw_caption(self.objects, self.background, rng)
-
-
-def draw_caption(objects: tuple[SpriteName, ...], background: int, rng: np.random.Generator) -> str:
-    """A caption of the objects in random order.
-
-    Left out at random: everything (10 %), the place (15 %), articles (half of the captions, because handles take none),
-    each colour word (60 %). Each noun is "object" in 12 % of its captions, and the sprite's class word in 10 %: a
-    handle that starts from the embedding of such a word starts from one that the model knows to be any object.
-    """
-    if rng.random() < 0.10:
-        return ""
-    articles = rng.random() < 0.5
-    names: list[str] = []
-    for i in rng.permutation(len(objects)):
-        sprite, draw = objects[i], rng.random()
-        words = [sprite.colour] if sprite.colour and rng.random() < 0.4 else []
-        words.append("object" if draw < 0.12 else sprite.kind if draw > 0.9 and sprite.kind else sprite.noun)
-        if articles and words[-1] not in WITHOUT_ARTICLE.split():
-            words.insert(0, "an" if words[0][0] in "aeiou" and not words[0].startswith(("u", "eu")) else "a")
-        names.append(" ".join(words))
-    caption = "a photo of " + " and ".join(names) if names else "a photo"
-    if rng.random() < 0.85:
-        phrases = BACKGROUNDS[background].phrases
-        caption += " " + phrases[0 if rng.random() < 0.6 else rng.integers(1, len(phrases))]
-    return caption
 
 
 class World:
