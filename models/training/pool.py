@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.sprites import SpriteName
-from models.training.world import World, WorldSettings, draw_caption
+from models.training.captions import Named, draw_caption
+from models.training.toys.world import ToySettings, ToyWorld
+from models.training.world import World, WorldSettings
 
 MAX_OBJECTS = 3
 _CHUNK = 500
-_world: World | None = None  # of this worker process
+_world: World | ToyWorld | None = None  # of this worker process
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,9 @@ class ScenePool:
     labels: NDArray[np.uint8]
     objects: NDArray[np.int16]
     backgrounds: NDArray[np.int16]
-    roster: tuple[SpriteName, ...]
+    roster: tuple[Named, ...]
 
-    def names(self, row: int) -> tuple[SpriteName, ...]:
+    def names(self, row: int) -> tuple[Named, ...]:
         """The objects of scene `row`, in its order."""
         return tuple(self.roster[place] for place in self.objects[row] if place >= 0)
 
@@ -46,7 +47,9 @@ class ScenePool:
         return [draw_caption(self.names(row), int(self.backgrounds[row]), rng) for _ in range(count)]
 
 
-def render_pool(settings: WorldSettings, count: int, folder: Path, workers: int | None = None) -> ScenePool:
+def render_pool(
+    settings: WorldSettings | ToySettings, count: int, folder: Path, workers: int | None = None
+) -> ScenePool:
     """The pool of the first `count` scenes of the world of `settings`, made in `folder` unless it is there.
 
     workers: processes; by default one a core.
@@ -70,24 +73,24 @@ def render_pool(settings: WorldSettings, count: int, folder: Path, workers: int 
     return open_pool(folder, settings.roster)
 
 
-def open_pool(folder: Path, roster: Sequence[SpriteName]) -> ScenePool:
+def open_pool(folder: Path, roster: Sequence[Named]) -> ScenePool:
     """The pool that `render_pool` made in `folder`."""
     images, labels, facts = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels", "facts"))
     return ScenePool(images, labels, facts[:, 1:], facts[:, 0], tuple(roster))
 
 
-def _open_world(settings: WorldSettings) -> None:
+def _open_world(settings: WorldSettings | ToySettings) -> None:
     global _world
-    _world = World(settings)
+    _world = settings.open()
 
 
 def _render(folder: Path, count: int, first: int) -> None:
     assert _world is not None
-    place = {sprite: number for number, sprite in enumerate(_world.settings.roster)}
+    place = {named: number for number, named in enumerate(_world.settings.roster)}
     images, labels, facts = (np.load(folder / f"{name}.npy", mmap_mode="r+") for name in ("images", "labels", "facts"))
     for row in range(first, min(first + _CHUNK, count)):
         scene = _world.scene(row)
         images[row] = scene.image
         labels[row] = sum((number * mask for number, mask in enumerate(scene.masks, 1)), np.zeros((), np.uint8))
         facts[row] = -1
-        facts[row, : 1 + len(scene.objects)] = [scene.background, *(place[sprite] for sprite in scene.objects)]
+        facts[row, : 1 + len(scene.objects)] = [scene.background, *(place[named] for named in scene.objects)]

@@ -18,6 +18,9 @@ from transformers import CLIPTokenizer
 
 from models.training.backgrounds import BACKGROUNDS
 from models.training.sprites import HELD_OUT, TRAINING, SpriteName
+from models.training.toys.palette import COLOURS
+from models.training.toys.patterns import PATTERNS
+from models.training.toys.silhouettes import SILHOUETTES
 
 MAX_LENGTH = 32
 """Tokens, start and end included: a property of this model, nothing that the product assumes."""
@@ -30,10 +33,13 @@ PROMPT_WORDS = (
 """Words of the captions' grammar, of the paper's prompts, and a few class words for concepts."""
 
 
-def world_words() -> list[str]:
+def world_words(world: str = "calm") -> list[str]:
     """Every word of the world and of the prompts, once, in a fixed order; held-out nouns included."""
     words = PROMPT_WORDS.split()
-    words += [word for sprite in TRAINING + HELD_OUT for word in roster_words((sprite,))]
+    if world == "toys":
+        words += [*SILHOUETTES, *COLOURS, *PATTERNS]
+    else:
+        words += [word for sprite in TRAINING + HELD_OUT for word in roster_words((sprite,))]
     words += [word for background in BACKGROUNDS for phrase in background.phrases for word in phrase.lower().split()]
     return list(dict.fromkeys(words))
 
