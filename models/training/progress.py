@@ -1,8 +1,8 @@
-"""What every training script shares in shape: a budget of minutes, a learning rate over it, an average, a state file.
+"""What every training script shares in shape: a budget, a learning rate over it, an average, a state file.
 
-The budget is in minutes because that is what a small machine has; the learning rate follows the share of the budget
-that is used up, so that a slow machine ends at zero too. Minutes already used are kept in the state file, so that a
-stopped run takes up where it was.
+A budget is in minutes, because that is what a small machine has, or in scenes, for a run of many sittings on a machine
+that has other work; the learning rate follows the share of it that is used up, so that it ends at zero either way. What
+is used is kept in the state file, so that a stopped run takes up where it was.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def training_arguments(
 ) -> argparse.ArgumentParser:
     """The options that all scripts have, with this model's defaults."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--sprites", type=Path, required=True, help="assets folder of @lobehub/fluent-emoji-3d")
+    parser.add_argument("--sprites", type=Path, help="assets folder of @lobehub/fluent-emoji-3d; toys need none")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
     parser.add_argument("--work", type=Path, required=True, help="folder for state and sample sheets")
     parser.add_argument(
@@ -36,7 +36,10 @@ def training_arguments(
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that render scenes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--world", choices=("calm", "full"), default="calm", help="calm: what two cores can learn; full: for a GPU"
+        "--world",
+        choices=("toys", "calm", "full"),
+        default="calm",
+        help="toys: drawn by the project; of sprites, calm: what two cores can learn; full: for a GPU",
     )
     parser.add_argument("--save-every", type=float, default=4.0, help="minutes between states")
     parser.add_argument("--no-resume", dest="resume", action="store_false", help="ignore the state in --work")
@@ -45,21 +48,24 @@ def training_arguments(
 
 @dataclass
 class Budget:
-    """Minutes of training: how many there are, how many are used up, and when the next state is due."""
+    """How much training there is, how much is used up, and when the next state is due."""
 
     minutes: float
     save_every: float
+    """Minutes."""
+    scenes: int | None = None
+    """Scenes to see, instead of minutes to spend."""
     used: float = 0.0
     """Minutes, over all resumed runs."""
     _last: float = field(default_factory=time.monotonic)
     _saved_at: float = 0.0
 
-    def tick(self) -> float:
-        """Count the time since the last tick; returns the share of the budget used, 0..1."""
+    def tick(self, seen: int = 0) -> float:
+        """Count the time since the last tick; returns the share of the budget used, 0..1. seen: scenes, so far."""
         now = time.monotonic()
         self.used += (now - self._last) / 60
         self._last = now
-        return min(1.0, self.used / self.minutes)
+        return min(1.0, seen / self.scenes if self.scenes else self.used / self.minutes)
 
     def tick_from_now(self) -> None:
         """Leave the time since the last tick out of the count: it was preparation."""

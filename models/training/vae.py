@@ -1,6 +1,10 @@
-"""Train the seedling's autoencoder: 64x64 RGB to 16x16x4 latents, about 0.6 M parameters.
+"""Train the seedling's autoencoder: a picture to 16x16x4 latents.
 
-python -m models.training.vae --sprites assets --work runs/vae --out runs/vae/final --minutes 26
+python -m models.training.vae --world toys --work runs/vae --out runs/vae/final --minutes 40
+
+Sprites are 64x64 and three levels halve them twice (0.6 M parameters); toys are 128x128 and four levels halve them
+three times (1.6 M), so that the UNet's work is the same. Once a UNet is trained on the latents the encoder is settled;
+the decoder can still be trained on, `--start-from` it with `--settled`.
 """
 
 from __future__ import annotations
@@ -18,28 +22,33 @@ from torch import Tensor
 
 from models.training.configs import forget_paths
 from models.training.pool import render_pool
+from models.training.precision import half_precision
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
 from models.training.sprites import HELD_OUT, wide_roster
-from models.training.world import World, WorldSettings, world_settings
+from models.training.toys.roster import HELD_OUT as HELD_OUT_TOYS
+from models.training.toys.world import ToySettings
+from models.training.workers import Workers, join_workers
+from models.training.world import WorldSettings, world_settings
 
 KL_WEIGHT = 1e-4
 """Per latent number. Small: enough to keep the latents smooth, too little to cost sharpness."""
 
 
-CHANNELS = {"calm": (16, 32, 64), "full": (24, 48, 96)}
-"""Of the three levels, by world."""
+CHANNELS = {"calm": (16, 32, 64), "full": (24, 48, 96), "toys": (16, 32, 64, 96)}
+"""Of the levels, by world."""
 
 
 def build(world: str = "calm") -> AutoencoderKL:
-    """An untrained autoencoder of three levels, no attention."""
+    """An untrained autoencoder, no attention: a level at the picture's size and one for each time it is halved."""
+    channels = CHANNELS[world]
     return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=CHANNELS[world],
+        down_block_types=("DownEncoderBlock2D",) * len(channels),
+        up_block_types=("UpDecoderBlock2D",) * len(channels),
+        block_out_channels=channels,
         layers_per_block=1,
         latent_channels=4,
         norm_num_groups=8,
-        sample_size=64,
+        sample_size=16 * 2 ** (len(channels) - 1),
         mid_block_add_attention=False,
     )
 
@@ -96,14 +105,30 @@ def save(vae: AutoencoderKL, average: Average, folder: Path, check: Tensor) -> f
 
 
 def load_images(args: argparse.Namespace) -> Tensor:
-    """Pictures to train on, uint8 [n, h, w, 3] on the training device: half with the trained sprites, half with every
-    sprite that is not held out, turned and recoloured."""
-    worlds = {
-        "named": world_settings(args.world, args.sprites, seed=args.seed),
-        "wide": WorldSettings(args.sprites, roster=wide_roster(args.sprites), jitter=True, seed=args.seed + 1),
-    }
+    """Pictures to train on, uint8 [n, h, w, 3] on the training device: half of the world that the UNet learns, half
+    with more shapes: sprites that have no name, turned and recoloured, or toys turned all ways."""
+    worlds: dict[str, ToySettings | WorldSettings]
+    if args.world == "toys":
+        worlds = {
+            "named": ToySettings(seed=args.seed),
+            "wide": ToySettings(seed=args.seed + 1, turns=180, mirrored=0.5),
+        }
+    else:
+        worlds = {
+            "named": world_settings(args.world, args.sprites, seed=args.seed),
+            "wide": WorldSettings(args.sprites, roster=wide_roster(args.sprites), jitter=True, seed=args.seed + 1),
+        }
     pools = [render_pool(world, args.scenes, args.work / name, args.workers) for name, world in worlds.items()]
     return torch.cat([torch.from_numpy(np.array(pool.images)).to(args.device) for pool in pools])
+
+
+def unseen_images(args: argparse.Namespace, count: int = 128) -> Tensor:
+    """Pictures of held-out sprites or toys, float [count, 3, h, w] in -1..1: what its sharpness is measured on."""
+    if args.world == "toys":
+        world = ToySettings(roster=HELD_OUT_TOYS, seed=args.seed + 2).open()
+    else:
+        world = world_settings(args.world, args.sprites, HELD_OUT, seed=args.seed + 2).open()
+    return to_tensor([world.scene(i).image for i in range(count)]).to(args.device)
 
 
 def draw_batch(images: Tensor, count: int, noise: torch.Generator) -> Tensor:
@@ -112,29 +137,30 @@ def draw_batch(images: Tensor, count: int, noise: torch.Generator) -> Tensor:
     return (images[rows].permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
-def main() -> None:
+def train(args: argparse.Namespace, workers: Workers) -> None:
     """Train for the budget, saving state and weights as it goes."""
-    parser = training_arguments(__doc__.splitlines()[0], minutes=26, batch=8, learning_rate=3e-3)
-    parser.add_argument("--scenes", type=int, default=16_000, help="scenes to render, of each of the two worlds")
-    parser.add_argument("--average", type=float, default=0.998, help="decay of the average of the weights")
-    parser.add_argument("--compile", action="store_true", help="torch.compile the loss: for a GPU")
-    parser.add_argument("--start-from", type=Path, help="folder of a trained autoencoder to go on from")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    images = load_images(args)
-    unseen = World(world_settings(args.world, args.sprites, HELD_OUT, seed=args.seed + 2))
-    check = to_tensor([unseen.scene(i).image for i in range(128)]).to(args.device)
-
+    if workers.leads:
+        load_images(args)
+    workers.wait()  # for the leader's pictures
+    images, check = load_images(args), unseen_images(args)
     vae = (
         AutoencoderKL.from_pretrained(args.start_from, torch_dtype=torch.float32)
         if args.start_from
         else build(args.world)
     )
     vae = vae.to(args.device, memory_format=torch.channels_last)
+    if args.settled:
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
     average = Average(vae, decay=args.average)
     compute_loss = torch.compile(loss_of) if args.compile else loss_of
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=args.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(
+        [p for p in vae.parameters() if p.requires_grad],
+        lr=args.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=1e-4,
+        fused=True,
+    )
     budget, step = Budget(args.minutes, args.save_every), 0
     if state := load_state(args.work / "state.pt", args.resume):
         vae.load_state_dict(state["model"])
@@ -142,20 +168,22 @@ def main() -> None:
         average.load(state["average"])
         step = state["step"]
         budget.resume(state["minutes"])
-    noise = torch.Generator(args.device).manual_seed(args.seed * 1_000_003 + step)
+    noise = torch.Generator(args.device).manual_seed((args.seed * 1_000_003 + step) * 64 + workers.rank)
     budget.tick_from_now()
-    while (share := budget.tick()) < 1 or step == 0:
+    share = budget.tick()
+    while share < 1 or step == 0:
         set_learning_rate(optimizer, args.learning_rate, step, share)
-        batch = draw_batch(images, args.batch, noise)
-        with torch.autocast(batch.device.type, torch.bfloat16, enabled=batch.is_cuda):
+        batch = draw_batch(images, args.batch // workers.count, noise)
+        with half_precision(args.device):
             loss = compute_loss(vae, batch)
         optimizer.zero_grad()
         loss.backward()
+        loss, share = workers.average_gradients(vae, loss.detach(), budget.tick())
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
         average.update(vae, step)
         step += 1
-        if step % 50:
+        if not workers.leads or step % 50:
             continue
         if not math.isfinite(loss.item()):  # waits for the device, so only now and then
             raise FloatingPointError(f"loss is {loss.item()} at step {step}; start again with a lower --learning-rate")
@@ -166,8 +194,24 @@ def main() -> None:
             save_state(args.work / "state.pt", saved | {"minutes": budget.used, "step": step})
             psnr = save(vae, average, args.work / "vae", check)
             print(f"vae step {step} psnr of held-out scenes {psnr:.2f} dB", flush=True)
-    psnr = save(vae, average, args.out, check)
-    print(f"vae done: {step} steps, {step * args.batch} scenes, psnr of held-out scenes {psnr:.2f} dB", flush=True)
+    if workers.leads:
+        psnr = save(vae, average, args.out, check)
+        print(f"vae done: {step} steps, {step * args.batch} scenes, psnr of held-out scenes {psnr:.2f} dB", flush=True)
+    workers.wait()
+
+
+def main() -> None:
+    """Read the options, join the other workers where there are any, and train."""
+    parser = training_arguments(__doc__.splitlines()[0], minutes=26, batch=8, learning_rate=3e-3)
+    parser.add_argument("--scenes", type=int, default=16_000, help="scenes to render, of each of the two worlds")
+    parser.add_argument("--average", type=float, default=0.998, help="decay of the average of the weights")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the loss: for a GPU")
+    parser.add_argument("--start-from", type=Path, help="folder of a trained autoencoder to go on from")
+    parser.add_argument("--settled", action="store_true", help="train the decoder alone, so that latents stay the same")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    train(args, join_workers(args.device))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as distributed
@@ -56,5 +57,6 @@ def join_workers(device: str) -> Workers:
     """Join the group that the launcher made, or stand alone where there is no launcher."""
     if "WORLD_SIZE" not in os.environ:
         return Workers(0, 1)
-    distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    # Others may wait for hours: the leader renders the scenes, and a shared CPU has other work.
+    distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=timedelta(hours=12))
     return Workers(distributed.get_rank(), distributed.get_world_size())
