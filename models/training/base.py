@@ -15,6 +15,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from models.training.configs import forget_paths
 from models.training.tokenizer import build as build_tokenizer
+from models.training.tokenizer import world_words
 
 SHEET_PROMPTS = (
     "a photo of a red apple on grass",
@@ -42,7 +43,36 @@ SHEET_PROMPTS = (
     "a photo of an orange tangerine and a rabbit on grass",
     "a photo of a lemon at night",
 )
-"""What the sample sheets show, 24 prompts: a row of eight single objects, a row of groups, a row of the rest."""
+"""What the sample sheets of sprites show, 24 prompts: a row of eight single objects, a row of groups, a row of the
+rest."""
+
+TOY_SHEET_PROMPTS = (
+    "a photo of a red striped star on grass",
+    "a photo of a blue spotted heart at the beach",
+    "a photo of a plain pink fish in the snow",
+    "a photo of a yellow checked mushroom at night",
+    "a photo of a plain purple house on a wooden floor",
+    "a photo of a white ringed ball on pink fabric",
+    "a photo of a plain green tree in the desert",
+    "a photo of orange striped car on a checkerboard",
+    "a photo of a plain yellow star and a red striped heart at night",
+    "a photo of a blue checked cube and a plain pink cone on grass",
+    "a photo of red spotted mushroom and plain blue moon at the beach",
+    "a photo of a green spotted fish and a plain white house on pink fabric",
+    "a photo of a plain red car and a green striped tree in the snow",
+    "a photo of a black ringed arrow and a purple object on a wooden floor",
+    "a photo of a yellow flower and a blue duck and a red star in the desert",
+    "a photo of an object on a checkerboard",
+    "a photo of a crown",
+    "a photo of a black spotted duck on top of a pink fabric",
+    "a photo of a boat floating on top of water",
+    "a photo of a red object in the jungle",
+    "a photo of a flower with a mountain in the background",
+    "a photo at the beach",
+    "a photo of an orange ringed boat and a plain black crown in the street",
+    "a photo of a white checked moon with the eiffel tower in the background",
+)
+"""The same of toys."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +84,17 @@ class Size:
     text_layers: int
 
 
-SIZES = {"calm": Size((32, 64, 128), 128, 2), "full": Size((32, 96, 192), 192, 3)}
+SIZES = {
+    "calm": Size((32, 64, 128), 128, 2),
+    "full": Size((32, 96, 192), 192, 3),
+    "toys": Size((96, 128, 192), 128, 2),
+}
 """By world. Channels at 16x16 cost as much as sixteen times as many at 4x4, so the larger one grows from below."""
 
 
 def build_unet(world: str = "calm") -> UNet2DConditionModel:
-    """An untrained UNet of 4.2 M parameters ("full": 9.4 M); cross-attention at 8x8 and 4x4 only, because attention is
-    what costs most on a CPU."""
+    """An untrained UNet of 4.2 M parameters ("full": 9.4 M, "toys": 11.7 M); cross-attention at 8x8 and 4x4 only,
+    because attention is what costs most on a CPU."""
     size = SIZES[world]
     return UNet2DConditionModel(
         sample_size=16,
@@ -127,8 +161,9 @@ def assemble(
     return pipeline
 
 
-def export(pipeline: StableDiffusionPipeline, folder: Path) -> None:
-    """Write the pipeline, fp16, in files of at most 36 MB; `folder` is swapped in whole by renaming."""
+def export(pipeline: StableDiffusionPipeline, folder: Path, world: str = "calm") -> None:
+    """Write the pipeline, fp16, in files of at most 36 MB, with the tokenizer of `world`'s words; `folder` is swapped
+    in whole by renaming."""
     fresh, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -136,7 +171,8 @@ def export(pipeline: StableDiffusionPipeline, folder: Path) -> None:
         part.half()
     pipeline.save_pretrained(fresh, safe_serialization=True, max_shard_size="36MB")
     forget_paths(fresh)
-    build_tokenizer(fresh / "tokenizer")  # with vocab.json and merges.txt, which older transformers read
+    # With vocab.json and merges.txt, which older transformers read.
+    build_tokenizer(fresh / "tokenizer", world_words(world))
     for part in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
         part.float()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +186,7 @@ def export(pipeline: StableDiffusionPipeline, folder: Path) -> None:
 def sample(
     pipeline: StableDiffusionPipeline, prompts: list[str], *, seed: int = 0, steps: int = 20, guidance: float = 3.0
 ) -> np.ndarray:
-    """One picture a prompt: uint8 [n, 64, 64, 3]. Picture i's noise depends on `seed` and i alone."""
+    """One picture a prompt: uint8 [n, h, w, 3]. Picture i's noise depends on `seed` and i alone."""
     generators = [torch.Generator().manual_seed(seed * 100_003 + i) for i in range(len(prompts))]
     images = pipeline(
         prompts, num_inference_steps=steps, guidance_scale=guidance, generator=generators, output_type="np"

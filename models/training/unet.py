@@ -1,6 +1,9 @@
 """Train the seedling's UNet and text encoder together on encoded scenes, and export the whole base as it improves.
 
-python -m models.training.unet --sprites assets --vae runs/vae/final --work runs/unet --out models/seedling/base
+python -m models.training.unet --world toys --vae runs/vae/final --work runs/unet --out models/seedling/base
+
+With `--total-scenes` a run may take many sittings: the learning rate depends on the scenes seen alone; weights,
+optimizer and position are saved whole every few minutes, and the same command goes on from there.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from transformers import CLIPTokenizer
 from models.training import tokenizer as vocabulary
 from models.training.base import (
     SHEET_PROMPTS,
+    TOY_SHEET_PROMPTS,
     assemble,
     build_scheduler,
     build_text_encoder,
@@ -26,9 +30,12 @@ from models.training.base import (
     sample,
     save_sheet,
 )
+from models.training.encoding import encode_world, open_encoded
 from models.training.latents import EncodedScenes, encode_pool
 from models.training.pool import open_pool, render_pool
+from models.training.precision import half_precision
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
+from models.training.toys.world import ToySettings
 from models.training.workers import Workers, join_workers
 from models.training.world import broad_roster, world_settings
 
@@ -95,14 +102,14 @@ def loss_of(
     """Squared error of the velocity, a weighted mean: places count up to 1 + `FOREGROUND` times as much where objects
     cover them. `batch`: as `EncodedScenes.draw` gives it, on the device of `noise`.
 
-    On a GPU the model computes in bfloat16, the loss in float32.
+    The model computes in bfloat16 where `precision` says that it pays, the loss in float32.
     """
     latents, covered, token_ids = batch
     epsilon = torch.randn(latents.shape, generator=noise, device=latents.device)
     timesteps = draw_timesteps(len(latents), noise)
     noisy = scheduler.add_noise(latents, epsilon, timesteps).contiguous(memory_format=torch.channels_last)
     velocity = scheduler.get_velocity(latents, epsilon, timesteps)
-    with torch.autocast(latents.device.type, torch.bfloat16, enabled=latents.is_cuda):
+    with half_precision(latents.device):
         predicted = model(noisy, timesteps, token_ids)
     weight = 1 + FOREGROUND * covered
     return (weight * (predicted.float() - velocity).square()).mean() / weight.mean()
@@ -115,12 +122,21 @@ def publish(
     fresh = Denoiser(tokens, model.world).eval()
     average.copy_to(fresh)
     pipeline = assemble(vae.to("cpu"), fresh.unet, fresh.text_encoder, tokens)
-    export(pipeline, out)
-    save_sheet(sample(pipeline, list(SHEET_PROMPTS)), work / f"sheet-{time.strftime('%H%M')}.png")
+    export(pipeline, out, model.world)
+    prompts = TOY_SHEET_PROMPTS if model.world == "toys" else SHEET_PROMPTS
+    save_sheet(sample(pipeline, list(prompts)), work / f"sheet-{time.strftime('%m%d-%H%M')}.png")
 
 
 def load_scenes(args: argparse.Namespace, workers: Workers, vae: AutoencoderKL, tokenizer: Path) -> EncodedScenes:
-    """Render (the leader alone), encode and caption the scenes to train on."""
+    """Render, encode and caption the scenes to train on: the leader alone, or, of sprites, each for itself."""
+    if args.world == "toys":
+        if workers.leads:
+            encode_world(
+                ToySettings(seed=args.seed), args.scenes, args.vae, tokenizer, args.work / "scenes", args.workers
+            )
+            print(f"unet: {args.scenes} scenes ready", flush=True)
+        workers.wait()
+        return open_encoded(args.work / "scenes", args.scenes, vae.config.scaling_factor, args.device)
     more = broad_roster(args.sprites) if args.broad else {}
     settings, folder = world_settings(args.world, args.sprites, seed=args.seed, **more), args.work / "pool"
     if workers.leads:
@@ -136,7 +152,7 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
     """Train for the budget; state every few minutes, an export every `--export-every` minutes."""
     vae = AutoencoderKL.from_pretrained(args.vae, torch_dtype=torch.float32).to(args.device).eval()
     tokenizer = args.work / f"tokenizer-{workers.rank}"
-    tokens = vocabulary.build(tokenizer)
+    tokens = vocabulary.build(tokenizer, vocabulary.world_words(args.world))
     scenes = load_scenes(args, workers, vae, tokenizer)
 
     model = Denoiser(tokens, args.world)
@@ -151,7 +167,7 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
         {"params": list(model.text_encoder.parameters()), "scale": TEXT_RATE},
     ]
     optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    budget, step = Budget(args.minutes, args.save_every), 0
+    budget, step = Budget(args.minutes, args.save_every, args.total_scenes), 0
     running = torch.ones((), device=args.device)
     if state := load_state(args.work / "state.pt", args.resume):
         model.load_state_dict(state["model"])
@@ -159,6 +175,8 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
         average.load(state["average"])
         step, running = state["step"], torch.tensor(state["loss"], device=args.device)
         budget.resume(state["minutes"])
+        if workers.leads:
+            print(f"unet goes on from step {step}, scenes {step * args.batch}", flush=True)
 
     def keep() -> None:
         saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average.values}
@@ -166,13 +184,16 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
 
     noise = torch.Generator(args.device).manual_seed((args.seed * 1_000_003 + step) * 64 + workers.rank)
     budget.tick_from_now()
-    exported, share, stop_at = budget.used, budget.tick(), budget.used + (args.stop_after or args.minutes)
-    while share < 1 and budget.used < stop_at:
+    exported, share = budget.used, budget.tick(step * args.batch)
+    stop_at = budget.used + (args.stop_after or math.inf)
+    while share < 1:
         set_learning_rate(optimizer, args.learning_rate, step, share)
         loss = loss_of(denoise, scheduler, scenes.draw(args.batch // workers.count, noise), noise)
         optimizer.zero_grad()
         loss.backward()
-        mean_loss, share = workers.average_gradients(model, loss.detach(), budget.tick())
+        share = budget.tick((step + 1) * args.batch)
+        stop = 1.0 if budget.used >= stop_at else share  # the leader's clock, so that all stop at the same step
+        mean_loss, share = workers.average_gradients(model, loss.detach(), stop)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         average.update(model, step)
@@ -183,8 +204,11 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
         if not math.isfinite(running.item()):  # waits for the device, so only now and then
             raise FloatingPointError(f"loss diverged at step {step}; start again with a lower --learning-rate")
         if step % 200 == 0:
-            seen = step * args.batch
-            print(f"unet step {step} scenes {seen} minutes {budget.used:.1f} loss {running:.4f}", flush=True)
+            seen, rate = step * args.batch, optimizer.param_groups[0]["lr"]
+            print(
+                f"unet step {step} scenes {seen} minutes {budget.used:.1f} rate {rate:.2e} loss {running:.4f}",
+                flush=True,
+            )
         if budget.state_due():
             keep()
         if budget.used - exported >= args.export_every:
@@ -193,7 +217,8 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
     if workers.leads:
         keep()
         publish(model, average, vae, tokens, args.work, args.out)
-        print(f"unet done: {step} steps, {step * args.batch} scenes, loss {running:.4f}", flush=True)
+        end = "stopped" if budget.tick(step * args.batch) < 1 else "done"
+        print(f"unet {end}: {step} steps, {step * args.batch} scenes, loss {running:.4f}", flush=True)
     workers.wait()
 
 
@@ -202,6 +227,9 @@ def main() -> None:
     parser = training_arguments(__doc__.splitlines()[0], minutes=100, batch=24, learning_rate=2e-3)
     parser.add_argument("--vae", type=Path, required=True, help="folder of the trained autoencoder")
     parser.add_argument("--scenes", type=int, default=24_000, help="scenes to render and train on")
+    parser.add_argument(
+        "--total-scenes", type=int, help="scenes to see in all, instead of --minutes; resumed runs included"
+    )
     parser.add_argument("--average", type=float, default=0.998, help="decay of the average of the weights")
     parser.add_argument("--broad", action="store_true", help="draw every sprite that may be trained on, not 24 alone")
     parser.add_argument("--compile", action="store_true", help="torch.compile the model: for a GPU")

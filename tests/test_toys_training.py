@@ -1,0 +1,120 @@
+"""How models of the world of toys are trained: shards of encoded scenes, runs of many sittings, the number format."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.training import base, encoding, unet
+from models.training.encoding import encode_world, open_encoded
+from models.training.latents import CAPTIONS
+from models.training.precision import cpu_multiplies_bfloat16
+from models.training.progress import Budget
+from models.training.tokenizer import build as build_tokenizer
+from models.training.tokenizer import world_words
+from models.training.toys.roster import HELD_OUT, TRAINED
+from models.training.toys.world import ToySettings
+from models.training.vae import build as build_vae
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small() -> Iterator[None]:
+    """Shards of eight scenes, and a UNet that a test can train."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoding, "SHARD", 8)
+        patch.setattr(encoding, "_BATCH", 4)
+        patch.setitem(base.SIZES, "toys", base.Size((8, 16, 16), 16, 1))
+        yield
+
+
+@pytest.fixture(scope="module")
+def autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("autoencoder")
+    torch.manual_seed(0)
+    build_vae("toys").half().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    build_tokenizer(folder, world_words("toys"))
+    return folder
+
+
+def test_the_latents_of_toys_are_as_large_as_the_unet_takes(autoencoder: Path) -> None:
+    vae = build_vae("toys")
+    with torch.no_grad():
+        latents = vae.encode(torch.zeros(1, 3, ToySettings().height, ToySettings().width)).latent_dist.mean
+    side = base.build_unet("toys").config.sample_size
+    assert latents.shape == (1, 4, side, side)
+
+
+def test_each_word_of_the_toys_is_one_token(tokenizer: Path) -> None:
+    tokens = build_tokenizer(tokenizer, world_words("toys"))
+    facts = {word for toy in TRAINED + HELD_OUT for word in (toy.silhouette, toy.colour, toy.pattern)}
+    assert [word for word in (*facts, "object", "plain") if len(tokens(word).input_ids) != 3] == []
+
+
+def test_shards_are_made_once_and_more_scenes_leave_them_as_they_are(
+    autoencoder: Path, tokenizer: Path, tmp_path: Path
+) -> None:
+    settings = ToySettings(seed=5)
+    encode_world(settings, 10, autoencoder, tokenizer, tmp_path, workers=1)
+    first = open_encoded(tmp_path, 10, 1.0, "cpu")
+    assert first.moments.shape == (16, 8, 16, 16), "whole shards"
+    assert first.token_ids.shape == (16, CAPTIONS, 32)
+    written = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
+    encode_world(settings, 20, autoencoder, tokenizer, tmp_path, workers=1)
+    more = open_encoded(tmp_path, 20, 1.0, "cpu")
+    assert torch.equal(more.moments[:16], first.moments)
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in written} == written
+    covered = [scene.masks.any(0).mean() for scene in map(settings.open().scene, range(16))]
+    assert torch.allclose(first.covered.float().mean((1, 2, 3)), torch.tensor(covered, dtype=torch.float32), atol=1e-3)
+    with pytest.raises(ValueError, match="differ in: world"):
+        encode_world(ToySettings(seed=6), 8, autoencoder, tokenizer, tmp_path, workers=1)
+
+
+def test_a_budget_of_scenes_does_not_know_the_clock() -> None:
+    budget = Budget(minutes=1e-9, save_every=1, scenes=800)
+    assert [budget.tick(seen) for seen in (0, 200, 800, 900)] == [0, 0.25, 1, 1]
+    assert Budget(minutes=1e-9, save_every=1).tick() == 1
+
+
+def test_a_stopped_run_goes_on_where_it_was(
+    autoencoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second sitting starts from the first one's weights, at the rate of the scenes seen, and ends the run."""
+    monkeypatch.setattr(unet, "publish", lambda *_: None)
+    command = ["unet", "--world", "toys", "--vae", str(autoencoder), "--work", str(tmp_path), "--out", str(tmp_path)]
+    command += ["--batch", "4", "--scenes", "8", "--total-scenes", "80", "--workers", "1", "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", [*command, "--stop-after", "0.00001"])
+    unet.main()
+    first = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert 0 < first["step"] < 20
+    rates: list[tuple[int, float]] = []
+    plain = unet.set_learning_rate
+    monkeypatch.setattr(unet, "set_learning_rate", lambda *given: (rates.append(given[2:4]), plain(*given)))
+    monkeypatch.setattr(sys, "argv", command)
+    unet.main()
+    assert rates[0] == (first["step"], first["step"] * 4 / 80)
+    assert rates[-1][0] == 19
+    last = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert last["step"] == 20
+    assert last["optimizer"]["state"][0]["step"] == 20, "the optimizer went on too"
+    said = capsys.readouterr().out
+    assert "unet stopped" in said
+    assert f"goes on from step {first['step']}" in said
+    assert "unet done: 20 steps, 80 scenes" in said
+
+
+@pytest.mark.parametrize(("flags", "pays"), [("fpu avx512f avx512_bf16", True), ("fpu avx2 avx512f", False)])
+def test_bfloat16_is_for_processors_that_have_it(tmp_path: Path, flags: str, pays: bool) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\n", encoding="ascii")
+    assert cpu_multiplies_bfloat16(cpuinfo) is pays
+    assert cpu_multiplies_bfloat16(tmp_path / "elsewhere") is False
