@@ -6,11 +6,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
+from torch.nn.functional import avg_pool2d
 
 from models.training import base, encoding, unet
+from models.training.backgrounds import paint
 from models.training.encoding import encode_world, open_encoded
+from models.training.growing import build as build_vae
+from models.training.growing import grown
 from models.training.latents import CAPTIONS
 from models.training.precision import cpu_multiplies_bfloat16
 from models.training.progress import Budget
@@ -18,7 +24,9 @@ from models.training.tokenizer import build as build_tokenizer
 from models.training.tokenizer import world_words
 from models.training.toys.roster import HELD_OUT, TRAINED
 from models.training.toys.world import ToySettings
-from models.training.vae import build as build_vae
+from models.training.vae import CHANNELS
+
+SEEDLING = Path(__file__).parents[1] / "models/seedling"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,7 +43,7 @@ def _small() -> Iterator[None]:
 def autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("autoencoder")
     torch.manual_seed(0)
-    build_vae("toys").half().save_pretrained(folder)
+    build_vae(CHANNELS["toys"]).half().save_pretrained(folder)
     return folder
 
 
@@ -47,11 +55,27 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_latents_of_toys_are_as_large_as_the_unet_takes(autoencoder: Path) -> None:
-    vae = build_vae("toys")
+    vae = build_vae(CHANNELS["toys"])
     with torch.no_grad():
         latents = vae.encode(torch.zeros(1, 3, ToySettings().height, ToySettings().width)).latent_dist.mean
     side = base.build_unet("toys").config.sample_size
     assert latents.shape == (1, 4, side, side)
+
+
+def test_a_grown_autoencoder_begins_where_the_small_one_stands() -> None:
+    """The seedling's own autoencoder, of 64x64 pictures, and what it is grown to, of 128x128: a place's latents agree,
+    and what is drawn from them is the same at half the size."""
+    small = AutoencoderKL.from_pretrained(SEEDLING / "base/vae", torch_dtype=torch.float32).eval()
+    large = grown(small).eval()
+    places = np.stack([paint(i, 128, 128, np.random.default_rng(i)) for i in (0, 1, 12)])
+    pictures = torch.from_numpy(places).permute(0, 3, 1, 2) * 2 - 1
+    with torch.no_grad():
+        latents = small.encode(avg_pool2d(pictures, 2)).latent_dist.mode()
+        grown_latents = large.encode(pictures).latent_dist.mode()
+        drawn, grown_drawn = small.decode(latents).sample, large.decode(latents).sample
+    assert (grown_latents - latents).std() < 0.1 * latents.std()
+    assert grown_drawn.shape == pictures.shape
+    assert (avg_pool2d(grown_drawn, 2) - drawn).square().mean().sqrt() < 0.05
 
 
 def test_each_word_of_the_toys_is_one_token(tokenizer: Path) -> None:

@@ -3,7 +3,8 @@
 python -m models.training.vae --world toys --work runs/vae --out runs/vae/final --minutes 40
 
 Sprites are 64x64 and three levels halve them twice (0.6 M parameters); toys are 128x128 and four levels halve them
-three times (1.6 M), so that the UNet's work is the same. Once a UNet is trained on the latents the encoder is settled;
+three times (0.7 M), so that the UNet's work is the same: they are learnt at 64x64 first, `--half-size`, and grown from
+that, `--grow-from`. Once a UNet is trained on the latents the encoder is settled;
 the decoder can still be trained on, `--start-from` it with `--settled`.
 """
 
@@ -13,14 +14,17 @@ import argparse
 import copy
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from models.training.configs import forget_paths
+from models.training.growing import build, grown
 from models.training.pool import render_pool
 from models.training.precision import half_precision
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
@@ -34,23 +38,13 @@ KL_WEIGHT = 1e-4
 """Per latent number. Small: enough to keep the latents smooth, too little to cost sharpness."""
 
 
-CHANNELS = {"calm": (16, 32, 64), "full": (24, 48, 96), "toys": (16, 32, 64, 96)}
+FOREGROUND = 3.0
+"""Objects and their edges are what is looked at: how much more than elsewhere an error counts there."""
+RIM = 3
+"""Pixels around an object that count as its edge."""
+
+CHANNELS = {"calm": (16, 32, 64), "full": (24, 48, 96), "toys": (16, 16, 32, 64)}
 """Of the levels, by world."""
-
-
-def build(world: str = "calm") -> AutoencoderKL:
-    """An untrained autoencoder, no attention: a level at the picture's size and one for each time it is halved."""
-    channels = CHANNELS[world]
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * len(channels),
-        up_block_types=("UpDecoderBlock2D",) * len(channels),
-        block_out_channels=channels,
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=8,
-        sample_size=16 * 2 ** (len(channels) - 1),
-        mid_block_add_attention=False,
-    )
 
 
 def to_tensor(images: list) -> Tensor:
@@ -64,14 +58,18 @@ def to_images(batch: Tensor) -> Tensor:
     return ((batch.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu()
 
 
-def loss_of(vae: AutoencoderKL, images: Tensor) -> Tensor:
-    """Absolute plus squared error, the error of pixel differences (it sharpens edges), and a little KL; a scalar."""
+def loss_of(vae: AutoencoderKL, images: Tensor, weight: Tensor) -> Tensor:
+    """Absolute plus squared error, the error of pixel differences (it sharpens edges), and a little KL; a scalar.
+
+    images: [b, 3, h, w] in -1..1; weight: [b, 1, h, w], of each pixel's error, 1 on average.
+    """
     posterior = vae.encode(images).latent_dist
     output = vae.decode(posterior.sample()).sample
     error = output.float() - images
-    edges = (error[..., 1:] - error[..., :-1]).abs().mean() + (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
+    across = ((error[..., 1:] - error[..., :-1]).abs() * weight[..., 1:]).mean()
+    down = ((error[..., 1:, :] - error[..., :-1, :]).abs() * weight[..., 1:, :]).mean()
     kl = posterior.kl().mean() / posterior.mean[0].numel()
-    return error.abs().mean() + 2 * error.square().mean() + 0.5 * edges + KL_WEIGHT * kl
+    return (weight * (error.abs() + 2 * error.square())).mean() + 0.5 * (across + down) + KL_WEIGHT * kl
 
 
 @torch.no_grad()
@@ -104,14 +102,31 @@ def save(vae: AutoencoderKL, average: Average, folder: Path, check: Tensor) -> f
     return psnr
 
 
-def load_images(args: argparse.Namespace) -> Tensor:
-    """Pictures to train on, uint8 [n, h, w, 3] on the training device: half of the world that the UNet learns, half
-    with more shapes: sprites that have no name, turned and recoloured, or toys turned all ways."""
+def starting_weights(args: argparse.Namespace) -> AutoencoderKL:
+    """Untrained, or a trained one's, or one's for pictures half as large, grown."""
+    if args.grow_from:
+        return grown(AutoencoderKL.from_pretrained(args.grow_from, torch_dtype=torch.float32))
+    if args.start_from:
+        return AutoencoderKL.from_pretrained(args.start_from, torch_dtype=torch.float32)
+    return build(CHANNELS[args.world][1 if args.half_size else 0 :])
+
+
+def toy_settings(args: argparse.Namespace, **more: Any) -> ToySettings:
+    """Of a world of toys as large as the autoencoder's pictures."""
+    whole = ToySettings()
+    part = 2 if args.half_size else 1
+    return ToySettings(height=whole.height // part, width=whole.width // part, **more)
+
+
+def load_images(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    """Pictures to train on, uint8 [n, h, w, 3], and their label maps, uint8 [n, h, w] (0: no object), on the training
+    device: half of the world that the UNet learns, half with more shapes: sprites that have no name, turned and
+    recoloured, or toys turned all ways."""
     worlds: dict[str, ToySettings | WorldSettings]
     if args.world == "toys":
         worlds = {
-            "named": ToySettings(seed=args.seed),
-            "wide": ToySettings(seed=args.seed + 1, turns=180, mirrored=0.5),
+            "named": toy_settings(args, seed=args.seed),
+            "wide": toy_settings(args, seed=args.seed + 1, turns=180, mirrored=0.5),
         }
     else:
         worlds = {
@@ -119,22 +134,26 @@ def load_images(args: argparse.Namespace) -> Tensor:
             "wide": WorldSettings(args.sprites, roster=wide_roster(args.sprites), jitter=True, seed=args.seed + 1),
         }
     pools = [render_pool(world, args.scenes, args.work / name, args.workers) for name, world in worlds.items()]
-    return torch.cat([torch.from_numpy(np.array(pool.images)).to(args.device) for pool in pools])
+    images, labels = (np.concatenate([getattr(pool, field) for pool in pools]) for field in ("images", "labels"))
+    return torch.from_numpy(images).to(args.device), torch.from_numpy(labels).to(args.device)
 
 
 def unseen_images(args: argparse.Namespace, count: int = 128) -> Tensor:
     """Pictures of held-out sprites or toys, float [count, 3, h, w] in -1..1: what its sharpness is measured on."""
     if args.world == "toys":
-        world = ToySettings(roster=HELD_OUT_TOYS, seed=args.seed + 2).open()
+        world = toy_settings(args, roster=HELD_OUT_TOYS, seed=args.seed + 2).open()
     else:
         world = world_settings(args.world, args.sprites, HELD_OUT, seed=args.seed + 2).open()
     return to_tensor([world.scene(i).image for i in range(count)]).to(args.device)
 
 
-def draw_batch(images: Tensor, count: int, noise: torch.Generator) -> Tensor:
-    """`count` random pictures of `images`, float [b, 3, h, w] in -1..1."""
+def draw_batch(images: Tensor, labels: Tensor, count: int, noise: torch.Generator) -> tuple[Tensor, Tensor]:
+    """`count` random pictures of `load_images`, float [b, 3, h, w] in -1..1, and the weight of each pixel's error,
+    float [b, 1, h, w], 1 on average: more by `FOREGROUND` within `RIM` of an object."""
     rows = torch.randint(len(images), (count,), generator=noise, device=images.device)
-    return (images[rows].permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+    batch = (images[rows].permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+    weight = 1 + FOREGROUND * max_pool2d((labels[rows, None] > 0).float(), 2 * RIM + 1, 1, RIM)
+    return batch, weight / weight.mean()
 
 
 def train(args: argparse.Namespace, workers: Workers) -> None:
@@ -142,13 +161,8 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
     if workers.leads:
         load_images(args)
     workers.wait()  # for the leader's pictures
-    images, check = load_images(args), unseen_images(args)
-    vae = (
-        AutoencoderKL.from_pretrained(args.start_from, torch_dtype=torch.float32)
-        if args.start_from
-        else build(args.world)
-    )
-    vae = vae.to(args.device, memory_format=torch.channels_last)
+    (images, labels), check = load_images(args), unseen_images(args)
+    vae = starting_weights(args).to(args.device, memory_format=torch.channels_last)
     if args.settled:
         vae.encoder.requires_grad_(False)
         vae.quant_conv.requires_grad_(False)
@@ -173,9 +187,9 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
     share = budget.tick()
     while share < 1 or step == 0:
         set_learning_rate(optimizer, args.learning_rate, step, share)
-        batch = draw_batch(images, args.batch // workers.count, noise)
+        batch, weight = draw_batch(images, labels, args.batch // workers.count, noise)
         with half_precision(args.device):
-            loss = compute_loss(vae, batch)
+            loss = compute_loss(vae, batch, weight)
         optimizer.zero_grad()
         loss.backward()
         loss, share = workers.average_gradients(vae, loss.detach(), budget.tick())
@@ -207,6 +221,8 @@ def main() -> None:
     parser.add_argument("--average", type=float, default=0.998, help="decay of the average of the weights")
     parser.add_argument("--compile", action="store_true", help="torch.compile the loss: for a GPU")
     parser.add_argument("--start-from", type=Path, help="folder of a trained autoencoder to go on from")
+    parser.add_argument("--half-size", action="store_true", help="toys in pictures half as large, to be grown")
+    parser.add_argument("--grow-from", type=Path, help="folder of a trained autoencoder of pictures half as large")
     parser.add_argument("--settled", action="store_true", help="train the decoder alone, so that latents stay the same")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -45,7 +45,7 @@ class ToySettings:
     """Share of the scenes whose toys may hide up to `OVERLAPPING` of each other."""
     shadows: float = 0.6
     """Share of the scenes on some ground whose toys throw a shadow."""
-    defocus: float = 0.016
+    defocus: float = 0.022
     """Blur of the place, as a lens focused on the toys makes it. Unit: share of the shorter side."""
     turns: float = 8.0
     """Toys turn by up to this much either way. Unit: degrees."""
