@@ -203,7 +203,7 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
             continue
         if not math.isfinite(running.item()):  # waits for the device, so only now and then
             raise FloatingPointError(f"loss diverged at step {step}; start again with a lower --learning-rate")
-        if step % 200 == 0:
+        if step % 100 == 0:
             seen, rate = step * args.batch, optimizer.param_groups[0]["lr"]
             print(
                 f"unet step {step} scenes {seen} minutes {budget.used:.1f} rate {rate:.2e} loss {running:.4f}",
