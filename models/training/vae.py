@@ -121,12 +121,12 @@ def toy_settings(args: argparse.Namespace, **more: Any) -> ToySettings:
 def load_images(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """Pictures to train on, uint8 [n, h, w, 3], and their label maps, uint8 [n, h, w] (0: no object), on the training
     device: half of the world that the UNet learns, half with more shapes: sprites that have no name, turned and
-    recoloured, or toys turned all ways."""
+    recoloured, or toys turned all ways, most of them small."""
     worlds: dict[str, ToySettings | WorldSettings]
     if args.world == "toys":
         worlds = {
             "named": toy_settings(args, seed=args.seed),
-            "wide": toy_settings(args, seed=args.seed + 1, turns=180, mirrored=0.5),
+            "wide": toy_settings(args, seed=args.seed + 1, turns=180, mirrored=0.5, toy_counts=(0.0, 0.2, 0.4, 0.4)),
         }
     else:
         worlds = {
@@ -175,16 +175,21 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
         weight_decay=1e-4,
         fused=True,
     )
-    budget, step = Budget(args.minutes, args.save_every), 0
+    budget, step = Budget(args.minutes, args.save_every, args.total_scenes), 0
     if state := load_state(args.work / "state.pt", args.resume):
         vae.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         average.load(state["average"])
         step = state["step"]
         budget.resume(state["minutes"])
+
+    def keep() -> None:
+        saved = {"model": vae.state_dict(), "optimizer": optimizer.state_dict(), "average": average.values}
+        save_state(args.work / "state.pt", saved | {"minutes": budget.used, "step": step})
+
     noise = torch.Generator(args.device).manual_seed((args.seed * 1_000_003 + step) * 64 + workers.rank)
     budget.tick_from_now()
-    share = budget.tick()
+    share = budget.tick(step * args.batch)
     while share < 1 or step == 0:
         set_learning_rate(optimizer, args.learning_rate, step, share)
         batch, weight = draw_batch(images, labels, args.batch // workers.count, noise)
@@ -192,7 +197,7 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
             loss = compute_loss(vae, batch, weight)
         optimizer.zero_grad()
         loss.backward()
-        loss, share = workers.average_gradients(vae, loss.detach(), budget.tick())
+        loss, share = workers.average_gradients(vae, loss.detach(), budget.tick((step + 1) * args.batch))
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
         average.update(vae, step)
@@ -204,11 +209,11 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
         if step % 200 == 0:
             print(f"vae step {step} minutes {budget.used:.1f} loss {loss.item():.4f}", flush=True)
         if budget.state_due():
-            saved = {"model": vae.state_dict(), "optimizer": optimizer.state_dict(), "average": average.values}
-            save_state(args.work / "state.pt", saved | {"minutes": budget.used, "step": step})
+            keep()
             psnr = save(vae, average, args.work / "vae", check)
             print(f"vae step {step} psnr of held-out scenes {psnr:.2f} dB", flush=True)
     if workers.leads:
+        keep()
         psnr = save(vae, average, args.out, check)
         print(f"vae done: {step} steps, {step * args.batch} scenes, psnr of held-out scenes {psnr:.2f} dB", flush=True)
     workers.wait()
@@ -218,6 +223,9 @@ def main() -> None:
     """Read the options, join the other workers where there are any, and train."""
     parser = training_arguments(__doc__.splitlines()[0], minutes=26, batch=8, learning_rate=3e-3)
     parser.add_argument("--scenes", type=int, default=16_000, help="scenes to render, of each of the two worlds")
+    parser.add_argument(
+        "--total-scenes", type=int, help="scenes to see in all, instead of --minutes; resumed runs included"
+    )
     parser.add_argument("--average", type=float, default=0.998, help="decay of the average of the weights")
     parser.add_argument("--compile", action="store_true", help="torch.compile the loss: for a GPU")
     parser.add_argument("--start-from", type=Path, help="folder of a trained autoencoder to go on from")
