@@ -25,8 +25,9 @@ from models.training.tokenizer import world_words
 from models.training.toys.roster import HELD_OUT, TRAINED
 from models.training.toys.world import ToySettings
 from models.training.vae import CHANNELS
+from tests.support import ROOT
 
-SEEDLING = Path(__file__).parents[1] / "models/seedling"
+SEEDLING = ROOT / "models/seedling"
 
 
 @pytest.fixture(scope="module", autouse=True)
