@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from pipeline.ledger.plan import read_plan
+from pipeline.ledger.run_record import read_record
 from pipeline.storage.folder import Storage
 from schemas.errors import CommandError
 
@@ -20,8 +21,9 @@ FOLDER = "_withdrawn"
 def withdraw(storage: Storage, scene: str, undo: bool = False) -> str:
     """Marks the scene whose id begins with `scene`, or takes its mark back; returns what to tell.
 
-    Raises CommandError when no scene of the plan, or more than one, begins so.
+    Raises OutputError when there is no job, CommandError when no scene of the plan, or more than one, begins so.
     """
+    read_record(storage)
     ids = {str(name) for name in read_plan(storage).table.column("scene_id").to_pylist()}
     found = sorted(name for name in ids if name.startswith(scene))
     if len(found) != 1:

@@ -31,9 +31,12 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, settings: dict[str, object], 
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", [["status"], ["report"], ["retry"], ["export", "--scene", "00", "--to", "x"]])
+@pytest.mark.parametrize(
+    "command",
+    [["status"], ["report"], ["retry"], ["export", "--scene", "00", "--to", "x"], ["withdraw", "--scene", "00"]],
+)
 def test_a_folder_that_is_no_output_is_one_sentence(tmp_path: Path, command: list[str]) -> None:
     done = unscene(command[0], tmp_path, *command[1:])
     assert done.returncode == 2
-    assert "name the output folder of an Unscene job" in done.stderr or "begins" in done.stderr
+    assert "no run.json there; name the output folder of an Unscene job" in done.stderr
     assert "Traceback" not in done.stderr

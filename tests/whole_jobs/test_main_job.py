@@ -195,6 +195,10 @@ def test_an_exported_scene_draws_the_same_picture_in_diffusers(demo: Finished, t
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
     row = demo.table("variations")[-1]
+    (tmp_path / "file").touch()
+    done = unscene("export", demo.output, "--scene", row["scene_id"][:10], "--to", tmp_path / "file")
+    assert done.returncode == 2
+    assert done.stderr == f"unscene: --to {tmp_path / 'file'}: a file of that name is there; name a folder\n"
     done = unscene("export", demo.output, "--scene", row["scene_id"][:10], "--to", tmp_path)
     assert done.returncode == 0, done.stderr
     pipe = StableDiffusionPipeline.from_pretrained(ROOT / "models" / "seedling" / "base", torch_dtype=torch.float32)

@@ -12,7 +12,7 @@ from pipeline.ledger.plan import read_plan
 from pipeline.ledger.retries import request_retry
 from pipeline.ledger.withdrawals import FOLDER, withdraw, withdrawn_scenes
 from pipeline.storage.folder import Storage
-from schemas.errors import CommandError
+from schemas.errors import CommandError, OutputError
 from schemas.records import scene_id_of
 from tests.whole_jobs.test_faults import bucket, named, rows_of, run_toy, toy_spec
 
@@ -65,8 +65,12 @@ def test_a_withdrawn_scene_is_a_failure_and_stays_one_until_it_is_wanted_again(t
 
 
 def test_no_such_scene_and_no_such_output_are_one_sentence(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    with pytest.raises(OutputError, match=r"no run\.json there"):
+        withdraw(storage, "abc")
+    storage.create("run.json", b"{}")
     with pytest.raises(CommandError, match=r"--scene abc: no scene of the plan begins so"):
-        withdraw(Storage(str(tmp_path)), "abc")
+        withdraw(storage, "abc")
 
 
 def test_a_storage_that_does_not_answer_withdraws_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
