@@ -19,7 +19,7 @@ PAGE = Path(__file__).with_name("job-spec.md")
 HEAD = """\
 # Job spec
 
-Generated from `schemas/job.py` by `python docs/make_job_spec.py`; edit the fields there.
+Generated from the fields of `schemas/job.py` and the files of its sections by `python docs/make_job_spec.py`.
 
 A job is one YAML file. `source` and `output` are required, everything else has a default. Ready ones to copy are in
 [jobs/](../jobs). Any field can be overridden on the command line, with a YAML value:
