@@ -47,6 +47,11 @@ class Source(Strict):
         "picture's folder, or `<stem>.mask0.png ...`), `coco` (an instances JSON).",
     )
     coco: str | None = field(None, "fsspec URL of the COCO instances JSON, for `masks: coco`.")
+    crowds: Literal["use", "skip"] = field(
+        "use",
+        "Annotations of `coco` that are marked `iscrowd`: `use` them as objects, since CVAT marks each mask of its "
+        "brush so, or `skip` them, since COCO's own are regions of many objects.",
+    )
     limit: int | None = field(
         None, "Take only the first so many files in sorted order. Unit: files.", ge=1, result=False
     )

@@ -81,6 +81,7 @@ RESULT_FIELDS = [
     "segment.stability_score_thresh",
     "segment.vocabulary",
     "source.coco",
+    "source.crowds",
     "source.masks",
 ]
 """Every field that changes results: a new field is put here, or marked `result=False`, by decision."""
