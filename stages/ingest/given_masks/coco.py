@@ -1,148 +1,110 @@
-"""Masks from a COCO instances JSON: polygons and RLE, found by the picture's file name."""
+"""Masks from a COCO instances JSON: the annotations of one image, drawn for its picture."""
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
-from pycocotools import mask as coco
 
-from schemas.errors import SpecError
 from schemas.job import Ingest, Source
 from stages.ingest.decode import Picture
-from stages.ingest.faults import MasksAmbiguous, MaskUnreadable
+from stages.ingest.faults import MasksAmbiguous, MasksEmpty, MaskUnreadable
+from stages.ingest.given_masks.coco_entries import Annotation, broken
+from stages.ingest.given_masks.coco_file import read_coco
+from stages.ingest.given_masks.coco_names import Matches, check_any, match_names
+from stages.ingest.given_masks.coco_shapes import draw, fault_within
 from stages.ingest.given_masks.given_mask import GivenMask
 from stages.ingest.source.files import locate, root_of
+from stages.ingest.source.listing import list_pictures
 
 
 @dataclass(frozen=True)
-class _Annotation:
-    """segmentation: polygons as arrays [x0, y0, x1, y1, ...], or COCO's RLE dictionary."""
+class LeftOut:
+    """An annotation that is not used. why: the end of a sentence that begins with it."""
 
-    id: Any
+    id: str
     word: str | None
-    segmentation: list[NDArray[np.float64]] | dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One image of the JSON. size: [width, height] that the annotations refer to, where it is stated."""
-
-    size: tuple[int, int] | None
-    annotations: list[_Annotation]
+    why: str
 
 
 class MasksCoco:
-    """The JSON, read once a process, and the masks of single pictures drawn when they are asked for.
-
-    Crowd regions and annotations without a segmentation are left out. Category names become words.
-    """
+    """The JSON, read once a process, and the masks of single pictures drawn when they are asked for."""
 
     def __init__(self, source: Source, limits: Ingest) -> None:
-        """Raises SpecError when the JSON cannot be read or is not an instances file."""
+        """Raises SpecError; see `read_coco`."""
         self._source = source
         self._limits = limits
-        self._root = root_of(source)
-        self._entries = _load(source.model_dump_json())
-        self._by_name: dict[str, list[str]] = defaultdict(list)
-        for name in self._entries:
-            self._by_name[name.rpartition("/")[2]].append(name)
+        self._coco = read_coco(source)
 
-    def masks_of(self, uri: str, picture: Picture) -> list[GivenMask]:
-        """Masks in the order of the JSON; [] when it does not know the picture.
+    def masks_of_entry(self, image_id: str, picture: Picture) -> list[GivenMask | LeftOut]:
+        """One item an annotation of the image, in the order of the JSON; [] when it has none.
 
-        The picture's path relative to the source is looked up first, then its base name if only one entry has it.
-        Raises MasksAmbiguous when several have it, MaskUnreadable for a damaged annotation.
+        Raises MaskUnreadable when any of them is broken, MasksEmpty when all of them are left out.
         """
-        _, path = locate(uri, self._source)
-        relative = path.removeprefix(self._root).lstrip("/")
-        name = relative.rpartition("/")[2]
-        if relative not in self._entries:
-            same = self._by_name.get(name, [])
-            if not same:
-                return []
-            if len(same) > 1:
-                raise MasksAmbiguous(
-                    f"{self._source.coco} has {len(same)} images called {name} and none at "
-                    f"{relative}; start source.uri at the folder that its file_name paths start from"
-                )
-            relative = same[0]
-        entry = self._entries[relative]
+        entry = self._coco.entries.get(image_id)
+        if entry is None:
+            raise MaskUnreadable(
+                f"{self._coco.url} has no image {image_id} any more; run the job again to plan it anew"
+            )
         width, height = entry.size or picture.stored_size
         if width * height > self._limits.max_pixels:
-            raise MaskUnreadable(f"the COCO entry of {name} says {width}x{height} pixels, more than ingest.max_pixels")
-        return [_draw(annotation, width, height) for annotation in entry.annotations]
+            raise MaskUnreadable(
+                f"the COCO entry of {entry.file_name} says {width}x{height} pixels, more than ingest.max_pixels; "
+                f"correct it in {self._coco.url}, or raise the limit"
+            )
+        if unusable := [one for one in entry.annotations if one.broken is not None]:
+            more = f" (also broken: {', '.join(one.id for one in unusable[1:])})" if unusable[1:] else ""
+            raise MaskUnreadable(f"{unusable[0].broken}{more}")
+        if entry.annotations and all(one.dropped is not None for one in entry.annotations):
+            why = "; ".join(f"annotation {one.id}: {one.dropped}" for one in entry.annotations)
+            raise MasksEmpty(f"no annotation of {entry.file_name} in {self._coco.url} is used ({why}); give it a mask")
+        return [
+            LeftOut(one.id, one.word, one.dropped)
+            if one.dropped is not None
+            else self._draw(one, width, height, entry.size is None)
+            for one in entry.annotations
+        ]
 
+    def masks_of(self, uri: str, picture: Picture) -> list[GivenMask]:
+        """The masks that are used; [] when the JSON does not know the picture. Raises MasksAmbiguous besides."""
+        _, path = locate(uri, self._source)
+        relative, matches = path.removeprefix(self._root).lstrip("/"), self._matches
+        if relative in matches.ambiguous:
+            raise MasksAmbiguous(matches.ambiguous[relative])
+        if relative not in matches.of:
+            return []
+        return [one for one in self.masks_of_entry(matches.of[relative], picture) if isinstance(one, GivenMask)]
 
-def _draw(annotation: _Annotation, width: int, height: int) -> GivenMask:
-    name = f"COCO annotation {annotation.id}"
-    segmentation = annotation.segmentation
-    try:
-        if isinstance(segmentation, list):
-            rle = coco.merge(coco.frPyObjects([polygon.tolist() for polygon in segmentation], height, width))
-        elif isinstance(segmentation["counts"], list):
-            rle = coco.frPyObjects(segmentation, *segmentation["size"])
-        else:
-            rle = {"size": list(segmentation["size"]), "counts": segmentation["counts"].encode("ascii")}
-        if [int(n) for n in rle["size"]] != [height, width]:
-            raise ValueError(f"its size {rle['size']} is not the image's [height, width] {[height, width]}")
-        mask = np.asarray(coco.decode(rle), dtype=np.uint8)
-    except MemoryError:
-        raise
-    except Exception as error:  # the JSON is anybody's
-        raise MaskUnreadable(f"{name} cannot be drawn: {error}; correct source.coco") from error
-    return GivenMask(Image.fromarray(np.ascontiguousarray(mask) * np.uint8(255)), annotation.word, name)
+    @cached_property
+    def _root(self) -> str:
+        return root_of(self._source)
 
+    @cached_property
+    def _matches(self) -> Matches:
+        """Of all pictures of the source. Raises SpecError when none gets a mask."""
+        uris = list_pictures(self._source.model_copy(update={"limit": None}))
+        paths = [locate(uri, self._source)[1].removeprefix(self._root).lstrip("/") for uri in uris]
+        matches = match_names(paths, self._coco)
+        check_any(self._coco, matches)
+        return matches
 
-@lru_cache(maxsize=1)
-def _load(source_json: str) -> dict[str, _Entry]:
-    """file_name -> entry. Keyed by the source's JSON because a cache key must be hashable."""
-    source = Source.model_validate_json(source_json)
-    url = str(source.coco)
-    try:
-        fs, path = locate(url, source)
-        with fs.open(path, "rb") as file:
-            document = json.load(file)
-        words = {category["id"]: str(category["name"]) for category in document.get("categories", [])}
-        by_image: dict[Any, list[_Annotation]] = defaultdict(list)
-        for annotation in document["annotations"]:
-            segmentation = _compact(annotation.get("segmentation"))
-            if segmentation and not annotation.get("iscrowd"):
-                by_image[annotation["image_id"]].append(
-                    _Annotation(annotation.get("id"), words.get(annotation.get("category_id")), segmentation)
-                )
-        return {
-            _clean(image["file_name"]): _Entry(_size(image), by_image.get(image["id"], []))
-            for image in document["images"]
-        }
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(
-            f"source.coco: {url} is not a COCO instances JSON ({type(error).__name__}: {error}); it needs "
-            "images, annotations and categories"
-        ) from error
-    except Exception as error:  # every backend has its own classes
-        raise SpecError(
-            f"source.coco: cannot read {url}: {type(error).__name__}: {error}; check the address and the "
-            "credentials in the environment"
-        ) from error
-
-
-def _compact(segmentation: Any) -> list[NDArray[np.float64]] | dict[str, Any] | None:
-    """Polygons as arrays, a quarter of their size as lists; fewer than three points enclose nothing."""
-    if isinstance(segmentation, list):
-        return [np.asarray(polygon, dtype=np.float64) for polygon in segmentation if len(polygon) >= 6]
-    return segmentation if isinstance(segmentation, dict) else None
-
-
-def _clean(file_name: str) -> str:
-    return file_name.replace("\\", "/").removeprefix("./").lstrip("/")
-
-
-def _size(image: dict[str, Any]) -> tuple[int, int] | None:
-    return (int(image["width"]), int(image["height"])) if image.get("width") and image.get("height") else None
+    def _draw(self, annotation: Annotation, width: int, height: int, unstated: bool) -> GivenMask:
+        """unstated: the JSON has no size of the image; run lengths have their own, and it need not be the picture's."""
+        shape = annotation.segmentation
+        assert shape is not None, "neither dropped nor broken"
+        if isinstance(shape, dict) and unstated:
+            height, width = shape["size"]
+            if width * height > self._limits.max_pixels:
+                raise MaskUnreadable(broken(annotation.id, "more pixels than ingest.max_pixels", self._coco.url))
+        fault = fault_within(shape, width, height)
+        if fault is None:
+            try:
+                pixels = draw(shape, width, height)
+            except ValueError as error:
+                fault = str(error)
+        if fault is not None:
+            raise MaskUnreadable(broken(annotation.id, fault, self._coco.url))
+        mask = Image.fromarray(np.ascontiguousarray(pixels) * np.uint8(255))
+        return GivenMask(mask, annotation.word, f"COCO annotation {annotation.id}")

@@ -136,9 +136,7 @@ def test_paths_of_the_annotator_s_machine_are_told_by_their_ends() -> None:
     paths = [f"{n}/0001.jpg" for n in range(30)]
     found = match(paths, *(f"/mnt/ann/pics/{n}/0001.jpg" for n in range(30)))
     assert found.of == {path: str(n) for n, path in enumerate(paths)}
-    assert found.said == [
-        "30 pictures matched by the end of the path, such as 0/0001.jpg for /mnt/ann/pics/0/0001.jpg"
-    ]
+    assert found.said == ["30 pictures matched by the end of the path, such as 0/0001.jpg for /mnt/ann/pics/0/0001.jpg"]
 
 
 def test_entries_that_can_have_no_picture_are_told() -> None:

@@ -1,23 +1,19 @@
-"""Masks that come with the pictures: files beside them in every mode, and COCO's JSON."""
+"""Masks that come with the pictures, in files beside them in every mode."""
 
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from pycocotools import mask as coco
 
-from schemas.errors import SpecError
 from schemas.job import Ingest, Source
 from stages.ingest.decode import Picture
 from stages.ingest.faults import MasksAmbiguous, MaskUnreadable
 from stages.ingest.given_masks.beside import MasksBeside
-from stages.ingest.given_masks.coco import MasksCoco
 from stages.ingest.given_masks.given_mask import GivenMask, decode_mask_file
 
 WIDTH, HEIGHT = 60, 40
@@ -140,108 +136,3 @@ def test_plain_masks_beside_several_pictures_are_ambiguous(tmp_path: Path) -> No
     with pytest.raises(MasksAmbiguous, match=r"any of 2 pictures; name them a\.mask0\.png"):
         found.masks_of(first, PICTURE)
     assert [mask.name for mask in found.masks_of(second, PICTURE)] == ["b.mask0.png"]
-
-
-POLYGON = [20.0, 10.0, 50.0, 10.0, 50.0, 30.0, 20.0, 30.0]
-
-
-def runs(mask: np.ndarray) -> list[int]:
-    """COCO's uncompressed counts: lengths of runs in column order, zeros first."""
-    flat = np.concatenate([[0], mask.ravel(order="F").astype(int)])
-    edges = np.flatnonzero(np.diff(flat)) if mask.any() else np.array([], int)
-    return np.diff(np.concatenate([[0], edges, [mask.size]])).tolist()
-
-
-def compressed(mask: np.ndarray) -> dict[str, Any]:
-    rle = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {"size": [int(n) for n in rle["size"]], "counts": rle["counts"].decode()}
-
-
-def coco_masks(folder: Path, segmentations: dict[str, list[Any]], **instead: Any) -> MasksCoco:
-    """segmentations: file_name -> segmentations (or whole annotations), all of category 7, `sheep`."""
-    annotations = []
-    for number, found in enumerate(segmentations.values()):
-        for item in found:
-            whole = item if isinstance(item, dict) and "segmentation" in item else {"segmentation": item}
-            annotations.append({"id": len(annotations), "image_id": number, "category_id": 7, "iscrowd": 0, **whole})
-    document = {
-        "images": [
-            {"id": n, "file_name": name, "width": WIDTH, "height": HEIGHT} for n, name in enumerate(segmentations)
-        ],
-        "annotations": annotations,
-        "categories": [{"id": 7, "name": "sheep"}],
-        **instead,
-    }
-    (folder / "instances.json").write_text(json.dumps(document))
-    return MasksCoco(Source(uri=str(folder), masks="coco", coco=str(folder / "instances.json")), Ingest())
-
-
-def test_polygons_and_both_kinds_of_rle_draw_the_same_mask(tmp_path: Path) -> None:
-    halves = [[20, 10, 35, 10, 35, 30, 20, 30], [35, 10, 50, 10, 50, 30, 35, 30], [1, 1, 2, 2]]
-    plain = {"size": [HEIGHT, WIDTH], "counts": runs(INSIDE)}
-    found = coco_masks(tmp_path, {"a.png": [[POLYGON], halves, plain, compressed(INSIDE)]})
-    masks = found.masks_of(str(tmp_path / "a.png"), PICTURE)
-    assert [mask.word for mask in masks] == ["sheep"] * 4
-    for mask in masks:
-        assert np.array_equal(inside_of(mask), INSIDE), mask.name
-
-
-def test_crowds_and_annotations_without_masks_are_left_out(tmp_path: Path) -> None:
-    items = [
-        {"segmentation": compressed(INSIDE), "iscrowd": 1},
-        {"segmentation": []},
-        {"segmentation": None},
-        {"segmentation": [POLYGON], "category_id": 99},
-    ]
-    masks = coco_masks(tmp_path, {"a.png": items}).masks_of(str(tmp_path / "a.png"), PICTURE)
-    assert [mask.word for mask in masks] == [None], "an unknown category has no word"
-
-
-def test_entries_are_found_by_relative_path_then_by_unique_name(tmp_path: Path) -> None:
-    found = coco_masks(
-        tmp_path,
-        {"x/1.png": [[POLYGON]], "y/1.png": [[POLYGON], [POLYGON]], "train/2.png": [[POLYGON]], "empty.png": []},
-    )
-
-    def count(name: str) -> int:
-        return len(found.masks_of(str(tmp_path / name), PICTURE))
-
-    assert (count("x/1.png"), count("y/1.png")) == (1, 2)
-    assert count("elsewhere/2.png") == 1
-    assert count("empty.png") == count("unknown.png") == 0
-    with pytest.raises(MasksAmbiguous, match=r"2 images called 1\.png and none at z/1\.png"):
-        count("z/1.png")
-
-
-@pytest.mark.parametrize(
-    "segmentation",
-    [
-        {"size": [HEIGHT, WIDTH], "counts": "!!nonsense"},
-        compressed(np.ones((5, 5))),
-        {"counts": [1, 2]},
-        {"size": [HEIGHT, WIDTH], "counts": [5, 10**9]},
-        {"size": [HEIGHT, WIDTH], "counts": None},
-    ],
-)
-def test_damaged_annotations_are_named(tmp_path: Path, segmentation: dict[str, Any]) -> None:
-    found = coco_masks(tmp_path, {"a.png": [[POLYGON], segmentation]})
-    with pytest.raises(MaskUnreadable, match="COCO annotation 1 cannot be drawn"):
-        found.masks_of(str(tmp_path / "a.png"), PICTURE)
-
-
-def test_an_entry_of_absurd_size_is_refused(tmp_path: Path) -> None:
-    found = coco_masks(tmp_path, {}, images=[{"id": 0, "file_name": "a.png", "width": 10**6, "height": 10**6}])
-    with pytest.raises(MaskUnreadable, match="max_pixels"):
-        found.masks_of(str(tmp_path / "a.png"), PICTURE)
-
-
-@pytest.mark.parametrize("text", ["[]", "{}", "not json", '{"images": [{}], "annotations": []}'])
-def test_a_json_of_something_else_stops_the_job(tmp_path: Path, text: str) -> None:
-    (tmp_path / "other.json").write_text(text)
-    with pytest.raises(SpecError, match=r"source\.coco: .*other\.json is not a COCO instances JSON"):
-        MasksCoco(Source(uri=str(tmp_path), masks="coco", coco=str(tmp_path / "other.json")), Ingest())
-
-
-def test_a_json_that_is_not_there_stops_the_job(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"source\.coco: cannot read .*gone\.json"):
-        MasksCoco(Source(uri=str(tmp_path), masks="coco", coco=str(tmp_path / "gone.json")), Ingest())
