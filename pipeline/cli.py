@@ -31,7 +31,13 @@ SetOption = Annotated[list[str], typer.Option("--set", help="Override a field: s
 
 
 @app.command()
-def run(spec: SpecArg, set_: SetOption = []) -> None:  # noqa: B006
+def run(
+    spec: SpecArg,
+    set_: SetOption = [],  # noqa: B006
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Make those scenes anew whose picture or masks changed since.")
+    ] = False,
+) -> None:
     """Run a job, or go on with it: the same command."""
     loaded = load_spec(spec, set_)
     if "protocol" in loaded.model_fields_set:
@@ -39,7 +45,8 @@ def run(spec: SpecArg, set_: SetOption = []) -> None:  # noqa: B006
             f"{spec}: protocol: this spec compares methods; run it with `unscene evaluate {spec}`, or take the section "
             "out to run one job"
         )
-    _run(loaded, f"unscene run {spec}" + "".join(f" --set {item}" for item in set_))
+    command = f"unscene run {spec}" + "".join(f" --set {item}" for item in set_)
+    _run(loaded, command, refresh=refresh)
 
 
 @app.command()
@@ -84,15 +91,9 @@ def status(output: OutputArg) -> None:
 
 @app.command()
 def retry(output: OutputArg) -> None:
-    """Try the failed scenes of a job again."""
-    from pipeline.ledger.retries import request_retry
-
+    """Try the failed scenes of a job again, and make those anew whose picture or masks changed since."""
     spec = recorded_spec(Storage(output))
-    shards = request_retry(output)
-    if not shards:
-        _say(f"{output}: no failed scenes; nothing to retry")
-        return
-    _run(spec.model_copy(update={"output": output}), f"unscene retry {output}")
+    _run(spec.model_copy(update={"output": output}), f"unscene retry {output}", retry=True, refresh=True)
 
 
 @app.command()
@@ -141,14 +142,15 @@ def submit(
     raise typer.Exit(submit_job(spec, set_, address, wait, _say))
 
 
-def _run(spec: JobSpec, command: str) -> None:
+def _run(spec: JobSpec, command: str, retry: bool = False, refresh: bool = False) -> None:
     from pipeline.commands.closing import closing_lines
     from pipeline.commands.run import run_job
     from pipeline.report.page import write_report
 
-    result = run_job(spec, _console)
+    result = run_job(spec, _console, retry=retry, refresh=refresh)
     if not result.worked:
-        _say("nothing to do: every scene of the plan is committed")
+        what = "no failed scenes; nothing to retry" if retry else "every scene of the plan is committed"
+        _say(f"nothing to do: {what}")
     elif not result.complete:
         _say(f"stopped; what was whole is written. Go on with: {command}")
         raise typer.Exit(130)
@@ -156,6 +158,8 @@ def _run(spec: JobSpec, command: str) -> None:
         write_report(Storage(spec.output))
     for line in closing_lines(Storage(spec.output), result):
         _say(line)
+    if result.stale:
+        _say(f"{len(result.stale)} stale: results of files that changed since; make them anew: {command} --refresh")
 
 
 def _say(line: str) -> None:

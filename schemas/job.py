@@ -37,7 +37,7 @@ class Source(Strict):
         result=False,
     )
     suffixes: list[str] = field(
-        [".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"],
+        [".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jpe", ".jfif"],
         "File names that count as pictures, when `uri` is a folder.",
         result=False,
     )
@@ -46,7 +46,12 @@ class Source(Strict):
         "Where masks come from: `none` (Segment Anything makes them), `beside` (`mask0.png ...` in the "
         "picture's folder, or `<stem>.mask0.png ...`), `coco` (an instances JSON).",
     )
-    coco: str | None = field(None, "fsspec URL of the COCO instances JSON, for `masks: coco`.")
+    coco: str | None = field(
+        None,
+        "fsspec URL of the COCO instances JSON, for `masks: coco`. A change of it makes those scenes stale whose "
+        "annotations it changes.",
+        result=False,
+    )
     crowds: Literal["use", "skip"] = field(
         "use",
         "Annotations of `coco` that are marked `iscrowd`: `use` them as objects, since CVAT marks each mask of its "
@@ -74,9 +79,11 @@ class Ingest(Strict):
     """From files to square pictures of the base model's own size."""
 
     square: Literal["crop", "pad"] = field("crop", "Make pictures square: `crop` the centre or `pad` with grey.")
-    max_pixels: int = field(100_000_000, "Larger pictures are refused before decoding. Unit: pixels.", ge=1)
-    max_bytes: int = field(200_000_000, "Larger files are refused before reading. Unit: bytes.", ge=1)
-    min_side: int = field(16, "Pictures with a shorter side are refused. Unit: pixels.", ge=1)
+    max_pixels: int = field(
+        100_000_000, "Larger pictures are refused before decoding. Unit: pixels.", ge=1, result=False
+    )
+    max_bytes: int = field(200_000_000, "Larger files are refused before reading. Unit: bytes.", ge=1, result=False)
+    min_side: int = field(16, "Pictures with a shorter side are refused. Unit: pixels.", ge=1, result=False)
 
 
 class Segment(Strict):

@@ -33,8 +33,20 @@ PLAN = pa.schema(
         _field("bytes", pa.int64(), "Size of the file. Unit: bytes."),
         _field("duplicate_of", pa.string(), "URI of the planned file with the same bytes, if there is one."),
         _field("error", pa.string(), "Why the file could not be read, if so."),
+        _field("stamp", pa.string(), "Size and times (or content tag) by which a later run sees that it changed."),
+        _field("masks", pa.list_(pa.string()), "Its masks: addresses of files, or ids of annotations, in their order."),
+        _field("masks_sha256", pa.string(), "One SHA-256 over all its masks; null without, or if one is unreadable."),
+        _field("masks_stamp", pa.string(), "The stamps of its mask files, hashed together."),
+        _field("entry", pa.string(), "Id of the picture in the annotation file, if it stands there."),
+        _field("masks_error", pa.string(), "Why it is not known which masks are its own, or one cannot be read."),
     ]
 )
+
+SOURCE_MASK = pa.struct(
+    [pa.field("name", pa.string()), pa.field("number", pa.int32()), pa.field("reason", pa.string())]
+)
+"""A mask that a picture came with: address of its file or id of its annotation; its number among the masks in the tar,
+or null and the reason why it is not among them."""
 
 SCENES = pa.schema(
     [
@@ -55,6 +67,12 @@ SCENES = pa.schema(
             "its edges where it was padded. Unit: pixels.",
         ),
         _field("words", pa.list_(pa.string()), "Words of the given masks, in their order; null where unknown."),
+        _field(
+            "masks",
+            pa.list_(SOURCE_MASK),
+            "Every mask that the file came with: `name` (address of its file, or id of its annotation), `number` "
+            "(`<scene_id>.mask<number>.png` in the tar), or null and the `reason` why it is not used.",
+        ),
     ]
 )
 
@@ -80,6 +98,9 @@ CONCEPTS = pa.schema(
             "`segment.vocabulary`; else null.",
         ),
         _field("origin", pa.string(), "`sam`, `own` or `background`.", False),
+        _field(
+            "given", pa.string(), "The given mask that it is: address of its file, or id of its annotation; else null."
+        ),
     ]
 )
 
@@ -194,6 +215,19 @@ FAILURES = pa.schema(
     ]
 )
 
+ACCOUNT = pa.schema(
+    [
+        _field("kind", pa.string(), "`file`, `annotation`, or `page` (more pages or frames of a file).", False),
+        _field("uri", pa.string(), "The file; of an annotation, the annotation file.", False),
+        _field("annotation", pa.string(), "Id of the annotation."),
+        _field("outcome", pa.string(), "`scene`, `duplicate`, `mask` (used as one or not) or `left out`.", False),
+        _field("reason", pa.string(), "Why it was left out or not used, in a few words to count by; null if used."),
+        _field("detail", pa.string(), "The same in a sentence, where there is more to say."),
+        _field("scene_id", pa.string(), "The scene that it is, repeats, or is a mask of."),
+        _field("concepts", pa.list_(pa.int32()), "Of a mask or annotation: the indices of its concepts."),
+    ]
+)
+
 TABLES: dict[str, pa.Schema] = {
     "scenes": SCENES,
     "concepts": CONCEPTS,
@@ -201,6 +235,7 @@ TABLES: dict[str, pa.Schema] = {
     "variations": VARIATIONS,
     "scores": SCORES,
     "failures": FAILURES,
+    "account": ACCOUNT,
 }
 
 PROTOCOL = pa.schema(
@@ -224,6 +259,23 @@ PROTOCOL = pa.schema(
 def scene_id_of(sha256: str) -> str:
     """The scene's identity: the first 16 hex digits of the hash of its bytes (invariant 1)."""
     return sha256[:16]
+
+
+@dataclass(frozen=True)
+class AccountLine:
+    """What became of one file, page or annotation; the columns of `ACCOUNT`."""
+
+    kind: str
+    uri: str
+    outcome: str
+    reason: str | None = None
+    detail: str | None = None
+    annotation: str | None = None
+    scene_id: str | None = None
+    concepts: tuple[int, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pipeline.commands.run import JobResult
 from pipeline.commands.status import failure_lines
 from pipeline.ledger.numbers import committed_rows
+from pipeline.shards.account import account_counts, account_rows, account_text, is_told
 from pipeline.shards.scores import ScoreNumbers, score_numbers
 from pipeline.storage.folder import Storage
 from pipeline.wording import span
+
+_SHOWN = 10
 
 
 def closing_lines(storage: Storage, result: JobResult) -> list[str]:
@@ -24,7 +27,22 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     if scores.count:
         dropped = f"; not kept: {scores.why()}" if scores.dropped else ""
         lines.append(f"kept {scores.kept} of {scores.count} variations{dropped}")
+    lines += _account_lines(storage)
     lines += [*failure_lines(storage, list(result.counts)), f"output: {storage.url}"]
     if storage.exists("report/index.html"):
         lines.append(f"report: {storage.url_of('report/index.html')}")
+    return lines
+
+
+def _account_lines(storage: Storage) -> list[str]:
+    """What became of every file and annotation: counts, then the first lines of what was left out or not used."""
+    counts = account_counts(storage)
+    lines = account_text(counts)
+    told = sum(count for (_, outcome, reason), count in counts.items() if is_told(outcome, reason))
+    for row in account_rows(storage, _SHOWN):
+        name = row["uri"] if row["annotation"] is None else f"annotation {row['annotation']}"
+        why = ": ".join(part for part in (row["reason"] or row["outcome"], row["detail"]) if part)
+        lines.append(f"  {name}: {why}")
+    if told > _SHOWN:
+        lines.append(f"  ... and {told - _SHOWN} more in {storage.url_of('account')}")
     return lines

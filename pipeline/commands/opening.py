@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.commands.paths import anchored
+from pipeline.commands.planning import plan_given, plan_source
 from pipeline.ledger.commits import repair, rounds
 from pipeline.ledger.lease import held
-from pipeline.ledger.plan import Plan, copy_plan, extend_plan
+from pipeline.ledger.plan import Plan
 from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.ledger.run_record import start_record
 from pipeline.stage_kinds import LEARNING, StageKind, kinds_of
@@ -16,8 +17,6 @@ from pipeline.storage.folder import Storage
 from pipeline.storage.probe import check_writable
 from schemas.errors import SpecError
 from schemas.job import JobSpec
-from stages.ingest.source.hashing import hash_file
-from stages.ingest.source.listing import list_pictures
 from stages.models.base.layout import check_base
 
 
@@ -32,12 +31,23 @@ class JobState:
     ledger: Ledger
     given: Ledger | None
     open_shards: list[int]
+    remarks: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
 
 
-def open_job(spec: JobSpec, kinds: list[StageKind] | None = None, lease: ExitStack | None = None) -> JobState:
-    """Checks everything that can be wrong before work starts, extends the plan, repairs what a crash left.
+def open_job(
+    spec: JobSpec,
+    kinds: list[StageKind] | None = None,
+    lease: ExitStack | None = None,
+    retry: bool = False,
+    refresh: bool = False,
+) -> JobState:
+    """Checks everything that can be wrong before work starts, brings the plan up to what the source holds now, repairs
+    what a crash left.
 
-    lease: takes the OUTPUT's lease along, for as long as it is open; without it nothing may be run.
+    retry: scenes that failed are wanted once more. refresh: so are those whose file changed since their results were
+    made, which are otherwise told of and left (`JobState.stale`). lease: takes the OUTPUT's lease along, for as long as
+    it is open; without it nothing may be run.
     Raises JobError: no source, no permission, another driver at work, other settings
     than last time, a committed file that is gone.
     """
@@ -46,26 +56,21 @@ def open_job(spec: JobSpec, kinds: list[StageKind] | None = None, lease: ExitSta
         check_base(spec)
     kinds = kinds or kinds_of(spec)
     storage = Storage(spec.output)
-    uris = [] if spec.source.handles else list_pictures(spec.source)
     earlier = _earlier(spec)
     check_writable(storage)
     if lease is not None:
         lease.enter_context(held(storage))
     names = [kind.name for kind in kinds]
     start_record(storage, spec, names)
-    if earlier is not None:
-        plan = copy_plan(storage, earlier)
-    else:
-        plan = extend_plan(
-            storage,
-            uris,
-            spec.pack.scenes_per_shard,
-            lambda uri: hash_file(uri, spec.source.storage_options, spec.ingest.max_bytes),
-        )
-    repair(storage, [*names, FAILURES])
-    ledger = Ledger(storage, names)
     given = Ledger(earlier, LEARNING) if earlier is not None else None
-    return JobState(spec, storage, kinds, plan, ledger, given, ledger.unsettled(plan.shards))
+    if earlier is not None and given is not None:
+        planned = plan_given(storage, earlier, names, given, retry)
+    else:
+        planned = plan_source(spec, storage, names, retry, refresh)
+    repair(storage, [*names, FAILURES])
+    ledger, plan = Ledger(storage, names), planned.plan
+    open_shards = ledger.unsettled(plan.shards)
+    return JobState(spec, storage, kinds, plan, ledger, given, open_shards, planned.remarks, planned.stale)
 
 
 def _earlier(spec: JobSpec) -> Storage | None:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
@@ -23,29 +23,36 @@ from schemas.job import JobSpec
 
 @dataclass(frozen=True)
 class JobResult:
-    """How a run ended. `complete`: every shard is settled."""
+    """How a run ended. complete: every shard is settled. stale: scenes that were left as they are though their file
+    changed."""
 
     complete: bool
     worked: bool
     counts: dict[str, tuple[int, int]]
     seconds: float
+    stale: list[str] = field(default_factory=list)
 
 
-def run_job(spec: JobSpec, console: Console, kinds: list[StageKind] | None = None) -> JobResult:
+def run_job(
+    spec: JobSpec, console: Console, kinds: list[StageKind] | None = None, retry: bool = False, refresh: bool = False
+) -> JobResult:
     """Runs a job to its end, or resumes it; safe to call again at any time.
 
-    kinds: the stages, where they are not the usual ones (a test's faulty stage).
+    kinds: the stages, where they are not the usual ones (a test's faulty stage). retry: failed scenes too. refresh:
+    scenes too whose file changed since their results were made.
     """
     with ExitStack() as lease:
-        return run_opened(open_job(spec, kinds, lease), console)
+        return run_opened(open_job(spec, kinds, lease, retry, refresh), console)
 
 
 def run_opened(state: JobState, console: Console) -> JobResult:
     """Runs a job that `open_job` has opened with its lease."""
     started, spec = time.monotonic(), state.spec
     counts = committed_counts(state.storage, state.kinds)
+    for remark in state.remarks:
+        console.print(remark, markup=False, highlight=False, soft_wrap=True)
     if not state.open_shards:
-        return JobResult(True, False, counts, time.monotonic() - started)
+        return JobResult(True, False, counts, time.monotonic() - started, state.stale)
     from pipeline.scheduling.cluster import connected
     from pipeline.scheduling.scheduler import Scheduler
 
@@ -67,7 +74,11 @@ def run_opened(state: JobState, console: Console) -> JobResult:
     if not stopped.is_set():
         state.storage.delete_folder(f"{SHARED}/scratch")  # checkpoints of batches that were cut otherwise later
     return JobResult(
-        not stopped.is_set(), True, committed_counts(state.storage, state.kinds), time.monotonic() - started
+        not stopped.is_set(),
+        True,
+        committed_counts(state.storage, state.kinds),
+        time.monotonic() - started,
+        state.stale,
     )
 
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pipeline.commands.bill import Work
+from pipeline.ledger.changes import find_changes, has_results
 from pipeline.ledger.commits import commits_of, rounds
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
+from pipeline.ledger.rounds import Ledger
+from pipeline.shards.account import account_text
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
-from pipeline.storage.many import in_order
 from pipeline.wording import counted, size_text
 from schemas.errors import SpecError
-from schemas.job import JobSpec, Source
+from schemas.job import JobSpec
+
+if TYPE_CHECKING:
+    from stages.ingest.census import Census
 
 
 @dataclass(frozen=True)
@@ -30,55 +38,65 @@ class Listed:
 
 def survey(spec: JobSpec, storage: Storage) -> Listed:
     """Lists the source and compares it with the plan under `storage`. Raises SpecError if there is no picture."""
-    from stages.ingest.source.listing import list_pictures
+    from stages.ingest.census import read_picked, take_census
 
-    plan = read_plan(storage)
-    uris = list_pictures(spec.source)
+    plan, census = read_plan(storage), take_census(spec)
     known = set(plan.table.column("uri").to_pylist())
-    new = [uri for uri in uris if uri not in known]
-    lines = _source_lines(spec, uris, new, len(known.difference(uris)))
+    new = [picked for picked in census.pictures if picked.uri not in known]
+    listed = {picked.uri for picked in census.pictures}
+    lines = _source_lines(spec, census, known, len(known - listed))
+    changes = [
+        change
+        for change in find_changes(plan, census.pictures, functools.partial(read_picked, spec=spec))
+        if change.what
+    ]
+    if changes:
+        ledger = Ledger(storage, [kind.name for kind in kinds_of(spec)])
+        stale = sum(has_results(change, ledger) for change in changes)
+        lines.append(
+            f"  changed since they were planned: {counted(len(changes), 'file')}"
+            + (f", {stale} with results, which `unscene run --refresh` makes anew" if stale else "")
+        )
+    counts = Counter((line.kind, line.outcome, line.reason) for line in census.lines)
+    counts["file", "picture", None] += len(census.pictures)
+    own = "file" if spec.source.masks == "beside" else "annotation"
+    counts[own, "mask", None] += sum(len(picked.masks) for picked in census.pictures)
+    lines += account_text(+counts)
+    lines += [f"  {remark}" for remark in census.remarks]
     return Listed(plan.scene_count(), plan.shards, len(new), lines)
 
 
-def _source_lines(spec: JobSpec, uris: Sequence[str], new: Sequence[str], gone: int) -> list[str]:
-    fresh = set(new)
-    total = new_bytes = refused = unknown = 0
-    for uri, size in zip(uris, sizes_of(uris, spec.source), strict=True):
+def _source_lines(spec: JobSpec, census: Census, known: Container[str], gone: int) -> list[str]:
+    total = new_bytes = refused = unknown = new = 0
+    for picked in census.pictures:
+        size, fresh = picked.bytes, picked.uri not in known
+        new += fresh
         unknown += size is None
         total += size or 0
-        new_bytes += (size or 0) if uri in fresh else 0
+        new_bytes += (size or 0) if fresh else 0
         refused += size is not None and size > spec.ingest.max_bytes
+    count, masks = len(census.pictures), sum(len(picked.masks) for picked in census.pictures)
     lines = [
-        f"source: {counted(len(uris), 'file')}, {size_text(total)}, under {spec.source.uri}"
+        f"source: {counted(count, 'picture')}, {size_text(total)}, under {spec.source.uri}"
         + (f" (size unknown for {unknown})" if unknown else "")
     ]
-    if len(new) < len(uris):
-        lines.append(
-            f"  new: {counted(len(new), 'file')}, {size_text(new_bytes)}; planned already: {len(uris) - len(new)}"
-        )
+    if spec.source.masks != "none":
+        with_masks = sum(bool(picked.masks) for picked in census.pictures)
+        lines.append(f"  with masks of their own: {counted(with_masks, 'picture')}, {counted(masks, 'mask')}")
+    if new < count:
+        lines.append(f"  new: {counted(new, 'picture')}, {size_text(new_bytes)}; planned already: {count - new}")
     if gone:
-        lines.append(f"  planned earlier and no longer listed: {counted(gone, 'file')}")
+        lines.append(f"  planned earlier and no longer listed: {counted(gone, 'picture')}")
+    unclear = [picked for picked in census.pictures if picked.masks_fault]
+    if unclear:
+        first = unclear[0]
+        lines.append(f"  would fail: {counted(len(unclear), 'picture')}, such as {first.uri}: {first.masks_fault}")
     if refused:
         lines.append(
-            f"  over ingest.max_bytes ({size_text(spec.ingest.max_bytes)}): {counted(refused, 'file')}, would "
+            f"  over ingest.max_bytes ({size_text(spec.ingest.max_bytes)}): {counted(refused, 'picture')}, would "
             "end in failures"
         )
     return lines
-
-
-def sizes_of(uris: Sequence[str], source: Source) -> Iterator[int | None]:
-    """Size of each file as its filesystem states it; None where it does not."""
-    from stages.ingest.source.files import locate
-
-    def size(uri: str) -> int | None:
-        try:
-            fs, path = locate(uri, source)
-            found = fs.info(path).get("size")
-        except Exception:  # gone since the listing, or a backend that knows no sizes
-            return None
-        return None if found is None else int(found)
-
-    yield from in_order(size, uris)
 
 
 def work_left(spec: JobSpec, storage: Storage, listed: Listed) -> Work:

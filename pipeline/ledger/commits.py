@@ -57,6 +57,10 @@ class Commit:
         """Where the attempt wrote its files before they were published."""
         return attempt_folder(self.stage, self.shard, self.attempt)
 
+    def scenes(self) -> set[str]:
+        """Scenes that went through the stage, with results or without."""
+        return {*self.done, *(failure["scene_id"] for failure in self.failures)}
+
     def to_json(self) -> bytes:
         return json.dumps(asdict(self), indent=1).encode()
 

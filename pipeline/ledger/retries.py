@@ -1,9 +1,12 @@
-"""`unscene retry`: asking for the failed scenes of an OUTPUT once more, as a round of its own."""
+"""Asking for a shard once more, as a round of its own: for scenes that failed (`unscene retry`), and for scenes whose
+file changed."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pipeline.ledger.commits import commits_of
 from pipeline.storage.folder import Storage
@@ -12,27 +15,34 @@ from schemas.errors import OutputError
 _RETRY = re.compile(r"^retry-(\d+)\.json$")
 
 
-def request_retry(output: str) -> list[int]:
-    """Asks for the failed scenes of an OUTPUT once more; the next run does it. Returns the shards concerned.
+@dataclass(frozen=True)
+class Round:
+    """A round that was asked for. again: shard -> scenes whose earlier results are not to be taken over."""
 
-    Shards that are not settled yet are left to `unscene run`. Raises OutputError when two ask at the same moment.
-    """
-    storage = Storage(output)
-    shards = [record.shard for record in commits_of(storage, "failures") if any(file.rows for file in record.files)]
-    if shards:
-        numbers = [int(match[1]) for name in storage.names("_plan") if (match := _RETRY.match(name))]
-        number = max(numbers, default=0) + 1
-        if not storage.create(f"_plan/retry-{number:03d}.json", json.dumps({"shards": shards}).encode()):
-            raise OutputError(f"{output}: another retry was asked for at the same moment; run `unscene run` again")
-    return shards
+    number: int
+    shards: list[int]
+    again: dict[int, list[str]] = field(default_factory=dict)
 
 
-def retry_targets(storage: Storage) -> dict[int, int]:
-    """Shard -> the retry round it is wanted in."""
-    targets: dict[int, int] = {}
-    for name in sorted(storage.names("_plan")):
-        match = _RETRY.match(name)
-        if match:
-            for shard in json.loads(storage.read(f"_plan/{name}"))["shards"]:
-                targets[int(shard)] = int(match[1])
-    return targets
+def failed_shards(storage: Storage) -> list[int]:
+    """Settled shards in which a scene failed. Those that are not settled are left to `unscene run`."""
+    return [record.shard for record in commits_of(storage, "failures") if record.files[0].rows]
+
+
+def request_round(storage: Storage, shards: Sequence[int], again: Mapping[int, Sequence[str]] | None = None) -> None:
+    """Asks for these shards once more; the next run does it. Raises OutputError when two ask at the same moment."""
+    number = max((found.number for found in requested_rounds(storage)), default=0) + 1
+    order = {"shards": sorted(shards), "again": {str(shard): list(scenes) for shard, scenes in (again or {}).items()}}
+    if not storage.create(f"_plan/retry-{number:03d}.json", json.dumps(order).encode()):
+        raise OutputError(
+            f"{storage.url}: another retry was asked for at the same moment; run `unscene run` again"
+        )
+
+
+def requested_rounds(storage: Storage) -> Iterator[Round]:
+    """Every round that was asked for, oldest first."""
+    numbers = sorted(int(match[1]) for name in storage.names("_plan") if (match := _RETRY.match(name)))
+    for number in numbers:
+        order = json.loads(storage.read(f"_plan/retry-{number:03d}.json"))
+        again = {int(shard): scenes for shard, scenes in order.get("again", {}).items()}
+        yield Round(number, [int(shard) for shard in order["shards"]], again)

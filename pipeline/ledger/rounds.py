@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.ledger.commits import Commit, read_commit, rounds
-from pipeline.ledger.retries import retry_targets
+from pipeline.ledger.retries import requested_rounds
 from pipeline.storage.folder import Storage
 
 FAILURES = "failures"
@@ -19,7 +19,8 @@ class Ledger:
         """stages: names of the stages that a shard goes through here, in order. One listing each."""
         self.storage, self.stages = storage, tuple(stages)
         self.rounds = {name: rounds(storage, name) for name in (*self.stages, FAILURES)}
-        self.targets = retry_targets(storage)
+        self.requested = list(requested_rounds(storage))
+        self.targets = {shard: found.number for found in self.requested for shard in found.shards}
 
     def round(self, stage: str, shard: int) -> int | None:
         return self.rounds.setdefault(stage, {}).get(shard)
@@ -32,8 +33,14 @@ class Ledger:
         return None if round_ is None else read_commit(self.storage, stage, shard, round_)
 
     def target(self, shard: int) -> int:
-        """The round a shard is wanted in: 0, or that of its last `unscene retry`."""
+        """The round a shard is wanted in: 0, or the last that was asked for."""
         return self.targets.get(shard, 0)
+
+    def again(self, shard: int, since: int) -> set[str]:
+        """Scenes of the shard whose results of round `since` were asked for anew, their files having changed."""
+        return {
+            scene for found in self.requested if found.number > since for scene in found.again.get(shard, [])
+        }
 
     def settled(self, shard: int) -> bool:
         """Nothing is left to do, judged by the listings alone: the failures of a shard are committed last."""

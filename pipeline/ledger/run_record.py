@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import time
@@ -10,11 +9,9 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
-import fsspec
-
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
-from schemas.errors import OutputError, SpecError
+from schemas.errors import OutputError
 from schemas.fingerprint import changed_fields, fingerprint, result_fields
 from schemas.job import JobSpec
 from schemas.spec_file import spec_from
@@ -39,8 +36,6 @@ def revisions(spec: JobSpec) -> dict[str, str]:
         return found
     if spec.source.masks == "none":
         found["models.sam"] = model_revision(spec.models.sam, "models.sam")
-    if spec.source.coco:
-        found["source.coco"] = _content(spec.source.coco, spec.source.storage_options)
     return found
 
 
@@ -67,6 +62,8 @@ def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None
         return
     earlier = read_record(storage)
     if earlier["fingerprint"] == record["fingerprint"]:
+        if earlier["spec"] != record["spec"]:  # limits, workers: `unscene retry` goes by the last ones
+            storage.write(NAME, json.dumps({**earlier, "spec": record["spec"]}, indent=1).encode())
         return
     if not storage.folders("_commits") and not storage.folders("_work"):  # nothing has been made yet
         storage.write(NAME, json.dumps(record, indent=1).encode())
@@ -99,18 +96,6 @@ def recorded_stages(record: dict[str, Any], spec: JobSpec) -> list[str]:
 def recorded_spec(storage: Storage) -> JobSpec:
     """The resolved spec that an OUTPUT was made with."""
     return spec_from(read_record(storage)["spec"], storage.url_of(NAME))
-
-
-def _content(uri: str, options: dict[str, Any]) -> str:
-
-    try:
-        with fsspec.open(uri, "rb", **options) as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except (OSError, ValueError) as error:
-        raise SpecError(f"source.coco: cannot read {uri} ({type(error).__name__}: {error}); check the path") from None
-    return digest.hexdigest()
 
 
 def _versions() -> dict[str, str]:

@@ -13,7 +13,9 @@ from pipeline.ledger.commits import Commit
 from pipeline.ledger.rounds import FAILURES
 from pipeline.scheduling.cause import cause_of
 from pipeline.scheduling.shard_run import ShardRun
+from pipeline.shards.account import shard_account
 from pipeline.shards.pack import PackOrder, pack, pack_rows
+from pipeline.shards.reader import OutputReader
 from pipeline.storage.folder import Storage
 
 PACK_ATTEMPTS = 3
@@ -30,8 +32,15 @@ class PackerImpl:
         record: Commit = pack(self.storage, order)
         return len(record.done), len(record.failures)
 
-    def pack_failures(self, shard: int, round_: int, rows: list[dict[str, Any]]) -> tuple[int, int]:
-        pack_rows(self.storage, FAILURES, FAILURES, shard, round_, rows)
+    def pack_failures(
+        self, shard: int, round_: int, rows: list[dict[str, Any]], plan: list[dict[str, Any]] | None, coco: str | None
+    ) -> tuple[int, int]:
+        """Packs the failures of a shard, and its account. plan: its rows; None where its files are another OUTPUT's."""
+        tables = {FAILURES: rows}
+        if plan is not None:
+            lines = shard_account(OutputReader(self.storage), shard, plan, rows, coco)
+            tables["account"] = [line.row() for line in lines]
+        pack_rows(self.storage, FAILURES, shard, round_, tables)
         return 0, len(rows)
 
 
@@ -56,11 +65,11 @@ class _Order:
 
 
 class Packing:
-    """What is being packed. event: told of an attempt that failed."""
+    """What is being packed. event: told of an attempt that failed. coco: address of the annotation file, if any."""
 
-    def __init__(self, storage: Storage, event: Callable[[str], None]) -> None:
+    def __init__(self, storage: Storage, event: Callable[[str], None], coco: str | None = None) -> None:
         self._actor: Any = Packer.options(num_cpus=0, max_restarts=-1).remote(storage.url)
-        self._event = event
+        self._event, self._coco = event, coco
         self._orders: dict[Any, _Order] = {}
 
     def __len__(self) -> int:
@@ -106,7 +115,8 @@ class Packing:
     def _start(self, order: _Order) -> None:
         shard = order.shard
         if order.stage == FAILURES:
-            call = self._actor.pack_failures.remote(shard.shard, shard.target, shard.failures())
+            plan = None if shard.given else shard.plan.rows(shard.shard)
+            call = self._actor.pack_failures.remote(shard.shard, shard.target, shard.failures(), plan, self._coco)
         else:
             call = self._actor.pack.remote(shard.order)
         self._orders[call] = order

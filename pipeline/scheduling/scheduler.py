@@ -58,7 +58,7 @@ class Scheduler:
         self.sizes = {name: pool.unit_size(scenes, self.resources) for name, pool in self.pools.items()}
         self.todo = iter(ledger.unsettled(plan.shards))
         self.active: dict[int, ShardRun] = {}
-        self.packing = Packing(storage, watcher.event)
+        self.packing = Packing(storage, watcher.event, spec.source.coco)
         self.blame = Blame(storage, spec.cluster.max_attempts, watcher.event)
         self.stopping = False
         self._resources_at = time.monotonic()

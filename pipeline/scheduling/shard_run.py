@@ -44,11 +44,17 @@ class ShardRun:
             committed = self.ledger.commit(kind.name, self.shard)
             if committed is not None and committed.round >= round_:
                 continue
-            ready = [scene for scene in self._ready(kind, rows) if committed is None or scene not in committed.done]
-            if committed is not None and not ready:
+            wanted = self._ready(kind, rows)
+            again = set() if committed is None else self.ledger.again(self.shard, committed.round)
+            ready = [
+                scene for scene in wanted if committed is None or scene in again or scene not in committed.done
+            ]
+            kept = [scene for scene in rows if scene in wanted or scene not in again]
+            if committed is not None and not ready and committed.scenes() <= set(kept):
                 continue
             self.kind, self.left = kind, set(ready)
-            self.order = self._order(kind, round_, ready, rows, None if committed is None else committed.round)
+            own = {scene: rows[scene] for scene in kept}
+            self.order = self._order(kind, round_, ready, own, None if committed is None else committed.round)
             size = unit_size[kind.name]
             return [
                 Unit(

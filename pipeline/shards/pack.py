@@ -8,8 +8,9 @@ import socket
 import tarfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, BinaryIO, cast
 
 from pipeline.ledger.commits import Commit, ShardFile, attempt_folder, commit, read_commit
@@ -98,14 +99,15 @@ def pack(storage: Storage, order: PackOrder) -> Commit:
     return record
 
 
-def pack_rows(
-    storage: Storage, stage: str, table: str, shard: int, round_: int, rows: Sequence[dict[str, Any]]
-) -> None:
-    """Commits a shard that is a table only, from rows at hand (the failures of a shard)."""
+def pack_rows(storage: Storage, stage: str, shard: int, round_: int, tables: Mapping[str, Sequence[Row]]) -> None:
+    """Commits a shard that is tables only, from rows at hand (the failures of a shard, and its account)."""
     attempt = uuid.uuid4().hex[:12]
     folder = attempt_folder(stage, shard, attempt)
-    file = _write_file(storage, folder, table_name(table, shard), lambda out: write_table(out, table, rows), len(rows))
-    commit(storage, Commit(stage, shard, round_, attempt, [file], [], [], {}, 0.0, time.time(), socket.gethostname()))
+    files = [
+        _write_file(storage, folder, table_name(table, shard), partial(write_table, table=table, rows=rows), len(rows))
+        for table, rows in tables.items()
+    ]
+    commit(storage, Commit(stage, shard, round_, attempt, files, [], [], {}, 0.0, time.time(), socket.gethostname()))
 
 
 def _outputs(storage: Storage, order: PackOrder) -> Iterator[SceneOutput]:

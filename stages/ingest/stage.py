@@ -15,14 +15,17 @@ from schemas.errors import SceneError
 from schemas.job import JobSpec
 from schemas.records import SceneOutput, SceneTask
 from stages.ingest.decode import Picture, decode_picture
-from stages.ingest.faults import FileChanged, FileUnreadable, MasksEmpty
+from stages.ingest.faults import FileChanged, FileUnreadable, MasksAmbiguous, MasksEmpty
 from stages.ingest.given_masks.beside import MasksBeside
 from stages.ingest.given_masks.coco import MasksCoco
+from stages.ingest.given_masks.given_mask import GivenMask
 from stages.ingest.source.files import read_file, too_large
 from stages.ingest.square import Square, fit_square, is_empty, square_mask, square_picture, upright_mask
 from stages.models.base.layout import model_side
 from stages.models.place import bundled
 from stages.stage import StageContext, failed
+
+_OUTSIDE = "outside the crop: too little of it is inside the square; use ingest.square: pad, or correct the mask"
 
 
 class IngestStage:
@@ -78,37 +81,57 @@ class IngestStage:
         square = fit_square(width, height, self._side, limits.square)
         row.update(format=picture.format, width=width, height=height, side=square.side, box=list(square.box))
         files = {f"{task.scene_id}.png": _png(square_picture(picture.image, square))}
-        for number, (mask, word) in enumerate(self._given_masks(plan["uri"], picture, square)):
+        for number, (mask, word) in enumerate(self._given_masks(plan, picture, square, row["masks"])):
             files[f"{task.scene_id}.mask{number}.png"] = _png(Image.fromarray(mask.astype(np.uint8) * np.uint8(255)))
             row["words"].append(word)
         return files
 
     def _read(self, plan: dict[str, Any]) -> bytes:
-        """The planned bytes. Raises FileUnreadable, FileTooLarge or FileChanged."""
+        """The planned bytes. Raises FileUnreadable, FileTooLarge, FileChanged or MasksAmbiguous."""
         limit = self._spec.ingest.max_bytes
         if plan.get("error"):
-            raise FileUnreadable(f"{plan['error']} (when the plan was made); repair it, then retry")
+            raise FileUnreadable(f"{plan['error']} (when the plan was made); repair it, then run the job again")
         if plan["bytes"] is not None and plan["bytes"] > limit:
             raise too_large(plan["bytes"], limit, plan["uri"])
+        if plan.get("masks_error"):
+            unclear = not plan["masks"]
+            raise MasksAmbiguous(plan["masks_error"]) if unclear else FileUnreadable(
+                f"{plan['masks_error']} (when the plan was made); repair it, then run the job again"
+            )
         data = read_file(plan["uri"], self._spec.source, limit)
         if hashlib.sha256(data).hexdigest() != plan["sha256"]:
             raise FileChanged(f"the file changed since the plan: {plan['uri']}; run the job again to plan it anew")
         return data
 
-    def _given_masks(self, uri: str, picture: Picture, square: Square) -> list[tuple[Any, str | None]]:
+    def _given_masks(
+        self, plan: dict[str, Any], picture: Picture, square: Square, told: list[dict[str, Any]]
+    ) -> list[tuple[Any, str | None]]:
         """Masks in the square, bool [side, side], with their words. Masks that the crop left empty are dropped;
-        raises MasksEmpty if that leaves none."""
-        if self._masks is None:
+        raises MasksEmpty if that leaves none. told: gets a row for every mask, used or not."""
+        if self._masks is None or not plan.get("masks"):
             return []
-        given = self._masks.masks_of(uri, picture)
-        drawn = [(square_mask(upright_mask(mask.image, picture, mask.name), square), mask.word) for mask in given]
-        kept = [(mask, word) for mask, word in drawn if not is_empty(mask)]
-        if given and not kept:
+        kept: list[tuple[Any, str | None]] = []
+        names = []
+        for name, mask in self._masks_of(plan, picture):
+            drawn = square_mask(upright_mask(mask.image, picture, mask.name), square)
+            empty = is_empty(drawn)
+            told.append(
+                {"name": name, "number": None if empty else len(kept), "reason": _OUTSIDE if empty else None}
+            )
+            names.append(mask.name)
+            if not empty:
+                kept.append((drawn, mask.word))
+        if not kept:
             raise MasksEmpty(
-                f"nothing is left of {', '.join(mask.name for mask in given)} inside the square; use "
-                "ingest.square: pad, or correct the masks"
+                f"nothing is left of {', '.join(names)} inside the square; use ingest.square: pad, or correct the masks"
             )
         return kept
+
+    def _masks_of(self, plan: dict[str, Any], picture: Picture) -> list[tuple[str, GivenMask]]:
+        if isinstance(self._masks, MasksBeside):
+            return self._masks.masks_of(plan["masks"], plan["masks_sha256"])
+        assert self._masks is not None
+        return [(mask.name, mask) for mask in self._masks.masks_of(plan["uri"], picture)]
 
 
 def _blank_row(task: SceneTask) -> dict[str, Any]:
@@ -126,6 +149,7 @@ def _blank_row(task: SceneTask) -> dict[str, Any]:
         "side": None,
         "box": None,
         "words": [],
+        "masks": [],
     }
 
 

@@ -36,13 +36,14 @@ LEAST_BACKGROUND = 0.01
 @dataclass(frozen=True)
 class Concept:
     """mask: bool [side, side]. origin: `sam`, `own` or `background`. choice: what selection knows of a `sam` mask.
-    word_score: similarity of a word out of `segment.vocabulary`."""
+    word_score: similarity of a word out of `segment.vocabulary`. given: where an `own` mask came from."""
 
     mask: Mask
     origin: str
     word: str | None = None
     choice: Candidate | None = None
     word_score: float | None = None
+    given: str | None = None
 
     def row(self, scene_id: str, index: int) -> dict[str, Any]:
         """The row of CONCEPTS."""
@@ -62,6 +63,7 @@ class Concept:
             "word": self.word,
             "word_score": self.word_score,
             "origin": self.origin,
+            "given": self.given,
         }
 
 
@@ -191,6 +193,10 @@ def _own_concepts(task: SceneTask) -> list[Concept]:
     numbered = sorted(
         (int(match[1]), data) for name, data in task.files.items() if (match := MASK_MEMBER.fullmatch(name))
     )
-    scenes = task.rows.get("scenes") or [{}]
-    words = scenes[0].get("words") or [None] * len(numbered)
-    return [Concept(read_mask(data), "own", word) for (_, data), word in zip(numbered, words, strict=True)]
+    scene = (task.rows.get("scenes") or [{}])[0]
+    words = scene.get("words") or [None] * len(numbered)
+    sources = {mask["number"]: mask["name"] for mask in scene.get("masks") or []}
+    return [
+        Concept(read_mask(data), "own", word, given=sources.get(number))
+        for (number, data), word in zip(numbered, words, strict=True)
+    ]

@@ -57,9 +57,6 @@ RESULT_FIELDS = [
     "generate.sampler",
     "generate.steps",
     "generate.subsets",
-    "ingest.max_bytes",
-    "ingest.max_pixels",
-    "ingest.min_side",
     "ingest.square",
     "models.base",
     "models.clip",
@@ -80,7 +77,6 @@ RESULT_FIELDS = [
     "segment.pred_iou_thresh",
     "segment.stability_score_thresh",
     "segment.vocabulary",
-    "source.coco",
     "source.crowds",
     "source.masks",
 ]

@@ -18,14 +18,17 @@ import numpy as np
 from PIL import Image
 
 from pipeline.ledger.plan import Plan, copy_plan, extend_plan
+from pipeline.shards.account import shard_account
 from pipeline.shards.pack import PackOrder, pack, pack_rows
 from pipeline.shards.parts import part_name, write_part
+from pipeline.shards.reader import OutputReader
 from pipeline.stage_kinds import EVALUATE, EXTRACT, GENERATE, INGEST, SEGMENT, StageKind
 from pipeline.storage.folder import Storage
 from schemas.fingerprint import result_fields
 from schemas.job import JobSpec
 from schemas.masks import encode_mask
 from schemas.records import Failure, SceneOutput
+from stages.ingest.census import Picked, Read
 from stages.ingest.source.hashing import Hashed
 
 SIDE = 32
@@ -90,11 +93,13 @@ class SampleOutput:
         return next(i for i, uri in enumerate(self.uris) if scene_id == hashlib.sha256(uri.encode()).hexdigest()[:16])
 
     def _write_plan(self, scenes_per_shard: int) -> Plan:
-        def hashed(uri: str) -> Hashed:
-            content = self.uris[0] if uri.endswith("copy.jpg") else uri
-            return Hashed(uri, 1000, hashlib.sha256(content.encode()).hexdigest(), None)
+        def read(picked: Picked) -> Read:
+            content = self.uris[0] if picked.uri.endswith("copy.jpg") else picked.uri
+            hashed = Hashed(picked.uri, 1000, hashlib.sha256(content.encode()).hexdigest(), None)
+            return Read(picked, hashed, None, None)
 
-        return extend_plan(self.storage, [*self.uris, "/photos/9999/copy.jpg", BROKEN], scenes_per_shard, hashed)
+        pictures = [Picked(uri) for uri in (*self.uris, "/photos/9999/copy.jpg", BROKEN)]
+        return extend_plan(self.storage, pictures, scenes_per_shard, read)
 
     def _commit_shard(self, shard: int, stages: Sequence[StageKind]) -> None:
         rows = {row["scene_id"]: row for row in self.plan.rows(shard) if row["duplicate_of"] is None}
@@ -133,7 +138,9 @@ class SampleOutput:
             ready = tuple(commit.done)
             failures += commit.failures
         if len(stages) == len(ALL_STAGES):
-            pack_rows(self.storage, "failures", "failures", shard, 0, failures)
+            lines = shard_account(OutputReader(self.storage), shard, self.plan.rows(shard), failures, None)
+            tables = {"failures": failures, "account": [line.row() for line in lines]}
+            pack_rows(self.storage, "failures", shard, 0, tables)
 
     def _output(self, stage: str, scene_id: str, row: dict[str, Any]) -> SceneOutput:
         if stage == "ingest":
@@ -306,5 +313,5 @@ def with_given_handles(folder: Path, earlier: SampleOutput, variations: int = 2)
         for scene in scenes:
             write_part(storage, part_name("generate", shard, 0, scene), made_variations(scene, variations))
         pack(storage, PackOrder("generate", "variations", True, shard, 0, scenes, scenes))
-        pack_rows(storage, "failures", "failures", shard, 0, [])
+        pack_rows(storage, "failures", shard, 0, {"failures": []})
     return storage

@@ -72,6 +72,8 @@ class ToyIngest(Toy):
         for task in tasks:
             row = task.rows["plan"][0]
             try:
+                if row.get("error"):
+                    raise ValueError(row["error"])
                 text = Path(row["uri"]).read_text()
                 self.suffer(text)
             except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ import pytest
 from rich.console import Console
 
 from pipeline.commands.run import JobResult, run_job
-from pipeline.ledger.retries import request_retry
+from pipeline.ledger.retries import failed_shards
 from pipeline.shards.tables import read_rows
 from pipeline.storage.folder import Storage
 from schemas.errors import JobError
 from schemas.job import JobSpec
+from schemas.records import scene_id_of
 from tests.support.toy_stages import TOY_KINDS
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -43,9 +45,9 @@ def toy_spec(source: Path, output: Path, **settings: Any) -> JobSpec:
     return JobSpec.model_validate(tree)
 
 
-def run_toy(spec: JobSpec) -> tuple[JobResult, str]:
+def run_toy(spec: JobSpec, **how: bool) -> tuple[JobResult, str]:
     printed = io.StringIO()
-    result = run_job(spec, Console(file=printed, width=200), TOY_KINDS)
+    result = run_job(spec, Console(file=printed, width=200), TOY_KINDS, **how)
     return result, printed.getvalue()
 
 
@@ -53,6 +55,10 @@ def rows_of(output: Path, table: str) -> list[dict[str, Any]]:
     storage = Storage(str(output))
     shards = [int(name[-14:-8]) for name in storage.names(table) if name.endswith(".parquet")]
     return [row for shard in sorted(shards) for row in read_rows(storage, table, shard)]
+
+
+def id_of(file: Path) -> str:
+    return scene_id_of(hashlib.sha256(file.read_bytes()).hexdigest())
 
 
 def named(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -126,8 +132,8 @@ def test_retry_gives_failed_scenes_another_chance_in_their_own_shard(tmp_path: P
     before = {row["scene_id"]: row for row in rows_of(tmp_path / "out", "handles")}
     assert set(named(rows_of(tmp_path / "out", "failures"))) == {"b", "d", "f"}
     flag.touch()
-    assert request_retry(str(tmp_path / "out")) == [0, 1]
-    result, _ = run_toy(spec)
+    assert failed_shards(Storage(str(tmp_path / "out"))) == [0, 1]
+    result, _ = run_toy(spec, retry=True)
     assert result.worked
     after = {row["scene_id"]: row for row in rows_of(tmp_path / "out", "handles")}
     assert set(named(rows_of(tmp_path / "out", "failures"))) == {"d"}

@@ -18,7 +18,7 @@ from pipeline.storage.folder import Storage
 from schemas.errors import OutputError, SpecError
 from tests.support import ROOT
 from tests.support.toy_stages import TOY_KINDS
-from tests.whole_jobs.test_faults import bucket, named, rows_of, run_toy, toy_spec
+from tests.whole_jobs.test_faults import bucket, id_of, named, rows_of, run_toy, toy_spec
 
 DRIVER = """
 import sys
@@ -183,3 +183,79 @@ def test_missing_source_and_missing_handles_are_one_sentence(tmp_path: Path) -> 
     with pytest.raises(SpecError, match="source.uri"):
         open_job(spec, TOY_KINDS)
     assert not Storage(str(tmp_path / "out")).exists("run.json")
+
+
+def test_a_changed_picture_is_told_of_and_made_anew_when_asked(tmp_path: Path, local_ray: None) -> None:
+    source = bucket(tmp_path / "in", {"a": "", "b": "", "c": ""})
+    (source / "z-copy.jpg").write_bytes((source / "a.jpg").read_bytes())
+    spec = toy_spec(source, tmp_path / "out")
+    run_toy(spec)
+    before = {row["scene_id"]: row for row in rows_of(tmp_path / "out", "handles")}
+    old = named(rows_of(tmp_path / "out", "scenes"))
+    os.utime(source / "c.jpg")
+    (source / "a.jpg").write_text("a, corrected")
+
+    result, printed = run_toy(spec)
+    assert not result.worked
+    assert result.stale == [f"{source / 'a.jpg'}: its picture changed"], "a touch alone changes nothing"
+    assert "stale: 1 scene whose file changed" in printed
+    assert named(rows_of(tmp_path / "out", "scenes")) == old
+
+    result, printed = run_toy(spec, refresh=True)
+    assert result.worked
+    after = {row["scene_id"]: row for row in rows_of(tmp_path / "out", "handles")}
+    rows = named(rows_of(tmp_path / "out", "scenes"))
+    assert rows["a"]["scene_id"] == id_of(source / "a.jpg") != old["a"]["scene_id"]
+    assert set(after) == {row["scene_id"] for row in rows.values()}
+    assert rows["z-copy"]["scene_id"] == old["a"]["scene_id"], "the copy of the old bytes is a scene of its own now"
+    assert rows["z-copy"]["status"] == "ok"
+    kept = [old[name]["scene_id"] for name in "bc"]
+    assert {scene: after[scene] for scene in kept} == {scene: before[scene] for scene in kept}
+    assert not run_toy(spec)[0].worked
+    assert run_toy(spec)[0].stale == []
+
+
+def test_a_file_repaired_as_told_is_picked_up_by_the_next_run(tmp_path: Path, local_ray: None) -> None:
+    source = bucket(tmp_path / "in", {"a": "", "b": "ingest:raise", "d": "extract:raise"})
+    (source / "c.jpg").symlink_to(tmp_path / "later.jpg")
+    spec = toy_spec(source, tmp_path / "out", ingest={"max_bytes": 1000})
+    (source / "e.jpg").write_text("x" * 2000)
+    run_toy(spec)
+    assert set(named(rows_of(tmp_path / "out", "failures"))) == {"b", "d", "e"}
+    (source / "b.jpg").write_text("mended b")
+    (source / "d.jpg").write_text("mended d")
+    (source / "e.jpg").write_text("smaller")
+    (tmp_path / "later.jpg").write_text("there now")
+    result, printed = run_toy(spec)
+    assert result.worked
+    assert "changed since they were planned, and made anew: 3 files" in printed
+    assert not rows_of(tmp_path / "out", "failures")
+    assert {row["scene_id"] for row in rows_of(tmp_path / "out", "handles")} == {
+        id_of(source / f"{name}.jpg") for name in "abcde"
+    }
+
+
+def test_a_changed_mask_makes_its_scene_anew_and_a_broken_one_takes_its_results_away(
+    tmp_path: Path, local_ray: None
+) -> None:
+    source = bucket(tmp_path / "in", {"a": "", "b": ""})
+    for name in "ab":
+        (source / f"{name}.mask0.png").write_text(f"mask of {name}")
+    plain = toy_spec(source, tmp_path / "out")
+    spec = plain.model_copy(update={"source": plain.source.model_copy(update={"masks": "beside"})})
+    run_toy(spec)
+    before = {row["scene_id"]: row["seconds"] for row in rows_of(tmp_path / "out", "handles")}
+    (source / "b.mask0.png").write_text("corrected")
+    result, _ = run_toy(spec)
+    assert result.stale == [f"{source / 'b.jpg'}: its masks changed"]
+    first = Storage(str(tmp_path / "out")).names("_commits/extract")
+    assert run_toy(spec, refresh=True)[0].worked
+    again = Storage(str(tmp_path / "out")).names("_commits/extract")
+    assert len(again) == len(first) + 1, "the stage was gone through once more"
+    assert {row["scene_id"] for row in rows_of(tmp_path / "out", "handles")} == set(before)
+
+    (source / "b.mask1.png").write_text("one more")
+    (source / "b.jpg").write_text("ingest:raise")
+    run_toy(spec, refresh=True)
+    assert {row["scene_id"] for row in rows_of(tmp_path / "out", "handles")} == {id_of(source / "a.jpg")}
+    assert set(named(rows_of(tmp_path / "out", "failures"))) == {"b"}

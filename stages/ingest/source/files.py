@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from typing import Any
 
 from fsspec.core import has_magic, url_to_fs
@@ -13,36 +15,86 @@ from stages.ingest.faults import FileTooLarge, FileUnreadable
 from stages.transient import comes_of_network_failure
 
 
+@dataclass(frozen=True)
+class Root:
+    """What `source.uri` opens: its filesystem, and the path of `source.uri` on it.
+
+    An address that a person types may chain filesystems by `::` and hold a pattern; the name of a file that lies on
+    this filesystem may hold the same signs and means itself. So the two are told apart here, once.
+    """
+
+    fs: Any
+    path: str
+    uri: str
+
+    @property
+    def local(self) -> bool:
+        return isinstance(self.fs, LocalFileSystem)
+
+    def url_of(self, path: str) -> str:
+        """The address of a file there, which `path_of` takes apart again; plain absolute paths stay plain."""
+        inner, chain, outer = self.uri.partition("::")
+        if self.local:
+            return path
+        if not chain:
+            return str(self.fs.unstrip_protocol(path))
+        if "://" in inner:  # zip://*.png::s3://bucket/a.zip
+            return f"{inner.split('://')[0]}://{path}::{outer}"
+        return f"{inner}::{get_protocol(outer)}://{path}"  # simplecache::s3://bucket
+
+    def path_of(self, url: str) -> str | None:
+        """The path of an address that `url_of` made; None for the address of something else."""
+        if self.local:
+            return url if os.path.isabs(url) else None
+        inner, chain, outer = self.uri.partition("::")
+        if not chain:
+            return str(self.fs._strip_protocol(url)) if get_protocol(url) == get_protocol(self.uri) else None
+        if "://" in inner:
+            before, after = f"{inner.split('://')[0]}://", f"::{outer}"
+            return url[len(before) : -len(after)] if url.startswith(before) and url.endswith(after) else None
+        before = f"{inner}::{get_protocol(outer)}://"
+        return url[len(before) :] if url.startswith(before) else None
+
+
+def root(source: Source) -> Root:
+    """Where the source is. Raises ValueError if the source is no pictures, and what the filesystem raises."""
+    if source.uri is None:
+        raise ValueError("source.uri is not set: this job has no pictures of its own")
+    return Root(*_open(source.uri, source.storage_options), source.uri)
+
+
 def locate(url: str, source: Source) -> tuple[Any, str]:
-    """Filesystem and the path on it. `source.storage_options` go to URLs of the same protocol as `source.uri`, so
-    that a COCO JSON on the local disk is not opened with the options of a bucket."""
+    """Filesystem and the path on it, of a file of the source or of anything else that the spec names.
+
+    `source.storage_options` go to URLs of the same protocol as `source.uri`, so that a COCO JSON on the local disk is
+    not opened with the options of a bucket.
+    """
+    if source.uri is not None:
+        at = root(source)
+        path = at.path_of(url)
+        if path is not None:
+            return at.fs, path
     same = source.uri is None or get_protocol(url) == get_protocol(source.uri)
-    fs, path = url_to_fs(url, **(source.storage_options if same else {}))
-    return fs, path
-
-
-def full_url(fs: Any, path: str, url: str) -> str:
-    """`path` on `fs` as a URL that `locate` opens again; plain absolute paths stay plain. `url` is the address that
-    led to `fs`: what follows its first `::` (the archive that holds the path) is kept."""
-    inner, chain, outer = url.partition("::")
-    if not chain:
-        return path if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
-    if "://" in inner:  # zip://*.png::s3://bucket/a.zip
-        return f"{inner.split('://')[0]}://{path}::{outer}"
-    return f"{inner}::{get_protocol(outer)}://{path}"  # simplecache::s3://bucket
+    return _open(url, source.storage_options if same else {})
 
 
 def root_of(source: Source) -> str:
     """The folder that picture paths are relative to: the folder itself, a glob's fixed part, a file's parent."""
-    if source.uri is None:
-        raise ValueError("source.uri is not set: this job has no pictures of its own")
-    fs, path = locate(source.uri, source)
-    if fs.isdir(path):
-        return path.rstrip("/")
-    if has_magic(path) and not fs.isfile(path):
-        fixed = path.split("/")
+    at = root(source)
+    if at.fs.isdir(at.path):
+        return at.path.rstrip("/")
+    if has_magic(at.path) and not at.fs.isfile(at.path):
+        fixed = at.path.split("/")
         return "/".join(fixed[: next(i for i, part in enumerate(fixed) if has_magic(part))])
-    return path.rpartition("/")[0]
+    return at.path.rpartition("/")[0]
+
+
+def _open(url: str, options: dict[str, Any]) -> tuple[Any, str]:
+    plain = url.removeprefix("file://")
+    if os.path.exists(os.path.expanduser(plain)):  # whatever signs it holds
+        return LocalFileSystem(), os.path.abspath(os.path.expanduser(plain))
+    fs, path = url_to_fs(url, **options)
+    return fs, path
 
 
 def read_file(url: str, source: Source, max_bytes: int) -> bytes:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import fsspec
+from schemas.job import Source
+from stages.ingest.source.files import locate
 
 _BLOCK = 1 << 20
 
@@ -21,14 +22,14 @@ class Hashed:
     error: str | None
 
 
-def hash_file(uri: str, options: dict[str, Any], max_bytes: int) -> Hashed:
+def hash_file(uri: str, source: Source, max_bytes: int) -> Hashed:
     """SHA-256 of one file, a block of it in memory at a time.
 
     A file that cannot be read, or is larger than `max_bytes`, comes back with its error.
     """
     size: int | None = None
     try:
-        fs, path = fsspec.core.url_to_fs(uri, **options)
+        fs, path = locate(uri, source)
         size = int(fs.size(path))
         if size > max_bytes:
             return Hashed(uri, size, None, f"{size} bytes, more than ingest.max_bytes ({max_bytes})")
@@ -39,3 +40,8 @@ def hash_file(uri: str, options: dict[str, Any], max_bytes: int) -> Hashed:
         return Hashed(uri, size, digest.hexdigest(), None)
     except Exception as error:
         return Hashed(uri, size, None, f"{type(error).__name__}: {error}")
+
+
+def hash_of_all(hashes: Sequence[str]) -> str:
+    """One hash for several files in their order."""
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()

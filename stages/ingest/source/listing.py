@@ -1,77 +1,179 @@
-"""Which files under `source.uri` are pictures. Runs in the driver: no torch, no decoding."""
+"""What lies under `source.uri`, file by file: a picture, a mask, or left out for a reason. Runs in the driver: no
+torch, no decoding."""
 
 from __future__ import annotations
 
+import glob
 import re
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from fsspec.core import has_magic
 
 from schemas.errors import SpecError
 from schemas.job import Source
-from stages.ingest.source.files import full_url, locate
+from stages.ingest.source.files import Root, locate, root
+from stages.ingest.source.walking import Found, look_at, walk
 
 MASK_NAME = re.compile(r"(?:(?P<stem>.+)\.)?mask(?P<number>\d+)\.png", re.IGNORECASE)
 """A mask beside its picture: `mask0.png` in the picture's own folder, or `<stem>.mask0.png`."""
 
+_LIKE_A_MASK = (re.compile(r"(^|[^a-z])masks?([^a-z]|$)", re.IGNORECASE), re.compile(r"[a-z]Masks?([^a-z]|$)"))
 
-def list_pictures(source: Source) -> list[str]:
-    """Full URLs (plain absolute paths on the local disk) of all pictures, sorted, at most `source.limit`.
+THUMBNAILS = ("@eadir", "#recycle", "@recycle", "$recycle.bin", "__macosx", "ipod photo cache", "_thumb", "thumbs")
+"""Folders (in lower case) in which servers and systems keep small copies and what was deleted."""
+THUMBNAIL_NAME = re.compile(r"SYNOPHOTO_THUMB|SYNOFILE_THUMB|^Thumbs\.db$", re.IGNORECASE)
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that is no scene and no mask. reason: a few words to count by. detail: a sentence, where one helps."""
+
+    uri: str
+    reason: str
+    detail: str | None = None
+
+
+@dataclass
+class Listing:
+    """pictures, masks: sorted by path. root: the filesystem that their paths are on.
+
+    Masks are the files that `masks: beside` reads, whether or not a picture is found for them.
+    """
+
+    root: Root
+    pictures: list[Found] = field(default_factory=list)
+    masks: list[Found] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def leave_out(self, path: str, reason: str, detail: str | None = None) -> None:
+        self.left_out.append(LeftOut(self.root.url_of(path), reason, detail))
+
+
+def list_source(source: Source) -> Listing:
+    """Every file that `source.uri` names, in exactly one place of the listing.
 
     A folder is searched recursively for `source.suffixes` (any case); names that start with a dot, of files and of
-    folders below the source, are not looked at. A glob or a single file is taken at its word, whatever its suffix.
-    With `masks: beside` mask files are never pictures; nor is the COCO JSON.
+    folders below the source, are left out. A glob or a single file is taken at its word, whatever its suffix. With
+    `masks: beside` mask files are never pictures; nor is the COCO JSON. At most `source.limit` pictures are taken.
 
-    Raises SpecError when there is nothing to list, or no way to list it.
+    Raises SpecError when there is no picture, or no way to list.
     """
-    uri = source.uri
-    if uri is None:
+    if source.uri is None:
         raise SpecError("source.uri is not set: this job starts from source.handles and has no pictures of its own")
     try:
-        fs, path = locate(uri, source)
-        found, folder = _files(fs, path)
+        at = root(source)
+        found, folder = _files(at)
     except ImportError as error:
-        raise SpecError(f"source.uri: {uri} needs a package that is not installed ({error}); install it") from error
+        raise SpecError(
+            f"source.uri: {source.uri} needs a package that is not installed ({error}); install it"
+        ) from error
     except Exception as error:  # every backend has its own classes for a missing bucket and for refused access
         raise SpecError(
-            f"source.uri: cannot list {uri}: {type(error).__name__}: {error}; check the address and the "
+            f"source.uri: cannot list {source.uri}: {type(error).__name__}: {error}; check the address and the "
             "credentials in the environment"
         ) from error
-    if folder is not None:
-        suffixes = tuple(suffix.lower() for suffix in source.suffixes)
-        found = [file for file in found if file.lower().endswith(suffixes) and not _hidden(file, folder)]
-    found = [file for file in found if not _is_annotation(fs, file, source)]
-    if not found:
+    listing = Listing(at)
+    for file in sorted(found, key=lambda file: file.path):
+        _place(file, folder, source, listing)
+    if folder is None and source.masks == "beside":
+        _add_masks_beside(listing)
+    if not listing.pictures:
         wanted = f" (looked for {' '.join(source.suffixes)})" if folder is not None else ""
-        raise SpecError(f"source.uri: no images under {uri}{wanted}; check the prefix or set source.suffixes")
-    return sorted(full_url(fs, file, uri) for file in found)[: source.limit]
+        others = f"; {len(listing.left_out)} other files are there" if listing.left_out else ""
+        raise SpecError(
+            f"source.uri: no images under {source.uri}{wanted}{others}; check the prefix or set source.suffixes"
+        )
+    for file in listing.pictures[source.limit :] if source.limit else []:
+        listing.leave_out(file.path, "beyond source.limit")
+    listing.pictures = listing.pictures[: source.limit]
+    return listing
 
 
-def is_mask_name(name: str) -> bool:
-    """Whether `masks: beside` reads a file of this base name as a mask."""
-    return MASK_NAME.fullmatch(name) is not None
+def _files(at: Root) -> tuple[Iterator[Found] | list[Found], str | None]:
+    """Files that the address names, and the folder if it names one. A file or folder whose own name holds `[` or `*`
+    wins over the pattern that it looks like."""
+    if at.fs.isfile(at.path):
+        return [look_at(at, at.path)], None
+    if at.fs.isdir(at.path):
+        return walk(at, at.path.rstrip("/")), at.path.rstrip("/")
+    if has_magic(at.path):
+        return _matches(at), None
+    return [], at.path
 
 
-def _files(fs: Any, path: str) -> tuple[list[str], str | None]:
-    """Files that the address names, and the folder if it names one. A file whose own name holds `[` or `*` wins over
-    the glob that it looks like."""
-    if fs.isfile(path):
-        return [path], None
-    if fs.isdir(path):
-        return list(fs.find(path)), path.rstrip("/")
-    if has_magic(path):
-        return [file for file, info in fs.glob(path, detail=True).items() if info["type"] == "file"], None
-    return [], path
+def _matches(at: Root) -> list[Found]:
+    folder, _, name = at.path.rpartition("/")
+    pattern = f"{glob.escape(folder)}/{name}" if has_magic(folder) and at.fs.isdir(folder) else at.path
+    found = (look_at(at, path) for path in at.fs.glob(pattern))
+    return [file for file in found if file.trouble is not None or not at.fs.isdir(file.path)]
 
 
-def _hidden(file: str, folder: str) -> bool:
-    return any(part.startswith(".") for part in file.removeprefix(folder).split("/"))
+def _place(file: Found, folder: str | None, source: Source, listing: Listing) -> None:
+    """Puts a file where it belongs. folder: that was searched, None where the file was named."""
+    name = file.path.rpartition("/")[2]
+    if file.trouble is not None:
+        listing.leave_out(file.path, *file.trouble)
+    elif _is_coco(listing.root, file, source):
+        listing.leave_out(file.path, "the annotation file")
+    elif folder is not None and (reason := _not_meant(file.path.removeprefix(folder).lstrip("/"))):
+        listing.leave_out(file.path, *reason)
+    elif source.masks == "beside" and MASK_NAME.fullmatch(name):
+        listing.masks.append(file)
+    elif folder is not None and (reason := _other_kind(name, source)):
+        listing.leave_out(file.path, *reason)
+    elif source.masks == "beside" and looks_like_a_mask(name):
+        listing.leave_out(
+            file.path,
+            "looks like a mask",
+            "a mask is read as mask0.png in a folder of one picture, or as <name of the picture>.mask0.png; rename it",
+        )
+    else:
+        listing.pictures.append(file)
 
 
-def _is_annotation(fs: Any, file: str, source: Source) -> bool:
-    if source.masks == "beside":
-        return is_mask_name(file.rpartition("/")[2])
-    if source.coco is not None:
-        other, path = locate(source.coco, source)
-        return type(other) is type(fs) and path == file
-    return False
+def looks_like_a_mask(name: str) -> bool:
+    """Whether a person who reads the name would take the file for a mask."""
+    stem = name.rpartition(".")[0] or name
+    return any(pattern.search(stem) for pattern in _LIKE_A_MASK)
+
+
+def _not_meant(relative: str) -> tuple[str, str | None] | None:
+    """Why nobody means a file that lies at this path below the source, if nobody does."""
+    *folders, name = relative.split("/")
+    if any(part.startswith(".") for part in (*folders, name)):
+        return "hidden", None
+    if any(part.lower() in THUMBNAILS for part in folders) or THUMBNAIL_NAME.search(name):
+        return "thumbnail", "a small copy, or deleted, by where it lies"
+    return None
+
+
+def _other_kind(name: str, source: Source) -> tuple[str, str | None] | None:
+    """What a file is instead of a picture, by its suffix."""
+    if name.lower().endswith(tuple(suffix.lower() for suffix in source.suffixes)):
+        return None
+    if name.lower().endswith(ARCHIVES):
+        return "archive", "to read the pictures in it: source.uri: zip://::<its address>, or unpack it"
+    stem, dot, suffix = name.rpartition(".")
+    known = "source.suffixes says which are read"
+    return (f"suffix .{suffix.lower()}", known) if dot and stem else ("no suffix", known)
+
+
+def _is_coco(at: Root, file: Found, source: Source) -> bool:
+    if source.coco is None:
+        return False
+    other, path = locate(source.coco, source)
+    return type(other) is type(at.fs) and path == file.path
+
+
+def _add_masks_beside(listing: Listing) -> None:
+    """The masks in the folders of pictures that were named one by one: nobody names those."""
+    at, taken = listing.root, {file.path for file in listing.masks}
+    for folder in sorted({file.path.rpartition("/")[0] for file in listing.pictures}):
+        for path in sorted(str(name) for name in at.fs.ls(folder, detail=False)):
+            if MASK_NAME.fullmatch(path.rpartition("/")[2]) and path not in taken:
+                found = look_at(at, path)
+                listing.masks.append(found) if found.trouble is None else listing.leave_out(path, *found.trouble)
+    listing.masks.sort(key=lambda file: file.path)

@@ -20,6 +20,7 @@ from pipeline.storage.folder import Storage
 from pipeline.wording import flop_text, hours_text
 from schemas.errors import SpecError
 from schemas.job import JobSpec
+from stages.ingest.census import Picked, Read, take_census
 from stages.ingest.source.hashing import Hashed
 from tests.support.sample_output import SampleOutput, with_given_handles
 
@@ -95,7 +96,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
 def test_a_new_job(tmp_path: Path, photos: Path, base: Path) -> None:
     spec = spec_of({"uri": str(photos)}, tmp_path / "out", base, pack={"scenes_per_shard": 2})
     text = "\n".join(estimate(spec))
-    assert "source: 5 files, 5.0 MB" in text
+    assert "source: 5 pictures, 5.0 MB" in text
     assert "planned already" not in text
     assert "shards: 3, of up to 2 scenes" in text
     # two concepts: 2 singles + 1 union = 3 subsets x 2 prompts x 4 images = 24 pictures of 10 TFLOP
@@ -112,7 +113,7 @@ def test_a_new_job(tmp_path: Path, photos: Path, base: Path) -> None:
 def test_a_protocol_is_the_sum_of_its_methods_with_one_prior_set(tmp_path: Path, photos: Path, base: Path) -> None:
     spec = spec_of({"uri": str(photos)}, tmp_path / "out", base, protocol={"methods": ["break_a_scene", "ti_m"]})
     text = "\n".join(estimate_protocol(spec))
-    assert "source: 5 files, 5.0 MB" in text
+    assert "source: 5 pictures, 5.0 MB" in text
     assert "break_a_scene: 5 scenes to do, 11.2 PFLOP, 35 s" in text  # 5 x (2000 + 240), over 316 TFLOP/s
     assert "ti_m: 5 scenes to do, 11.2 PFLOP" in text
     assert "2 methods: 22.8 PFLOP" in text
@@ -137,19 +138,20 @@ def test_an_output_with_some_done(tmp_path: Path, photos: Path, base: Path) -> N
     spec = spec_of({"uri": str(photos)}, out, base, ingest={"max_bytes": 1_500_000})
     start_record(Storage(str(out)), spec, [kind.name for kind in kinds_of(spec)])
     first = sorted(str(path) for path in photos.rglob("*.jpg"))[:2]
+    pictures = [*take_census(spec).pictures, Picked(str(photos / "gone.jpg"))]
     extend_plan(
         Storage(str(out)),
-        [*first, str(photos / "gone.jpg")],
+        [picked for picked in pictures if picked.uri in (*first, str(photos / "gone.jpg"))],
         64,
-        lambda uri: Hashed(uri, 1, sha256(uri.encode()).hexdigest(), None),
+        lambda picked: Read(picked, Hashed(picked.uri, 1, sha256(picked.uri.encode()).hexdigest(), None), None, None),
     )
     (photos / "night" / "huge.jpg").write_bytes(b"h" * 2_000_000)
     before = snapshot(out)
     text = "\n".join(estimate(spec))
-    assert "source: 6 files, 7.0 MB" in text
-    assert "new: 4 files, 5.0 MB; planned already: 2" in text
-    assert "no longer listed: 1 file" in text
-    assert "over ingest.max_bytes (1.5 MB): 1 file," in text
+    assert "source: 6 pictures, 7.0 MB" in text
+    assert "new: 4 pictures, 5.0 MB; planned already: 2" in text
+    assert "no longer listed: 1 picture" in text
+    assert "over ingest.max_bytes (1.5 MB): 1 picture," in text
     assert "shards: 2," in text  # the plan keeps its cut; new files get new shards
     assert "done already: ingest 0, segment 0, extract 0, generate 0" in text
     assert "warning" not in text

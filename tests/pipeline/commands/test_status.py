@@ -20,7 +20,7 @@ def sample(tmp_path: Path) -> SampleOutput:
     """Both shards through ingest and segment, and their failures committed."""
     found = SampleOutput(tmp_path / "out", stages=(INGEST, SEGMENT))
     for shard in range(found.plan.shards):
-        pack_rows(found.storage, FAILURES, FAILURES, shard, 0, [])
+        pack_rows(found.storage, FAILURES, shard, 0, {FAILURES: []})
     return found
 
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from pipeline.shards.pack import pack_rows
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from schemas.spec_file import load_spec
-from stages.ingest.source.hashing import hash_file
+from stages.ingest.census import read_picked, take_census
 from tests.support import ROOT
 
 
@@ -190,10 +191,10 @@ def _finished_job(folder: Path) -> Path:
     spec = load_spec(spec_file, [f"source.uri={folder}/bucket", f"output={folder}/out", f"models.base={folder}/model"])
     storage = Storage(spec.output)
     start_record(storage, spec, [kind.name for kind in kinds_of(spec)])
-    extend_plan(storage, [f"{folder}/bucket/a.png"], 5, lambda uri: hash_file(uri, {}, 10_000_000))
+    extend_plan(storage, take_census(spec).pictures, 5, partial(read_picked, spec=spec))
     for kind in kinds_of(spec):
-        pack_rows(storage, kind.name, kind.table, 0, 0, [])
-    pack_rows(storage, "failures", "failures", 0, 0, [])
+        pack_rows(storage, kind.name, 0, 0, {kind.table: []})
+    pack_rows(storage, "failures", 0, 0, {"failures": []})
     return spec_file
 
 

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import threading
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from pipeline.ledger.plan import Plan, extend_plan, read_plan
+from pipeline.ledger.plan import Plan, extend_plan, read_plan, revise_plan
 from pipeline.storage.folder import Storage
-from stages.ingest.source.hashing import Hashed, hash_file
+from schemas.job import Source
+from stages.ingest.census import Picked, Read
+from stages.ingest.source.hashing import hash_file
+
+SOURCE = Source(uri="/anywhere")
 
 
 def extend(storage: Storage, folder: Path, per_shard: int = 2) -> Plan:
-    uris = [str(file) for file in sorted(folder.iterdir())]
-    return extend_plan(storage, uris, per_shard, lambda uri: hash_file(uri, {}, 1000))
+    pictures = [Picked(str(file)) for file in sorted(folder.iterdir())]
+    return extend_plan(storage, pictures, per_shard, read)
+
+
+def read(picked: Picked) -> Read:
+    return Read(picked, hash_file(picked.uri, SOURCE, 1000), None, None)
 
 
 def layout(plan: Plan) -> dict[str, tuple[int, str]]:
@@ -67,7 +77,7 @@ def test_new_pictures_extend_the_plan_and_renumber_nothing(storage: Storage, buc
 def test_the_order_of_the_listing_does_not_matter(tmp_path: Path, bucket: Path) -> None:
     uris = [str(file) for file in bucket.iterdir()]
     plans = [
-        extend_plan(Storage(str(tmp_path / f"out{number}")), order, 2, lambda uri: hash_file(uri, {}, 1000))
+        extend_plan(Storage(str(tmp_path / f"out{number}")), map(Picked, order), 2, read)
         for number, order in enumerate([sorted(uris), sorted(uris, reverse=True)])
     ]
     assert layout(plans[0]) == layout(plans[1])
@@ -96,12 +106,12 @@ def test_of_two_drivers_planning_at_once_one_plan_counts(storage: Storage, bucke
 
     first = threading.Lock()
 
-    def slow(uri: str) -> Hashed:
+    def slow(picked: Picked) -> Read:
         if first.acquire(blocking=False):
             other.append(extend(storage, bucket, per_shard=5))  # another driver is through before us
-        return hash_file(uri, {}, 1000)
+        return read(picked)
 
-    ours = extend_plan(storage, [str(file) for file in bucket.iterdir()], 2, slow)
+    ours = extend_plan(storage, [Picked(str(file)) for file in bucket.iterdir()], 2, slow)
     assert layout(ours) == layout(other[0]) == layout(read_plan(storage))
     assert ours.shards == 1
 
@@ -109,7 +119,42 @@ def test_of_two_drivers_planning_at_once_one_plan_counts(storage: Storage, bucke
 def test_a_file_that_cannot_be_read_is_planned_with_its_reason(tmp_path: Path) -> None:
     big = tmp_path / "big"
     big.write_bytes(b"x" * 1001)
-    assert "more than ingest.max_bytes (1000)" in (hash_file(str(big), {}, 1000).error or "")
-    gone = hash_file(str(tmp_path / "gone"), {}, 1000)
+    assert "more than ingest.max_bytes (1000)" in (hash_file(str(big), SOURCE, 1000).error or "")
+    gone = hash_file(str(tmp_path / "gone"), SOURCE, 1000)
     assert gone.sha256 is None
     assert "FileNotFoundError" in (gone.error or "")
+
+
+def test_of_files_with_the_same_bytes_the_one_with_masks_is_the_scene(storage: Storage, bucket: Path) -> None:
+    (bucket / "z-copy").write_text("bytes of a")
+    pictures = [Picked(str(file)) for file in bucket.iterdir() if file.name != "z-copy"]
+    copy = Picked(str(bucket / "z-copy"), masks=("1",), entry="7", masks_sha256="of its annotations")
+
+    def content(picked: Picked) -> Read:
+        return Read(picked, hash_file(picked.uri, SOURCE, 1000), picked.masks_sha256, None)
+
+    plan = extend_plan(storage, [*pictures, copy], 2, content)
+    rows = {Path(row["uri"]).name: row for row in plan.all_rows()}
+    assert rows["z-copy"]["duplicate_of"] is None
+    assert rows["a"]["duplicate_of"] == str(bucket / "z-copy")
+    assert (rows["z-copy"]["masks"], rows["z-copy"]["masks_sha256"]) == (["1"], "of its annotations")
+    assert [len(plan.scenes(shard)) for shard in range(plan.shards)] == [2, 2, 1]
+    assert rows["z-copy"]["shard"] == 0, "it takes the place that its bytes had in the order"
+
+
+def test_a_row_written_anew_stands_in_its_old_place(storage: Storage, bucket: Path) -> None:
+    plan = extend(storage, bucket)
+    row = next(row for row in plan.all_rows() if row["uri"].endswith("/c"))
+    revised = revise_plan(storage, [{**row, "scene_id": "f" * 16, "sha256": "f" * 64}])
+    assert len(revised) == len(plan)
+    assert layout(revised) == {**layout(plan), "c": (row["shard"], "f" * 16)}
+    assert revised.rows(row["shard"])[row["position"] % 2]["sha256"] == "f" * 64
+
+
+def test_a_plan_of_fewer_columns_is_read(storage: Storage, bucket: Path) -> None:
+    extend(storage, bucket)
+    older = pq.read_table(io.BytesIO(storage.read("_plan/000000.parquet"))).drop_columns(["stamp", "masks", "entry"])
+    buffer = io.BytesIO()
+    pq.write_table(older, buffer)
+    storage.write("_plan/000000.parquet", buffer.getvalue())
+    assert {row["masks"] for row in read_plan(storage).all_rows()} == {None}

@@ -9,18 +9,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.ledger.plan import read_plan
-from pipeline.ledger.retries import request_retry
 from pipeline.ledger.withdrawals import FOLDER, withdraw, withdrawn_scenes
 from pipeline.storage.folder import Storage
 from schemas.errors import CommandError, OutputError
-from schemas.records import scene_id_of
-from tests.whole_jobs.test_faults import bucket, named, rows_of, run_toy, toy_spec
-
-
-def id_of(file: Path) -> str:
-    import hashlib
-
-    return scene_id_of(hashlib.sha256(file.read_bytes()).hexdigest())
+from tests.whole_jobs.test_faults import bucket, id_of, named, rows_of, run_toy, toy_spec
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -53,13 +45,11 @@ def test_a_withdrawn_scene_is_a_failure_and_stays_one_until_it_is_wanted_again(t
         id_of(source / f"{name}.jpg") for name in "ac"
     }
 
-    request_retry(spec.output)
-    run_toy(spec)
+    run_toy(spec, retry=True)
     assert list(named(rows_of(tmp_path / "out", "failures"))) == ["b"], "a retry does not bring it back"
 
     withdraw(storage, gone, undo=True)
-    request_retry(spec.output)
-    run_toy(spec)
+    run_toy(spec, retry=True)
     assert rows_of(tmp_path / "out", "failures") == []
     assert len(rows_of(tmp_path / "out", "handles")) == 3
 

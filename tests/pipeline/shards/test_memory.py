@@ -13,6 +13,7 @@ from pipeline.shards.parts import part_name, write_part
 from pipeline.shards.unit import Unit
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
+from schemas.job import Source
 from schemas.records import SceneOutput
 from stages.ingest.source.hashing import hash_file
 from tests.whole_jobs.test_faults import bucket, toy_spec
@@ -52,7 +53,7 @@ def test_planning_streams_the_files(tmp_path: Path) -> None:
         file = tmp_path / f"{number}.jpg"
         file.write_bytes(bytes([number]) * (64 * MIB))
         uris.append(str(file))
-    peak = peak_of(lambda: list(in_order(lambda uri: hash_file(uri, {}, 100 * MIB), uris)))
+    peak = peak_of(lambda: list(in_order(lambda uri: hash_file(uri, Source(uri=str(tmp_path)), 100 * MIB), uris)))
     assert peak < 100  # four threads, a few blocks each; 256 in all
 
 

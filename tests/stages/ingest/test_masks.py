@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from schemas.job import Ingest, Source
 from stages.ingest.decode import Picture
-from stages.ingest.faults import MasksAmbiguous, MaskUnreadable
-from stages.ingest.given_masks.beside import MasksBeside
+from stages.ingest.faults import MaskUnreadable
 from stages.ingest.given_masks.given_mask import GivenMask, decode_mask_file
 
 WIDTH, HEIGHT = 60, 40
@@ -98,41 +95,3 @@ def test_a_damaged_or_huge_mask_is_named() -> None:
             decode_mask_file(data, "mask7.png", 10**6)
     with pytest.raises(MaskUnreadable, match="max_pixels"):
         decode_mask_file(encoded(noise), "mask7.png", 4000)
-
-
-def beside(folder: Path) -> MasksBeside:
-    return MasksBeside(Source(uri=str(folder), masks="beside"), Ingest())
-
-
-def put(path: Path, inside: int = 255) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encoded(grey(inside) if "mask" in path.name.lower() else PICTURE.image))
-    return str(path)
-
-
-def test_numbers_order_masks_and_may_have_gaps(tmp_path: Path) -> None:
-    picture = put(tmp_path / "s/img.png")
-    for number in (10, 0, 3):
-        put(tmp_path / f"s/mask{number}.png")
-    names = [mask.name for mask in beside(tmp_path).masks_of(picture, PICTURE)]
-    assert names == ["mask0.png", "mask3.png", "mask10.png"]
-
-
-def test_masks_by_stem_belong_to_their_picture_alone(tmp_path: Path) -> None:
-    first, second, third = (put(tmp_path / name) for name in ("a.png", "a.b.png", "c.png"))
-    put(tmp_path / "a.mask1.png")
-    put(tmp_path / "a.b.MASK0.PNG")
-    found = beside(tmp_path)
-    assert [mask.name for mask in found.masks_of(first, PICTURE)] == ["a.mask1.png"]
-    assert [mask.name for mask in found.masks_of(second, PICTURE)] == ["a.b.MASK0.PNG"]
-    assert found.masks_of(third, PICTURE) == []
-
-
-def test_plain_masks_beside_several_pictures_are_ambiguous(tmp_path: Path) -> None:
-    first, second = put(tmp_path / "a.png"), put(tmp_path / "b.png")
-    put(tmp_path / "mask0.png")
-    put(tmp_path / "b.mask0.png")
-    found = beside(tmp_path)
-    with pytest.raises(MasksAmbiguous, match=r"any of 2 pictures; name them a\.mask0\.png"):
-        found.masks_of(first, PICTURE)
-    assert [mask.name for mask in found.masks_of(second, PICTURE)] == ["b.mask0.png"]

@@ -14,8 +14,10 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from pipeline.ledger.plan import content_of
 from schemas.job import JobSpec
 from schemas.records import FAILURES, PLAN, SCENES, SceneOutput, SceneTask, scene_id_of
+from stages.ingest.census import read_picked, take_census
 from stages.ingest.stage import IngestStage
 from stages.models.base.layout import PARTS
 from stages.stage import StageContext
@@ -95,7 +97,12 @@ def mask(width: int, height: int, box: tuple[int, int, int, int]) -> Image.Image
 
 
 def only(stage: IngestStage, task: SceneTask) -> tuple[SceneOutput, dict[str, Any]]:
-    """The output, and its row after a round trip through the Arrow schema."""
+    """The output, and its row after a round trip through the Arrow schema. The plan row gets the masks that the census
+    of the source gives it."""
+    spec, planned = stage._spec, task.rows["plan"][0]
+    if spec.source.masks != "none":
+        picked = next(picked for picked in take_census(spec).pictures if picked.uri == planned["uri"])
+        planned.update({**content_of(read_picked(picked, spec)), **{k: v for k, v in planned.items() if v}})
     outputs = list(stage.process([task]))
     assert [output.scene_id for output in outputs] == [task.scene_id]
     assert len(outputs[0].rows) == 1

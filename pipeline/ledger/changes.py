@@ -1,0 +1,136 @@
+"""Files that changed since they were planned: seen by what a listing tells, made sure of by their bytes.
+
+A change of a picture makes another scene in its place, since a scene is its bytes; a change of its masks makes the same
+scene anew. Either way the row of the plan is written anew, and its shard goes through one more round.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.ledger.plan import Plan, Row, content_of
+from pipeline.ledger.rounds import Ledger
+from pipeline.storage.many import in_order
+from stages.ingest.census import Picked, Read
+
+_SIGNS = ("stamp", "masks", "masks_stamp", "entry")
+
+
+@dataclass(frozen=True)
+class Change:
+    """row: of the plan, as it stands. content: its columns as the file is now. what: `picture` or `masks`; None where
+    only the signs of a change were there (a copy, a touch)."""
+
+    row: Row
+    content: Row
+    what: str | None
+
+
+@dataclass
+class Revision:
+    """rows: of the plan, to be written. shards: that need another round. again: shard -> scenes whose results are not
+    to be taken over from the round before."""
+
+    rows: list[Row] = field(default_factory=list)
+    shards: set[int] = field(default_factory=set)
+    again: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+
+def find_changes(plan: Plan, pictures: Sequence[Picked], read: Callable[[Picked], Read]) -> Iterator[Change]:
+    """Reads what looks changed, and what could not be read before, and yields what is. A file that can be read no more
+    is no change: whoever needs it will say so."""
+    listed = {picked.uri: picked for picked in pictures}
+    suspects = (
+        (row, listed[row["uri"]]) for row in plan.all_rows() if row["uri"] in listed and _looks_changed(row, listed)
+    )
+    for row, found in in_order(lambda pair: (pair[0], read(pair[1])), suspects):
+        content = content_of(found)
+        masks_unreadable = content["masks_sha256"] is None and content["masks"]
+        if content["sha256"] is None or (masks_unreadable and row["masks_sha256"] is not None):
+            continue
+        if content["sha256"] != row["sha256"]:
+            yield Change(row, content, "picture")
+        elif (content["masks_sha256"], content["masks_error"]) != (row["masks_sha256"], row["masks_error"]):
+            yield Change(row, content, "masks")
+        elif any(content[name] != (row[name] or _nothing(name)) for name in _SIGNS):
+            yield Change(row, content, None)
+
+
+def has_results(change: Change, ledger: Ledger) -> bool:
+    """Whether the scene as planned has gone through a stage and failed in none, so that its results are of the old
+    file."""
+    scene, through = change.row["scene_id"], False
+    if change.row["duplicate_of"] is not None:
+        return False
+    for stage in ledger.stages:
+        commit = ledger.commit(stage, change.row["shard"])
+        if commit is None:
+            break
+        if any(failure["scene_id"] == scene for failure in commit.failures):
+            return False
+        through = through or scene in commit.done
+    return through
+
+
+def revision(plan: Plan, changes: Iterable[Change]) -> Revision:
+    """The rows that changes make of the plan: those of the files, and those of files with the same bytes."""
+    changed = {_place(change.row): change for change in changes}
+    made = Revision()
+    touched = {scene for c in changed.values() for scene in (c.row["scene_id"], c.content["scene_id"])}
+    families: dict[str, list[Row]] = defaultdict(list)
+    before: dict[tuple[int, int], Row] = {}
+    for row in plan.all_rows():
+        change = changed.get(_place(row))
+        new = {**row, **change.content} if change else row
+        if change or new["scene_id"] in touched:
+            before[_place(row)] = row
+            families[new["scene_id"]].append(new)
+    for family in families.values():
+        _one_scene(family, before)
+        for row in family:
+            old = before[_place(row)]
+            if row != old:
+                made.rows.append(row)
+            change = changed.get(_place(row))
+            if (change and change.what) or row["duplicate_of"] != old["duplicate_of"]:
+                made.shards.add(row["shard"])
+            moved = row["duplicate_of"] is None and old["duplicate_of"] is not None
+            if row["duplicate_of"] is None and (moved or (change and change.what == "masks")):
+                made.again[row["shard"]].append(row["scene_id"])
+    return made
+
+
+def _one_scene(family: list[Row], before: dict[tuple[int, int], Row]) -> None:
+    """Of files with the same bytes: the one that was the scene already, else the first with masks, else the first."""
+    settled = [
+        row for row in family if row["duplicate_of"] is None and before[_place(row)]["scene_id"] == row["scene_id"]
+    ]
+    owner = (settled or [row for row in family if row["masks"]] or family)[0]
+    for i, row in enumerate(family):
+        wanted = None if row is owner else owner["uri"]
+        if row["duplicate_of"] != wanted:
+            family[i] = {**row, "duplicate_of": wanted}
+
+
+def _looks_changed(row: Row, listed: dict[str, Picked]) -> bool:
+    picked = listed[row["uri"]]
+    if row["error"] is not None or row["masks_error"] is not None:
+        return True
+    if row["stamp"] is None and picked.stamp is not None and row["entry"] is None and not row["masks"]:
+        return False  # of a plan that kept no stamps
+    if picked.entry is not None and picked.masks_sha256 != row["masks_sha256"]:
+        return True
+    now = (picked.stamp, list(picked.masks), picked.masks_stamp, picked.entry)
+    return now != tuple(row[name] if row[name] is not None else _nothing(name) for name in _SIGNS) or bool(
+        picked.masks_fault
+    )
+
+
+def _nothing(name: str) -> list[str] | None:
+    return [] if name == "masks" else None
+
+
+def _place(row: Row) -> tuple[int, int]:
+    return row["shard"], row["position"]

@@ -1,0 +1,158 @@
+"""The account of a source: what became of every file, page and annotation, one line each.
+
+A shard's part is made from its plan, its scenes and its concepts when it is through, and is committed with its
+failures. What belongs to no shard (files left out, annotations of no picture) is the driver's own part, written anew by
+every run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipeline.shards.reader import OutputReader
+from pipeline.storage.folder import Storage
+from pipeline.storage.many import in_order
+from pipeline.wording import counted
+from schemas.records import AccountLine
+
+SOURCE_ACCOUNT = "account/account-source.parquet"
+
+Row = dict[str, Any]
+Counted = tuple[str, str, str | None]
+"""kind, outcome and reason of a line."""
+
+
+def shard_account(
+    reader: OutputReader, shard: int, plan: Sequence[Row], failures: Sequence[Row], annotations: str | None
+) -> Iterator[AccountLine]:
+    """The lines of one shard's files and their masks. annotations: address of the annotation file, where masks come
+    from one."""
+    scenes, concepts = (
+        reader.rows(table, shard, columns=["scene_id", *columns]) if reader.commit(table, shard) else {}
+        for table, columns in (("scenes", ["masks"]), ("concepts", ["index", "given"]))
+    )
+    failed = {row["scene_id"]: row for row in failures}
+    outcomes: dict[str, tuple[str, str | None]]
+    masks_of = {row["uri"]: row["masks_sha256"] for row in plan}
+    for row in plan:
+        scene_id, repeats = row["scene_id"], row["duplicate_of"]
+        failure = failed.get(scene_id)
+        given = row["masks"] or []
+        if repeats is not None:
+            same = given and masks_of.get(repeats) == row["masks_sha256"]
+            kept = "" if not given else ", with the same masks" if same else "; its own masks are not used"
+            yield AccountLine("file", row["uri"], "duplicate", None, f"same bytes as {repeats}{kept}", None, scene_id)
+            outcomes = dict.fromkeys(given, ("mask of a duplicate", f"the masks of {repeats} count"))
+            used = {}
+        else:
+            why = f"failed in {failure['stage']}" if failure else None
+            yield AccountLine("file", row["uri"], "scene", why, failure["message"] if failure else None, None, scene_id)
+            scene = next(iter(scenes.get(scene_id, [])), {})
+            yield from _pages(row["uri"], scene_id, scene.get("pages"))
+            used = _used(concepts.get(scene_id, []))
+            outcomes = _outcomes(given, scene, failure, scene_id in concepts)
+        for name in given:
+            reason, detail = outcomes[name] if name not in used else (None, None)
+            yield AccountLine(
+                "file" if row["entry"] is None else "annotation",
+                name if row["entry"] is None else str(annotations),
+                "mask",
+                reason,
+                detail,
+                None if row["entry"] is None else name,
+                scene_id,
+                tuple(used.get(name, [])),
+            )
+
+
+def account_counts(storage: Storage) -> Counter[Counted]:
+    """How many lines there are of each kind, outcome and reason, over what is committed of the account."""
+
+    def count(name: str) -> Counter[Counted]:
+        with storage.open_read(f"account/{name}") as file:
+            table = pq.read_table(file, columns=["kind", "outcome", "reason"])
+        columns = (table.column(column).to_pylist() for column in ("kind", "outcome", "reason"))
+        return Counter(zip(*columns, strict=True))
+
+    total: Counter[Counted] = Counter()
+    for found in in_order(count, sorted(storage.names("account"))):
+        total.update(found)
+    return total
+
+
+def is_told(outcome: str, reason: str | None) -> bool:
+    """Whether a line says that something was left out, repeated or not used."""
+    return reason is not None or outcome in ("left out", "duplicate")
+
+
+def account_text(counts: Counter[Counted]) -> list[str]:
+    """The counts of an account in words: files first, then annotations; reasons after what they are the reasons of."""
+    lines = []
+    for kind in ("file", "annotation", "page"):
+        outcomes: Counter[str] = Counter()
+        reasons: Counter[str] = Counter()
+        for (of, outcome, reason), count in counts.items():
+            if of == kind:
+                outcomes[outcome] += count
+                if reason is not None:
+                    reasons[f"{outcome}: {reason}" if outcome != "left out" else reason] += count
+        if outcomes:
+            what = ", ".join(f"{count} {_name(outcome, count)}" for outcome, count in sorted(outcomes.items()))
+            lines.append(f"account of {counted(sum(outcomes.values()), kind)}: {what}")
+            lines += [f"  {count} {reason}" for reason, count in reasons.most_common()]
+    return lines
+
+
+def account_rows(storage: Storage, most: int) -> Iterator[Row]:
+    """The first lines of the account of what was left out, or not used."""
+    for name in sorted(storage.names("account"), reverse=True):  # what belongs to no shard first
+        with storage.open_read(f"account/{name}") as file:
+            for row in pq.read_table(file).to_pylist():
+                if is_told(row["outcome"], row["reason"]):
+                    if not most:
+                        return
+                    most -= 1
+                    yield row
+
+
+def _name(outcome: str, count: int) -> str:
+    return outcome if count == 1 or outcome == "left out" else f"{outcome}s"
+
+
+def _pages(uri: str, scene_id: str, pages: int | None) -> Iterator[AccountLine]:
+    if pages is not None and pages > 1:
+        which = "page 2" if pages == 2 else f"pages 2 to {pages}"
+        detail = f"{which} of {pages}: the first is the picture; save the others as files of their own"
+        yield AccountLine("page", uri, "left out", "more pages or frames", detail, None, scene_id)
+
+
+def _used(concepts: Sequence[Row]) -> dict[str, list[int]]:
+    """Name of a given mask -> the concepts that it is."""
+    used: dict[str, list[int]] = defaultdict(list)
+    for row in concepts:
+        if row.get("given") is not None:
+            used[row["given"]].append(row["index"])
+    return used
+
+
+def _outcomes(
+    given: Sequence[str], scene: Row, failure: Row | None, segmented: bool
+) -> dict[str, tuple[str, str | None]]:
+    """Why each given mask is no concept, should it be none."""
+    told: dict[str, str] = {mask["name"]: mask["reason"] for mask in scene.get("masks") or [] if mask["reason"]}
+    found: dict[str, tuple[str, str | None]] = {}
+    for name in given:
+        if name in told:
+            short, _, detail = told[name].partition(": ")
+            found[name] = (short, detail or None)
+        elif segmented:
+            found[name] = ("beyond segment.max_concepts", "the largest masks are used; raise it to use more")
+        elif failure is not None:
+            found[name] = ("its scene failed", failure["message"])
+        else:
+            found[name] = ("its scene is not through", None)
+    return found

@@ -1,0 +1,115 @@
+"""The census of a source: every picture with the masks that are its own, and what becomes of every other file and
+annotation. Taken once in the driver, before work starts; workers are told and look for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from schemas.job import JobSpec
+from schemas.records import AccountLine
+from stages.ingest.given_masks.owners import owners_of
+from stages.ingest.source.hashing import Hashed, hash_file, hash_of_all
+from stages.ingest.source.listing import Listing, list_source, looks_like_a_mask
+from stages.ingest.source.walking import Found
+
+
+@dataclass(frozen=True)
+class Picked:
+    """A picture of the source, as a listing tells of it.
+
+    bytes: its size, where the filesystem states it. masks: addresses of its mask files, by number, or ids of its
+    annotations, in the order of the annotation file. masks_stamp: changes when they do, as far as can be told without
+    reading them. masks_sha256: of annotations, which are at hand; mask files are hashed with the picture. entry: id of
+    the picture in the annotation file. masks_fault: why it is not known which masks are its own.
+    """
+
+    uri: str
+    stamp: str | None = None
+    bytes: int | None = None
+    masks: tuple[str, ...] = ()
+    masks_stamp: str | None = None
+    masks_sha256: str | None = None
+    entry: str | None = None
+    masks_fault: str | None = None
+
+
+@dataclass
+class Census:
+    """pictures: in the order of their addresses. lines: of the account, for what belongs to no picture of the plan.
+    remarks: what a person should know before work starts, each a sentence."""
+
+    pictures: list[Picked] = field(default_factory=list)
+    lines: list[AccountLine] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A picture of the source whose bytes, and those of its masks, have been read once. masks_sha256: over all masks;
+    None where there are none, or `masks_error` says why they could not be read."""
+
+    picked: Picked
+    hashed: Hashed
+    masks_sha256: str | None
+    masks_error: str | None
+
+
+def take_census(spec: JobSpec) -> Census:
+    """Lists the source and gives every mask to its picture. Raises SpecError."""
+    listing = list_source(spec.source)
+    census = Census()
+    if spec.source.masks == "beside":
+        _with_masks_beside(listing, census)
+    else:
+        census.pictures = [Picked(listing.root.url_of(file.path), file.stamp, file.size) for file in listing.pictures]
+        masks = sum(looks_like_a_mask(file.path.rpartition("/")[2]) for file in listing.pictures)
+        if masks:
+            census.remarks.append(
+                f"pictures that are called like masks and are scenes: {masks}; source.masks is {spec.source.masks}"
+            )
+    census.pictures.sort(key=lambda picked: picked.uri)
+    census.lines += [AccountLine("file", out.uri, "left out", out.reason, out.detail) for out in listing.left_out]
+    return census
+
+
+def read_picked(picked: Picked, spec: JobSpec) -> Read:
+    """Hashes a picture and its mask files, block by block."""
+    limit, source = spec.ingest.max_bytes, spec.source
+    found = hash_file(picked.uri, source, limit)
+    if picked.entry is not None or not picked.masks:
+        return Read(picked, found, picked.masks_sha256, None)
+    masks = [hash_file(mask, source, limit) for mask in picked.masks]
+    bad = next((mask for mask in masks if mask.sha256 is None), None)
+    if bad is not None:
+        return Read(picked, found, None, f"mask {bad.uri}: {bad.error}")
+    return Read(picked, found, hash_of_all([str(mask.sha256) for mask in masks]), None)
+
+
+def _with_masks_beside(listing: Listing, census: Census) -> None:
+    owners, at = owners_of(listing), listing.root
+    for file in listing.pictures:
+        masks = owners.masks.get(file.path, [])
+        census.pictures.append(
+            Picked(
+                at.url_of(file.path),
+                file.stamp,
+                file.size,
+                tuple(at.url_of(mask.path) for mask in masks),
+                _stamp(masks),
+                masks_fault=owners.unclear.get(file.path),
+            )
+        )
+    if owners.loosely:
+        census.remarks.append(
+            f"masks that carry their picture's name in another case or Unicode form, and count as its own: "
+            f"{len(owners.loosely)}, such as {owners.loosely[0]}"
+        )
+    without = sum(not picked.masks and not picked.masks_fault for picked in census.pictures)
+    if without:
+        census.remarks.append(f"pictures without a mask beside them: {without}; Segment Anything takes them apart")
+
+
+def _stamp(masks: Sequence[Found]) -> str | None:
+    stamps = [mask.stamp for mask in masks]
+    return hash_of_all([str(stamp) for stamp in stamps]) if masks and None not in stamps else None

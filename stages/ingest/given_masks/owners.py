@@ -1,0 +1,154 @@
+"""Whose masks lie beside the pictures: one picture, one owner, or a sentence that names all that it could be."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from stages.ingest.source.listing import MASK_NAME, Listing
+from stages.ingest.source.walking import Found
+
+PICTURE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif"),
+    *(".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),
+)
+"""A file of a folder that may be what `mask0.png` was drawn on, though this job does not read it."""
+
+
+@dataclass
+class Owners:
+    """masks: path of a picture -> its masks, by ascending number. unclear: path of a picture -> why it is not known
+    which masks are its own. loosely: masks that carry their picture's name in another case or Unicode form."""
+
+    masks: dict[str, list[Found]] = field(default_factory=dict)
+    unclear: dict[str, str] = field(default_factory=dict)
+    loosely: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Folder:
+    """named: stem of the mask's name -> (number, file); "" for plain `mask0.png`. pictures: name -> file."""
+
+    named: dict[str, list[tuple[int, Found]]] = field(default_factory=lambda: defaultdict(list))
+    pictures: dict[str, Found] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
+
+
+def owners_of(listing: Listing) -> Owners:
+    """Gives every mask file of the listing to its picture; masks of none are moved to `listing.left_out`.
+
+    `<name>.maskN.png`, where <name> is a picture's whole name or its name without the suffix, belongs to it; by another
+    case or another Unicode form only where that leaves one picture. `maskN.png` belongs to the one picture of its
+    folder.
+    """
+    found, masks = Owners(), listing.masks
+    listing.masks = []
+    for folder in _folders(listing, masks).values():
+        _share_out(folder, listing, found)
+    return found
+
+
+def _folders(listing: Listing, masks: list[Found]) -> dict[str, _Folder]:
+    folders: dict[str, _Folder] = {}
+    for mask in masks:
+        parent, _, name = mask.path.rpartition("/")
+        match = MASK_NAME.fullmatch(name)
+        assert match is not None, name
+        folders.setdefault(parent, _Folder()).named[match["stem"] or ""].append((int(match["number"]), mask))
+    for picture in listing.pictures:
+        parent, _, name = picture.path.rpartition("/")
+        if parent in folders:
+            folders[parent].pictures[name] = picture
+    for file in listing.left_out:
+        path = listing.root.path_of(file.uri) or ""
+        parent, _, name = path.rpartition("/")
+        visible = not name.startswith(".") and file.reason not in ("thumbnail", "looks like a mask")
+        if parent in folders and visible and _suffix(name) in PICTURE_SUFFIXES:
+            folders[parent].others.append(name)
+    return folders
+
+
+def _share_out(folder: _Folder, listing: Listing, found: Owners) -> None:
+    plain = folder.named.pop("", [])
+    whole_names_first = sorted(folder.named.items(), key=lambda item: (item[0] not in folder.pictures, item[0]))
+    for stem, masks in whole_names_first:
+        names, loosely = _called(stem, folder)
+        if not names:
+            for _, mask in masks:
+                listing.leave_out(mask.path, "mask of no picture", f"no picture of this folder is called {stem}")
+        elif len(names) > 1:
+            _unclear(f"{stem}.mask{masks[0][0]}.png", sorted(names), folder, found)
+            _not_given(masks, sorted(names), listing)
+        elif names[0] in folder.others:
+            for _, mask in masks:
+                listing.leave_out(mask.path, "mask of no picture", f"{names[0]} is left out itself")
+        else:
+            path = folder.pictures[names[0]].path
+            found.masks.setdefault(path, []).extend(mask for _, mask in sorted(masks, key=_by_number))
+            if loosely:
+                found.loosely.extend(mask.path for _, mask in masks)
+    if plain:
+        _give_plain(sorted(plain, key=_by_number), folder, listing, found)
+
+
+def _give_plain(plain: list[tuple[int, Found]], folder: _Folder, listing: Listing, found: Owners) -> None:
+    """`mask0.png ...`: of the one picture of the folder, or of nobody."""
+    everybody = sorted([*folder.pictures, *folder.others])
+    without = [name for name in folder.pictures if folder.pictures[name].path not in found.masks]
+    if len(everybody) == 1 and without:
+        found.masks[folder.pictures[without[0]].path] = [mask for _, mask in plain]
+    elif not everybody:
+        for _, mask in plain:
+            listing.leave_out(mask.path, "mask of no picture", "no picture lies in its folder")
+    elif len(everybody) == 1 or not without:
+        for _, mask in plain:
+            why = "is left out itself" if folder.others else "has masks that carry its name"
+            listing.leave_out(mask.path, "mask of no picture", f"{everybody[0]} {why}")
+    else:
+        _unclear(plain[0][1].path.rpartition("/")[2], everybody, folder, found)
+        _not_given(plain, everybody, listing)
+
+
+def _called(stem: str, folder: _Folder) -> tuple[list[str], bool]:
+    """Pictures that a mask's stem may mean: by the whole name, else by the name without its suffix, else by either in
+    another case or Unicode form, which is told."""
+    everybody = [*folder.pictures, *folder.others]
+    if stem in everybody:
+        return [stem], False
+    exact = [name for name in everybody if _without_suffix(name) == stem]
+    if exact:
+        return exact, False
+    alike = _plain(stem)
+    return [name for name in everybody if alike in (_plain(name), _plain(_without_suffix(name)))], True
+
+
+def _unclear(mask: str, names: list[str], folder: _Folder, found: Owners) -> None:
+    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    for name in names:
+        if name in folder.pictures and folder.pictures[name].path not in found.masks:
+            found.unclear[folder.pictures[name].path] = (
+                f"{mask} could belong to any of {len(names)} pictures ({shown}); name it {name}.mask0.png and so on, "
+                "or give each picture its own folder"
+            )
+
+
+def _not_given(masks: list[tuple[int, Found]], names: list[str], listing: Listing) -> None:
+    for _, mask in masks:
+        listing.leave_out(mask.path, "mask of more than one picture", f"it could belong to {', '.join(names[:4])}")
+
+
+def _by_number(mask: tuple[int, Found]) -> tuple[int, str]:
+    return mask[0], mask[1].path
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _without_suffix(name: str) -> str:
+    return name.rpartition(".")[0] or name
+
+
+def _suffix(name: str) -> str:
+    return f".{name.rpartition('.')[2].lower()}"

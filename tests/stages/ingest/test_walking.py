@@ -1,0 +1,144 @@
+"""Any name that a filesystem allows reads as itself; links are followed, loops and dead ends are told."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from schemas.job import Source
+from stages.ingest.source.files import read_file
+from stages.ingest.source.listing import Listing, list_source
+
+NAMES = (
+    "cam.jpg",
+    "cam.jpg::2.jpg",
+    "a#1.jpg",
+    "100%25 sure.jpg",
+    "[x] {y} (z)*?.jpg",
+    "file:x.jpg",
+    "~home.jpg",
+    "new\nline.jpg",
+    "back\\slash.jpg",
+    "'quoted' \"twice\".jpg",
+    unicodedata.normalize("NFD", "Zoë.jpg"),
+    unicodedata.normalize("NFC", "Zoë.jpg"),
+)
+
+
+def urls(listing: Listing) -> list[str]:
+    return [listing.root.url_of(file.path) for file in listing.pictures]
+
+
+def told(listing: Listing) -> dict[str, str]:
+    return {Path(out.uri).name: out.reason for out in listing.left_out}
+
+
+def test_every_name_reads_as_itself(tmp_path: Path) -> None:
+    for name in NAMES:
+        (tmp_path / name).write_text(name)
+    source = Source(uri=str(tmp_path))
+    found = urls(list_source(source))
+    assert {Path(url).name for url in found} == set(NAMES)
+    assert {read_file(url, source, 100).decode() for url in found} == set(NAMES)
+
+
+@pytest.mark.parametrize("folder", ["a::b", "a#b", "a[1]", "100%", "with space"])
+def test_a_source_folder_of_any_name_is_meant(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "x::y.jpg").write_text("here")
+    for uri in (f"{tmp_path}/{folder}", f"file://{tmp_path}/{folder}", f"{tmp_path}/{folder}/x::y.jpg"):
+        source = Source(uri=uri)
+        assert [read_file(url, source, 100) for url in urls(list_source(source))] == [b"here"]
+    if "[" in folder:
+        assert len(urls(list_source(Source(uri=f"{tmp_path}/{folder}/*.jpg")))) == 1
+
+
+@pytest.fixture
+def memory() -> Iterator[None]:
+    yield
+    fs = fsspec.filesystem("memory")
+    if fs.exists("/odd"):
+        fs.rm("/odd", recursive=True)
+
+
+def test_every_name_in_a_bucket_reads_as_itself(memory: None) -> None:
+    fs = fsspec.filesystem("memory")
+    names = [name for name in NAMES if not name.startswith("file:")]
+    for name in names:
+        fs.pipe_file(f"/odd/{name}", name.encode())
+    source = Source(uri="memory://odd")
+    found = urls(list_source(source))
+    assert {read_file(url, source, 100).decode() for url in found} == set(names)
+
+
+def test_links_are_followed_and_loops_and_dead_ends_are_told(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/b.jpg").write_text("b")
+    source = tmp_path / "in"
+    (source / "deep").mkdir(parents=True)
+    (source / "a.jpg").write_text("a")
+    (source / "album").symlink_to(tmp_path / "outside")
+    (source / "link.jpg").symlink_to(source / "a.jpg")
+    (source / "deep/loop").symlink_to(source)
+    (source / "self").symlink_to(source / "self")
+    (source / "nowhere.jpg").symlink_to(source / "gone.jpg")
+    listing = list_source(Source(uri=str(source)))
+    assert [Path(url).relative_to(source).as_posix() for url in urls(listing)] == ["a.jpg", "album/b.jpg", "link.jpg"]
+    assert told(listing) == {
+        "loop": "link in a loop",
+        "self": "link that leads nowhere",
+        "nowhere.jpg": "link that leads nowhere",
+    }
+    only_links = Source(uri=f"{source}/l*.jpg")
+    assert [Path(url).name for url in urls(list_source(only_links))] == ["link.jpg"]
+
+
+def test_what_tables_cannot_hold_and_what_is_no_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("a")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.jpg", "w") as file:
+        file.write("latin")
+    listing = list_source(Source(uri=str(tmp_path)))
+    assert [Path(url).name for url in urls(listing)] == ["a.jpg"]
+    assert told(listing) == {"pipe.jpg": "no regular file", "caf\\xe9.jpg": "name that is not UTF-8"}
+
+
+def test_every_other_file_is_left_out_by_its_kind(tmp_path: Path) -> None:
+    kinds = {
+        "notes.txt": "suffix .txt",
+        "README": "no suffix",
+        "photos.zip": "archive",
+        "more.tar.gz": "archive",
+        "raw.NEF": "suffix .nef",
+        ".hidden.jpg": "hidden",
+        "._a.jpg": "hidden",
+        ".cache/t.jpg": "hidden",
+        "@eaDir/a.jpg/SYNOPHOTO_THUMB_S.jpg": "thumbnail",
+        "#recycle/old.jpg": "thumbnail",
+        "Thumbs.db": "thumbnail",
+    }
+    for name in ("a.jpg", "chrome.jfif", "old.jpe", *kinds):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    listing = list_source(Source(uri=str(tmp_path)))
+    assert {Path(url).name for url in urls(listing)} == {"a.jpg", "chrome.jfif", "old.jpe"}
+    assert {str(Path(out.uri).relative_to(tmp_path)): out.reason for out in listing.left_out} == kinds
+    limited = list_source(Source(uri=str(tmp_path), limit=1))
+    assert [Path(url).name for url in urls(limited)] == ["a.jpg"]
+    assert {"chrome.jfif", "old.jpe"} == {name for name, why in told(limited).items() if why == "beyond source.limit"}
+
+
+def test_a_stamp_changes_when_a_file_does(tmp_path: Path) -> None:
+    file = tmp_path / "a.jpg"
+    file.write_text("one")
+    before = list_source(Source(uri=str(tmp_path))).pictures[0].stamp
+    assert list_source(Source(uri=str(tmp_path))).pictures[0].stamp == before
+    at = file.stat()
+    file.write_text("two")
+    os.utime(file, ns=(at.st_atime_ns, at.st_mtime_ns))  # as tools do that keep times
+    assert list_source(Source(uri=str(tmp_path))).pictures[0].stamp != before
