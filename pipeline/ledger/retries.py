@@ -34,9 +34,7 @@ def request_round(storage: Storage, shards: Sequence[int], again: Mapping[int, S
     number = max((found.number for found in requested_rounds(storage)), default=0) + 1
     order = {"shards": sorted(shards), "again": {str(shard): list(scenes) for shard, scenes in (again or {}).items()}}
     if not storage.create(f"_plan/retry-{number:03d}.json", json.dumps(order).encode()):
-        raise OutputError(
-            f"{storage.url}: another retry was asked for at the same moment; run `unscene run` again"
-        )
+        raise OutputError(f"{storage.url}: another retry was asked for at the same moment; run `unscene run` again")
 
 
 def requested_rounds(storage: Storage) -> Iterator[Round]:

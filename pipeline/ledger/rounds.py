@@ -38,9 +38,7 @@ class Ledger:
 
     def again(self, shard: int, since: int) -> set[str]:
         """Scenes of the shard whose results of round `since` were asked for anew, their files having changed."""
-        return {
-            scene for found in self.requested if found.number > since for scene in found.again.get(shard, [])
-        }
+        return {scene for found in self.requested if found.number > since for scene in found.again.get(shard, [])}
 
     def settled(self, shard: int) -> bool:
         """Nothing is left to do, judged by the listings alone: the failures of a shard are committed last."""

@@ -46,9 +46,7 @@ class ShardRun:
                 continue
             wanted = self._ready(kind, rows)
             again = set() if committed is None else self.ledger.again(self.shard, committed.round)
-            ready = [
-                scene for scene in wanted if committed is None or scene in again or scene not in committed.done
-            ]
+            ready = [scene for scene in wanted if committed is None or scene in again or scene not in committed.done]
             kept = [scene for scene in rows if scene in wanted or scene not in again]
             if committed is not None and not ready and committed.scenes() <= set(kept):
                 continue

@@ -3,12 +3,16 @@ annotation. Taken once in the driver, before work starts; workers are told and l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from schemas.job import JobSpec
+from schemas.job import JobSpec, Source
 from schemas.records import AccountLine
+from stages.ingest.given_masks.coco_entries import CocoFile, Entry
+from stages.ingest.given_masks.coco_file import read_coco
+from stages.ingest.given_masks.coco_names import check_any, match_names
 from stages.ingest.given_masks.owners import owners_of
+from stages.ingest.source.files import root_of
 from stages.ingest.source.hashing import Hashed, hash_file, hash_of_all
 from stages.ingest.source.listing import Listing, list_source, looks_like_a_mask
 from stages.ingest.source.walking import Found
@@ -61,6 +65,8 @@ def take_census(spec: JobSpec) -> Census:
     census = Census()
     if spec.source.masks == "beside":
         _with_masks_beside(listing, census)
+    elif spec.source.masks == "coco":
+        _with_annotations(listing, spec.source, census)
     else:
         census.pictures = [Picked(listing.root.url_of(file.path), file.stamp, file.size) for file in listing.pictures]
         masks = sum(looks_like_a_mask(file.path.rpartition("/")[2]) for file in listing.pictures)
@@ -84,6 +90,41 @@ def read_picked(picked: Picked, spec: JobSpec) -> Read:
     if bad is not None:
         return Read(picked, found, None, f"mask {bad.uri}: {bad.error}")
     return Read(picked, found, hash_of_all([str(mask.sha256) for mask in masks]), None)
+
+
+def _with_annotations(listing: Listing, source: Source, census: Census) -> None:
+    coco, at, base = read_coco(source), listing.root, root_of(source)
+    paths = {file.path.removeprefix(base).lstrip("/"): file for file in (*listing.pictures, *listing.beyond)}
+    matches = match_names(list(paths), coco)
+    check_any(coco, matches)
+    census.remarks += [*coco.remarks, *matches.said]
+    wanted = {file.path for file in listing.pictures}
+    for path, file in paths.items():
+        entry = coco.entries[matches.of[path]] if path in matches.of else None
+        if file.path in wanted:
+            census.pictures.append(
+                Picked(
+                    at.url_of(file.path),
+                    file.stamp,
+                    file.size,
+                    tuple(one.id for one in entry.annotations) if entry else (),
+                    masks_sha256=entry.digest() if entry and entry.annotations else None,
+                    entry=entry.id if entry else None,
+                    masks_fault=matches.ambiguous.get(path),
+                )
+            )
+        elif entry is not None:
+            census.lines += _not_used(coco, entry, "beyond source.limit", f"of {at.url_of(file.path)}")
+    for image, why in matches.unmatched.items():
+        entry = coco.entries[image]
+        census.lines += _not_used(coco, entry, "no such picture", f"image {image} ({entry.file_name}): {why}")
+    for annotation, why in coco.orphans:
+        census.lines.append(AccountLine("annotation", coco.url, "left out", "of no image", why, annotation))
+
+
+def _not_used(coco: CocoFile, entry: Entry, reason: str, detail: str) -> Iterator[AccountLine]:
+    for one in entry.annotations:
+        yield AccountLine("annotation", coco.url, "left out", reason, detail, one.id)
 
 
 def _with_masks_beside(listing: Listing, census: Census) -> None:

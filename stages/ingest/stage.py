@@ -95,8 +95,12 @@ class IngestStage:
             raise too_large(plan["bytes"], limit, plan["uri"])
         if plan.get("masks_error"):
             unclear = not plan["masks"]
-            raise MasksAmbiguous(plan["masks_error"]) if unclear else FileUnreadable(
-                f"{plan['masks_error']} (when the plan was made); repair it, then run the job again"
+            raise (
+                MasksAmbiguous(plan["masks_error"])
+                if unclear
+                else FileUnreadable(
+                    f"{plan['masks_error']} (when the plan was made); repair it, then run the job again"
+                )
             )
         data = read_file(plan["uri"], self._spec.source, limit)
         if hashlib.sha256(data).hexdigest() != plan["sha256"]:
@@ -113,11 +117,12 @@ class IngestStage:
         kept: list[tuple[Any, str | None]] = []
         names = []
         for name, mask in self._masks_of(plan, picture):
+            if isinstance(mask, str):
+                told.append({"name": name, "number": None, "reason": mask})
+                continue
             drawn = square_mask(upright_mask(mask.image, picture, mask.name), square)
             empty = is_empty(drawn)
-            told.append(
-                {"name": name, "number": None if empty else len(kept), "reason": _OUTSIDE if empty else None}
-            )
+            told.append({"name": name, "number": None if empty else len(kept), "reason": _OUTSIDE if empty else None})
             names.append(mask.name)
             if not empty:
                 kept.append((drawn, mask.word))
@@ -127,11 +132,12 @@ class IngestStage:
             )
         return kept
 
-    def _masks_of(self, plan: dict[str, Any], picture: Picture) -> list[tuple[str, GivenMask]]:
-        if isinstance(self._masks, MasksBeside):
-            return self._masks.masks_of(plan["masks"], plan["masks_sha256"])
+    def _masks_of(self, plan: dict[str, Any], picture: Picture) -> Sequence[tuple[str, GivenMask | str]]:
+        """(name of the file or annotation, mask or why it is not used), in their order."""
+        if isinstance(self._masks, MasksCoco):
+            return self._masks.masks_of(plan["entry"], plan["masks_sha256"], picture)
         assert self._masks is not None
-        return [(mask.name, mask) for mask in self._masks.masks_of(plan["uri"], picture)]
+        return self._masks.masks_of(plan["masks"], plan["masks_sha256"])
 
 
 def _blank_row(task: SceneTask) -> dict[str, Any]:

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
 from PIL import Image
 
 from schemas.job import Ingest, Source
 from stages.ingest.decode import Picture
-from stages.ingest.faults import MasksAmbiguous, MasksEmpty, MaskUnreadable
+from stages.ingest.faults import FileChanged, MasksEmpty, MaskUnreadable
 from stages.ingest.given_masks.coco_entries import Annotation, broken
 from stages.ingest.given_masks.coco_file import read_coco
-from stages.ingest.given_masks.coco_names import Matches, check_any, match_names
 from stages.ingest.given_masks.coco_shapes import draw, fault_within
 from stages.ingest.given_masks.given_mask import GivenMask
-from stages.ingest.source.files import locate, root_of
-from stages.ingest.source.listing import list_pictures
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """An annotation that is not used. why: the end of a sentence that begins with it."""
-
-    id: str
-    word: str | None
-    why: str
 
 
 class MasksCoco:
@@ -38,15 +23,17 @@ class MasksCoco:
         self._limits = limits
         self._coco = read_coco(source)
 
-    def masks_of_entry(self, image_id: str, picture: Picture) -> list[GivenMask | LeftOut]:
-        """One item an annotation of the image, in the order of the JSON; [] when it has none.
+    def masks_of(self, image_id: str, sha256: str, picture: Picture) -> list[tuple[str, GivenMask | str]]:
+        """(annotation id, mask) of every annotation of the image, in the order of the JSON; instead of the mask of one
+        that is not used, why.
 
-        Raises MaskUnreadable when any of them is broken, MasksEmpty when all of them are left out.
+        sha256: of the entry, as planned. Raises FileChanged, MaskUnreadable when any of them is broken, MasksEmpty when
+        none is used.
         """
         entry = self._coco.entries.get(image_id)
-        if entry is None:
-            raise MaskUnreadable(
-                f"{self._coco.url} has no image {image_id} any more; run the job again to plan it anew"
+        if entry is None or entry.digest() != sha256:
+            raise FileChanged(
+                f"{self._coco.url} changed since the plan, in image {image_id}; run the job again to plan it anew"
             )
         width, height = entry.size or picture.stored_size
         if width * height > self._limits.max_pixels:
@@ -61,34 +48,9 @@ class MasksCoco:
             why = "; ".join(f"annotation {one.id}: {one.dropped}" for one in entry.annotations)
             raise MasksEmpty(f"no annotation of {entry.file_name} in {self._coco.url} is used ({why}); give it a mask")
         return [
-            LeftOut(one.id, one.word, one.dropped)
-            if one.dropped is not None
-            else self._draw(one, width, height, entry.size is None)
+            (one.id, one.dropped if one.dropped is not None else self._draw(one, width, height, entry.size is None))
             for one in entry.annotations
         ]
-
-    def masks_of(self, uri: str, picture: Picture) -> list[GivenMask]:
-        """The masks that are used; [] when the JSON does not know the picture. Raises MasksAmbiguous besides."""
-        _, path = locate(uri, self._source)
-        relative, matches = path.removeprefix(self._root).lstrip("/"), self._matches
-        if relative in matches.ambiguous:
-            raise MasksAmbiguous(matches.ambiguous[relative])
-        if relative not in matches.of:
-            return []
-        return [one for one in self.masks_of_entry(matches.of[relative], picture) if isinstance(one, GivenMask)]
-
-    @cached_property
-    def _root(self) -> str:
-        return root_of(self._source)
-
-    @cached_property
-    def _matches(self) -> Matches:
-        """Of all pictures of the source. Raises SpecError when none gets a mask."""
-        uris = list_pictures(self._source.model_copy(update={"limit": None}))
-        paths = [locate(uri, self._source)[1].removeprefix(self._root).lstrip("/") for uri in uris]
-        matches = match_names(paths, self._coco)
-        check_any(self._coco, matches)
-        return matches
 
     def _draw(self, annotation: Annotation, width: int, height: int, unstated: bool) -> GivenMask:
         """unstated: the JSON has no size of the image; run lengths have their own, and it need not be the picture's."""

@@ -38,7 +38,8 @@ class LeftOut:
 
 @dataclass
 class Listing:
-    """pictures, masks: sorted by path. root: the filesystem that their paths are on.
+    """pictures, masks: sorted by path. root: the filesystem that their paths are on. beyond: pictures that
+    `source.limit` keeps out; they are in `left_out` too.
 
     Masks are the files that `masks: beside` reads, whether or not a picture is found for them.
     """
@@ -47,6 +48,7 @@ class Listing:
     pictures: list[Found] = field(default_factory=list)
     masks: list[Found] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    beyond: list[Found] = field(default_factory=list)
 
     def leave_out(self, path: str, reason: str, detail: str | None = None) -> None:
         self.left_out.append(LeftOut(self.root.url_of(path), reason, detail))
@@ -86,9 +88,10 @@ def list_source(source: Source) -> Listing:
         raise SpecError(
             f"source.uri: no images under {source.uri}{wanted}{others}; check the prefix or set source.suffixes"
         )
-    for file in listing.pictures[source.limit :] if source.limit else []:
+    if source.limit is not None:
+        listing.pictures, listing.beyond = listing.pictures[: source.limit], listing.pictures[source.limit :]
+    for file in listing.beyond:
         listing.leave_out(file.path, "beyond source.limit")
-    listing.pictures = listing.pictures[: source.limit]
     return listing
 
 
