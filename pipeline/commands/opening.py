@@ -17,6 +17,7 @@ from pipeline.storage.folder import Storage
 from pipeline.storage.probe import check_writable
 from schemas.errors import SpecError
 from schemas.job import JobSpec
+from stages.ingest.census import take_census
 from stages.models.base.layout import check_base
 
 
@@ -56,6 +57,7 @@ def open_job(
         check_base(spec)
     kinds = kinds or kinds_of(spec)
     storage = Storage(spec.output)
+    census = None if spec.source.handles else take_census(spec)
     earlier = _earlier(spec)
     check_writable(storage)
     if lease is not None:
@@ -66,7 +68,8 @@ def open_job(
     if earlier is not None and given is not None:
         planned = plan_given(storage, earlier, names, given, retry)
     else:
-        planned = plan_source(spec, storage, names, retry, refresh)
+        assert census is not None, "a job has one of the two"
+        planned = plan_source(spec, census, storage, names, retry, refresh)
     repair(storage, [*names, FAILURES])
     ledger, plan = Ledger(storage, names), planned.plan
     open_shards = ledger.unsettled(plan.shards)

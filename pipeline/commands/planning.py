@@ -21,7 +21,7 @@ from pipeline.storage.folder import Storage
 from pipeline.wording import counted
 from schemas.job import JobSpec
 from schemas.records import ACCOUNT, AccountLine
-from stages.ingest.census import Picked, Read, read_picked, take_census
+from stages.ingest.census import Census, Picked, Read, read_picked
 
 _SHOWN = 5
 _GIVEN = "_plan/handles.json"
@@ -36,13 +36,15 @@ class Planned:
     stale: list[str] = field(default_factory=list)
 
 
-def plan_source(spec: JobSpec, storage: Storage, stages: Sequence[str], retry: bool, refresh: bool) -> Planned:
-    """Takes the census, writes the plan and the account of what is in no shard, and asks for the rounds that failed and
-    changed scenes need.
+def plan_source(
+    spec: JobSpec, census: Census, storage: Storage, stages: Sequence[str], retry: bool, refresh: bool
+) -> Planned:
+    """Writes the plan and the account of what is in no shard, and asks for the rounds that failed and changed scenes
+    need.
 
-    retry: scenes that failed are wanted once more. refresh: so are those with results of an older file.
+    census: of the source, as it is now. retry: scenes that failed are wanted once more. refresh: so are those with
+    results of an older file.
     """
-    census = take_census(spec)
     read = functools.partial(read_picked, spec=spec)
     known = extend_plan(storage, census.pictures, spec.pack.scenes_per_shard, read)
     planned = Planned(known, list(census.remarks))
