@@ -46,6 +46,12 @@ class Source(Strict):
         "Where masks come from: `none` (Segment Anything makes them), `beside` (`mask0.png ...` in the "
         "picture's folder, or `<stem>.mask0.png ...`), `coco` (an instances JSON).",
     )
+    masks_drawn_on: Literal["auto", "shown", "stored"] = field(
+        "auto",
+        "Which pixels masks were drawn on, where a picture carries an EXIF turn: `shown` (as browsers and viewers show "
+        "it), `stored` (as the file holds them, EXIF ignored), `auto` (what the sizes of the masks leave no doubt of; "
+        "a scene whose masks fit both fails).",
+    )
     coco: str | None = field(
         None,
         "fsspec URL of the COCO instances JSON, for `masks: coco`. A change of it makes those scenes stale whose "

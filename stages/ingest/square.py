@@ -9,17 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stages.ingest.decode import Picture, turn
-from stages.ingest.faults import MaskMisfit
-
 PAD_GREY = (128, 128, 128)
 """Padding is mid-grey, which models that read [-1, 1] see as zero."""
 
 LEAST_SHARE = 1 / 4096
 """A mask that covers less of the square than one cell of a 64x64 latent grid cannot be learned; it counts as empty."""
-
-ASPECT_TOLERANCE = 0.01
-"""Relative difference of aspect ratios up to which a mask of another size is the same view, only scaled."""
 
 
 @dataclass(frozen=True)
@@ -95,33 +89,3 @@ def square_mask(mask: Image.Image, square: Square) -> NDArray[np.bool_]:
 def is_empty(mask: NDArray[np.bool_]) -> bool:
     """Whether a mask in the square shows too little to be a concept."""
     return bool(mask.mean() < LEAST_SHARE)
-
-
-def upright_mask(mask: Image.Image, picture: Picture, name: str) -> Image.Image:
-    """A mask turned as its picture was.
-
-    A mask of the size (or, scaled, the aspect ratio) of the stored pixels was drawn on them and gets the picture's
-    EXIF turn; one that fits the upright picture only is taken as it is. Where both fit (square pictures, half turns,
-    flips) the stored pixels win: mask tools ignore EXIF more often than not.
-    Raises MaskMisfit when neither fits.
-    """
-    stored, upright = picture.stored_size, picture.image.size
-    for same in (_equal, _similar):
-        if same(mask.size, stored):
-            return turn(mask, picture.orientation)
-        if same(mask.size, upright):
-            return mask
-    raise MaskMisfit(
-        f"{name} is {mask.width}x{mask.height}, its picture {upright[0]}x{upright[1]}: another shape, not "
-        "just another scale; export the mask from the same view"
-    )
-
-
-def _equal(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    return a == b
-
-
-def _similar(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    """Same aspect ratio, within the tolerance or the rounding of the smaller size to whole pixels."""
-    slack = max(ASPECT_TOLERANCE, 1 / min(*a, *b))
-    return abs((a[0] * b[1]) / (a[1] * b[0]) - 1) <= slack

@@ -18,9 +18,10 @@ from stages.ingest.decode import Picture, decode_picture
 from stages.ingest.faults import FileChanged, FileUnreadable, MasksAmbiguous, MasksEmpty
 from stages.ingest.given_masks.beside import MasksBeside
 from stages.ingest.given_masks.coco import MasksCoco
+from stages.ingest.given_masks.drawn_on import upright_mask
 from stages.ingest.given_masks.given_mask import GivenMask
 from stages.ingest.source.files import read_file, too_large
-from stages.ingest.square import Square, fit_square, is_empty, square_mask, square_picture, upright_mask
+from stages.ingest.square import Square, fit_square, is_empty, square_mask, square_picture
 from stages.models.base.layout import model_side
 from stages.models.place import bundled
 from stages.stage import StageContext, failed
@@ -120,7 +121,7 @@ class IngestStage:
             if isinstance(mask, str):
                 told.append({"name": name, "number": None, "reason": mask})
                 continue
-            drawn = square_mask(upright_mask(mask.image, picture, mask.name), square)
+            drawn = square_mask(upright_mask(mask, picture, self._spec.source.masks_drawn_on), square)
             empty = is_empty(drawn)
             told.append({"name": name, "number": None if empty else len(kept), "reason": _OUTSIDE if empty else None})
             names.append(mask.name)

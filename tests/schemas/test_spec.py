@@ -79,6 +79,7 @@ RESULT_FIELDS = [
     "segment.vocabulary",
     "source.crowds",
     "source.masks",
+    "source.masks_drawn_on",
 ]
 """Every field that changes results: a new field is put here, or marked `result=False`, by decision."""
 

@@ -11,6 +11,7 @@ from stages.ingest.faults import FileChanged, MasksEmpty, MaskUnreadable
 from stages.ingest.given_masks.coco_entries import Annotation, broken
 from stages.ingest.given_masks.coco_file import read_coco
 from stages.ingest.given_masks.coco_shapes import draw, fault_within
+from stages.ingest.given_masks.drawn_on import unstated_size
 from stages.ingest.given_masks.given_mask import GivenMask
 
 
@@ -35,7 +36,8 @@ class MasksCoco:
             raise FileChanged(
                 f"{self._coco.url} changed since the plan, in image {image_id}; run the job again to plan it anew"
             )
-        width, height = entry.size or picture.stored_size
+        drawn_on = self._source.masks_drawn_on
+        width, height = entry.size or unstated_size(picture, drawn_on, f"the COCO entry of {entry.file_name}")
         if width * height > self._limits.max_pixels:
             raise MaskUnreadable(
                 f"the COCO entry of {entry.file_name} says {width}x{height} pixels, more than ingest.max_pixels; "

@@ -8,32 +8,32 @@ import numpy as np
 from PIL import Image
 
 from schemas.errors import SceneError
-from stages.ingest.decode import open_header, orientation_of, to_eight_bits, turn
+from stages.ingest.decode import open_header, orientation_of, to_eight_bits
 from stages.ingest.faults import MaskUnreadable
 
 
 @dataclass(frozen=True)
 class GivenMask:
-    """image: mode L, 0 outside to 255 inside, soft edges allowed, any size. word: what it shows, where known.
-    name: of its file or annotation, for messages."""
+    """image: mode L, 0 outside to 255 inside, soft edges allowed, any size, its pixels as stored. word: what it shows,
+    where known. name: of its file or annotation, for messages. orientation: EXIF turn of the mask file's own."""
 
     image: Image.Image
     word: str | None
     name: str
+    orientation: int = 1
 
 
 def decode_mask_file(data: bytes, name: str, max_pixels: int) -> GivenMask:
     """A mask PNG of any mode.
 
     If its transparency varies, the opaque part is the mask (cut-outs); otherwise the brightest channel is. Masks of
-    zeros and ones, which look black, count as masks of zeros and 255. An orientation of its own is undone.
+    zeros and ones, which look black, count as masks of zeros and 255. An orientation of its own is told, not undone.
     Raises MaskUnreadable.
     """
     try:
         image = open_header(data, ("PNG",), max_pixels)
         image.load()
-        image = turn(image, orientation_of(image))
-        return GivenMask(_plane(image), None, name)
+        return GivenMask(_plane(image), None, name, orientation_of(image))
     except MemoryError:
         raise
     except SceneError as error:

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.ingest.decode import Picture, turn
-from stages.ingest.faults import MaskMisfit
-from stages.ingest.square import PAD_GREY, fit_square, is_empty, square_mask, square_picture, upright_mask
+from stages.ingest.square import PAD_GREY, fit_square, is_empty, square_mask, square_picture
 
 
 def scene(width: int, height: int, box: tuple[int, int, int, int]) -> tuple[Image.Image, Image.Image]:
@@ -122,31 +120,3 @@ def test_what_counts_as_empty() -> None:
     assert is_empty(mask), "63 pixels are less than one latent cell of 8 x 8"
     mask[:8, :8] = True
     assert not is_empty(mask)
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("scale", [1, 2])
-def test_masks_follow_the_turn_of_their_picture(orientation: int, scale: int) -> None:
-    stored, stored_mask = scene(120, 80, (10, 10, 50, 30))
-    picture = Picture(turn(stored, orientation), "JPEG", orientation)
-    drawn = stored_mask.resize((120 // scale, 80 // scale), Image.Resampling.BOX)
-    square = fit_square(*picture.image.size, 80, "pad")
-    covered = square_mask(upright_mask(drawn, picture, "mask0.png"), square)
-    assert overlap(red(square_picture(picture.image, square)), covered) > 0.85
-
-
-@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_masks_of_the_upright_picture_are_not_turned(orientation: int) -> None:
-    stored, stored_mask = scene(120, 80, (10, 10, 50, 30))
-    picture = Picture(turn(stored, orientation), "JPEG", orientation)
-    upright = turn(stored_mask, orientation)
-    assert np.array_equal(np.asarray(upright_mask(upright, picture, "mask0.png")), np.asarray(upright))
-
-
-def test_masks_of_another_shape_are_refused_by_name() -> None:
-    picture = Picture(Image.new("RGB", (120, 80)), "PNG")
-    with pytest.raises(MaskMisfit, match=r"mask7\.png is 100x80, its picture 120x80"):
-        upright_mask(Image.new("L", (100, 80)), picture, "mask7.png")
-    with pytest.raises(MaskMisfit):
-        upright_mask(Image.new("L", (80, 120)), picture, "portrait.png")
-    assert upright_mask(Image.new("L", (599, 400)), picture, "rounded.png").size == (599, 400)

@@ -152,6 +152,51 @@ def test_turned_pictures_keep_their_masks(make: MakeStage, tmp_path: Path, squar
     assert second.sum() < 0.6 * first.sum(), "mask2 comes before mask4"
 
 
+def reds_under_masks(output: SceneOutput) -> list[float]:
+    """For each mask of the scene, which share of it lies on red."""
+    picture, *masks = (np.asarray(Image.open(io.BytesIO(data))).astype(int) for data in output.files.values())
+    red = (picture[..., 0] > 155) & (picture[..., 1] < 90)
+    return [float(red[covered > 0].mean()) for covered in masks]
+
+
+def test_a_mask_saved_with_its_pictures_half_turn_is_turned_once(make: MakeStage, tmp_path: Path) -> None:
+    box = (10, 10, 40, 40)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    path = save(tmp_path / "in/img.jpg", photo(100, 100, box), exif=exif, quality=95)
+    save(tmp_path / "in/img.mask0.png", mask(100, 100, box), exif=exif)
+    output, _ = only(make({"masks": "beside"}), task_of(path))
+    assert reds_under_masks(output)[0] > 0.9
+
+
+@pytest.mark.parametrize("kind", ["beside", "coco"])
+def test_masks_of_a_picture_of_a_half_turn_follow_the_spec_or_fail(make: MakeStage, tmp_path: Path, kind: str) -> None:
+    stored, shown = (10, 10, 40, 40), (60, 60, 90, 90)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    path = save(tmp_path / "in/img.jpg", photo(100, 100, stored), exif=exif, quality=95)
+    source: dict[str, Any] = {"masks": kind}
+    for drawn_on, box in (("auto", shown), ("shown", shown), ("stored", stored)):
+        if kind == "beside":
+            save(tmp_path / "in/img.mask0.png", mask(100, 100, box))
+        else:
+            x0, y0, x1, y1 = box
+            document = {
+                "images": [{"id": 1, "file_name": "img.jpg", "width": 100, "height": 100}],
+                "categories": [],
+                "annotations": [{"id": 5, "image_id": 1, "segmentation": [[x0, y0, x1, y0, x1, y1, x0, y1]]}],
+            }
+            source["coco"] = str(tmp_path / f"{drawn_on}.json")
+            Path(source["coco"]).write_text(json.dumps(document))
+        output, row = only(make({**source, "masks_drawn_on": drawn_on}), task_of(path))
+        if drawn_on == "auto":
+            assert output.failure is not None
+            assert output.failure.error == "MasksAmbiguous"
+            assert "source.masks_drawn_on" in row["error"]
+        else:
+            assert reds_under_masks(output)[0] > 0.9
+
+
 def test_masks_that_the_crop_leaves_empty_go_with_their_words(make: MakeStage, tmp_path: Path) -> None:
     path = save(tmp_path / "in/a.png", photo(200, 100, (80, 30, 120, 60)))
     square = [[80, 30, 120, 30, 120, 60, 80, 60]]
