@@ -71,7 +71,11 @@ def prepared(path: Path) -> tuple[Image.Image, Square]:
 def true_masks(stem: str, square: Square) -> list[Mask]:
     """The demo's own masks of a scene, in its square."""
     files = sorted((ROOT / "demo" / "truth").glob(f"{stem}.mask*.png"))
-    return [square_mask(decode_mask_file(file.read_bytes(), file.name, 10**7).image, square) for file in files]
+    return [
+        square_mask(mask.image, square)
+        for file in files
+        for mask in decode_mask_file(file.read_bytes(), file.name, 10**7)
+    ]
 
 
 def by_sam(picture: NDArray[np.uint8], settings: Segment) -> list[Proposal]:

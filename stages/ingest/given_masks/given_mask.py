@@ -1,15 +1,16 @@
-"""A mask that somebody made: what its pixels mean, whatever the mode of the file."""
+"""A mask that somebody made, and the mask files that hold one or several."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image
 
 from schemas.errors import SceneError
-from stages.ingest.decode import open_header, orientation_of, to_eight_bits
+from stages.ingest.decode import open_header, orientation_of
 from stages.ingest.faults import MaskUnreadable
+from stages.ingest.given_masks.label_map import masks_in
+from stages.ingest.given_masks.plane import plane_of
 
 
 @dataclass(frozen=True)
@@ -23,17 +24,23 @@ class GivenMask:
     orientation: int = 1
 
 
-def decode_mask_file(data: bytes, name: str, max_pixels: int) -> GivenMask:
-    """A mask PNG of any mode.
+def decode_mask_file(data: bytes, name: str, max_pixels: int) -> list[GivenMask]:
+    """The masks of a PNG of any mode: one, or of a label map one a label, in ascending order.
 
-    If its transparency varies, the opaque part is the mask (cut-outs); otherwise the brightest channel is. Masks of
-    zeros and ones, which look black, count as masks of zeros and 255. An orientation of its own is told, not undone.
-    Raises MaskUnreadable.
+    `plane_of` says what its pixels mean, `masks_in` how many masks they are. An orientation of the file's own is told,
+    not undone. Raises MaskUnreadable, also for what is no mask or may be read in two ways.
     """
     try:
         image = open_header(data, ("PNG",), max_pixels)
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1:
+            raise MaskUnreadable(f"it is an animation of {frames} frames; save one mask a file")
         image.load()
-        return GivenMask(_plane(image), None, name, orientation_of(image))
+        orientation = orientation_of(image)
+        found = masks_in(plane_of(image, _bits_of_grey(data)))
+        return [
+            GivenMask(mask, None, name if label is None else f"{name} {label}", orientation) for label, mask in found
+        ]
     except MemoryError:
         raise
     except SceneError as error:
@@ -42,16 +49,7 @@ def decode_mask_file(data: bytes, name: str, max_pixels: int) -> GivenMask:
         raise MaskUnreadable(f"mask {name} cannot be decoded: {error}; export it again") from error
 
 
-def _plane(image: Image.Image) -> Image.Image:
-    """Mode L, 0 to 255: how much of each pixel is inside."""
-    values = np.asarray(image)
-    if image.mode != "P" and values.ndim == 2 and values.max() == 1:
-        return Image.fromarray(values.astype(np.uint8) * 255)
-    image = to_eight_bits(image)
-    if image.has_transparency_data:
-        rgba = np.asarray(image.convert("RGBA"))
-        alpha = rgba[..., 3]
-        if alpha.min() != alpha.max() or not alpha.max():
-            return Image.fromarray(np.ascontiguousarray(alpha))
-    bright = np.asarray(image.convert("RGB")).max(axis=2)
-    return Image.fromarray(bright * np.uint8(255) if bright.max() == 1 else bright)
+def _bits_of_grey(data: bytes) -> int:
+    """Bits of a grey PNG's pixel by its header, 8 for other colour types: Pillow spreads 2 and 4 bits over 0 to 255."""
+    bits, colour_type = data[24], data[25]
+    return bits if colour_type == 0 else 8

@@ -39,6 +39,12 @@ def palette(index: int, colour: tuple[int, int, int]) -> Image.Image:
     return image
 
 
+def only_mask(image: Image.Image) -> GivenMask:
+    masks = decode_mask_file(encoded(image), "mask0.png", 10**6)
+    assert [mask.name for mask in masks] == ["mask0.png"]
+    return masks[0]
+
+
 def inside_of(mask: GivenMask) -> np.ndarray:
     assert mask.image.mode == "L"
     return np.asarray(mask.image) > 127
@@ -80,12 +86,12 @@ def inside_of(mask: GivenMask) -> np.ndarray:
     ],
 )
 def test_masks_of_any_mode_mean_the_same(image: Image.Image) -> None:
-    assert np.array_equal(inside_of(decode_mask_file(encoded(image), "mask0.png", 10**6)), INSIDE)
+    assert np.array_equal(inside_of(only_mask(image)), INSIDE)
 
 
-def test_an_all_clear_mask_is_empty_and_soft_edges_survive() -> None:
-    assert not inside_of(decode_mask_file(encoded(colours((255, 255, 255, 0), (9, 9, 9, 0))), "m", 10**6)).any()
-    assert set(np.unique(np.asarray(decode_mask_file(encoded(grey(90)), "m", 10**6).image))) == {0, 90}
+def test_an_all_clear_mask_is_empty() -> None:
+    assert not inside_of(only_mask(colours((255, 255, 255, 0), (9, 9, 9, 0)))).any()
+    assert not inside_of(only_mask(grey(0))).any()
 
 
 def test_a_damaged_or_huge_mask_is_named() -> None:
