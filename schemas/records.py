@@ -59,6 +59,11 @@ SCENES = pa.schema(
         _field("format", pa.string(), "File format as decoded: JPEG, PNG ..."),
         _field("width", pa.int32(), "Width as decoded, after EXIF rotation. Unit: pixels."),
         _field("height", pa.int32(), "Height as decoded, after EXIF rotation. Unit: pixels."),
+        _field(
+            "remarks",
+            pa.list_(pa.string()),
+            "What the file says of itself and was not taken at its word, such as a damaged colour profile.",
+        ),
         _field("side", pa.int32(), "Side of the prepared square picture. Unit: pixels."),
         _field(
             "box",

@@ -11,17 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image, ImageFile
 
 from schemas.job import Ingest
+from stages.ingest.colour import to_srgb
+from stages.ingest.colour_chunks import colour_remark
 from stages.ingest.faults import FileEmpty, NotAPicture, PictureBroken, PictureTooLarge, PictureTooSmall
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Pillow's decoders that may run. The rest (EPS starts Ghostscript, for one) never see the data."""
-
-ALPHA_GROUND = (255, 255, 255)
-"""Transparent pictures are laid on white: cut-outs and drawings are made to be seen on a white page."""
 
 ORIENTATION_TAG = 0x0112
 TURNS = {
@@ -40,13 +38,15 @@ TURNS = {
 class Picture:
     """A decoded picture.
 
-    image: upright, mode RGB. format: of the file. orientation: EXIF value that was undone (1: none), so that masks
-    drawn on the stored pixels can follow.
+    image: upright, mode RGB, sRGB. format: of the file. orientation: EXIF value that was undone (1: none), so that
+    masks drawn on the stored pixels can follow. remarks: one
+    sentence for each thing that the file says and that was not taken at its word.
     """
 
     image: Image.Image
     format: str
     orientation: int = 1
+    remarks: tuple[str, ...] = ()
 
     @property
     def stored_size(self) -> tuple[int, int]:
@@ -56,9 +56,10 @@ class Picture:
 
 
 def decode_picture(data: bytes, limits: Ingest) -> Picture:
-    """The first frame of a picture file, upright, as RGB.
+    """The first frame of a picture file, upright, as sRGB.
 
-    16-bit and float pictures are scaled to 8 bits, not clipped; transparency is laid on white.
+    Colour profiles are converted (`to_srgb`); 16-bit and float pictures are scaled to 8 bits, not clipped; transparency
+    is laid on white.
     Raises FileEmpty, NotAPicture, PictureTooLarge, PictureTooSmall (all before decoding) or PictureBroken.
     """
     if not data:
@@ -76,12 +77,13 @@ def decode_picture(data: bytes, limits: Ingest) -> Picture:
             turned = orientation_of(image) if name == "TIFF" else 1  # Pillow's TIFF reader turns while it loads
             image.load()
             left = orientation_of(image)
-            rgb = to_rgb(turn(image, left))
+            rgb, remark = to_srgb(turn(image, left))
+            remarks = tuple(said for said in (remark, colour_remark(data, image)) if said)
         except MemoryError:
             raise
         except Exception as error:  # damaged data makes Pillow's decoders raise nearly any class
             raise PictureBroken(f"the {name} cannot be decoded: {error}; replace the file") from error
-    return Picture(rgb, name, max(turned, left))
+    return Picture(rgb, name, max(turned, left), remarks)
 
 
 def open_header(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Image.Image:
@@ -116,33 +118,6 @@ def orientation_of(image: Image.Image) -> int:
 def turn(image: Image.Image, orientation: int) -> Image.Image:
     """Stored pixels -> upright pixels."""
     return image.transpose(TURNS[orientation]) if orientation in TURNS else image
-
-
-def to_eight_bits(image: Image.Image) -> Image.Image:
-    """Single-channel pictures deeper than 8 bits -> mode L; every other mode as it is.
-
-    16-bit integers are divided by 257, so 65535 becomes 255. For 32-bit integers and floats, which have no agreed
-    white, white is the smallest of 1 (floats only), 255, 65535 and the largest value that is not below any value.
-    """
-    if not image.mode.startswith(("I", "F")):
-        return image
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
-    if image.mode.startswith("I;16"):
-        white = 65535.0
-    else:
-        largest = float(values.max())
-        white = next((w for w in ([1.0] if image.mode == "F" else []) + [255.0, 65535.0] if largest <= w), largest)
-    return Image.fromarray(np.rint(values.clip(0, white) * (255.0 / white)).astype(np.uint8))
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode -> RGB on `ALPHA_GROUND`."""
-    image = to_eight_bits(image)
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        ground = Image.new("RGBA", rgba.size, (*ALPHA_GROUND, 255))
-        return Image.alpha_composite(ground, rgba).convert("RGB")
-    return image.convert("RGB")
 
 
 @contextmanager
