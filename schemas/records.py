@@ -59,6 +59,7 @@ SCENES = pa.schema(
         _field("format", pa.string(), "File format as decoded: JPEG, PNG ..."),
         _field("width", pa.int32(), "Width as decoded, after EXIF rotation. Unit: pixels."),
         _field("height", pa.int32(), "Height as decoded, after EXIF rotation. Unit: pixels."),
+        _field("pages", pa.int32(), "Pages or frames in the file; the first is the picture."),
         _field(
             "remarks",
             pa.list_(pa.string()),

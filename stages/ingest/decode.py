@@ -17,6 +17,7 @@ from schemas.job import Ingest
 from stages.ingest.colour import to_srgb
 from stages.ingest.colour_chunks import colour_remark
 from stages.ingest.faults import FileEmpty, NotAPicture, PictureBroken, PictureTooLarge, PictureTooSmall
+from stages.ingest.pages import count_pages
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Pillow's decoders that may run. The rest (EPS starts Ghostscript, for one) never see the data."""
@@ -39,13 +40,14 @@ class Picture:
     """A decoded picture.
 
     image: upright, mode RGB, sRGB. format: of the file. orientation: EXIF value that was undone (1: none), so that
-    masks drawn on the stored pixels can follow. remarks: one
+    masks drawn on the stored pixels can follow. pages: pictures in the file, of which this is the first. remarks: one
     sentence for each thing that the file says and that was not taken at its word.
     """
 
     image: Image.Image
     format: str
     orientation: int = 1
+    pages: int = 1
     remarks: tuple[str, ...] = ()
 
     @property
@@ -79,11 +81,12 @@ def decode_picture(data: bytes, limits: Ingest) -> Picture:
             left = orientation_of(image)
             rgb, remark = to_srgb(turn(image, left))
             remarks = tuple(said for said in (remark, colour_remark(data, image)) if said)
+            pages = count_pages(data, image)
         except MemoryError:
             raise
         except Exception as error:  # damaged data makes Pillow's decoders raise nearly any class
             raise PictureBroken(f"the {name} cannot be decoded: {error}; replace the file") from error
-    return Picture(rgb, name, max(turned, left), remarks)
+    return Picture(rgb, name, max(turned, left), pages, remarks)
 
 
 def open_header(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Image.Image:

@@ -80,7 +80,7 @@ class IngestStage:
         picture = decode_picture(self._read(plan), limits)
         width, height = picture.image.size
         square = fit_square(width, height, self._side, limits.square)
-        row.update(remarks=list(picture.remarks))
+        row.update(pages=picture.pages, remarks=list(picture.remarks))
         row.update(format=picture.format, width=width, height=height, side=square.side, box=list(square.box))
         files = {f"{task.scene_id}.png": _png(square_picture(picture.image, square))}
         for number, (mask, word) in enumerate(self._given_masks(plan, picture, square, row["masks"])):
@@ -154,6 +154,7 @@ def _blank_row(task: SceneTask) -> dict[str, Any]:
         "format": None,
         "width": None,
         "height": None,
+        "pages": None,
         "remarks": [],
         "side": None,
         "box": None,
