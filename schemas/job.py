@@ -37,8 +37,11 @@ class Source(Strict):
         result=False,
     )
     suffixes: list[str] = field(
-        [".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jpe", ".jfif"],
-        "File names that count as pictures, when `uri` is a folder.",
+        [
+            *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jpe", ".jfif"),
+            *(".avif", ".heic", ".heif"),
+        ],
+        "File names that count as pictures, when `uri` is a folder. HEIC needs `pip install -e '.[heif]'`.",
         result=False,
     )
     masks: Literal["none", "beside", "coco"] = field(

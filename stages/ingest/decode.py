@@ -17,10 +17,8 @@ from schemas.job import Ingest
 from stages.ingest.colour import to_srgb
 from stages.ingest.colour_chunks import colour_remark
 from stages.ingest.faults import FileEmpty, NotAPicture, PictureBroken, PictureTooLarge, PictureTooSmall
+from stages.ingest.formats import missing_decoder, picture_formats
 from stages.ingest.pages import count_pages
-
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-"""Pillow's decoders that may run. The rest (EPS starts Ghostscript, for one) never see the data."""
 
 ORIENTATION_TAG = 0x0112
 TURNS = {
@@ -67,7 +65,10 @@ def decode_picture(data: bytes, limits: Ingest) -> Picture:
     if not data:
         raise FileEmpty("the file has zero bytes; copy it again")
     with _strict_pillow():
-        image = open_header(data, FORMATS, limits.max_pixels)
+        formats = picture_formats()
+        if missing := missing_decoder(data, formats):
+            raise NotAPicture(missing)
+        image = open_header(data, formats, limits.max_pixels)
         width, height = image.size
         if min(width, height) < limits.min_side:
             raise PictureTooSmall(
@@ -111,6 +112,8 @@ def open_header(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Image
 
 def orientation_of(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8; 1 when there is none or it makes no sense."""
+    if image.format == "AVIF" and "exif" not in image.info:
+        return 1  # its own turn is in the EXIF that Pillow gives; XMP, which Pillow takes next, is about other pixels
     try:
         value = image.getexif().get(ORIENTATION_TAG, 1)
     except Exception:  # damaged EXIF must not cost the picture
