@@ -96,6 +96,7 @@ def _from_profile(profile: bytes, mode: str) -> tuple[ImageCms.ImageCmsTransform
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space, kind = source.profile.xcolor_space.strip(), source.profile.device_class
+        space = space if space.isascii() and space.isprintable() else "no known space"
         if space != SPACES.get(mode) or kind in NOT_OF_A_DEVICE:
             of = f"of {space} ({kind})" if kind in NOT_OF_A_DEVICE else f"of {space}"
             return (

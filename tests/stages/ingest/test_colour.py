@@ -140,8 +140,9 @@ def test_black_point_compensation_makes_the_darkest_ink_black() -> None:
         (grey(1.0), "of GRAY, its pixels are RGB"),
         (print_of((136, 208, 195)), "of CMYK, its pixels are RGB"),
         (wide_rgb().replace(b"mntr", b"link"), "link"),
+        (wide_rgb().replace(b"RGB ", b"\x17GB "), "of no known space"),
     ],
-    ids=["cut short", "text", "zeros", "grey", "print", "device link"],
+    ids=["cut short", "text", "zeros", "grey", "print", "device link", "nonsense"],
 )
 def test_a_profile_that_cannot_be_meant_is_ignored_and_said(profile: bytes, said: str) -> None:
     picture = decoded(encoded(Image.fromarray(columns(COLOURS)), icc_profile=profile))
