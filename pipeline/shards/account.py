@@ -33,7 +33,7 @@ def shard_account(
     from one."""
     scenes, concepts = (
         reader.rows(table, shard, columns=["scene_id", *columns]) if reader.commit(table, shard) else {}
-        for table, columns in (("scenes", ["masks"]), ("concepts", ["index", "given"]))
+        for table, columns in (("scenes", ["masks", "pages"]), ("concepts", ["index", "given"]))
     )
     failed = {row["scene_id"]: row for row in failures}
     outcomes: dict[str, tuple[str, str | None]]
