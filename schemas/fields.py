@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 
 def field(default: Any = ..., doc: str = "", *, result: bool = True, **limits: Any) -> Any:
@@ -24,9 +24,19 @@ def under(words: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, An
 
 
 class Strict(BaseModel):
-    """Unknown keys are errors; values are validated on assignment too."""
+    """Unknown keys are errors; values are validated on assignment too. Numbers are finite."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=(), allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, given: Any, info: ValidationInfo) -> Any:
+        """YAML reads yes, no, on and off as true and false, and pydantic would read those as 1 and 0."""
+        if isinstance(given, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError(
+                "neither true nor false belongs here, as which YAML reads yes, no, on and off without quotes"
+            )
+        return given
 
     @model_validator(mode="before")
     @classmethod

@@ -30,11 +30,13 @@ class Source(Strict):
         "Folder, glob or single file, as any fsspec URL (`s3://bucket/night`, `/data/*.jpg`). "
         "Folders are searched recursively.",
         result=False,
+        min_length=1,
     )
     handles: str | None = field(
         None,
         "OUTPUT of an earlier job: skip to generation with the handles it learned. Instead of `uri`.",
         result=False,
+        min_length=1,
     )
     suffixes: list[str] = field(
         [
@@ -60,6 +62,7 @@ class Source(Strict):
         "fsspec URL of the COCO instances JSON, for `masks: coco`. A change of it makes those scenes stale whose "
         "annotations it changes.",
         result=False,
+        min_length=1,
     )
     crowds: Literal["use", "skip"] = field(
         "use",
