@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -45,8 +46,7 @@ def run(
             f"{spec}: protocol: this spec compares methods; run it with `unscene evaluate {spec}`, or take the section "
             "out to run one job"
         )
-    command = f"unscene run {spec}" + "".join(f" --set {item}" for item in set_)
-    _run(loaded, command, refresh=refresh)
+    _run(loaded, f"unscene run {spec}" + _again("--set", set_), refresh=refresh)
 
 
 @app.command()
@@ -64,8 +64,8 @@ def evaluate(
     for line in found.lines:
         _say(line)
     if not found.complete:
-        command = "".join([f" --only {name}" for name in only] + [f" --set {item}" for item in set_])
-        _say(f"stopped; what was whole is written. Go on with: unscene evaluate {spec}{command}")
+        command = f"unscene evaluate {spec}{_again('--only', only)}{_again('--set', set_)}"
+        _say(f"stopped; what was whole is written. Go on with: {command}")
         raise typer.Exit(130)
 
 
@@ -160,6 +160,11 @@ def _run(spec: JobSpec, command: str, retry: bool = False, refresh: bool = False
         _say(line)
     if result.stale:
         _say(f"{len(result.stale)} stale: results of files that changed since; make them anew: {command} --refresh")
+
+
+def _again(option: str, values: list[str]) -> str:
+    """A repeated option as it has to be typed: `--set "output=out/run #7"` keeps its quotes."""
+    return "".join(f" {option} {shlex.quote(value)}" for value in values)
 
 
 def _say(line: str) -> None:

@@ -109,6 +109,19 @@ def spec(**changes: Any) -> JobSpec:
             r"job.yaml:4: generate.prompts: the prompt 'a photo' needs {handles}",
         ),
         ("output: out\n", r"`source` is missing"),
+        ("source: {uri: bucket}\nouput: out\n", r"^\S*job.yaml:2: unknown key `ouput`; did you mean `output`\?$"),
+        (MINIMAL + "extract:\n", r"job.yaml:4: extract: .*got None\); give the section fields, or take its line out"),
+        (
+            MINIMAL + "extract: [1]\n",
+            r"job.yaml:4: extract: .*valid dictionary.*got",
+        ),
+        (MINIMAL + "generate: {prompts: [{handles}]}\n", r"generate.prompts.0: .*valid string; put it in quotes"),
+        (MINIMAL + "models: {revision: 123}\n", r"models.revision: .*valid string \(got 123\); put it in quotes"),
+        (
+            MINIMAL + "cluster: {ingest: {workers: some}}\n",
+            r"ingest.workers: .*valid integer.* or .*'auto' \(got 'some'\)$",
+        ),
+        (MINIMAL + "generate: {subsets: [one]}\n", r"generate.subsets.0: .*'singles'.* or .*valid list \(got 'one'\)$"),
         ("output: out\nsource: {}\n", r"exactly one of source.uri .* and source.handles"),
         (MINIMAL.replace("uri: bucket", "uri: bucket\n  masks: coco"), r"source.coco .* go together"),
         ("source: [\n", r"job.yaml:2: not valid YAML"),
@@ -120,6 +133,24 @@ def test_a_mistake_is_one_sentence_with_its_line(tmp_path: Path, text: str, mess
     with pytest.raises(SpecError, match=message) as caught:
         load_spec(write(tmp_path, text))
     assert "\n" not in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = "ouput: out\nextract:\n  batch: 0\n  phase1: {stpes: 1}\nseed: 1\nsource: {uri: bucket}\nseed: 2\n"
+    with pytest.raises(SpecError) as caught:
+        load_spec(write(tmp_path, text), ["segment.min_area=2"])
+    told = str(caught.value)
+    wanted = [
+        "5 mistakes: (1) ",
+        "job.yaml:1: unknown key `ouput`; did you mean `output`?",
+        "--set segment.min_area=2: segment.min_area: ",
+        "job.yaml:3: extract.batch: ",
+        "job.yaml:4: unknown key `extract.phase1.stpes`",
+        "job.yaml:7: `seed` stands there twice, first in line 5",
+    ]
+    assert [part for part in wanted if part not in told] == []
+    assert "\n" not in told
+    assert told.index(":3: ") < told.index(":4: ") < told.index(":7: ")
 
 
 def test_missing_file_names_itself(tmp_path: Path) -> None:

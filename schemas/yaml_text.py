@@ -1,0 +1,128 @@
+"""YAML as a person wrote it: its text in whatever encoding, its values as they look, the keys that stand twice."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from schemas.errors import SpecError
+
+
+class Twice(NamedTuple):
+    """A key that one section holds twice: its dotted name, and the lines of the first and of the later one."""
+
+    dotted: str
+    first: int
+    later: int
+
+
+def read_text(file: Path) -> str:
+    """The text of a UTF-8 file, or of one in UTF-16 that says so by its first bytes, as some editors write.
+
+    Raises SpecError when it cannot be read, naming the line of a byte that is no UTF-8.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise SpecError(
+            f"{file}: cannot read the job spec ({error.strerror or error}); see jobs/ for examples"
+        ) from None
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise SpecError(
+            f"{file}:{line}: not {encoding.removesuffix('-sig').upper()} (byte 0x{data[error.start]:02x}); save the "
+            "job spec as UTF-8"
+        ) from None
+
+
+def parse(text: str, name: str) -> tuple[yaml.Node | None, Any]:
+    """The nodes of a YAML text, which know their lines, and the values that they stand for. Neither: an empty text.
+
+    name: of the file, for messages. Raises SpecError naming the line that is no YAML.
+    """
+    try:
+        return yaml.compose(text, Loader=_AsItLooks), yaml.load(text, Loader=_AsItLooks)
+    except RecursionError:
+        raise SpecError(f"{name}: sections within sections without end; see jobs/ for examples") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SpecError(
+            f"{name}:{line}: not valid YAML: the character #x{error.character:04x} has no place in it; save the job "
+            "spec as plain text in UTF-8"
+        ) from None
+    except yaml.MarkedYAMLError as error:
+        where = f"{name}:{error.problem_mark.line + 1}" if error.problem_mark else name
+        tab = "; indent with spaces, YAML takes no tabs" if "'\\t'" in str(error.problem) else ""
+        raise SpecError(f"{where}: not valid YAML: {error.problem or error.context}{tab}") from None
+
+
+def parse_value(text: str) -> Any:
+    """What a text on the command line stands for in YAML; the text itself where YAML would read only a part of it, as
+    a `#` begins a comment, or none of it."""
+    text = text.strip()
+    try:
+        node = yaml.compose(text, Loader=_AsItLooks)
+        if node is None or (node.start_mark.index, node.end_mark.index) != (0, len(text)):
+            return text
+        return yaml.load(text, Loader=_AsItLooks)
+    except yaml.YAMLError:
+        return text
+
+
+def keys_twice(node: yaml.Node | None) -> list[Twice]:
+    """The keys that stand twice in one section, at any depth. YAML would take the later ones without a word."""
+    return list(_twice(node, (), set()))
+
+
+def _twice(node: yaml.Node | None, path: tuple[str, ...], seen: set[int]) -> Iterator[Twice]:
+    if id(node) in seen:  # an alias: its anchor has been looked at, and may hold the alias itself
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _twice(item, (*path, str(index)), seen)
+    elif isinstance(node, yaml.MappingNode):
+        lines: dict[tuple[str, str], int] = {}
+        for key, value in node.value:
+            within = path
+            if isinstance(key, yaml.ScalarNode):
+                within, line, name = (*path, str(key.value)), key.start_mark.line + 1, (key.tag, str(key.value))
+                if name in lines and key.tag != _MERGE:
+                    yield Twice(".".join(within), lines[name], line)
+                lines.setdefault(name, line)
+            yield from _twice(value, within, seen)
+
+
+_TAG = "tag:yaml.org,2002:"
+_MERGE = f"{_TAG}merge"
+_REREAD = {f"{_TAG}int", f"{_TAG}float", f"{_TAG}timestamp"}
+
+
+class _AsItLooks(yaml.SafeLoader):
+    """PyYAML reads YAML 1.1, where 0100 is 64, 1:30 is 90 and 2024-01-01 no text. Here they stay text, which a field
+    for a number reads as a person does: 0100 is 100, and 1:30 is none."""
+
+
+_AsItLooks.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag not in _REREAD]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_AsItLooks.add_implicit_resolver(
+    f"{_TAG}int", re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)\Z"), list("-+0123456789")
+)
+_AsItLooks.add_implicit_resolver(
+    f"{_TAG}float",
+    re.compile(
+        r"(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|[-+]?\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
+    ),
+    list("-+0123456789."),
+)

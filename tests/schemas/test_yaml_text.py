@@ -1,0 +1,125 @@
+"""What a person may write into a spec's file: any encoding, numbers as they look, and no key twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.errors import SpecError
+from schemas.spec_file import load_spec
+from schemas.yaml_text import keys_twice, parse, parse_value
+
+SPEC = "source:\n  uri: bucket\noutput: out\n"
+
+
+def load(folder: Path, data: bytes | str) -> Any:
+    file = folder / "job.yaml"
+    file.write_bytes(data.encode() if isinstance(data, str) else data)
+    return load_spec(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            SPEC + "generate: {steps: 2}\nseed: 1\ngenerate:\n  batch: 3\n",
+            r"job.yaml:6: `generate` stands there twice, first in line 4;",
+        ),
+        (
+            SPEC + "cluster:\n  ingest:\n    workers: 1\n    cpus: 1\n    workers: 2\n",
+            r"job.yaml:8: `cluster.ingest.workers` stands there twice, first in line 6;",
+        ),
+        (SPEC + "'seed': 1\nseed: 1\n", r"job.yaml:5: `seed` stands there twice, first in line 4;"),
+        (
+            SPEC.replace("uri: bucket", "storage_options: {a: [{k: 1, k: 2}]}\n  uri: bucket"),
+            r"job.yaml:2: `source.storage_options.a.0.k` stands there twice, first in line 2;",
+        ),
+    ],
+)
+def test_a_key_that_stands_twice_is_an_error_with_both_lines(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        load(tmp_path, text)
+
+
+def test_anchors_and_merged_sections_are_no_repetition(tmp_path: Path) -> None:
+    spec = load(
+        tmp_path,
+        SPEC + "extract:\n  phase1: &phase {steps: 3, lr: 1e-3}\n  phase2:\n    <<: *phase\n    steps: 4\n"
+        "cluster:\n  ingest: &pool {workers: 2}\n  segment: *pool\n",
+    )
+    assert (spec.extract.phase2.steps, spec.extract.phase2.lr) == (4, 1e-3)
+    assert spec.cluster.segment.workers == 2
+
+
+def test_a_section_that_holds_itself_is_walked_once() -> None:
+    node, _ = parse("a: &a {b: [*a], c: 1, c: 2}\n", "x")
+    assert [twice.dotted for twice in keys_twice(node)] == ["a.c"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_encodings_that_say_what_they_are(tmp_path: Path, encoding: str) -> None:
+    assert (
+        load(tmp_path, SPEC.replace("bucket", "caf\u00e9").replace("\n", "\r\n").encode(encoding)).source.uri
+        == "caf\u00e9"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            SPEC.replace(": out", ": s\u00f8r").encode("latin-1"),
+            r"job.yaml:3: not UTF-8 \(byte 0xf8\); save .* as UTF-8",
+        ),
+        (SPEC.encode("utf-16-le"), r"job.yaml:1: not valid YAML: the character #x0000 .* UTF-8"),
+        (b"PK\x03\x04\x14\x00", r"job.yaml:1: not valid YAML: the character #x0003"),
+        (b"\xff\xfe\x00", r"job.yaml:1: not UTF-16"),
+        (SPEC + "extract:\n\tbatch: 1\n", r"job.yaml:5: not valid YAML: .*indent with spaces"),
+        (SPEC + "---\nseed: 1\n", r"job.yaml:4: not valid YAML: .*another document"),
+        (SPEC + "? [a]\n: b\n", r"job.yaml:4: not valid YAML: .*unhashable"),
+        (SPEC + "a: " + "[" * 4000, r"job.yaml: sections within sections"),
+        ("", r"job.yaml: a job spec is a mapping"),
+        ("# nothing\n", r"job.yaml: a job spec is a mapping"),
+        ("- source\n", r"job.yaml: a job spec is a mapping"),
+    ],
+)
+def test_what_is_no_spec_is_one_sentence(tmp_path: Path, data: bytes | str, message: str) -> None:
+    with pytest.raises(SpecError, match=message) as caught:
+        load(tmp_path, data)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("012", "012"),
+        ("1:30", "1:30"),
+        ("2024-01-01", "2024-01-01"),
+        ("1e-4", "1e-4"),
+        ("-12", -12),
+        ("0", 0),
+        ("0x1F", 31),
+        ("1_000", 1000),
+        ("1.5e-3", 1.5e-3),
+        (".5", 0.5),
+        ("off", False),
+        ("~", None),
+        ("'7'", "7"),
+        ("[1, a]", [1, "a"]),
+    ],
+)
+def test_values_are_what_they_look_like(text: str, value: Any) -> None:
+    assert parse_value(text) == value == parse(f"k: {text}\n", "x")[1]["k"]
+
+
+def test_numbers_of_the_file_reach_their_fields_as_they_look(tmp_path: Path) -> None:
+    spec = load(tmp_path, SPEC + "seed: 010\nextract: {phase1: {steps: 0100, lr: 1e-4}, phase2: {steps: '20'}}\n")
+    assert (spec.seed, spec.extract.phase1.steps, spec.extract.phase1.lr, spec.extract.phase2.steps) == (
+        10,
+        100,
+        1e-4,
+        20,
+    )
+    assert load(tmp_path, SPEC.replace(": out", ": 2024-01-01")).output == "2024-01-01"
