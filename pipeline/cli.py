@@ -173,7 +173,7 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Entry point of `unscene`."""
-    os.environ.setdefault("RAY_AUTH_MODE", "token")  # read when ray is imported; Ray makes a token if there is none
+    os.environ.setdefault("RAY_AUTH_MODE", "token")  # read when ray is imported
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         app()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import AuthenticationError
 
+from pipeline.scheduling.own_ray import settle
 from schemas.errors import ClusterError
 from schemas.job import Cluster
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -21,21 +25,25 @@ def connected(settings: Cluster) -> Iterator[None]:
     """A Ray to run on: the cluster at `settings.address`, the one already joined, or an embedded one (the default),
     which ends with this process.
 
-    Raises ClusterError when the address does not answer.
+    Raises ClusterError when the address does not answer, and when this machine has no place for an embedded one.
     """
     if ray.is_initialized():
         yield
         return
-    if settings.address:
-        _knock(settings.address)
     options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
     if settings.address:
+        address = _resolved(settings.address)
+        _knock(address)
         options |= {
-            "address": settings.address,
+            "address": address,
             "runtime_env": {"working_dir": str(Path(__file__).parents[2]), "excludes": EXCLUDES},
         }
     else:
+        settle()
+        if named := os.environ.get("RAY_ADDRESS"):
+            _log.warning("RAY_ADDRESS (%s) is not used: `cluster.address: auto` in the spec would join it", named)
         options |= {
+            "address": "local",  # else Ray joins what RAY_ADDRESS names, or a Ray that it finds on this machine
             "include_dashboard": False,
             "num_cpus": settings.cpus,
             "num_gpus": settings.gpus,
@@ -43,15 +51,18 @@ def connected(settings: Cluster) -> Iterator[None]:
         }  # only small answers travel (invariant 8)
     try:
         ray.init(**options)
-    except (ConnectionError, ValueError, RuntimeError, RayError) as error:
-        reason = str(error).strip().splitlines()[-1][:500]
+    except Exception as error:  # Ray has no class of its own for what keeps it from starting or joining
+        ray.shutdown()
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:500]
+        if isinstance(error, AuthenticationError):
+            raise ClusterError(_no_token(settings.address)) from None
         if not settings.address:
             raise ClusterError(
                 f"cluster: Ray did not start on this machine ({reason}); its log is under "
                 "ray/session_latest/logs in the temporary folder"
             ) from None
         raise ClusterError(
-            f"cluster.address: cannot reach Ray at {settings.address} ({reason}); start it with `ray up "
+            f"cluster.address: cannot reach Ray at {address} ({reason}); start it with `ray up "
             "ray_cluster.yaml`, or leave the address out to run on this machine"
         ) from None
     try:
@@ -60,18 +71,40 @@ def connected(settings: Cluster) -> Iterator[None]:
         ray.shutdown()
 
 
+def _resolved(address: str) -> str:
+    """`auto` is first of all what RAY_ADDRESS names, as in a job that Ray's Jobs API started."""
+    named = os.environ.get("RAY_ADDRESS")
+    return named if address == "auto" and named else address
+
+
 def _knock(address: str) -> None:
     """Ray itself waits for minutes at a door where nobody is; a few seconds tell."""
+    if address.startswith(("http://", "https://")):
+        raise ClusterError(
+            f"cluster.address: {address} is the URL of a dashboard; name Ray's own port, such as HOST:6379, or send "
+            f"the job there with `unscene submit SPEC --address {address}`"
+        )
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if not separator or not port.isdigit():
         return  # `auto`: Ray knows
     try:
-        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
-    except OSError as error:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
+    except (OSError, OverflowError) as error:
         raise ClusterError(
             f"cluster.address: cannot reach Ray at {address} ({error}); start it with `ray up ray_cluster.yaml`, or "
             "leave the address out to run on this machine"
         ) from None
+
+
+def _no_token(address: str | None) -> str:
+    """The sentence for a token that Ray does not find or does not take."""
+    if path := os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        held = f"the token in {path} (RAY_AUTH_TOKEN_PATH)"
+    else:
+        held = "the token in RAY_AUTH_TOKEN" if os.environ.get("RAY_AUTH_TOKEN") else "no token in ~/.ray/auth_token"
+    if address is None:
+        return f"cluster: Ray cannot start with {held}; put one there with `ray get-auth-token --generate`, or unset it"
+    return f"cluster.address: the Ray at {address} does not take {held}; give it the cluster's (see docs/cluster.md)"
 
 
 _KNOCK_S = 10.0

@@ -1,0 +1,150 @@
+"""A Ray of the job's own starts wherever the environment points, or one sentence says what to change."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from pipeline.scheduling import cluster
+from pipeline.scheduling.own_ray import settle
+from schemas.errors import ClusterError
+from schemas.job import Cluster
+from tests.support import ROOT
+
+NAMES = ("RAY_TMPDIR", "TMPDIR", "HOME", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One that says nothing, and is put back."""
+    for name in NAMES:
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def token(home: Path) -> Path:
+    (home / ".ray").mkdir()
+    file = home / ".ray" / "auth_token"
+    file.write_text("a" * 64)
+    return file
+
+
+@pytest.mark.parametrize("name", ["TMPDIR", "RAY_TMPDIR"])
+def test_a_folder_too_long_for_sockets_is_told_before_ray_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.setenv(name, str(tmp_path / ("b" * 70)))
+    with pytest.raises(ClusterError, match=rf"b \({name}\) is too long for Ray: .* 107 .*; set RAY_TMPDIR to a short"):
+        settle()
+    assert not (tmp_path / ("b" * 70)).exists()
+
+
+def test_the_limit_is_that_of_ray_s_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private.utils import validate_socket_filepath
+
+    path = f"/ray/session_2026-01-31_23-59-59_000000_{os.getpid()}/sockets/plasma_store"
+    fits = f"/tmp/{'c' * (107 - len('/tmp/') - len(path))}"
+    validate_socket_filepath(fits + path)
+    monkeypatch.setenv("RAY_TMPDIR", f"{fits}c")
+    with pytest.raises(ClusterError, match="of 108 bytes, of 107"):
+        settle()
+
+
+def test_a_folder_that_takes_no_sockets_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", "/dev/null")
+    with pytest.raises(ClusterError, match=r"/dev/null \(TMPDIR\) \(Not a directory\); set RAY_TMPDIR"):
+        settle()
+
+
+def test_ray_gets_the_folder_that_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    settle()
+    assert os.environ["RAY_TMPDIR"] == "/tmp", "an empty TMPDIR is none: Ray itself would take the folder it stands in"
+    assert not list(Path("/tmp/ray").glob("probe-*"))
+    monkeypatch.setenv("TMPDIR", "/dev/null")
+    settle()
+    assert os.environ["RAY_TMPDIR"] == "/tmp", "RAY_TMPDIR goes before TMPDIR, as for Ray"
+
+
+@pytest.mark.parametrize("home", ["/dev/null", ""])
+def test_a_home_that_holds_no_token_gets_none(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+    monkeypatch.setenv("HOME", home)
+    settle()
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+    first = os.environ["RAY_AUTH_TOKEN"]
+    settle()
+    assert os.environ["RAY_AUTH_TOKEN"] == first
+
+
+def test_a_token_that_is_there_stays_the_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = token(tmp_path)
+    settle()
+    assert not os.environ["RAY_AUTH_TOKEN"]
+    file.write_text("")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(file))
+    settle()
+    assert not os.environ["RAY_AUTH_TOKEN"], "a path that the person set is the person's to mend"
+
+
+def test_it_really_starts_with_another_ray_s_address_and_no_home(tmp_path: Path) -> None:
+    code = (
+        "import ray; from pipeline.scheduling.cluster import connected; from schemas.job import Cluster\n"
+        "with connected(Cluster(cpus=1)):\n"
+        "    print(ray.get(ray.remote(lambda: 41 + 1).remote(), timeout=120), ray.cluster_resources()['CPU'])"
+    )
+    env = {**os.environ, "RAY_ADDRESS": "127.0.0.1:9", "HOME": "/dev/null", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.stdout.strip() == "42 1.0", done.stderr
+    assert "RAY_ADDRESS (127.0.0.1:9) is not used" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "address", "error", "message"),
+    [
+        ({}, None, OSError("no room"), r"cluster: Ray did not start on this machine \(no room\)"),
+        ({}, None, AssertionError(), r"cluster: Ray did not start on this machine \(AssertionError\)"),
+        (
+            {"RAY_AUTH_TOKEN_PATH": "/no/token"},
+            None,
+            ray.exceptions.AuthenticationError("none"),
+            r"cluster: Ray cannot start with the token in /no/token \(RAY_AUTH_TOKEN_PATH\)",
+        ),
+        (
+            {"RAY_AUTH_TOKEN": "x"},
+            "auto",
+            ray.exceptions.AuthenticationError("other"),
+            "cluster.address: the Ray at auto does not take the token in RAY_AUTH_TOKEN; give it the cluster's",
+        ),
+        ({}, "elsewhere", ValueError("bad"), r"cluster.address: cannot reach Ray at elsewhere \(bad\)"),
+        ({}, "http://h:8265", None, "cluster.address: http://h:8265 is the URL of a dashboard; .*unscene submit"),
+        ({}, "127.0.0.1:99999", None, "cluster.address: cannot reach Ray at 127.0.0.1:99999"),
+        ({"RAY_ADDRESS": "127.0.0.1:1"}, "auto", None, "cluster.address: cannot reach Ray at 127.0.0.1:1 "),
+    ],
+)
+def test_what_keeps_ray_away_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    address: str | None,
+    error: Exception | None,
+    message: str,
+) -> None:
+    def fail(**options: Any) -> None:
+        assert error is not None, "told without asking Ray"
+        assert options["address"] == (address or "local")
+        raise error
+
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", fail)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    with pytest.raises(ClusterError, match=message) as caught, cluster.connected(Cluster(address=address)):
+        pass
+    assert "\n" not in str(caught.value)
