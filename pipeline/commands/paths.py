@@ -19,6 +19,9 @@ def anchored(spec: JobSpec) -> JobSpec:
 
 
 def _absolute(path: str | None) -> str | None:
+    if path is not None and path.startswith(("zip://", "tar://")):
+        inner, chain, archive = path.partition("::")
+        return f"{inner}{chain}{_absolute(archive) if archive else ''}"
     if path is None or "://" in path or "::" in path:
         return path
     return str(Path(path).expanduser().absolute())

@@ -13,6 +13,7 @@ from fsspec.core import has_magic
 from schemas.errors import SpecError
 from schemas.job import Source
 from stages.ingest.source.files import Root, locate, root
+from stages.ingest.source.kind import check_address, check_kind, holds
 from stages.ingest.source.walking import Found, look_at, walk
 
 MASK_NAME = re.compile(r"(?:(?P<stem>.+)\.)?mask(?P<number>\d+)\.png", re.IGNORECASE)
@@ -65,6 +66,7 @@ def list_source(source: Source) -> Listing:
     """
     if source.uri is None:
         raise SpecError("source.uri is not set: this job starts from source.handles and has no pictures of its own")
+    check_address(source.uri)
     try:
         at = root(source)
         found, folder = _files(at)
@@ -74,20 +76,20 @@ def list_source(source: Source) -> Listing:
         ) from error
     except Exception as error:  # every backend has its own classes for a missing bucket and for refused access
         raise SpecError(
-            f"source.uri: cannot list {source.uri}: {type(error).__name__}: {error}; check the address and the "
-            "credentials in the environment"
+            f"source.uri: cannot list {source.uri}: {type(error).__name__}: {' '.join(str(error).split())}; check the "
+            "address and the credentials in the environment"
         ) from error
-    listing = Listing(at)
-    for file in sorted(found, key=lambda file: file.path):
+    listing, files = Listing(at), sorted(found, key=lambda file: file.path)
+    if folder is None:
+        check_kind(at.fs, [file.path for file in files], source.uri)
+    for file in files:
         _place(file, folder, source, listing)
     if folder is None and source.masks == "beside":
         _add_masks_beside(listing)
     if not listing.pictures:
-        wanted = f" (looked for {' '.join(source.suffixes)})" if folder is not None else ""
-        others = f"; {len(listing.left_out)} other files are there" if listing.left_out else ""
-        raise SpecError(
-            f"source.uri: no images under {source.uri}{wanted}{others}; check the prefix or set source.suffixes"
-        )
+        held = holds([file.path for file in files])
+        wanted = f"{held} (looked for {' '.join(source.suffixes)})" if folder is not None else ""
+        raise SpecError(f"source.uri: no images under {source.uri}{wanted}; check the prefix or set source.suffixes")
     if source.limit is not None:
         listing.pictures, listing.beyond = listing.pictures[: source.limit], listing.pictures[source.limit :]
     for file in listing.beyond:
