@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import posixpath
 import time
 from collections.abc import Sequence
 from importlib import metadata
@@ -18,6 +19,7 @@ from schemas.spec_file import spec_from
 
 _PACKAGES = ("unscene", "ray", "torch", "diffusers", "transformers", "segment-anything", "peft", "pyarrow")
 NAME = "run.json"
+_LOOKED = 20  # folders of a place that may be anything
 
 
 def revisions(spec: JobSpec) -> dict[str, str]:
@@ -80,12 +82,32 @@ def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None
 
 
 def read_record(storage: Storage) -> dict[str, Any]:
-    """run.json of an OUTPUT. Raises OutputError if there is none."""
+    """run.json of an OUTPUT. Raises OutputError if there is none, or none that can be read."""
     try:
         record: dict[str, Any] = json.loads(storage.read(NAME))
+        if not isinstance(record, dict):
+            raise ValueError("it is no record of a job")
     except FileNotFoundError:
-        raise OutputError(f"{storage.url}: no run.json there; name the output folder of an Unscene job") from None
+        raise OutputError(f"{storage.url}: no run.json there{_elsewhere(storage)}") from None
+    except NotADirectoryError:
+        raise OutputError(f"{storage.url} is a file; name the output folder of an Unscene job") from None
+    except Exception as error:  # broken, or kept from us: every backend has its own classes
+        raise OutputError(
+            f"{storage.url_of(NAME)} cannot be read ({type(error).__name__}: {error}); check access, or put it back "
+            "from a copy"
+        ) from None
     return record
+
+
+def _elsewhere(storage: Storage) -> str:
+    """Where the run.json is that a person meant: in the folder above, or in those of an evaluation's jobs."""
+    above = posixpath.dirname(storage.root)
+    if storage.fs.exists(posixpath.join(above, NAME)):
+        return f"; name {above}, the folder above, which is the output of a job"
+    below = [folder for folder in storage.folders("")[:_LOOKED] if storage.exists(f"{folder}/{NAME}")]
+    if below:
+        return f"; name one of the jobs below it: {', '.join(storage.url_of(folder) for folder in below)}"
+    return "; name the output folder of an Unscene job"
 
 
 def recorded_stages(record: dict[str, Any], spec: JobSpec) -> list[str]:
@@ -95,7 +117,7 @@ def recorded_stages(record: dict[str, Any], spec: JobSpec) -> list[str]:
 
 def recorded_spec(storage: Storage) -> JobSpec:
     """The resolved spec that an OUTPUT was made with."""
-    return spec_from(read_record(storage)["spec"], storage.url_of(NAME))
+    return spec_from(read_record(storage).get("spec", {}), storage.url_of(NAME))
 
 
 def _versions() -> dict[str, str]:

@@ -1,0 +1,55 @@
+"""A place that is no OUTPUT is told in one sentence, with the one that was meant where it lies near."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from pipeline.ledger.run_record import read_record, recorded_spec
+from pipeline.storage.folder import Storage
+from schemas.errors import OutputError, SpecError
+
+
+def test_the_folder_above_is_named(tmp_path: Path) -> None:
+    (tmp_path / "variations").mkdir()
+    (tmp_path / "run.json").write_text('{"spec": {}}')
+    assert read_record(Storage(str(tmp_path))) == {"spec": {}}
+    with pytest.raises(OutputError, match=rf"variations: no run.json there; name {tmp_path}, the folder above"):
+        read_record(Storage(str(tmp_path / "variations")))
+
+
+def test_the_jobs_of_an_evaluation_are_named(tmp_path: Path) -> None:
+    for name in ("protocol", "scenes", "ti_m"):
+        (tmp_path / "night" / name).mkdir(parents=True)
+    for name in ("scenes", "ti_m"):
+        (tmp_path / "night" / name / "run.json").touch()
+    with pytest.raises(OutputError, match=r"name one of the jobs below it: \S+/night/scenes, \S+/night/ti_m$"):
+        read_record(Storage(str(tmp_path / "night")))
+
+
+def test_a_bucket_without_a_job() -> None:
+    fsspec.filesystem("memory").pipe("/records/other/x", b"")
+    with pytest.raises(OutputError, match="memory://records: no run.json there; name the output folder of"):
+        read_record(Storage("memory://records"))
+    fsspec.filesystem("memory").rm("/records", recursive=True)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\x00"])
+def test_a_broken_record_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(OutputError, match=r"run.json cannot be read \(\w+: .*\); check access, or put it back"):
+        read_record(Storage(str(tmp_path)))
+
+
+def test_a_record_without_a_spec_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(SpecError, match="run.json: `source` is missing"):
+        recorded_spec(Storage(str(tmp_path)))
+
+
+def test_a_file_is_no_output(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").touch()
+    with pytest.raises(OutputError, match="job.yaml is a file; name the output folder of an Unscene job"):
+        read_record(Storage(str(tmp_path / "job.yaml")))
