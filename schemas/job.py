@@ -27,7 +27,7 @@ class Source(Strict):
 
     uri: str | None = field(
         None,
-        "Folder, glob or single file, as any fsspec URL (`s3://bucket/night`, `/data/*.jpg`). "
+        "Folder, glob or single file, as any fsspec URL (`s3://bucket/night`, `/data/*.jpg`, `zip://::photos.zip`). "
         "Folders are searched recursively.",
         result=False,
         min_length=1,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.commands.bill import Work
+from pipeline.commands.paths import anchored
 from pipeline.ledger.changes import find_changes, has_results
 from pipeline.ledger.commits import commits_of, rounds
 from pipeline.ledger.numbers import committed_counts
@@ -40,6 +41,7 @@ def survey(spec: JobSpec, storage: Storage) -> Listed:
     """Lists the source and compares it with the plan under `storage`. Raises SpecError if there is no picture."""
     from stages.ingest.census import read_picked, take_census
 
+    spec = anchored(spec)
     plan, census = read_plan(storage), take_census(spec)
     known = set(plan.table.column("uri").to_pylist())
     new = [picked for picked in census.pictures if picked.uri not in known]
