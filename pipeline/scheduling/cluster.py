@@ -33,7 +33,7 @@ def connected(settings: Cluster) -> Iterator[None]:
     options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
     if settings.address:
         address = _resolved(settings.address)
-        _knock(address)
+        answers = _knock(address)
         options |= {
             "address": address,
             "runtime_env": {"working_dir": str(Path(__file__).parents[2]), "excludes": EXCLUDES},
@@ -61,6 +61,11 @@ def connected(settings: Cluster) -> Iterator[None]:
                 f"cluster: Ray did not start on this machine ({reason}); its log is under "
                 "ray/session_latest/logs in the temporary folder"
             ) from None
+        if answers:
+            raise ClusterError(
+                f"cluster.address: what answers at {address} is no Ray, or wants another token ({reason}); name Ray's "
+                "own port, and give the token of that cluster (see docs/cluster.md)"
+            ) from None
         raise ClusterError(
             f"cluster.address: cannot reach Ray at {address} ({reason}); start it with `ray up "
             "ray_cluster.yaml`, or leave the address out to run on this machine"
@@ -77,8 +82,11 @@ def _resolved(address: str) -> str:
     return named if address == "auto" and named else address
 
 
-def _knock(address: str) -> None:
-    """Ray itself waits for minutes at a door where nobody is; a few seconds tell."""
+def _knock(address: str) -> bool:
+    """Ray itself waits for minutes at a door where nobody is; a few seconds tell. False: only Ray knows where it is.
+
+    Raises ClusterError where nobody answers.
+    """
     if address.startswith(("http://", "https://")):
         raise ClusterError(
             f"cluster.address: {address} is the URL of a dashboard; name Ray's own port, such as HOST:6379, or send "
@@ -86,7 +94,7 @@ def _knock(address: str) -> None:
         )
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if not separator or not port.isdigit():
-        return  # `auto`: Ray knows
+        return False  # `auto`
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
     except (OSError, OverflowError) as error:
@@ -94,6 +102,7 @@ def _knock(address: str) -> None:
             f"cluster.address: cannot reach Ray at {address} ({error}); start it with `ray up ray_cluster.yaml`, or "
             "leave the address out to run on this machine"
         ) from None
+    return True
 
 
 def _no_token(address: str | None) -> str:

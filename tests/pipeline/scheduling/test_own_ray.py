@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -65,7 +66,7 @@ def test_a_folder_that_takes_no_sockets_is_told(monkeypatch: pytest.MonkeyPatch)
 def test_ray_gets_the_folder_that_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     settle()
     assert os.environ["RAY_TMPDIR"] == "/tmp", "an empty TMPDIR is none: Ray itself would take the folder it stands in"
-    assert not list(Path("/tmp/ray").glob("probe-*"))
+    assert not list(Path(os.environ["RAY_TMPDIR"], "ray").glob("probe-*"))
     monkeypatch.setenv("TMPDIR", "/dev/null")
     settle()
     assert os.environ["RAY_TMPDIR"] == "/tmp", "RAY_TMPDIR goes before TMPDIR, as for Ray"
@@ -103,6 +104,20 @@ def test_it_really_starts_with_another_ray_s_address_and_no_home(tmp_path: Path)
     )
     assert done.stdout.strip() == "42 1.0", done.stderr
     assert "RAY_ADDRESS (127.0.0.1:9) is not used" in done.stderr
+
+
+def test_a_port_that_answers_and_refuses_is_not_called_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: Any) -> None:
+        raise ConnectionError("Failed to connect")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        wanted = rf"cluster.address: what answers at {address} is no Ray, or wants another token \(Failed to connect\)"
+        with pytest.raises(ClusterError, match=wanted), cluster.connected(Cluster(address=address)):
+            pass
 
 
 @pytest.mark.parametrize(
