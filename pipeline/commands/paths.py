@@ -22,7 +22,7 @@ def _absolute(path: str | None) -> str | None:
     if path is not None and path.startswith(("zip://", "tar://")):
         inner, chain, archive = path.partition("::")
         return f"{inner}{chain}{_absolute(archive) if archive else ''}"
-    if path is None or "://" in path or "::" in path:
+    if path is None or "://" in path or ("::" in path and not Path(path).expanduser().exists()):
         return path
     return str(Path(path).expanduser().absolute())
 
