@@ -27,15 +27,17 @@ def cross_attention_layers(unet: UNet2DConditionModel) -> dict[str, int]:
     size = unet.config.sample_size
     side = size if isinstance(size, int) else size[0]
     layers: dict[str, int] = {}
+    larger: list[int] = []  # an uneven side is halved up, and comes back as it was: at the size of its skip connection
     for kind, blocks in (("down_blocks", unet.down_blocks), ("up_blocks", unet.up_blocks)):
         for number, block in enumerate(blocks):
             for name, _ in block.named_modules():
                 if name.endswith("attn2"):
                     layers[f"{kind}.{number}.{name}"] = side
             if getattr(block, "downsamplers", None) is not None:
+                larger.append(side)
                 side = math.ceil(side / 2)
             if getattr(block, "upsamplers", None) is not None:
-                side *= 2
+                side = larger.pop()
     return layers
 
 

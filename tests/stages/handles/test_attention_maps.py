@@ -93,6 +93,26 @@ def test_the_configuration_tells_the_same_sides_as_the_unet(changes: dict[str, A
     assert len(sides) == len(changes.get("down_block_types", SD21_BASE["down_block_types"])) - 1
 
 
+@pytest.mark.parametrize("size", [18, 25, 100])
+def test_sides_that_do_not_halve_evenly_come_back_as_they_were(size: int, tmp_path: Path) -> None:
+    """diffusers enlarges to the skip connection's size, not to twice the side."""
+    unet = meta_unet(SD21_BASE | {"sample_size": size})
+    seen: dict[str, int] = {}
+    for name in cross_attention_layers(unet):
+        layer = unet.get_submodule(name)
+        layer.register_forward_pre_hook(
+            lambda module, args, kwargs, name=name: seen.update({name: round(args[0].shape[1] ** 0.5)}),
+            with_kwargs=True,
+        )
+    with torch.no_grad():
+        empty = torch.empty(1, 77, 1024, device="meta")
+        unet(torch.empty(1, 4, size, size, device="meta"), torch.zeros(1, device="meta"), encoder_hidden_states=empty)
+    assert cross_attention_layers(unet) == seen
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet/config.json").write_text(json.dumps(SD21_BASE | {"sample_size": size}))
+    assert attention_sides(str(tmp_path)) == sorted(set(seen.values()), reverse=True)
+
+
 def step_inputs(model: SceneModel, scenes: int = 2) -> StepInputs:
     """Two handles in every prompt; everything else random but fixed."""
     dice = torch.Generator().manual_seed(3)
