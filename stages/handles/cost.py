@@ -18,7 +18,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from schemas.job import JobSpec
 from stages.handles.lora.sites import install_lora, make_layout
 from stages.handles.row_owners import RowOwners
-from stages.models.base.layout import check_layout, read_config, text_encoder_names
+from stages.models.base.layout import check_layout, read_config, text_encoder_names, unet_config
 from stages.models.place import bundled
 
 TO_CONTEXT, THROUGH_FROZEN, ALL_WEIGHTS = 1.67 / 0.804, 1.73 / 0.804, 2.41 / 0.804
@@ -33,7 +33,7 @@ def scene_cost(spec: JobSpec) -> dict[str, float]:
     """
     base, revision = bundled(spec.models.base, "models.base"), spec.models.revision
     index = check_layout(base, revision)
-    unet = meta_unet(read_config(base, "unet/config.json", revision))
+    unet = meta_unet(unet_config(base, revision))
     text_configs = [read_config(base, f"{name}/config.json", revision) for name in text_encoder_names(index)]
     extract, generate = spec.extract, spec.generate
     forward = unet_forward_tflop(unet, int(text_configs[0].get("max_position_embeddings", 77)))

@@ -7,7 +7,8 @@ The driver calls these, so nothing here imports torch; `loading` loads the weigh
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.errors import SpecError
@@ -18,12 +19,14 @@ PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
 """Folders of a base model in StableDiffusionPipeline layout."""
 XL_PARTS = ("tokenizer_2", "text_encoder_2")
 """What StableDiffusionXLPipeline adds."""
+REPAIRED_SIZE = 64
+"""`sample_size` that StableDiffusionPipeline gives a UNet whose conversion, before diffusers 0.9, wrote less."""
 
 
 def model_side(base: str, revision: str | None = None) -> int:
     """Side of the base model's pictures: the UNet's sample size times the VAE's factor. Unit: pixels."""
     check_layout(base, revision)
-    sample = read_config(base, "unet/config.json", revision).get("sample_size")
+    sample = unet_config(base, revision).get("sample_size")
     blocks = read_config(base, "vae/config.json", revision).get("block_out_channels")
     if isinstance(sample, list):
         if len(set(sample)) != 1:
@@ -43,7 +46,7 @@ def model_side(base: str, revision: str | None = None) -> int:
 
 def attention_sides(base: str, revision: str | None = None) -> list[int]:
     """Sides of the UNet's cross-attention maps outside its mid block, largest first. Unit: latent elements."""
-    config = read_config(base, "unet/config.json", revision)
+    config = unet_config(base, revision)
     down, up = config.get("down_block_types", []), config.get("up_block_types", [])
     size = config["sample_size"]
     side = size if isinstance(size, int) else size[0]
@@ -94,6 +97,26 @@ def check_layout(base: str, revision: str | None = None) -> dict[str, Any]:
 def text_encoder_names(index: dict[str, Any]) -> list[str]:
     """Folders of the text encoders of a model_index.json that `check_layout` has passed, in order."""
     return ["text_encoder", "text_encoder_2"] if (index.get("text_encoder_2") or [None])[0] else ["text_encoder"]
+
+
+def unet_config(base: str, revision: str | None = None) -> dict[str, Any]:
+    """The UNet's configuration, with the sample_size that the base's own pipeline works at."""
+    config = read_config(base, "unet/config.json", revision)
+    return config | repair(config)
+
+
+def repair(unet: Mapping[str, Any]) -> dict[str, Any]:
+    """What StableDiffusionPipeline changes in a UNet's configuration as it loads it.
+
+    SD 1.x was converted with a sample_size of 32 before November 2022; so old a `_diffusers_version` makes that 64.
+    StableDiffusionXLPipeline changes nothing.
+    """
+    size, version = unet.get("sample_size"), unet.get("_diffusers_version")
+    found = re.match(r"(\d+)\.(\d+)", version) if isinstance(version, str) else None
+    old = found is not None and tuple(map(int, found.groups())) < (0, 9)
+    if not old or unet.get("addition_embed_type") is not None or not isinstance(size, int) or size >= REPAIRED_SIZE:
+        return {}
+    return {"sample_size": REPAIRED_SIZE}
 
 
 def read_config(base: str, name: str, revision: str | None = None) -> dict[str, Any]:

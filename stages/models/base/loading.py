@@ -14,7 +14,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from schemas.errors import SpecError
 from stages.models.base.base_model import BaseModel, overflows
-from stages.models.base.layout import check_layout, text_encoder_names
+from stages.models.base.layout import check_layout, repair, text_encoder_names
 
 
 def load_base(base: str, revision: str | None, dtype: torch.dtype, device: torch.device | str) -> BaseModel:
@@ -32,6 +32,7 @@ def load_base(base: str, revision: str | None, dtype: torch.dtype, device: torch
         unet = UNet2DConditionModel.from_pretrained(
             base, subfolder="unet", torch_dtype=dtype, use_safetensors=True, **where
         )
+        unet.register_to_config(**repair(unet.config))
         vae_config = AutoencoderKL.load_config(base, subfolder="vae", **where)
         vae_dtype = torch.float32 if second and overflows(vae_config, dtype) else dtype
         vae = AutoencoderKL.from_pretrained(base, subfolder="vae", torch_dtype=vae_dtype, use_safetensors=True, **where)
