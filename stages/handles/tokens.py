@@ -10,9 +10,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from schemas.errors import SpecError
-
-MOST_HANDLES = 17
-"""`segment.max_concepts` ends at 16, and the background may be one more."""
+from stages.models.base.vocabulary import check_placeholder, placeholder_names
 
 
 class HandleTokens:
@@ -24,7 +22,7 @@ class HandleTokens:
     """
 
     def __init__(self, tokenizers: Sequence[CLIPTokenizer], placeholder: str = "<asset{index}>") -> None:
-        self.names = [placeholder.replace("{index}", str(j)) for j in range(MOST_HANDLES)]
+        self.names = placeholder_names(placeholder)
         self.tokenizers = [self._extended(tokenizer, placeholder) for tokenizer in tokenizers]
         self.first_ids = [len(tokenizer) for tokenizer in tokenizers]
         lengths = [tokenizer.model_max_length for tokenizer in tokenizers]
@@ -36,13 +34,12 @@ class HandleTokens:
         self._ids: dict[str, Tensor] = {}
 
     def _extended(self, tokenizer: CLIPTokenizer, placeholder: str) -> CLIPTokenizer:
-        known = [name for name in self.names if name in tokenizer.get_vocab()]
+        check_placeholder(placeholder, tokenizer.get_vocab())
         extended = copy.deepcopy(tokenizer)
-        if known or extended.add_tokens(self.names) != MOST_HANDLES:
+        if extended.add_tokens(self.names) != len(self.names):  # the tokenizer makes the same of two of them
             raise SpecError(
-                f"extract.placeholder: {placeholder!r} gives tokens that the base model knows "
-                f"already ({', '.join(known) or 'or that are all the same'}); choose another, "
-                f"such as <asset{{index}}>"
+                f"extract.placeholder: {placeholder!r} gives tokens that the base model's tokenizer does not tell "
+                f"apart; choose another, such as <asset{{index}}>"
             )
         return extended
 

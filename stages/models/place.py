@@ -40,6 +40,13 @@ REMEDY: dict[ModelField, str] = {
     "processor, a Hugging Face id such as facebook/dino-vitb16, or `seedling`",
 }
 """What to do, by field."""
+SINGLE_FILE: dict[ModelField, str] = {
+    "models.base": "make one of it once, with diffusers' StableDiffusionPipeline.from_single_file(FILE)"
+    ".save_pretrained(FOLDER), for SDXL StableDiffusionXLPipeline, and name the folder",
+    "models.clip": REMEDY["models.clip"],
+    "models.identity": REMEDY["models.identity"],
+}
+"""What to do with a file in place of a folder."""
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 EDGE_BYTES = 1 << 20
@@ -72,6 +79,8 @@ def locate(name: str, field: ModelField) -> str:
         if "://" in place or path.exists():
             return place if "://" in place else str(path)
         raise SpecError(f"{field}: {name}: no such file or folder; {REMEDY[field]}")
+    if Path(place).is_file():
+        raise SpecError(f"{field}: {name} is a single file, and a folder is needed; {SINGLE_FILE[field]}")
     if Path(place).is_dir() or HUB_ID.fullmatch(place):
         return place
     raise SpecError(f"{field}: there is no directory {name}; {REMEDY[field]}")

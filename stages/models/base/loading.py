@@ -10,49 +10,46 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from safetensors import SafetensorError
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, PreTrainedModel
 
 from schemas.errors import SpecError
 from stages.models.base.base_model import BaseModel, overflows
+from stages.models.base.files import REMEDY, check_parts
+from stages.models.base.fit import check_length, check_vocabulary
 from stages.models.base.layout import check_layout, repair, text_encoder_names
+from stages.models.whole import check_report
+
+UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError)
+"""What the libraries raise of a part that they cannot make anything of."""
 
 
 def load_base(base: str, revision: str | None, dtype: torch.dtype, device: torch.device | str) -> BaseModel:
     """The base model from a directory or the Hub, in StableDiffusionPipeline or StableDiffusionXLPipeline
     layout. Raises a SpecError that names models.base and the remedy.
     """
+    check_parts(base, revision)
     index = check_layout(base, revision)
     second = len(text_encoder_names(index)) > 1
     where: dict[str, Any] = {"revision": revision}
+    text_encoder = _load(CLIPTextModel, base, "text_encoder", dtype, revision)
+    unet = _load(UNet2DConditionModel, base, "unet", dtype, revision)
+    unet.register_to_config(**repair(unet.config))
+    tokenizer_2 = text_encoder_2 = None
     try:
         tokenizer = CLIPTokenizer.from_pretrained(base, subfolder="tokenizer", **where)
-        text_encoder = CLIPTextModel.from_pretrained(
-            base, subfolder="text_encoder", dtype=dtype, use_safetensors=True, **where
-        )
-        unet = UNet2DConditionModel.from_pretrained(
-            base, subfolder="unet", torch_dtype=dtype, use_safetensors=True, **where
-        )
-        unet.register_to_config(**repair(unet.config))
         vae_config = AutoencoderKL.load_config(base, subfolder="vae", **where)
-        vae_dtype = torch.float32 if second and overflows(vae_config, dtype) else dtype
-        vae = AutoencoderKL.from_pretrained(base, subfolder="vae", torch_dtype=vae_dtype, use_safetensors=True, **where)
         scheduler = dict(DDIMScheduler.load_config(base, subfolder="scheduler", **where))
-        tokenizer_2 = text_encoder_2 = None
         if second:
             tokenizer_2 = CLIPTokenizer.from_pretrained(base, subfolder="tokenizer_2", **where)
-            text_encoder_2 = CLIPTextModelWithProjection.from_pretrained(
-                base, subfolder="text_encoder_2", dtype=dtype, use_safetensors=True, **where
-            )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise SpecError(
-            f"models.base: {base} could not be loaded ({type(error).__name__}: "
-            f"{str(error).strip().splitlines()[0]}); it must be in StableDiffusionPipeline "
-            f"or StableDiffusionXLPipeline layout with safetensors weights: save it with "
-            f"save_pretrained(..., safe_serialization=True)"
-        ) from error
-    _check_parts(base, unet, scheduler)
-    if text_encoder_2 is not None:
-        _check_xl(base, unet, vae, text_encoder, text_encoder_2)
+    except UNREADABLE as error:
+        raise _unusable(base, base, error) from error
+    vae_dtype = torch.float32 if second and overflows(vae_config, dtype) else dtype
+    vae = _load(AutoencoderKL, base, "vae", vae_dtype, revision)
+    _check_tokens(base, "tokenizer", tokenizer, "text_encoder", text_encoder)
+    if tokenizer_2 is not None:
+        text_encoder_2 = _load(CLIPTextModelWithProjection, base, "text_encoder_2", dtype, revision)
+        _check_tokens(base, "tokenizer_2", tokenizer_2, "text_encoder_2", text_encoder_2)
     device = torch.device(device)
     loaded = BaseModel(
         tokenizer,
@@ -75,40 +72,33 @@ def load_base(base: str, revision: str | None, dtype: torch.dtype, device: torch
     return loaded
 
 
-def _check_parts(base: str, unet: UNet2DConditionModel, scheduler: dict[str, Any]) -> None:
-    if unet.config.in_channels != unet.config.out_channels:
-        raise SpecError(
-            f"models.base: {base} is not a plain text-to-image model (its UNet takes "
-            f"{unet.config.in_channels} channels and gives {unet.config.out_channels}); "
-            f"inpainting, depth and upscaling models do not fit: name an SD 1.x, SD 2.x "
-            f"or SDXL model"
+def _load(kind: type[Any], base: str, part: str, dtype: torch.dtype, revision: str | None) -> Any:
+    """One part of the base, whole, or a SpecError that names it."""
+    ours = issubclass(kind, PreTrainedModel)
+    # diffusers tells a wrong shape in one sentence; transformers in a table, and draws the weight anew if asked for it.
+    how: dict[str, Any] = {"dtype": dtype, "ignore_mismatched_sizes": True} if ours else {"torch_dtype": dtype}
+    what = f"the {part} of {base}"
+    try:
+        model, told = kind.from_pretrained(
+            base, subfolder=part, use_safetensors=True, output_loading_info=True, revision=revision, **how
         )
-    kind = scheduler.get("prediction_type", "epsilon")
-    if kind not in ("epsilon", "v_prediction", "sample"):
-        raise SpecError(f"models.base: {base} predicts {kind!r}; epsilon, v_prediction and sample are supported")
+    except UNREADABLE as error:
+        raise _unusable(base, what, error) from error
+    inside = [name for name, _ in model.named_children()] if ours else None
+    check_report(told, kind.__name__, what, "models.base", REMEDY, inside)
+    return model
 
 
-def _check_xl(
-    base: str, unet: UNet2DConditionModel, vae: AutoencoderKL, first: CLIPTextModel, second: CLIPTextModelWithProjection
-) -> None:
-    """That the parts are those of a plain SDXL: what is fed to them elsewhere follows from it."""
-    config, width = unet.config, first.config.hidden_size + second.config.hidden_size
-    if config.addition_embed_type != "text_time":
-        raise SpecError(
-            f"models.base: {base} has two text encoders, but its UNet takes no pooled text and "
-            f"sizes (addition_embed_type {config.addition_embed_type!r}, not 'text_time'); name an "
-            f"SDXL model"
-        )
-    extra = second.config.projection_dim + 6 * config.addition_time_embed_dim
-    if config.cross_attention_dim != width or config.projection_class_embeddings_input_dim != extra:
-        raise SpecError(
-            f"models.base: the parts of {base} do not fit together: its UNet reads text of width "
-            f"{config.cross_attention_dim} and {config.projection_class_embeddings_input_dim} "
-            f"added features, its text encoders give {width} and {extra}; name an SDXL base "
-            f"model"
-        )
-    if getattr(vae.config, "latents_mean", None) is not None:
-        raise SpecError(
-            f"models.base: the VAE of {base} shifts its latents by channel (latents_mean), which "
-            f"is not supported; name an SDXL model without it"
-        )
+def _unusable(base: str, what: str, error: Exception) -> SpecError:
+    reason = (str(error).strip().splitlines() or [""])[0].partition(" If you want to instead")[0]
+    return SpecError(
+        f"models.base: {what} could not be loaded ({type(error).__name__}: {reason}); it must be in "
+        f"StableDiffusionPipeline or StableDiffusionXLPipeline layout with safetensors weights: save it with "
+        f"save_pretrained(..., safe_serialization=True)"
+    )
+
+
+def _check_tokens(base: str, tokenizer: str, words: CLIPTokenizer, encoder: str, model: Any) -> None:
+    """What `check_parts` says of a folder's files, of any base, by what was loaded."""
+    check_length(base, tokenizer, words.model_max_length, encoder, int(model.config.max_position_embeddings))
+    check_vocabulary(base, tokenizer, words.get_vocab(), encoder, int(model.config.vocab_size))
