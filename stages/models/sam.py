@@ -17,16 +17,30 @@ from typing import Any
 import fsspec
 import torch
 from filelock import FileLock
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 from schemas.errors import SpecError
 from stages.models.place import locate
+from stages.models.sam_files import FIRST, TAKE, check_folder, check_kind, unwrapped
 
 KIND_OF_WIDTH = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """Official kinds by the width of their image encoder."""
 
+UNREADABLE = (
+    KeyError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    OSError,
+    EOFError,
+    AttributeError,
+    pickle.UnpicklingError,
+    SafetensorError,
+)
+"""What the libraries raise of a file that they cannot make anything of."""
 CHUNK_BYTES = 8 * 1024 * 1024
 
 
@@ -38,13 +52,14 @@ def load_sam(path_or_url: str, device: str) -> Sam:
     Raises SpecError when there is nothing there or it is no SAM.
     """
     path = _local(path_or_url)
+    if path.is_dir():
+        check_folder(path, path_or_url)
     try:
-        sam = _from_folder(path) if path.is_dir() else _from_checkpoint(path)
-    except (KeyError, TypeError, ValueError, RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        sam = _from_folder(path, path_or_url) if path.is_dir() else _from_checkpoint(path, path_or_url)
+    except UNREADABLE as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise SpecError(
-            f"models.sam: {path_or_url}: not a Segment Anything model ({reason[0][:200]}); name an official "
-            "sam_vit_*.pth or a folder with config.json and model.safetensors"
+            f"models.sam: {path_or_url}: not a Segment Anything model ({reason[0][:200]}); {TAKE}"
         ) from error
     return sam.to(device).eval()
 
@@ -85,18 +100,36 @@ def build_sam(config: dict[str, Any]) -> Sam:
     )
 
 
-def _from_folder(folder: Path) -> Sam:
+def _from_folder(folder: Path, name: str) -> Sam:
     sam = build_sam(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    sam.load_state_dict({name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()})
-    return sam
+    return _fill(sam, {key: tensor.float() for key, tensor in load_file(folder / "model.safetensors").items()}, name)
 
 
-def _from_checkpoint(path: Path) -> Sam:
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    width = state["image_encoder.patch_embed.proj.weight"].shape[0]
+def _from_checkpoint(path: Path, name: str) -> Sam:
+    if path.suffix == ".safetensors":
+        state: dict[str, Any] = load_file(path)
+    else:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    state = unwrapped(name, state)
+    check_kind(name, state)  # before its width is asked for, which relatives keep elsewhere
+    width = state[FIRST].shape[0]
     if width not in KIND_OF_WIDTH:
         raise ValueError(f"an image encoder {width} wide is none of {KIND_OF_WIDTH}")
-    sam = sam_model_registry[KIND_OF_WIDTH[width]](checkpoint=None)
+    return _fill(sam_model_registry[KIND_OF_WIDTH[width]](checkpoint=None), state, name)
+
+
+def _fill(sam: Sam, state: dict[str, Any], name: str) -> Sam:
+    """`sam` with the weights of `state`: all of them, and no others. Raises a SpecError that names the first."""
+    wanted = sam.state_dict()
+    lost, more = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
+    odd = sorted(key for key in set(wanted) & set(state) if wanted[key].shape != state[key].shape)
+    for keys, wrong in ((lost, "lacks"), (more, "holds, and has no place for,"), (odd, "holds in another shape")):
+        if keys:
+            raise SpecError(
+                f"models.sam: {name}: not a Segment Anything model: it {wrong} {keys[0]}"
+                + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
+                + f"; {TAKE}"
+            )
     sam.load_state_dict(state)
     return sam
 

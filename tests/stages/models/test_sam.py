@@ -22,6 +22,7 @@ from models.training.sam import CONFIG, decode, embed_points
 from schemas.errors import SpecError
 from schemas.spec_file import load_spec
 from stages.models.sam import _local, build_sam, load_sam
+from stages.models.sam_files import check_sam
 from stages.segment.sam.proposer import Proposer
 from tests.support import ROOT
 
@@ -144,3 +145,69 @@ def test_the_seedling_finds_the_objects_of_the_demo() -> None:
             wanted = np.asarray(Image.open(mask_path).resize((64, 64)))
             scores.append(max(((m & wanted).sum() / (m | wanted).sum() for m in found), default=0.0))
     assert np.mean(scores) >= 0.7, f"mean best IoU of {len(scores)} objects: {np.mean(scores):.2f}"
+
+
+RELATIVES = {
+    "SAM-HQ": ({"mask_decoder.hf_token.weight": 1, "image_encoder.patch_embed.proj.weight": 1}, "is SAM-HQ "),
+    "SAM 2": ({"model": {"image_encoder.trunk.pos_embed": 1, "memory_attention.norm.weight": 1}}, "is SAM 2 "),
+    "SAM 3": ({"detector.backbone.vision_backbone.trunk.pos_embed": 1}, "is SAM 3 "),
+    "MobileSAM": (
+        {"image_encoder.patch_embed.seq.0.c.weight": 1, "image_encoder.layers.0.x.weight": 1},
+        "is MobileSAM ",
+    ),
+    "transformers'": ({"vision_encoder.patch_embed.projection.weight": 1}, "is a SAM in transformers' layout "),
+    "LoRA": ({"image_encoder.blocks.0.attn.qkv.lora_A.weight": 1}, "holds an adapter that was not merged"),
+    "none": ({"backbone.conv1.weight": 1}, "not a Segment Anything model"),
+}
+
+
+@pytest.mark.parametrize("name", RELATIVES)
+def test_its_relatives_are_told_by_name_before_and_after_loading(name: str, tmp_path: Path) -> None:
+    state, sentence = RELATIVES[name]
+    fill = lambda tree: {k: fill(v) if isinstance(v, dict) else torch.zeros(2) for k, v in tree.items()}  # noqa: E731
+    file = tmp_path / "checkpoint.pth"
+    torch.save(fill(state), file)
+    for ask in (lambda: check_sam(str(file)), lambda: load_sam(str(file), "cpu")):
+        with pytest.raises(SpecError, match=rf"^models\.sam: .*{sentence}.*; (name an official|merge it)") as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_transformers_is_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "sam2"}))
+    save_file({"vision_encoder.neck.weight": torch.zeros(2)}, tmp_path / "model.safetensors")
+    for ask in (lambda: check_sam(str(tmp_path)), lambda: load_sam(str(tmp_path), "cpu")):
+        with pytest.raises(SpecError, match=r"is a sam2 in transformers' layout.*name an official"):
+            ask()
+
+
+def official() -> dict[str, torch.Tensor]:
+    """One stored number a tensor, seen at the full shape: the real file would be 375 MB."""
+    with torch.device("meta"):
+        shapes = {name: t.shape for name, t in sam_model_registry["vit_b"](checkpoint=None).state_dict().items()}
+    return {name: torch.full((1,), 0.5).expand(shape) for name, shape in shapes.items()}
+
+
+def test_what_training_scripts_put_around_the_weights_is_taken_off(tmp_path: Path) -> None:
+    wrapped = {"model": {f"module.{name}": value for name, value in official().items()}, "epoch": 3}
+    torch.save(wrapped, tmp_path / "tuned.pth")
+    check_sam(str(tmp_path / "tuned.pth"))
+    assert float(load_sam(str(tmp_path / "tuned.pth"), "cpu").mask_decoder.iou_token.weight.detach()[0, 0]) == 0.5
+    torch.save({"model": official(), "model_ema": official()}, tmp_path / "both.pth")
+    with pytest.raises(SpecError, match=r"both\.pth holds several sets of weights \(model, model_ema\); save the one"):
+        load_sam(str(tmp_path / "both.pth"), "cpu")
+
+
+def test_weights_that_are_lost_or_too_many_are_named(tmp_path: Path) -> None:
+    whole = official()
+    for state, sentence in (
+        (
+            {k: v for k, v in whole.items() if "blocks.7." not in k},
+            r"it lacks image_encoder\.blocks\.7\..* and 13 more; ",
+        ),
+        (whole | {"image_encoder.adapter.weight": torch.zeros(2)}, "no place for, image_encoder.adapter.weight; name"),
+        (whole | {"mask_decoder.iou_token.weight": torch.zeros(2, 256)}, "in another shape mask_decoder.iou_token"),
+    ):
+        torch.save(state, tmp_path / "sam.pth")
+        with pytest.raises(SpecError, match=f"not a Segment Anything model: .*{sentence}"):
+            load_sam(str(tmp_path / "sam.pth"), "cpu")
