@@ -10,13 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 from transformers import AutoImageProcessor, CLIPModel, CLIPTokenizer
 
 from schemas.errors import SpecError
-from stages.models.place import REMEDY, ModelField, locate, read_json
+from stages.models.judge_files import check_size, check_words, judge_kind
+from stages.models.place import REMEDY, ModelField, locate
+from stages.models.whole import check_report
 
+UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError)
+"""What the libraries raise of a model that they cannot make anything of."""
 BATCH = 64
 """Pictures or texts at a time; it bounds memory and changes no result."""
 
@@ -66,32 +71,42 @@ def load_clip(
 
     safetensors only. Raises a SpecError that names `field` and the remedy when it is no CLIP.
     """
-    place, kind = locate(name, field), read_json(name, "config.json", field).get("model_type")
-    if kind != "clip":
-        raise SpecError(f"{field}: {name} is no CLIP model (its config.json says model_type {kind!r}); {REMEDY[field]}")
+    place = locate(name, field)
+    judge_kind(name, field)
     model = load_weights(CLIPModel, place, name, field, dtype)
     try:
         processor = AutoImageProcessor.from_pretrained(place)
         tokenizer = CLIPTokenizer.from_pretrained(place)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise unusable(name, field, error) from error
+    config: Any = model.config
+    check_words(name, field, tokenizer.get_vocab(), config.text_config.vocab_size)
+    check_size(name, field, seen_size(processor), config.vision_config.image_size)
     return ClipJudge(model.to(device).eval().requires_grad_(False), processor, tokenizer)
 
 
 def load_weights(kind: type[Any], place: str, name: str, field: ModelField, dtype: torch.dtype, **settings: Any) -> Any:
-    """`kind.from_pretrained`, refusing a checkpoint that leaves some of the model's weights as they were drawn."""
+    """`kind.from_pretrained`, refusing a checkpoint that leaves some of the model's weights as they were drawn, or
+    holds some that the model leaves out."""
     try:
         model, told = kind.from_pretrained(
-            place, dtype=dtype, use_safetensors=True, output_loading_info=True, **settings
+            place,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told in the report, and refused here in one sentence
+            **settings,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise unusable(name, field, error) from error
-    if told["missing_keys"]:
-        raise SpecError(
-            f"{field}: {name} lacks weights of a {kind.__name__} ({min(told['missing_keys'])} and "
-            f"{len(told['missing_keys']) - 1} more); {REMEDY[field]}"
-        )
+    check_report(told, kind.__name__, name, field, REMEDY[field], [child for child, _ in model.named_children()])
     return model
+
+
+def seen_size(processor: Any) -> tuple[int, int]:
+    """Height and width of what the processor makes of a picture; of one that is not square, so that it shows."""
+    shape = pixel_values(processor, np.zeros((1, 40, 56, 3), np.uint8)).shape
+    return int(shape[2]), int(shape[3])
 
 
 def unusable(name: str, field: ModelField, error: Exception) -> SpecError:

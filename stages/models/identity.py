@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoImageProcessor, Dinov2Model, ViTModel
 
-from schemas.errors import SpecError
-from stages.models.clip import BATCH, ClipJudge, load_clip, load_weights, pixel_values, unusable
-from stages.models.place import REMEDY, ModelField, locate, read_json
+from stages.models.clip import BATCH, UNREADABLE, ClipJudge, load_clip, load_weights, pixel_values, seen_size, unusable
+from stages.models.judge_files import check_size, judge_kind
+from stages.models.place import ModelField, locate
 
 FIELD: ModelField = "models.identity"
 
@@ -63,20 +63,17 @@ def load_identity(name: str, device: str = "cpu", dtype: torch.dtype = torch.flo
 
     safetensors only. Raises a SpecError that names models.identity and the remedy when it is none of these.
     """
-    place, kind = locate(name, FIELD), read_json(name, "config.json", FIELD).get("model_type")
+    place, kind = locate(name, FIELD), judge_kind(name, FIELD)
     if kind == "clip":
         return ClipIdentityJudge(load_clip(name, device, dtype, FIELD))
     if kind == "vit":  # DINO's checkpoints have no pooler, and nothing here reads one
         model = load_weights(ViTModel, place, name, FIELD, dtype, add_pooling_layer=False)
-    elif kind == "dinov2":
-        model = load_weights(Dinov2Model, place, name, FIELD, dtype)
     else:
-        raise SpecError(
-            f"{FIELD}: {name} is neither DINO, DINOv2 nor CLIP (its config.json says model_type {kind!r}); "
-            f"{REMEDY[FIELD]}"
-        )
+        model = load_weights(Dinov2Model, place, name, FIELD, dtype)
     try:
         processor = AutoImageProcessor.from_pretrained(place)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise unusable(name, FIELD, error) from error
+    if kind == "vit":  # a DINOv2 stretches its positions over a picture of any size
+        check_size(name, FIELD, seen_size(processor), model.config.image_size)
     return DinoJudge(model.to(device).eval().requires_grad_(False), processor)

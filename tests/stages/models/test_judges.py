@@ -17,7 +17,8 @@ from transformers import AutoImageProcessor, AutoProcessor, CLIPModel, Dinov2Mod
 from schemas.errors import SpecError
 from stages.models.clip import BATCH, load_clip
 from stages.models.identity import load_identity
-from stages.models.place import model_revision
+from stages.models.judge_files import check_judge
+from stages.models.place import ModelField, model_revision
 from tests.support.tiny_judges import build_tiny_clip, build_tiny_dino, build_tiny_dinov2
 
 TEXTS = ["a photo of a cat in the snow", "a dog", "a photo of a ball and a car at the beach"]
@@ -128,3 +129,46 @@ def test_revision_follows_the_weights(clip_folder: Path, tmp_path: Path) -> None
     other = build_tiny_clip(tmp_path / "clip", seed=1)
     assert model_revision(str(clip_folder), "models.clip") == model_revision(str(clip_folder), "models.identity")
     assert model_revision(str(clip_folder), "models.clip") != model_revision(str(other), "models.clip")
+
+
+def changed(folder: Path, copy: Path, file: str, **fields: object) -> Path:
+    shutil.copytree(folder, copy)
+    (copy / file).write_text(json.dumps(json.loads((copy / file).read_text()) | fields))
+    return copy
+
+
+def test_a_judge_is_read_whole_or_refused_before_anything_starts(clip_folder: Path, tmp_path: Path) -> None:
+    """A DINOv2 takes pictures of any size; what else does not fit is told by the files and by what loads of them."""
+    dino, dinov2 = build_tiny_dino(tmp_path / "dino"), build_tiny_dinov2(tmp_path / "dinov2")
+    large = {"height": 48, "width": 48}
+    lost = changed(dino, tmp_path / "lost", "config.json", num_hidden_layers=3)
+    more = changed(dino, tmp_path / "more", "config.json", num_hidden_layers=1)
+    tuned = shutil.copytree(clip_folder, tmp_path / "tuned")
+    weights = load_file(tuned / "model.safetensors")
+    weights["vision_model.encoder.layers.0.self_attn.q_proj.lora_A.default.weight"] = torch.zeros(4, 32)
+    save_file(weights, tuned / "model.safetensors", {"format": "pt"})
+    cut = shutil.copytree(dino, tmp_path / "cut")
+    (cut / "model.safetensors").write_bytes((dino / "model.safetensors").read_bytes()[:-9])
+    cases: list[tuple[ModelField, Path, str]] = [
+        ("models.identity", changed(dino, tmp_path / "a", "preprocessor_config.json", size=large), "48 x 48 pixels"),
+        ("models.clip", changed(clip_folder, tmp_path / "b", "preprocessor_config.json", crop_size=large), "48 x 48"),
+        ("models.identity", lost, "lacks weights of "),
+        ("models.identity", more, "holds weights that .* does not read"),
+        ("models.clip", tuned, "holds an adapter that was not merged"),
+        ("models.identity", cut, r"model\.safetensors is cut short|could not be loaded"),
+    ]
+    for field, folder, sentence in cases:
+        load = load_identity if field == "models.identity" else load_clip
+        for ask in (lambda: check_judge(str(folder), field), lambda: load(str(folder))):  # noqa: B023
+            with pytest.raises(SpecError, match=rf"^{field}: .*{sentence}.*; ") as caught:
+                ask()
+            assert "\n" not in str(caught.value)
+    other = changed(dinov2, tmp_path / "c", "preprocessor_config.json", crop_size=large)
+    for field, folder in (
+        ("models.identity", other),
+        ("models.identity", dino),
+        ("models.identity", clip_folder),
+        ("models.clip", clip_folder),
+    ):
+        check_judge(str(folder), field)
+    assert load_identity(str(other)).features(np.zeros((1, 48, 48, 3), np.uint8)).shape == (1, 32)
