@@ -67,10 +67,10 @@ def bill(spec: JobSpec, storage: Storage) -> Bill:
     """What a scene of a job costs. storage: the job's, for the concepts that its scenes turned out to have."""
     from stages.generate.prompts import list_variations
     from stages.handles.cost import scene_cost
-    from stages.models.base.layout import check_base
+    from stages.models.check import check_models
 
+    side = check_models(spec)
     cost = scene_cost(spec)
-    side = check_base(spec)
     handles = Storage(spec.source.handles) if spec.source.handles else storage
     concepts, measured = concepts_per_scene(handles)
     names = [str(i) for i in range(max(1, round(concepts)))]

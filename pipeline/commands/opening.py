@@ -18,7 +18,7 @@ from pipeline.storage.probe import check_writable
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from stages.ingest.census import take_census
-from stages.models.base.layout import check_base
+from stages.models.check import check_models
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def open_job(
     """
     spec = anchored(spec)
     if kinds is None:
-        check_base(spec)
+        check_models(spec)
     kinds = kinds or kinds_of(spec)
     storage = Storage(spec.output)
     census = None if spec.source.handles else take_census(spec)

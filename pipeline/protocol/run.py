@@ -25,6 +25,7 @@ from pipeline.storage.probe import check_writable
 from pipeline.wording import span
 from schemas.errors import CommandError, OutputError, SpecError
 from schemas.job import JobSpec
+from stages.models.check import check_models
 
 
 @dataclass
@@ -51,6 +52,8 @@ def evaluate(spec: JobSpec, console: Console, only: Sequence[str] = ()) -> Evalu
     storage = Storage(spec.output)
     if storage.exists(NAME):
         raise OutputError(f"output: {spec.output} holds a job of its own; give the evaluation another folder")
+    for job in jobs.values():  # `open_job` is given their stages, and takes the models as checked
+        check_models(job)
     check_writable(storage)
     found = Evaluation()
     with ExitStack() as session:

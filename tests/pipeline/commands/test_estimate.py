@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +22,7 @@ from schemas.job import JobSpec
 from stages.ingest.census import Picked, Read, take_census
 from stages.ingest.source.hashing import Hashed
 from tests.support.sample_output import SampleOutput, with_given_handles
+from tests.support.tiny_models import build_tiny_model
 
 COST = {
     "forward_tflop": 0.5,
@@ -31,40 +31,12 @@ COST = {
     "prior_set_tflop": 400.0,
     "handle_bytes": 3_000_000.0,
 }
-PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
-CONFIGS: dict[str, dict[str, Any]] = {
-    "model_index.json": {part: ["library", "Class"] for part in PARTS},
-    "unet/config.json": {
-        "sample_size": 8,
-        "in_channels": 4,
-        "out_channels": 4,
-        "block_out_channels": [8, 16],
-        "layers_per_block": 1,
-        "cross_attention_dim": 16,
-        "attention_head_dim": 4,
-        "norm_num_groups": 4,
-        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
-        "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
-    },
-    "vae/config.json": {"block_out_channels": [8, 8, 16]},
-    "text_encoder/config.json": {
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "max_position_embeddings": 8,
-        "intermediate_size": 32,
-        "vocab_size": 100,
-    },
-}
 
 
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    """A base model's configuration without its weights: pictures of 8 x 4 = 32 pixels."""
-    for name, config in CONFIGS.items():
-        file = tmp_path / "base" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(config))
-    return tmp_path / "base"
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random tiny base whose pictures are 8 x 4 = 32 pixels."""
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "base", side=32)
 
 
 @pytest.fixture
@@ -83,9 +55,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def spec_of(source: dict[str, Any], output: Path, base: Path, **sections: Any) -> JobSpec:
-    return JobSpec.model_validate(
-        {"source": source, "output": str(output), "models": {"base": str(base), "sam": str(base)}, **sections}
-    )
+    return JobSpec.model_validate({"source": source, "output": str(output), "models": {"base": str(base)}, **sections})
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -169,7 +139,6 @@ def test_what_is_committed_is_not_counted_again(tmp_path: Path, photos: Path, ba
         settings={
             "source.uri": str(photos),
             "models.base": str(base),
-            "models.sam": str(base),
             "evaluate.enabled": False,
         },
     )

@@ -1,0 +1,32 @@
+"""Whether the models that a spec names are ones that its job can use, before anything is started.
+
+The driver asks, so nothing here imports torch. What only loading can tell, the loaders tell.
+"""
+
+from __future__ import annotations
+
+from schemas.job import JobSpec
+from stages.models.base.files import check_handles, check_parts
+from stages.models.base.layout import check_base
+from stages.models.judge_files import check_judge
+from stages.models.place import bundled
+from stages.models.sam_files import check_sam
+
+
+def check_models(spec: JobSpec) -> int:
+    """Raises a SpecError that names the field, the part and the remedy for the first model that will not do.
+
+    Returns the side of the base's pictures. Unit: pixels.
+    """
+    models, learns, judges = spec.models, not spec.source.handles, spec.evaluate.enabled
+    base = bundled(models.base, "models.base")
+    side = check_base(spec)
+    check_parts(base, models.revision)
+    check_handles(base, spec.extract.placeholder, models.revision)
+    if judges or (learns and spec.source.masks == "none"):
+        check_sam(models.sam)
+    if judges or (learns and spec.segment.vocabulary):
+        check_judge(models.clip, "models.clip")
+    if judges:
+        check_judge(models.identity, "models.identity")
+    return side
