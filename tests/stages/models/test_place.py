@@ -105,8 +105,10 @@ def test_a_sam_is_a_file_a_folder_or_a_url(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_driver_asks_without_torch() -> None:
     code = (
-        "import sys; from stages.models.base.layout import model_side; from stages.models.place import model_revision; "
-        f"model_side({str(ROOT / 'models' / 'seedling' / 'base')!r}); model_revision('seedling', 'models.identity'); "
+        "import sys; from stages.models.check import check_models; from stages.models.place import model_revision; "
+        "from schemas.job import JobSpec; "
+        "check_models(JobSpec(source={'uri': '/pictures'}, output='/out', evaluate={'enabled': True})); "
+        "model_revision('seedling', 'models.identity'); "
         "sys.exit(' '.join({'torch', 'transformers', 'diffusers'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
