@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from schemas.errors import SceneError
 from schemas.job import Generate
 from stages.generate.prompts import Variation
 from stages.handles.full_weights import replaced
 from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
 from stages.handles.weights import SceneWeights
-from stages.models.base.pictures import decode_latents
+from stages.models.base.pictures import decode_sound
 from stages.models.base.sampler import denoise, initial_latents, make_scheduler
 from stages.models.base.text_states import TextStates
 from stages.streams import stream_seed
@@ -46,8 +47,9 @@ class DrawnScene:
 @torch.no_grad()
 def draw(
     model: SceneModel, settings: Generate, seed: int, jobs: Sequence[tuple[DrawnScene, Variation]]
-) -> list[NDArray[np.uint8] | None]:
-    """Pictures [h, w, 3], one a job, None where its latents are not finite. The scenes can share a batch."""
+) -> list[NDArray[np.uint8] | SceneError]:
+    """Pictures [h, w, 3], one a job, or what is wrong with it: its latents or its pixels are not finite, or it is one
+    colour all over. The scenes can share a batch."""
     device = model.base.device
     scenes = list(dict.fromkeys(scene for scene, _ in jobs))
     number = {scene: i for i, scene in enumerate(scenes)}
@@ -87,8 +89,33 @@ def draw(
             model.release()
     sound = torch.isfinite(latents).flatten(1).all(1)
     latents = torch.where(sound[:, None, None, None], latents, 0.0)
-    images = decode_latents(model.base, latents)
-    return [image if good else None for image, good in zip(images, sound.tolist(), strict=True)]
+    images, decoded = decode_sound(model.base, latents)
+    return [
+        image if problem is None else SceneError(f"picture {picture.key} {problem}")
+        for (_, picture), image, problem in zip(jobs, images, _problems(sound.tolist(), decoded, images), strict=True)
+    ]
+
+
+def _problems(sound: Sequence[bool], decoded: NDArray[np.bool_], images: NDArray[np.uint8]) -> Iterator[str | None]:
+    """What is wrong with each picture, or None. sound, decoded: whether its latents and its pixels are finite."""
+    for denoised, finite, image in zip(sound, decoded.tolist(), images, strict=True):
+        if not denoised:
+            yield (
+                "is not finite: the scene's weights are broken, or models.base overflows in models.dtype; set "
+                "models.dtype to bfloat16 or float32, or extract the scene again"
+            )
+        elif not finite:
+            yield (
+                "is not finite: the VAE of models.base decodes its latents to no numbers, in float32 too; name a base "
+                "model with a sound VAE"
+            )
+        elif (image == image[0, 0]).all():
+            yield (
+                "is one colour all over, which no prompt asks for; see that models.base draws pictures in models.dtype "
+                "and with generate.sampler"
+            )
+        else:
+            yield None
 
 
 def _encode(

@@ -117,9 +117,7 @@ class GenerateStage:
         until the culprit is alone; its scene then fails, and what is left of its pictures is not drawn."""
         for (scene, picture), image in halving(self._draw, jobs, lambda job: job[0].error is None):
             if isinstance(image, Exception):
-                scene.error = image
-            elif image is None:
-                scene.error = SceneError(f"picture {picture.key} is not finite; the scene's weights are broken")
+                scene.error = scene.error or image
             else:
                 self._keep(scene, picture, image)
         for scene, _ in jobs:
@@ -128,7 +126,7 @@ class GenerateStage:
                 scene.drawn.states.clear()
                 yield scene.output if scene.error is None else failed(scene.output.scene_id, scene.error)
 
-    def _draw(self, jobs: Sequence[tuple[_Scene, Variation]]) -> list[NDArray[np.uint8] | None]:
+    def _draw(self, jobs: Sequence[tuple[_Scene, Variation]]) -> list[NDArray[np.uint8] | SceneError]:
         assert self.model is not None
         drawn = [(scene.drawn, picture) for scene, picture in jobs]
         return draw(self.model, self.spec.generate, self.spec.seed, drawn)

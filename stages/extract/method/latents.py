@@ -55,8 +55,14 @@ def resize_masks(masks: Tensor, side: int) -> Tensor:
 
 def encode_scene(base: BaseModel, picture: Tensor, masks: Tensor, attention_side: int) -> SceneLatents:
     """picture: [3, H, W] in [-1, 1]; masks: bool or float [N, H, W]; attention_side: a. Raises a SceneError
-    if a mask has no element left at latent resolution: nothing could be learned from it."""
+    if a mask has no element left at latent resolution: nothing could be learned from it; or if the latents are not
+    finite."""
     mean, std = encode_pictures(base, torch.stack([picture, picture.flip(-1)]))
+    if not (torch.isfinite(mean).all() and torch.isfinite(std).all()):
+        raise SceneError(
+            "the picture's latents are not finite: the VAE of models.base encodes it to no numbers, in float32 too; "
+            "name a base model with a sound VAE"
+        )
     latent_side = base.latent_shape[1]
     mirrored = (masks, masks.flip(-1))
     small = torch.stack([resize_masks(m, latent_side) for m in mirrored])

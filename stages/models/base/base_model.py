@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,23 @@ class BaseModel:
         if self.text_encoder_2 is not None and overflows(self.vae.config, self.dtype):
             return contextlib.nullcontext()
         return self.arithmetic()
+
+    @property
+    def vae_is_low(self) -> bool:
+        """Whether the VAE computes in less than float32."""
+        return self.vae.dtype != torch.float32 or not isinstance(self.vae_arithmetic(), contextlib.nullcontext)
+
+    @contextlib.contextmanager
+    def vae_in_float32(self) -> Iterator[None]:
+        """The VAE in float32 for a while, weights and arithmetic; its weights are the very same afterwards."""
+        kept = [(parameter, parameter.data) for parameter in self.vae.parameters()]
+        try:
+            self.vae.float()
+            with torch.autocast(self.device.type, enabled=False):
+                yield
+        finally:
+            for parameter, data in kept:
+                parameter.data = data
 
     def text_states(self, ids: Tensor) -> TextStates:
         """ids: [R, E, T], a row an encoder -> what the pipeline of the base's own layout makes of them.

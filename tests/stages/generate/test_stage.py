@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +15,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
+from schemas.errors import SceneError
 from schemas.job import Generate
 from schemas.records import VARIATIONS, SceneOutput, SceneTask
 from stages.extract.stage import ExtractStage
@@ -122,7 +126,7 @@ def test_what_is_left_of_a_scene_that_failed_is_not_drawn(
 
     def brittle(
         model: SceneModel, settings: Generate, seed: int, jobs: Sequence[tuple[DrawnScene, Variation]]
-    ) -> list[np.ndarray | None]:
+    ) -> list[np.ndarray | SceneError]:
         drawn.append([picture.key for _, picture in jobs])
         if any(picture.scene_id == "scene0" for _, picture in jobs):
             raise torch.OutOfMemoryError("out of memory")
@@ -134,3 +138,31 @@ def test_what_is_left_of_a_scene_that_failed_is_not_drawn(
     assert outputs["scene0"].failure.transient
     assert len(pixels(outputs["scene1"])) == 6
     assert [key for keys in drawn if len(keys) == 1 for key in keys if key.startswith("scene0")] == ["scene0-0000"]
+
+
+def broken_vae(model_dir: Path, folder: Path, **changes: float) -> Path:
+    """A copy of the model whose VAE's last layer has other numbers, by name."""
+    shutil.copytree(model_dir, folder)
+    file = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    state = load_file(file)
+    for name, value in changes.items():
+        state[f"decoder.conv_out.{name}"].fill_(value)
+    save_file(state, file, metadata={"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bias": float("nan")}, r"picture scene0-0000 is not finite: the VAE of models\.base .*in float32 too; name"),
+        ({"bias": float("-inf")}, r"picture scene0-0000 is not finite: the VAE"),
+        ({"weight": 0.0, "bias": -3.0}, r"picture scene0-0000 is one colour all over.*models\.dtype"),
+        ({"weight": 0.0, "bias": 0.25}, r"picture scene0-0000 is one colour all over"),
+    ],
+)
+def test_black_pictures_are_failures(
+    model_dir: Path, tasks: list[SceneTask], tmp_path: Path, changes: dict[str, float], message: str
+) -> None:
+    outputs = generate(broken_vae(model_dir, tmp_path / "base", **changes), tasks[:2], batch=3)
+    assert all(output.failure and not output.rows and not output.files for output in outputs.values())
+    assert re.search(message, outputs["scene0"].failure.message)
