@@ -26,7 +26,7 @@ from stages.extract.training.checkpoint import CheckpointFile
 from stages.extract.training.trainer import TrainedScene, Trainer, TrainingScene
 from stages.halving import halving
 from stages.handles.scene_model import SceneModel
-from stages.handles.weights import SceneWeights, pack_scene
+from stages.handles.weights import SceneWeights, overflow, pack_scene
 from stages.models.base.loading import load_base
 from stages.models.device import pick_device, pick_dtype
 from stages.models.place import bundled, model_revision
@@ -209,6 +209,11 @@ class ExtractStage:
             )
         assert self.model is not None
         tokens = self.model.tokens.names[: len(result.handles)]
+        weights = SceneWeights(tokens, result.handles, result.lora, result.full, self.model.widths)
+        # The last step's losses say nothing of what it made of the weights, nor of whether they fit into float16.
+        if (wrong := overflow(weights)) is not None:
+            rate = "extract.phase1.lr or extract.phase2.lr" if wrong == "handles" else "extract.phase2.lr"
+            return failed(scene_id, SceneError(f"diverged: what it learned is not finite ({wrong}); lower {rate}"))
         tail = result.curves[-max(1, -(-len(result.curves) // 10)) :]
         means = tail.mean(0).tolist() if len(tail) else [None] * 3
         file = f"{scene_id}.safetensors"
@@ -230,7 +235,6 @@ class ExtractStage:
             }
             for i, token in enumerate(tokens)
         ]
-        weights = pack_scene(SceneWeights(tokens, result.handles, result.lora, result.full, self.model.widths))
         info = {
             "scene_id": scene_id,
             "base": self.spec.models.base,
@@ -242,7 +246,7 @@ class ExtractStage:
             "settings": self._settings(),
             "curves": shorten_curves(result.curves),
         }
-        return SceneOutput(scene_id, rows, {file: weights, f"{scene_id}.json": json.dumps(info).encode()})
+        return SceneOutput(scene_id, rows, {file: pack_scene(weights), f"{scene_id}.json": json.dumps(info).encode()})
 
 
 def shorten_curves(curves: Tensor, points: int = CURVE_POINTS) -> dict[str, list[float]]:

@@ -38,6 +38,14 @@ class SceneWeights:
         self.widths = tuple(self.widths) or (self.handles.shape[-1],)
 
 
+def overflow(weights: SceneWeights) -> str | None:
+    """The first tensor that is not finite as it is kept, by its name in the file; None where all are."""
+    if not torch.isfinite(weights.handles).all():
+        return "handles"
+    kept = weights.lora | weights.full
+    return next((name for name, t in sorted(kept.items()) if not torch.isfinite(t.half()).all()), None)
+
+
 def pack_scene(weights: SceneWeights) -> bytes:
     """The file's bytes; the same weights give the same bytes."""
     tensors = {f"handles.{i}": row.float().contiguous().clone() for i, row in enumerate(weights.handles)}

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from schemas.errors import OutputError, SpecError
 from schemas.job import Prior
 from stages.handles.scene_model import SceneModel
 from stages.models.base.sampler import denoise, initial_latents, make_scheduler
@@ -39,7 +40,10 @@ def prior_name(settings: Prior, revision: str, dtype: str, seed: int) -> str:
 
 @torch.no_grad()
 def draw_prior(model: SceneModel, settings: Prior, seed: int) -> Tensor:
-    """[images, C, h, w], float32, on the CPU: classifier-free guided samples of the plain base model."""
+    """[images, C, h, w], float32, on the CPU: classifier-free guided samples of the plain base model.
+
+    Raises SpecError where they are not finite: every scene would learn nothing from them.
+    """
     model.release()
     base, latents = model.base, []
     text = base.text_states(model.tokens.ids(settings.prompt)[None].to(base.device))
@@ -65,6 +69,11 @@ def draw_prior(model: SceneModel, settings: Prior, seed: int) -> Tensor:
             .float()
             .cpu()
         )
+        if not torch.isfinite(latents[-1]).all():
+            raise SpecError(
+                "models.base: it draws pictures that are not finite for extract.prior.prompt; set models.dtype to "
+                "bfloat16 or float32, or name another base model"
+            )
     return torch.cat(latents)
 
 
@@ -80,6 +89,11 @@ def save_prior(shared: str, name: str, latents: Tensor) -> None:
 
 
 def load_prior(shared: str, name: str) -> Tensor:
-    """[images, C, h, w], float32."""
+    """[images, C, h, w], float32. Raises OutputError where what lies there is not finite."""
     fs, folder = fsspec.url_to_fs(shared)
-    return load(fs.cat_file(f"{folder.rstrip('/')}/{name}"))["latents"]
+    latents = load(fs.cat_file(f"{folder.rstrip('/')}/{name}"))["latents"]
+    if not torch.isfinite(latents).all():
+        raise OutputError(
+            f"{shared.rstrip('/')}/{name}: the prior set is not finite; delete the file to have it drawn anew"
+        )
+    return latents

@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from schemas.errors import SpecError
+from schemas.errors import OutputError, SpecError
 from schemas.records import HANDLES, SceneTask
 from stages.extract.method.prior import load_prior, prior_name
 from stages.extract.stage import ExtractStage, shorten_curves
@@ -125,6 +128,48 @@ def test_a_scene_that_diverges_is_a_failure_with_its_step(stage: ExtractStage) -
     (output,) = stage.process([tiny_task(0, 1)])
     assert output.failure is not None
     assert "diverged at phase 1 step" in output.failure.message
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"phase1": {"steps": 1, "lr": 1e39}, "phase2": {"steps": 0}},
+            r"not finite \(handles\); lower extract\.phase1",
+        ),
+        (
+            {"phase1": {"steps": 0}, "phase2": {"steps": 1, "lr": 1e6}},
+            r"not finite \(.*lora_.\.weight\); lower extract",
+        ),
+    ],
+)
+def test_what_the_last_step_made_is_looked_at_before_it_is_kept(
+    stage: ExtractStage, settings: dict[str, dict[str, float]], message: str
+) -> None:
+    """Its losses were those of the step before. A factor of 1e6 is no number in float16, in which it is kept."""
+    for phase, values in settings.items():
+        for name, value in values.items():
+            setattr(getattr(stage.spec.extract, phase), name, value)
+    (output,) = stage.process([tiny_task(0, 1)])
+    assert output.failure is not None
+    assert not output.files
+    assert re.search(message, output.failure.message), output.failure.message
+
+
+def test_a_base_that_draws_no_numbers_is_found_with_the_prior_set(model_dir: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "base"
+    shutil.copytree(model_dir, broken)
+    file = broken / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file(load_file(file) | {"conv_out.bias": torch.full((4,), float("inf"))}, file, metadata={"format": "pt"})
+    shared = StageContext(str(tmp_path / "shared"))
+    with pytest.raises(SpecError, match=r"models\.base: it draws pictures that are not finite .*models\.dtype"):
+        ExtractStage(tiny_spec(broken), shared).prepare()
+    stage = ExtractStage(tiny_spec(model_dir), shared)
+    stage.prepare()
+    (kept,) = (tmp_path / "shared").iterdir()
+    save_file({"latents": torch.full((3, 4, 16, 16), float("nan"))}, kept)
+    with pytest.raises(OutputError, match=rf"{kept.name}: the prior set is not finite; delete the file"):
+        stage.setup()
 
 
 def test_settings_that_do_not_fit_the_base_are_found_at_set_up(model_dir: Path, tmp_path: Path) -> None:
