@@ -136,7 +136,8 @@ class Generate(Strict):
     subsets: list[Literal["singles", "pairs", "union", "all"]] | list[list[int]] = field(
         ["singles", "union"],
         "Which handles appear together: `singles` each alone, `pairs` every two, `union` all at once, `all` every "
-        "subset but the empty one; or lists of concept indices such as [[0], [0, 2]].",
+        "subset but the empty one; or lists of concept indices such as [[0], [0, 2]]: of a list that names a concept "
+        "which a scene does not have, it gets no picture.",
         min_length=1,
     )
     images_per_prompt: int = field(4, "Pictures per prompt and subset.", ge=1)
@@ -157,6 +158,20 @@ class Generate(Strict):
         for prompt in value:
             if "{handles}" not in prompt:
                 raise ValueError(f"the prompt {prompt!r} needs {{handles}}")
+        return value
+
+    @field_validator("subsets")
+    @classmethod
+    def _name_concepts(cls, value: list[Any]) -> list[Any]:
+        for subset in value:
+            if isinstance(subset, str):
+                continue
+            if not subset:
+                raise ValueError("the subset [] names no concept; give it indices such as [0], or take it out")
+            if min(subset) < 0:
+                raise ValueError(f"the subset {subset} has a negative index; concepts are counted from 0")
+            if len(set(subset)) < len(subset):
+                raise ValueError(f"the subset {subset} names a concept twice; name each once")
         return value
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pipeline.commands.asked import subset_lines
 from pipeline.commands.run import JobResult
 from pipeline.commands.status import failure_lines
 from pipeline.ledger.numbers import committed_rows
+from pipeline.ledger.run_record import recorded_spec
 from pipeline.shards.account import account_counts, account_rows, account_text, is_told
 from pipeline.shards.scores import ScoreNumbers, score_numbers
 from pipeline.storage.folder import Storage
@@ -27,6 +29,8 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     if scores.count:
         dropped = f"; not kept: {scores.why()}" if scores.dropped else ""
         lines.append(f"kept {scores.kept} of {scores.count} variations{dropped}")
+    if "generate" in made:
+        lines += subset_lines(recorded_spec(storage))
     lines += _account_lines(storage)
     lines += [*failure_lines(storage, list(result.counts)), f"output: {storage.url}"]
     if storage.exists("report/index.html"):

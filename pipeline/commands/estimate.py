@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.commands.asked import check_asked, subset_lines
 from pipeline.commands.bill import Work, bill, gpu_time, not_counted
 from pipeline.commands.survey import survey, work_from_handles, work_left
 from pipeline.ledger.numbers import committed_counts
@@ -27,7 +28,7 @@ def estimate(spec: JobSpec) -> list[str]:
         lines = [f"source: {counted(work.known, 'scene')} with handles under {spec.source.handles}"]
     lines.append(_shard_line(work, spec))
     lines += _cost_lines(spec, storage, work)
-    return [*lines, *_done_lines(spec, storage), "nothing was written"]
+    return [*lines, *check_asked(spec), *subset_lines(spec), *_done_lines(spec, storage), "nothing was written"]
 
 
 def _shard_line(work: Work, spec: JobSpec) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from pipeline.commands.asked import check_asked
 from pipeline.commands.paths import anchored
 from pipeline.commands.planning import plan_given, plan_source
 from pipeline.ledger.commits import repair, rounds
@@ -12,7 +13,7 @@ from pipeline.ledger.lease import held
 from pipeline.ledger.plan import Plan
 from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.ledger.run_record import start_record
-from pipeline.stage_kinds import LEARNING, StageKind, kinds_of
+from pipeline.stage_kinds import GENERATE, LEARNING, StageKind, kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.storage.probe import check_writable
 from schemas.errors import SpecError
@@ -23,7 +24,8 @@ from stages.models.check import check_models
 
 @dataclass(frozen=True)
 class JobState:
-    """An OUTPUT ready to be worked on: plan, ledger, and which shards are not settled."""
+    """An OUTPUT ready to be worked on: plan, ledger, and which shards are not settled. notes: what a person should know
+    before the work starts, a line each."""
 
     spec: JobSpec
     storage: Storage
@@ -59,6 +61,7 @@ def open_job(
     storage = Storage(spec.output)
     census = None if spec.source.handles else take_census(spec)
     earlier = _earlier(spec)
+    notes = check_asked(spec) if GENERATE in kinds else []
     check_writable(storage)
     if lease is not None:
         lease.enter_context(held(storage))
@@ -73,7 +76,7 @@ def open_job(
     repair(storage, [*names, FAILURES])
     ledger, plan = Ledger(storage, names), planned.plan
     open_shards = ledger.unsettled(plan.shards)
-    return JobState(spec, storage, kinds, plan, ledger, given, open_shards, planned.remarks, planned.stale)
+    return JobState(spec, storage, kinds, plan, ledger, given, open_shards, [*notes, *planned.remarks], planned.stale)
 
 
 def _earlier(spec: JobSpec) -> Storage | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.commands.asked import check_asked
 from pipeline.commands.bill import bill, gpu_hours, gpu_time, not_counted
 from pipeline.commands.survey import survey, work_left
 from pipeline.protocol.jobs import method_spec, scenes_spec
@@ -16,6 +17,7 @@ def estimate_protocol(spec: JobSpec) -> list[str]:
     Raises SpecError for what `unscene evaluate` would refuse to start with.
     """
     jobs = {name: method_spec(spec, name) for name in spec.protocol.methods}
+    notes = dict.fromkeys(line for job in jobs.values() for line in check_asked(job))
     prepared = scenes_spec(spec)
     listed = survey(prepared, Storage(prepared.output))
     bills = {name: bill(job, Storage(job.output)) for name, job in jobs.items()}
@@ -35,4 +37,4 @@ def estimate_protocol(spec: JobSpec) -> list[str]:
     )
     lines.append(gpu_time(total))
     lines.append(f"storage to come: handles and variations of all methods ~{size_text(stored)}")
-    return [*lines, "nothing was written"]
+    return [*lines, *notes, "nothing was written"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
+from pipeline.commands.asked import check_asked
 from pipeline.commands.opening import open_job
 from pipeline.commands.paths import anchored
 from pipeline.commands.run import JobResult, run_opened
@@ -49,6 +50,9 @@ def evaluate(spec: JobSpec, console: Console, only: Sequence[str] = ()) -> Evalu
     if strange:
         raise CommandError(f"--only {strange[0]}: not in protocol.methods; it has {', '.join(spec.protocol.methods)}")
     jobs = {name: method_spec(spec, name) for name in spec.protocol.methods if not only or name in only}
+    for job in jobs.values():
+        shared_kinds(job)
+        check_asked(job)
     storage = Storage(spec.output)
     if storage.exists(NAME):
         raise OutputError(f"output: {spec.output} holds a job of its own; give the evaluation another folder")

@@ -33,8 +33,8 @@ class Variation:
 
 
 def pick_subsets(concepts: int, wanted: Sequence[str] | Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    """Subsets of range(concepts) in the order asked for, each once. Indices that the scene does not have are
-    skipped.
+    """Subsets of range(concepts) in the order asked for, each once. One that asks for a concept that the scene does not
+    have is none of them: a picture of the rest would not show what was asked for.
     """
     everything = tuple(range(concepts))
     found: list[tuple[int, ...]] = []
@@ -47,9 +47,29 @@ def pick_subsets(concepts: int, wanted: Sequence[str] | Sequence[Sequence[int]])
             found.append(everything)
         elif item == "all":
             found += [subset for size in range(1, concepts + 1) for subset in combinations(everything, size)]
-        else:
-            found.append(tuple(dict.fromkeys(int(i) for i in item if 0 <= int(i) < concepts)))
+        elif concepts_needed(item) <= concepts:
+            found.append(tuple(int(i) for i in item))
     return [subset for subset in dict.fromkeys(found) if subset]
+
+
+def concepts_needed(wanted: str | Sequence[int]) -> int:
+    """How many concepts a scene must have for an item of `generate.subsets` to give it a picture."""
+    if isinstance(wanted, str):
+        return 2 if wanted == "pairs" else 1
+    return max(wanted) + 1
+
+
+def subset_sizes(concepts: int, wanted: Sequence[str] | Sequence[Sequence[int]]) -> list[int]:
+    """How many handles stand together in the pictures of scenes with at most so many concepts, ascending."""
+    sizes: set[int] = set()
+    for item in wanted:
+        if concepts_needed(item) > concepts:
+            continue
+        if isinstance(item, str):
+            sizes.update({"singles": range(1, 2), "pairs": range(2, 3)}.get(item, range(1, concepts + 1)))
+        else:
+            sizes.add(len(item))
+    return sorted(sizes)
 
 
 def list_variations(scene_id: str, tokens: Sequence[str], words: Sequence[str], settings: Generate) -> list[Variation]:

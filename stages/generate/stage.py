@@ -107,6 +107,9 @@ class GenerateStage:
         if tokens != self.model.tokens.names[: len(tokens)]:
             raise SceneError(f"the scene's handles are {tokens}; set extract.placeholder as it was when they were made")
         pictures = list_variations(task.scene_id, tokens, [row["word"] for row in rows], self.spec.generate)
+        for prompt, concepts in dict.fromkeys((picture.prompt, picture.concepts) for picture in pictures):
+            self.model.tokens.check("generate.prompts", prompt, concepts, len(tokens))
+        self.model.tokens.check("generate.negative_prompt", self.spec.generate.negative_prompt, (), len(tokens))
         layout = LoraLayout.of_state(weights.lora) if weights.lora else None
         flat = layout.flatten(weights.lora).to(self.model.base.device) if layout else None
         weights.lora = {}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from schemas.errors import SpecError
-from stages.models.base.vocabulary import check_placeholder, placeholder_names
+from schemas.errors import SceneError, SpecError
+from stages.handles.placeholders import with_handles
+from stages.models.base.vocabulary import placeholder_names
 
 
 class HandleTokens:
@@ -23,7 +23,7 @@ class HandleTokens:
 
     def __init__(self, tokenizers: Sequence[CLIPTokenizer], placeholder: str = "<asset{index}>") -> None:
         self.names = placeholder_names(placeholder)
-        self.tokenizers = [self._extended(tokenizer, placeholder) for tokenizer in tokenizers]
+        self.tokenizers = [with_handles(tokenizer, placeholder) for tokenizer in tokenizers]
         self.first_ids = [len(tokenizer) for tokenizer in tokenizers]
         lengths = [tokenizer.model_max_length for tokenizer in tokenizers]
         if len(set(lengths)) != 1:
@@ -32,16 +32,6 @@ class HandleTokens:
                 f"({' and '.join(map(str, lengths))} tokens); name a model whose tokenizers agree"
             )
         self._ids: dict[str, Tensor] = {}
-
-    def _extended(self, tokenizer: CLIPTokenizer, placeholder: str) -> CLIPTokenizer:
-        check_placeholder(placeholder, tokenizer.get_vocab())
-        extended = copy.deepcopy(tokenizer)
-        if extended.add_tokens(self.names) != len(self.names):  # the tokenizer makes the same of two of them
-            raise SpecError(
-                f"extract.placeholder: {placeholder!r} gives tokens that the base model's tokenizer does not tell "
-                f"apart; choose another, such as <asset{{index}}>"
-            )
-        return extended
 
     def ids(self, prompt: str) -> Tensor:
         """int64 [E, T], a row a text encoder. Cached: a job has few prompts."""
@@ -84,6 +74,24 @@ class HandleTokens:
                 f"that the base model reads ({prompt!r}); shorten the template"
             )
         return [ids.index(first + j) for j in handles]
+
+    def check(self, name: str, prompt: str, handles: Sequence[int], count: int) -> None:
+        """Raises SceneError where a text encoder does not read all of `handles` in the prompt, or where it names
+        a handle that a scene with `count` of them does not have. name: the spec's field that it comes of."""
+        for row, first in zip(self.ids(prompt).tolist(), self.first_ids, strict=True):
+            found = {number - first for number in row if number >= first}
+            unread = [self.names[j] for j in handles if j not in found]
+            if unread:
+                raise SceneError(
+                    f"{name}: {unread[0]} does not fit into the {len(row)} tokens that the base model reads of "
+                    f"{prompt!r}; shorten it, or ask for fewer handles at once in generate.subsets"
+                )
+            strange = sorted(j for j in found if j >= count)
+            if strange:
+                raise SceneError(
+                    f"{name}: {prompt!r} names {self.names[strange[0]]}, and the scene has {count} of these; take the "
+                    "name out, write {handles} in its place, and ask for concepts in generate.subsets"
+                )
 
     def first_subtokens(self, word: str) -> tuple[int, ...] | None:
         """Id of the word's first sub-token for each text encoder, or None where one does not know it."""

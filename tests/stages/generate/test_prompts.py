@@ -17,7 +17,8 @@ from stages.generate.prompts import list_variations, pick_subsets
         (2, ["pairs", "union"], [(0, 1)]),
         (3, ["all"], [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]),
         (1, ["all", "singles"], [(0,)]),
-        (2, [[1, 0], [0, 5], [0], [7], [-1, 1, 1]], [(1, 0), (0,), (1,)]),
+        (2, [[1, 0], [0, 5], [0], [7], [0, 1], [0]], [(1, 0), (0,), (0, 1)]),
+        (1, [[0, 1], [1]], []),
     ],
 )
 def test_subsets(concepts: int, wanted: list, expected: list[tuple[int, ...]]) -> None:

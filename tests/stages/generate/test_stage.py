@@ -166,3 +166,35 @@ def test_black_pictures_are_failures(
     outputs = generate(broken_vae(model_dir, tmp_path / "base", **changes), tasks[:2], batch=3)
     assert all(output.failure and not output.rows and not output.files for output in outputs.values())
     assert re.search(message, outputs["scene0"].failure.message)
+
+
+def test_a_scene_whose_handles_the_base_does_not_read_fails(model_dir: Path, tasks: list[SceneTask]) -> None:
+    """Scenes of one, two and three handles: the third lies behind the last of 32 tokens, and no other is cut off."""
+    outputs = generate(model_dir, tasks, prompts=["a photo " * 13 + "of {handles}"], subsets=["union"])
+    assert [name for name, output in outputs.items() if output.failure] == ["scene2"]
+    assert re.match(
+        r"generate\.prompts: <asset2> does not fit into the 32 tokens .*generate\.subsets$",
+        outputs["scene2"].failure.message,
+    )
+
+
+def test_a_prompt_that_names_a_handle_of_other_scenes_fails_those_that_lack_it(
+    model_dir: Path, tasks: list[SceneTask]
+) -> None:
+    """Its row would be zeros, and the picture of nothing."""
+    outputs = generate(model_dir, tasks, prompts=["{handles} and <asset1>"], subsets=[[0]])
+    assert [name for name, output in outputs.items() if output.failure] == ["scene0"]
+    assert "names <asset1>, and the scene has 1 of these" in outputs["scene0"].failure.message
+    outputs = generate(model_dir, tasks, negative_prompt="<asset2>")
+    assert [name for name, output in outputs.items() if output.failure] == ["scene0", "scene1"]
+    assert outputs["scene1"].failure.message.startswith("generate.negative_prompt: '<asset2>' names <asset2>")
+
+
+def test_a_subset_that_a_scene_lacks_makes_no_picture_of_the_rest(model_dir: Path, tasks: list[SceneTask]) -> None:
+    outputs = generate(model_dir, tasks, subsets=[[1, 0], [2]], prompts=["{handles}"])
+    assert {name: [row["concepts"] for row in output.rows] for name, output in outputs.items()} == {
+        "scene0": [],
+        "scene1": [[1, 0]],
+        "scene2": [[1, 0], [2]],
+    }
+    assert not any(output.failure for output in outputs.values())

@@ -1,0 +1,60 @@
+"""What `generate` asks of the scenes, held against what they have: before a job starts, in its plan, and at its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pipeline.shards.concept_counts import handle_counts
+from pipeline.storage.folder import Storage
+from pipeline.wording import counted
+from schemas.errors import SpecError
+from schemas.job import JobSpec
+from stages.generate.prompts import concepts_needed, subset_sizes
+from stages.handles.prompt_reach import check_prompts
+
+
+def check_asked(spec: JobSpec) -> list[str]:
+    """What the base leaves out of the spec's prompts, a line each.
+
+    Raises SpecError where a handle would lie behind what the base reads of a prompt, or where no scene can have any of
+    `generate.subsets`: by the handles of the earlier OUTPUT, or else by the most concepts that a scene can have.
+    """
+    given = spec.source.handles
+    most = max(handle_counts(Storage(given)), default=0) if given else most_concepts(spec)
+    sizes = subset_sizes(most, spec.generate.subsets)
+    if not sizes:
+        have = f"no scene under {given} has more than {most}" if given else f"a scene has at most {most}"
+        raise SpecError(
+            f"generate.subsets: {', '.join(map(str, spec.generate.subsets))} asks for concepts that no scene has "
+            f"({have}, counted from 0); ask for others, such as [[0]]"
+            + ("" if given else ", or raise segment.max_concepts")
+        )
+    trained = () if given else range(1, most + 1) if spec.extract.union_sampling else (1,)
+    return check_prompts(spec, sizes, trained)
+
+
+def most_concepts(spec: JobSpec) -> int:
+    """The most concepts that a scene of this job can have."""
+    return spec.segment.max_concepts + spec.segment.background
+
+
+def subset_lines(spec: JobSpec) -> list[str]:
+    """For each of `generate.subsets` that some scenes cannot have: how many get no picture of it, and why."""
+    wanted = [item for item in spec.generate.subsets if concepts_needed(item) > 1]
+    if not wanted:
+        return []
+    counts: Counter[int] = handle_counts(Storage(spec.source.handles or spec.output))
+    scenes = counts.total()
+    lines = []
+    for item in wanted:
+        needed = concepts_needed(item)
+        fewer = sum(number for count, number in counts.items() if count < needed)
+        if fewer:
+            having = f"{fewer} of {counted(scenes, 'scene')} {'has' if fewer == 1 else 'have'} fewer"
+            lines.append(f"generate.subsets: {item} needs {needed} concepts; {having}, and no picture of it")
+        elif not scenes and needed > most_concepts(spec):
+            lines.append(
+                f"generate.subsets: {item} needs {needed} concepts; no scene can have more than {most_concepts(spec)} "
+                "(segment.max_concepts), and none gets a picture of it"
+            )
+    return lines

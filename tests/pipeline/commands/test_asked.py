@@ -1,0 +1,155 @@
+"""What `generate` asks of scenes and of the base's tokenizers, before anything is started; and that asking takes no
+torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.commands.asked import check_asked, subset_lines
+from schemas.errors import SpecError
+from schemas.job import JobSpec
+from tests.support import ROOT
+from tests.support.sample_output import SampleOutput
+from tests.support.tiny_models import MAX_LENGTH, WORDS, build_tokenizer
+
+PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
+LONG = "a photo of the cat at the beach in the snow on the wooden floor with the dog and the car"
+"""21 tokens of the 30 that stand between start and end."""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    (folder / "model_index.json").write_text(json.dumps({part: ["library", "Class"] for part in PARTS}))
+    build_tokenizer().save_pretrained(folder / "tokenizer")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> SampleOutput:
+    """Scenes with two handles each."""
+    return SampleOutput(tmp_path_factory.mktemp("earlier"))
+
+
+def spec_of(base: Path, handles: SampleOutput | None = None, **sections: Any) -> JobSpec:
+    source = {"handles": handles.storage.url} if handles else {"uri": "/photos"}
+    return JobSpec.model_validate({"source": source, "output": "/out", "models": {"base": str(base)}, **sections})
+
+
+def test_prompts_that_fit_are_nothing_to_speak_of(base: Path, earlier: SampleOutput) -> None:
+    assert check_asked(spec_of(base)) == []
+    assert check_asked(spec_of(base, earlier, generate={"prompts": [LONG + " {handles}"]})) == []
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (
+            {"generate": {"prompts": ["{handles}", LONG * 2 + " {handles}"]}},
+            r"generate\.prompts: <asset0> .*{handles}$",
+        ),
+        (
+            {"generate": {"prompts": [LONG + " and a ball in the city {handles}"]}},
+            r"generate\.prompts: <asset2> does not fit into the 32 tokens .*<asset2>'.* fewer handles at once",
+        ),
+        (
+            {"generate": {"prompts": [LONG + " and a ball in the city {handles}"], "subsets": [[0, 1, 3]]}},
+            r"generate\.prompts: <asset2>",
+        ),
+        (
+            {"extract": {"template": LONG + " on the floor {handles}"}},
+            r"extract\.template: .*lower segment\.max_concepts",
+        ),
+    ],
+)
+def test_a_handle_behind_the_last_token_is_refused(base: Path, sections: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        check_asked(spec_of(base, **sections))
+
+
+def test_only_what_can_be_asked_for_is_held_against_the_base(base: Path, earlier: SampleOutput) -> None:
+    """Two fit where three do not: a scene of the earlier job has no more, and singles and pairs want no more."""
+    prompts = {"prompts": [LONG + " and a ball in the city {handles}"]}
+    assert check_asked(spec_of(base, earlier, generate=prompts)) == []
+    assert check_asked(spec_of(base, generate=prompts | {"subsets": ["singles", "pairs"]})) == []
+    assert check_asked(spec_of(base, segment={"max_concepts": 2}, generate=prompts)) == []
+    with pytest.raises(SpecError, match="<asset2>"):
+        check_asked(spec_of(base, segment={"max_concepts": 2, "background": True}, generate=prompts))
+    alone = {"template": LONG + " on the wooden floor {handles}"}
+    assert check_asked(spec_of(base, extract=alone | {"union_sampling": False})) == []
+
+
+def test_a_second_tokenizer_that_needs_more_tokens_decides(tmp_path: Path, base: Path) -> None:
+    (tmp_path / "model_index.json").write_text(
+        json.dumps({part: ["library", "Class"] for part in (*PARTS, "tokenizer_2", "text_encoder_2")})
+    )
+    build_tokenizer((*WORDS, "zebra")).save_pretrained(tmp_path / "tokenizer")
+    build_tokenizer().save_pretrained(tmp_path / "tokenizer_2")
+    prompts = {"prompts": ["a zebra " * 7 + "and {handles}"], "subsets": ["singles"]}
+    assert (
+        len(build_tokenizer((*WORDS, "zebra"))(prompts["prompts"][0].replace("{handles}", "")).input_ids) < MAX_LENGTH
+    )
+    with pytest.raises(SpecError, match=r"generate\.prompts: <asset0>"):
+        check_asked(spec_of(tmp_path, generate=prompts))
+
+
+def test_what_is_cut_off_behind_the_handles_is_said(base: Path) -> None:
+    twice = f"{LONG} {LONG}"
+    prompts = {"prompts": ["{handles} " + LONG + " and a ball on the floor"], "negative_prompt": twice}
+    assert check_asked(spec_of(base, generate=prompts, extract={"prior": {"prompt": twice}})) == [
+        "generate.prompts: the base model reads 32 tokens, and leaves out 'ball on the floor' of "
+        f"'<asset0> and <asset1> and <asset2> and <asset3> {LONG} and a ball on the floor'",
+        *(
+            f"{name}: the base model reads 32 tokens, and leaves out 'the snow on the wooden floor with the dog and "
+            f"the car' of {twice!r}"
+            for name in ("generate.negative_prompt", "extract.prior.prompt")
+        ),
+    ]
+
+
+def test_subsets_that_no_scene_can_have_are_refused(base: Path, earlier: SampleOutput) -> None:
+    with pytest.raises(
+        SpecError, match=r"generate\.subsets: \[2\], \[0, 3\] asks for .*\(no scene under .* more than 2,"
+    ):
+        check_asked(spec_of(base, earlier, generate={"subsets": [[2], [0, 3]]}))
+    with pytest.raises(
+        SpecError, match=r"generate\.subsets: \[4\] asks .*a scene has at most 4, .*segment\.max_concepts"
+    ):
+        check_asked(spec_of(base, generate={"subsets": [[4]]}))
+    with pytest.raises(SpecError, match=r"generate\.subsets: pairs asks .*at most 1"):
+        check_asked(spec_of(base, segment={"max_concepts": 1}, generate={"subsets": ["pairs"]}))
+    assert check_asked(spec_of(base, segment={"background": True}, generate={"subsets": [[4]]})) == []
+    assert check_asked(spec_of(base, earlier, generate={"subsets": [[2], [1]]})) == []
+
+
+def test_subsets_that_scenes_lack_are_counted(base: Path, earlier: SampleOutput, tmp_path: Path) -> None:
+    asked = {"subsets": [[0], [0, 1], [0, 2], [5]]}
+    assert subset_lines(spec_of(base, earlier, generate=asked)) == [
+        "generate.subsets: [0, 2] needs 3 concepts; 3 of 3 scenes have fewer, and no picture of it",
+        "generate.subsets: [5] needs 6 concepts; 3 of 3 scenes have fewer, and no picture of it",
+    ]
+    assert subset_lines(spec_of(base, earlier)) == []
+    new = spec_of(base, generate=asked).model_copy(update={"output": str(tmp_path)})
+    assert subset_lines(new) == [
+        "generate.subsets: [5] needs 6 concepts; no scene can have more than 4 (segment.max_concepts), and none gets a "
+        "picture of it"
+    ]
+
+
+def test_asking_takes_no_torch(base: Path) -> None:
+    code = f"""
+import sys
+from pipeline.commands.asked import check_asked
+from schemas.job import JobSpec
+spec = JobSpec.model_validate({{"source": {{"uri": "/photos"}}, "output": "/out", "models": {{"base": {str(base)!r}}}}})
+assert check_asked(spec) == []
+print([name for name in ("torch", "diffusers") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "[]", done.stderr
