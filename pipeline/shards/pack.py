@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any, BinaryIO, cast
 
 from pipeline.ledger.commits import Commit, ShardFile, attempt_folder, commit, read_commit
@@ -48,7 +49,8 @@ class PackOrder:
 
 
 def pack(storage: Storage, order: PackOrder) -> Commit:
-    """Writes the shard's Parquet and tar from its parts, one scene in memory at a time, and commits.
+    """Writes the shard's Parquet and tar from its parts, one scene in memory at a time, and commits. Where no scene has
+    a file there is no tar: readers stumble over one of nothing.
 
     Returns the commit that counts: ours, or that of the attempt that was first.
     """
@@ -73,8 +75,7 @@ def pack(storage: Storage, order: PackOrder) -> Commit:
     index: dict[str, list[int]] = {}
     files: list[ShardFile] = []
     if order.tar:
-        index, tar_file = _write_tar(storage, folder, tar_name(order.table, order.shard), members())
-        files.append(tar_file)
+        index, files = _write_tar(storage, folder, tar_name(order.table, order.shard), members())
     else:
         for _ in members():
             pass
@@ -158,13 +159,17 @@ def _write_file(storage: Storage, folder: str, path: str, write: Callable[[Binar
 
 def _write_tar(
     storage: Storage, folder: str, path: str, members: Iterator[tuple[str, bytes]]
-) -> tuple[dict[str, list[int]], ShardFile]:
+) -> tuple[dict[str, list[int]], list[ShardFile]]:
+    """Index and file of the tar; no file where there is no member."""
     index: dict[str, list[int]] = {}
+    first = next(members, None)
+    if first is None:
+        return index, []
 
     def write(file: BinaryIO) -> None:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-            for name, data in members:
+            for name, data in chain([first], members):
                 add_member(tar, name, data)
                 index[name] = [tar.offset - padded(len(data)), len(data)]
 
-    return index, _write_file(storage, folder, path, write, 0)
+    return index, [_write_file(storage, folder, path, write, 0)]

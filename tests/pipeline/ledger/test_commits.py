@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,11 +172,38 @@ def test_members_belong_to_the_scene_that_their_name_begins_with() -> None:
     assert owner_of("00ff-0003.mask.png") == owner_of("00ff.safetensors") == "00ff"
 
 
+def test_a_shard_of_no_files_has_no_tar_until_a_retry_makes_some(storage: Storage) -> None:
+    """`datasets` reads the columns of a WebDataset off its first tar, and stumbles over one of nothing."""
+    from datasets import load_dataset
+
+    for number, scene in enumerate(("aaaa", "bbbb")):
+        failed = SceneOutput(scene, failure=Failure(scene, "Bad", "because"))
+        write_part(storage, part_name(STAGE, number, 0, scene), failed if number == 0 else output(scene, 1))
+        pack(storage, replace(order([scene]), shard=number))
+    repair(storage, [STAGE])
+    assert sorted(storage.names("handles")) == [
+        "handles-000000.parquet",
+        "handles-000001.parquet",
+        "handles-000001.tar",
+    ]
+    tars, tables = (
+        sorted(str(f) for f in Path(storage.path("handles")).glob(f"*.{kind}")) for kind in ("tar", "parquet")
+    )
+    cache = str(Path(storage.path("")).parent / "cache")
+    found = load_dataset("webdataset", data_files=tars, split="train", cache_dir=cache)
+    assert found["__key__"] == ["bbbb"]
+    assert load_dataset("parquet", data_files=tables, split="train", cache_dir=cache)["scene_id"] == ["bbbb"]
+    fill(storage, {"aaaa": 2}, round_=1)
+    again = pack(storage, order(["aaaa"], round_=1, earlier=0, every=["aaaa"]))
+    assert storage.read_range("handles/handles-000000.tar", *again.members["aaaa.safetensors"]) == b"aaaa" * 100
+
+
 def test_an_empty_shard_has_the_same_columns_and_no_row_group(storage: Storage) -> None:
     import pyarrow.parquet as pq
 
     write_part(storage, part_name(STAGE, 0, 0, "aaaa"), SceneOutput("aaaa", failure=Failure("aaaa", "Bad", "because")))
     pack(storage, order(["aaaa"]))
+    assert list(storage.names("handles")) == ["handles-000000.parquet"]
     file = pq.ParquetFile(storage.path("handles/handles-000000.parquet"))
     assert file.schema_arrow.names == TABLES["handles"].names
     assert file.metadata.num_row_groups == 0  # `datasets` stumbles over a group of no rows
