@@ -1,4 +1,5 @@
-"""The `unscene` command. Every mistake of the caller is one sentence on stderr and exit code 2."""
+"""The `unscene` command. Every mistake of the caller is one sentence on stderr and exit code 2; a job that has made
+nothing is one sentence and exit code 1."""
 
 from __future__ import annotations
 
@@ -67,6 +68,7 @@ def evaluate(
         command = f"unscene evaluate {spec}{_again('--only', only)}{_again('--set', set_)}"
         _say(f"stopped; what was whole is written. Go on with: {command}")
         raise typer.Exit(130)
+    _end_with(found.nothing)
 
 
 @app.command()
@@ -143,7 +145,7 @@ def submit(
 
 
 def _run(spec: JobSpec, command: str, retry: bool = False, refresh: bool = False) -> None:
-    from pipeline.commands.closing import closing_lines
+    from pipeline.commands.closing import closing_lines, nothing_made
     from pipeline.commands.run import run_job
     from pipeline.report.page import write_report
 
@@ -160,11 +162,20 @@ def _run(spec: JobSpec, command: str, retry: bool = False, refresh: bool = False
         _say(line)
     if result.stale:
         _say(f"{len(result.stale)} stale: results of files that changed since; make them anew: {command} --refresh")
+    _end_with([why] if (why := nothing_made(Storage(spec.output), result)) else [])
 
 
 def _again(option: str, values: list[str]) -> str:
     """A repeated option as it has to be typed: `--set "output=out/run #7"` keeps its quotes."""
     return "".join(f" {option} {shlex.quote(value)}" for value in values)
+
+
+def _end_with(reasons: list[str]) -> None:
+    """Exit code 1 where a job came to its end and has made nothing."""
+    for reason in reasons:
+        print(f"unscene: {reason}", file=sys.stderr)
+    if reasons:
+        raise typer.Exit(1)
 
 
 def _say(line: str) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pipeline.commands.asked import subset_lines
 from pipeline.commands.run import JobResult
 from pipeline.commands.status import failure_lines
+from pipeline.ledger.commits import commits_of
 from pipeline.ledger.numbers import committed_rows
 from pipeline.ledger.run_record import recorded_spec
 from pipeline.shards.account import account_counts, account_rows, account_text, is_told
 from pipeline.shards.scores import ScoreNumbers, score_numbers
 from pipeline.storage.folder import Storage
-from pipeline.wording import span
+from pipeline.wording import counted, span
+from schemas.errors import Withdrawn
 
 _SHOWN = 10
 
@@ -50,3 +52,27 @@ def _account_lines(storage: Storage) -> list[str]:
     if told > _SHOWN:
         lines.append(f"  ... and {told - _SHOWN} more in {storage.url_of('account')}")
     return lines
+
+
+def nothing_made(storage: Storage, result: JobResult) -> str | None:
+    """Where a finished run has made nothing at all: one sentence that names the first stage which did not. None where
+    every stage has made something, where there was no scene, and where the scenes were all withdrawn."""
+    scenes = sum(next(iter(result.counts.values()), (0, 0)))
+    lost: list[str] = []
+    for stage, (done, failed) in result.counts.items():
+        lost += [row["error"] for record in commits_of(storage, stage) for row in record.failures]
+        # A scene can be done with no picture: it has none of the subsets.
+        if not scenes or (done and (stage != "generate" or committed_rows(storage, stage))):
+            continue
+        if lost and set(lost) == {Withdrawn.__name__}:
+            return None
+        if failed or not done:
+            return (
+                f"{storage.url}: {stage} made nothing, as every scene failed ({scenes}); mend what failures/ names, "
+                f"then `unscene retry {storage.url}`"
+            )
+        return (
+            f"{storage.url}: {stage} made nothing of {counted(done, 'scene')}, which do not have the concepts of "
+            "generate.subsets; ask for others with source.handles, in an output of their own"
+        )
+    return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 
 from pipeline.commands.asked import check_asked
+from pipeline.commands.closing import nothing_made
 from pipeline.commands.opening import open_job
 from pipeline.commands.paths import anchored
 from pipeline.commands.run import JobResult, run_opened
@@ -32,11 +33,12 @@ from stages.models.check import check_models
 @dataclass
 class Evaluation:
     """How an evaluation ended. complete: every job that was asked for is settled; lines: what to tell; seconds: by
-    job."""
+    job; nothing: of each job that made nothing at all, why."""
 
     complete: bool = True
     lines: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    nothing: list[str] = field(default_factory=list)
 
 
 def evaluate(spec: JobSpec, console: Console, only: Sequence[str] = ()) -> Evaluation:
@@ -62,7 +64,7 @@ def evaluate(spec: JobSpec, console: Console, only: Sequence[str] = ()) -> Evalu
     found = Evaluation()
     with ExitStack() as session:
         session.enter_context(held(storage))
-        if _scenes(spec, console, session, found):
+        if _scenes(spec, console, session, found) and not found.nothing:
             for number, (name, job) in enumerate(jobs.items(), 1):
                 _say(console, f"{name} ({number} of {len(jobs)})")
                 if not _method(job, name, storage, console, session, found):
@@ -100,6 +102,8 @@ def _work(
         result: JobResult = run_opened(state, console)
     found.seconds[name] = time.monotonic() - started
     found.complete = found.complete and result.complete
+    if result.complete and (why := nothing_made(state.storage, result)):
+        found.nothing.append(why)
     failed = sum(lost for _, lost in result.counts.values())
     if result.worked:
         _say(console, f"{name}: {span(result.seconds)}" + (f", {failed} scenes failed" if failed else ""))

@@ -1,0 +1,96 @@
+"""The end of a run: what is said of subsets that scenes lack, and a job that made nothing is not a success."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import cli
+from pipeline.commands import run
+from pipeline.commands.closing import closing_lines, nothing_made
+from pipeline.commands.run import JobResult
+from pipeline.ledger.numbers import committed_counts
+from pipeline.shards.pack import PackOrder, pack, pack_rows
+from pipeline.shards.parts import part_name, write_part
+from pipeline.stage_kinds import EXTRACT, GENERATE, INGEST, SEGMENT, StageKind
+from pipeline.storage.folder import Storage
+from schemas.job import JobSpec
+from schemas.records import Failure, SceneOutput
+from tests.support.sample_output import SampleOutput, extracted, write_record
+
+KINDS = [INGEST, SEGMENT, EXTRACT, GENERATE]
+
+
+def output_of(folder: Path, failing: dict[str, str], scenes: tuple[str, ...] = ("aa", "bb")) -> tuple[Storage, JobSpec]:
+    """One committed shard. failing: stage -> error of all scenes in it; a stage that does not fail makes a row a scene,
+    but for generate, which makes none."""
+    spec = JobSpec.model_validate({"source": {"uri": "/photos"}, "output": str(folder), "generate": {"subsets": [[2]]}})
+    storage, ready = Storage(str(folder)), scenes
+    write_record(storage, spec)
+    for kind in KINDS:
+        for scene in ready:
+            write_part(storage, part_name(kind.name, 0, 0, scene), made(kind, scene, failing.get(kind.name)))
+        ready = tuple(pack(storage, PackOrder(kind.name, kind.table, kind.tar, 0, 0, ready, ready)).done)
+    pack_rows(storage, "failures", "failures", 0, 0, [])
+    return storage, spec
+
+
+def made(kind: StageKind, scene: str, error: str | None) -> SceneOutput:
+    if error:
+        return SceneOutput(scene, failure=Failure(scene, error, "because"))
+    if kind is INGEST:
+        return SceneOutput(scene, [{"scene_id": scene, "uri": f"/photos/{scene}", "status": "ok"}])
+    if kind is EXTRACT:
+        return extracted(scene)
+    return SceneOutput(scene)
+
+
+def ended(storage: Storage) -> JobResult:
+    return JobResult(True, True, committed_counts(storage, KINDS), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("failing", "message"),
+    [
+        ({"ingest": "NotAPicture"}, "ingest made nothing, as every scene failed (2); mend what failures/ names, then"),
+        ({"extract": "SceneError"}, "extract made nothing, as every scene failed (2)"),
+        ({"generate": "SceneError"}, "generate made nothing, as every scene failed (2)"),
+        ({}, "generate made nothing of 2 scenes, which do not have the concepts of generate.subsets; ask"),
+    ],
+)
+def test_a_job_that_made_nothing_says_so(tmp_path: Path, failing: dict[str, str], message: str) -> None:
+    storage, _ = output_of(tmp_path / "out", failing)
+    found = nothing_made(storage, ended(storage))
+    assert found is not None
+    assert found.startswith(f"{storage.url}: {message}")
+
+
+def test_a_job_that_made_something_or_was_to_make_nothing_has_not_failed(tmp_path: Path) -> None:
+    sample = SampleOutput(tmp_path / "some")
+    assert nothing_made(sample.storage, JobResult(True, True, committed_counts(sample.storage, KINDS), 1.0)) is None
+    withdrawn, _ = output_of(tmp_path / "out", {"extract": "Withdrawn"})
+    assert nothing_made(withdrawn, ended(withdrawn)) is None
+
+
+def test_scenes_without_a_subset_are_counted_at_the_end(tmp_path: Path) -> None:
+    storage, _ = output_of(tmp_path / "out", {})
+    assert "generate.subsets: [2] needs 3 concepts; 2 of 2 scenes have fewer, and no picture of it" in closing_lines(
+        storage, ended(storage)
+    )
+
+
+def test_the_command_ends_with_exit_code_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage, _ = output_of(tmp_path / "out", {"ingest": "NotAPicture"})
+    job = tmp_path / "job.yaml"
+    job.write_text(f"source: {{uri: /photos}}\noutput: {tmp_path / 'out'}\n")
+    monkeypatch.setattr(run, "run_job", lambda spec, console: ended(storage))
+    monkeypatch.setattr("sys.argv", ["unscene", "run", str(job)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"unscene: {storage.url}: ingest made nothing")
+    assert len(said.err.strip().splitlines()) == 1
