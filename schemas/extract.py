@@ -95,7 +95,11 @@ class Extract(Strict):
     )
     attention_weight: float = field(0.01, "Weight of the cross-attention loss.", ge=0)
     flip: bool = field(True, "Random horizontal flips, masks together with the picture.")
-    init_word: str = field("object", "Handles start from this word where the concept has no word of its own.")
+    init_word: str = field(
+        "object",
+        "Handles start from this word where the concept has no word of its own, or one that the base does not know. "
+        "Of a word of several tokens it is the mean of their embeddings.",
+    )
     template: str = field("a photo of {handles}", "Training prompt.")
     placeholder: str = field("<asset{index}>", "Handle tokens.")
     adam_beta2: float = field(0.999, "AdamW's second beta.", gt=0, lt=1)

@@ -117,6 +117,12 @@ HANDLES = pa.schema(
         _field("token", pa.string(), "The handle, as it stands in prompts.", False),
         _field("word", pa.string(), "The word it was initialised from.", False),
         _field(
+            "word_tokens",
+            pa.int32(),
+            "Tokens of that word; of several, the handle started from the mean of their embeddings. SDXL: the more of "
+            "both tokenizers.",
+        ),
+        _field(
             "embedding",
             pa.list_(pa.float32()),
             "Row of the text encoder's token embedding; SDXL: of both encoders, side by side.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -26,12 +27,15 @@ from stages.extract.training.checkpoint import CheckpointFile
 from stages.extract.training.trainer import TrainedScene, Trainer, TrainingScene
 from stages.halving import halving
 from stages.handles.scene_model import SceneModel
+from stages.handles.tokens import Pieces
 from stages.handles.weights import SceneWeights, overflow, pack_scene
 from stages.models.base.loading import load_base
 from stages.models.device import pick_device, pick_dtype
 from stages.models.place import bundled, model_revision
 from stages.stage import StageContext, failed
 from stages.transient import is_out_of_memory
+
+log = logging.getLogger(__name__)
 
 CURVE_POINTS = 100
 SCRATCH = "scratch"
@@ -40,9 +44,11 @@ SCRATCH = "scratch"
 
 @dataclass(frozen=True)
 class _Prepared:
-    """words: what each handle starts from; known: the concept's own word, where there is one."""
+    """words: what each handle starts from; pieces: their tokens, for each text encoder; known: the concept's own word,
+    where there is one."""
 
     scene: TrainingScene
+    pieces: list[tuple[Pieces, ...]]
     words: list[str]
     known: list[str | None]
 
@@ -81,7 +87,7 @@ class ExtractStage:
         """Loads the base and the prior set; finds out now if the settings do not fit the base."""
         settings = self.spec.extract
         self.model = self.model or self._load()
-        self.model.tokens.pick_word(None, settings.init_word)
+        self.model.tokens.start(None, settings.init_word)
         self.model.tokens.positions(fill_template(settings.template, [self.model.tokens.names[0]]), [0])
         if self.wants_prior:
             self.prior = load_prior(self.context.shared, self._prior_name())
@@ -131,12 +137,22 @@ class ExtractStage:
         wrong = [m.shape for m in masks if m.shape != (base.side, base.side)]
         if wrong:
             raise SceneError(f"a mask is {wrong[0][1]}x{wrong[0][0]} pixels, the picture is {base.side}x{base.side}")
-        picked = [model.tokens.pick_word(row.get("word"), self.spec.extract.init_word) for row in concepts]
+        picked = [model.tokens.start(row.get("word"), self.spec.extract.init_word) for row in concepts]
+        for row, (word, _) in zip(concepts, picked, strict=True):
+            if row.get("word") not in (None, word):
+                log.warning(
+                    "scene %s: models.base does not know the word %r of concept %d; its handle starts from %r",
+                    task.scene_id,
+                    row["word"],
+                    row["index"],
+                    word,
+                )
         latents = encode_scene(
             base, decode_picture(task.files["png"], base.side), torch.from_numpy(np.stack(masks)), model.recorder.side
         )
-        scene = TrainingScene(task.scene_id, [ids for _, ids in picked], latents)
-        return _Prepared(scene, [word for word, _ in picked], [row.get("word") for row in concepts])
+        pieces = [ids for _, ids in picked]
+        scene = TrainingScene(task.scene_id, pieces, latents)
+        return _Prepared(scene, pieces, [word for word, _ in picked], [row.get("word") for row in concepts])
 
     def _train(self, ready: Sequence[_Prepared]) -> Iterator[SceneOutput]:
         """Outputs of a batch, in order. After one that ran out of memory batches are at most half its size."""
@@ -223,6 +239,7 @@ class ExtractStage:
                 "index": i,
                 "token": token,
                 "word": prepared.words[i],
+                "word_tokens": max(map(len, prepared.pieces[i])),
                 "embedding": result.handles[i].tolist(),
                 "tuning": settings.tuning,
                 "rank": settings.lora.rank if result.lora else None,

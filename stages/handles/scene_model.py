@@ -12,7 +12,7 @@ from stages.handles.embedding import install_handles
 from stages.handles.lora.layout import LoraLayout
 from stages.handles.lora.sites import install_lora, make_layout
 from stages.handles.row_owners import RowOwners
-from stages.handles.tokens import HandleTokens
+from stages.handles.tokens import HandleTokens, Pieces
 from stages.models.base.base_model import BaseModel
 from stages.models.base.noise_schedule import NoiseSchedule
 
@@ -63,13 +63,18 @@ class SceneModel:
         self.bind(None)
         self.recorder.stop()
 
-    def initial_handles(self, word_ids: Sequence[Sequence[tuple[int, ...]]]) -> Tensor:
-        """word_ids: for each scene and handle the ids of its word, one a text encoder -> [S, N_max, d]
-        float32, padded with zeros.
+    def initial_handles(self, word_ids: Sequence[Sequence[Sequence[int | Pieces]]]) -> Tensor:
+        """word_ids: for each scene and handle the id of its word, or the ids of its tokens, of which it is the mean,
+        one a text encoder -> [S, N_max, d] float32, padded with zeros.
         """
         tables = [embedding.weight.detach() for embedding in self.embeddings]
         handles = torch.zeros(len(word_ids), max(map(len, word_ids)), sum(self.widths), device=tables[0].device)
         for scene, words in enumerate(word_ids):
             for j, ids in enumerate(words):
-                handles[scene, j] = torch.cat([table[i].float() for table, i in zip(tables, ids, strict=True)])
+                handles[scene, j] = torch.cat([_row(table, i) for table, i in zip(tables, ids, strict=True)])
         return handles
+
+
+def _row(table: Tensor, ids: int | Pieces) -> Tensor:
+    """[d] float32: the embedding of one token, or the mean of several."""
+    return table[ids].float() if isinstance(ids, int) else table[list(ids)].float().mean(0)

@@ -12,6 +12,9 @@ from schemas.errors import SceneError, SpecError
 from stages.handles.placeholders import with_handles
 from stages.models.base.vocabulary import placeholder_names
 
+Pieces = tuple[int, ...]
+"""Ids of a word's tokens for one text encoder: a word that the tokenizer cuts has several."""
+
 
 class HandleTokens:
     """Placeholder token j has id `first_ids[e]` + j in the tokenizer of text encoder e, exactly as after
@@ -93,27 +96,33 @@ class HandleTokens:
                     "name out, write {handles} in its place, and ask for concepts in generate.subsets"
                 )
 
-    def first_subtokens(self, word: str) -> tuple[int, ...] | None:
-        """Id of the word's first sub-token for each text encoder, or None where one does not know it."""
-        found: list[int] = []
+    def pieces(self, word: str) -> tuple[Pieces, ...] | None:
+        """Ids of the word's tokens for each text encoder, or None where one does not know all of it."""
+        found: list[Pieces] = []
         for tokenizer, first in zip(self.tokenizers, self.first_ids, strict=True):
-            ids = tokenizer(word, add_special_tokens=False).input_ids
-            if not ids or ids[0] == tokenizer.unk_token_id or ids[0] >= first:
+            ids = tuple(map(int, tokenizer(word, add_special_tokens=False).input_ids))
+            if not ids or tokenizer.unk_token_id in ids or max(ids) >= first:
                 return None
-            found.append(int(ids[0]))
+            found.append(ids)
         return tuple(found)
 
-    def pick_word(self, word: str | None, default: str) -> tuple[str, tuple[int, ...]]:
-        """The word a handle starts from and its ids, one a text encoder: the concept's own word if known,
-        else `default`.
+    def start(self, word: str | None, default: str) -> tuple[str, tuple[Pieces, ...]]:
+        """The word a handle starts from and the ids of its tokens for each text encoder: the concept's own word if
+        known, else `default`. Of several tokens it starts from the mean (`SceneModel.initial_handles`).
         """
         for candidate in (word, default):
-            found = self.first_subtokens(candidate) if candidate else None
+            found = self.pieces(candidate) if candidate else None
             if candidate and found is not None:
                 return candidate, found
         raise SpecError(
             f"extract.init_word: the base model does not know {default!r}; choose a common noun that it knows"
         )
+
+    def pick_word(self, word: str | None, default: str) -> tuple[str, tuple[int, ...]]:
+        """As `start`, with the id of the first token alone, which is where the published script starts from: for what
+        is measured against it."""
+        picked, found = self.start(word, default)
+        return picked, tuple(ids[0] for ids in found)
 
 
 def stack_ids(rows: Sequence[Tensor], device: torch.device) -> Tensor:

@@ -34,7 +34,7 @@ class Stepper:
 
     def handles_of(self, words: Sequence[str]) -> Tensor:
         """[N, d]: where handles that start from these words start."""
-        picked = [self.model.tokens.pick_word(word, self.settings.init_word)[1] for word in words]
+        picked = [self.model.tokens.start(word, self.settings.init_word)[1] for word in words]
         return self.model.initial_handles([picked])[0]
 
     def terms(

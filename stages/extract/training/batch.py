@@ -13,14 +13,15 @@ from stages.extract.method.latents import SceneLatents
 from stages.extract.training.optimizer import SceneOptimizer
 from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
+from stages.handles.tokens import Pieces
 
 
 @dataclass(frozen=True)
 class TrainingScene:
-    """word_ids: for each handle the token ids that it starts from, one a text encoder, so its length is N."""
+    """word_ids: for each handle the token or tokens that it starts from, one a text encoder, so its length is N."""
 
     scene_id: str
-    word_ids: list[tuple[int, ...]]
+    word_ids: Sequence[tuple[int | Pieces, ...]]
     latents: SceneLatents
 
 

@@ -118,7 +118,7 @@ def _try(model: SceneModel, settings: Extract, prior: Tensor | None, scenes: int
 def _made_up(model: SceneModel, settings: Extract, number: int) -> TrainingScene:
     base = model.base
     channels, height, width = base.latent_shape
-    _, token = model.tokens.pick_word(None, settings.init_word)
+    _, token = model.tokens.start(None, settings.init_word)
     a = model.recorder.side
     latents, side = torch.zeros(2, channels, height, width, device=base.device), base.side
     return TrainingScene(

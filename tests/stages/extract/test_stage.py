@@ -24,6 +24,7 @@ from stages.extract.training.batch import TrainedScene, TrainingScene
 from stages.handles.cost import scene_cost
 from stages.handles.weights import unpack_scene
 from stages.models.base.layout import model_side
+from stages.models.base.loading import load_base
 from stages.models.place import bundled, model_revision
 from stages.stage import StageContext
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
@@ -69,6 +70,33 @@ def test_rows_and_files_and_failures_in_one_go(stage: ExtractStage) -> None:
     info = json.loads(outputs["scene0"].files["scene0.json"])
     assert info["words"] == ["cat", "cat"]
     assert len(info["curves"]["diffusion"]) == 6
+
+
+def test_a_word_of_several_tokens_starts_from_their_mean_and_says_so(
+    model_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is trained here, so what comes out is where the handles start."""
+    still = {"phase1": {"steps": 0}, "phase2": {"steps": 0}, "prior": {"weight": 0}}
+    stage = ExtractStage(tiny_spec(model_dir, extract=still), StageContext(str(tmp_path)))
+    stage.setup()
+    task = tiny_task(0, 4)
+    words = ["wooden floor", "cat", "catx", "cat 猫"]
+    for row, word in zip(task.rows["concepts"], words, strict=True):
+        row["word"] = word
+    (output,) = stage.process([task])
+    assert [(row["word"], row["word_tokens"]) for row in output.rows] == [
+        ("wooden floor", 2),
+        ("cat", 1),
+        ("catx", 3),
+        ("object", 1),
+    ]
+    base = load_base(str(model_dir), None, torch.float32, "cpu")
+    table = base.text_encoder.get_input_embeddings().weight
+    for row in output.rows:
+        ids = base.tokenizer(row["word"], add_special_tokens=False).input_ids
+        assert len(ids) == row["word_tokens"]
+        torch.testing.assert_close(torch.tensor(row["embedding"]), table[ids].mean(0), rtol=1e-6, atol=1e-7)
+    assert "does not know the word 'cat 猫' of concept 3; its handle starts from 'object'" in caplog.text
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -105,9 +105,8 @@ def test_a_picture_that_cannot_be_named_costs_one_scene(clip_folder: Path) -> No
     assert all(row["word"] in VOCABULARY for row in outputs[1].rows)
 
 
-def test_a_handle_starts_from_the_first_part_of_its_concepts_word() -> None:
+def test_a_handle_starts_from_all_tokens_of_its_concepts_word() -> None:
     tokens = HandleTokens([build_tokenizer()])
-    word, ids = tokens.pick_word("wooden floor", "object")
+    word, ids = tokens.start("wooden floor", "object")
     assert word == "wooden floor"
-    assert ids == tokens.first_subtokens("wooden")
-    assert ids != tokens.first_subtokens("floor")
+    assert ids == (tokens.pieces("wooden")[0] + tokens.pieces("floor")[0],)
