@@ -14,7 +14,7 @@ from pipeline.commands.paths import anchored
 from schemas.errors import SpecError
 from schemas.job import JobSpec, Source
 from stages.ingest.source.files import read_file
-from stages.ingest.source.listing import list_pictures
+from tests.stages.ingest.test_listing import list_pictures
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 
