@@ -141,7 +141,11 @@ class Generate(Strict):
         min_length=1,
     )
     images_per_prompt: int = field(4, "Pictures per prompt and subset.", ge=1)
-    sampler: Literal["dpmsolver++", "ddim", "euler", "unipc"] = field("dpmsolver++", "Sampler.")
+    sampler: Literal["dpmsolver++", "ddim", "euler", "unipc"] = field(
+        "dpmsolver++",
+        "Sampler. It is built over the base's own betas and spacing of steps; options of the sampler that the base was "
+        "saved with (clipping, Karras' sigmas, a stochastic solver) are not used.",
+    )
     steps: int = field(30, "Sampler steps.", ge=1)
     guidance: float = field(7.5, "Classifier-free guidance scale; 1 or less: none.", ge=0)
     negative_prompt: str = field(

@@ -19,8 +19,8 @@ from stages.models.base.text_states import TextStates
 class BaseModel:
     """A text-to-image base, frozen and in eval mode.
 
-    scheduler: configuration that any diffusers scheduler is built from; dtype: arithmetic of the frozen
-    weights. Only SDXL has tokenizer_2 and text_encoder_2. zero_negative: an empty negative prompt stands for
+    scheduler: the diffusion process that samplers and noise are built from (`process.py`); dtype: arithmetic of the
+    frozen weights. Only SDXL has tokenizer_2 and text_encoder_2. zero_negative: an empty negative prompt stands for
     states of zeros (`force_zeros_for_empty_prompt`), not for the states of an empty text. sizes: [1, 6], what SDXL's
     UNet reads beside the text: the picture's size, no crop, the size wanted, as its pipeline passes by default.
     """

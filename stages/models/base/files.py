@@ -12,8 +12,8 @@ from typing import Any
 from schemas.errors import SpecError
 from stages.models.base.fit import check_fit, check_length, check_vocabulary, text_config
 from stages.models.base.layout import check_layout, read_config, text_encoder_names, unet_config
+from stages.models.base.origin import check_process
 from stages.models.base.outline import Outline, text_outline, unet_outline, vae_outline, without_prefix
-from stages.models.base.process import check_process
 from stages.models.base.vocabulary import check_placeholder, tokens_in
 from stages.models.headers import Shapes, weights_in
 from stages.models.whole import BUFFER, check_adapters, check_unread

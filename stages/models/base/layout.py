@@ -13,6 +13,7 @@ from typing import Any
 
 from schemas.errors import SpecError
 from schemas.job import JobSpec
+from stages.models.base.process import check_steps, read_process
 from stages.models.place import bundled, read_json
 
 PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
@@ -59,6 +60,8 @@ def check_base(spec: JobSpec) -> int:
     base, revision = bundled(spec.models.base, "models.base"), spec.models.revision
     side = model_side(base, revision)
     check_map_side(spec.extract.attention_maps, attention_sides(base, revision))
+    xl = len(text_encoder_names(check_layout(base, revision))) > 1
+    check_steps(spec, read_process(base, xl, revision))
     return side
 
 

@@ -1,4 +1,4 @@
-"""Loading the frozen base model: tokenizers, text encoders, UNet, VAE and the scheduler's configuration.
+"""Loading the frozen base model: tokenizers, text encoders, UNet, VAE and the diffusion process.
 
 safetensors only and no remote code (invariant 7): a directory whose weights are pickles is refused with a
 remedy.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, PreTrainedModel
 
@@ -18,6 +18,7 @@ from stages.models.base.base_model import BaseModel, overflows
 from stages.models.base.files import REMEDY, check_parts
 from stages.models.base.fit import check_length, check_vocabulary
 from stages.models.base.layout import check_layout, repair, text_encoder_names
+from stages.models.base.process import read_process
 from stages.models.whole import check_report
 
 UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError)
@@ -31,6 +32,7 @@ def load_base(base: str, revision: str | None, dtype: torch.dtype, device: torch
     check_parts(base, revision)
     index = check_layout(base, revision)
     second = len(text_encoder_names(index)) > 1
+    scheduler = read_process(base, second, revision)
     where: dict[str, Any] = {"revision": revision}
     text_encoder = _load(CLIPTextModel, base, "text_encoder", dtype, revision)
     unet = _load(UNet2DConditionModel, base, "unet", dtype, revision)
@@ -39,7 +41,6 @@ def load_base(base: str, revision: str | None, dtype: torch.dtype, device: torch
     try:
         tokenizer = CLIPTokenizer.from_pretrained(base, subfolder="tokenizer", **where)
         vae_config = AutoencoderKL.load_config(base, subfolder="vae", **where)
-        scheduler = dict(DDIMScheduler.load_config(base, subfolder="scheduler", **where))
         if second:
             tokenizer_2 = CLIPTokenizer.from_pretrained(base, subfolder="tokenizer_2", **where)
     except UNREADABLE as error:

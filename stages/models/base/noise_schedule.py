@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
+from stages.models.base.process import KEPT
+
 
 class NoiseSchedule:
-    """alpha_bar: [timesteps]; prediction_type: epsilon, v_prediction or sample, as the base's scheduler
-    says.
+    """process: see `stages.models.base.process`. alpha_bar: [timesteps]; prediction_type: epsilon, v_prediction or
+    sample.
     """
 
-    def __init__(self, config: dict[str, Any], device: torch.device | str = "cpu") -> None:
-        scheduler = DDPMScheduler.from_config(config)
+    def __init__(self, process: Mapping[str, Any], device: torch.device | str = "cpu") -> None:
+        scheduler = DDPMScheduler.from_config({key: process[key] for key in KEPT if key in process})
         self.timesteps = int(scheduler.config.num_train_timesteps)
         self.prediction_type = str(scheduler.config.prediction_type)
         self.alpha_bar = scheduler.alphas_cumprod.float().to(device)

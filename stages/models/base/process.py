@@ -1,101 +1,133 @@
-"""Whether a base was made by the process that we train and sample: DDPM, not distilled. From configurations alone."""
+"""The diffusion process that a base was trained on, out of its scheduler's configuration.
+
+Such a file says two things at once: what the base learned (betas, what it predicts, where its steps lie), and the
+sampler that whoever saved it was fond of (clipping, thresholding, a stochastic solver, Karras' sigmas). The first is
+kept, by name, and the noise schedule and the four samplers are built from it alone; the second never gets here.
+
+The driver asks too, so nothing in this file imports torch.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from schemas.errors import SpecError
+from schemas.job import JobSpec
+from stages.models.place import read_json
 
-OTHER_PROCESSES = {
-    "FlowM": "flow matching",
-    "EDM": "EDM",
-    "CosineDPMSolver": "EDM",
-    "KarrasVe": "EDM",
-    "ScoreSdeVe": "score matching",
-    "SCM": "a consistency model",
-    "CMStochasticIterative": "a consistency model",
-    "UnCLIP": "unCLIP",
-    "VQDiffusion": "VQ diffusion",
-    "Amused": "masked tokens",
+CONFIG = "scheduler/scheduler_config.json"
+KEPT: dict[str, tuple[type, ...]] = {
+    "num_train_timesteps": (int,),
+    "beta_start": (int, float),
+    "beta_end": (int, float),
+    "beta_schedule": (str,),
+    "trained_betas": (list,),
+    "prediction_type": (str,),
+    "rescale_betas_zero_snr": (bool,),
+    "timestep_spacing": (str,),
+    "steps_offset": (int,),
+    "set_alpha_to_one": (bool,),
 }
-"""How the class of a scheduler begins -> the process that it stands for."""
-DISTILLED = re.compile(
-    r"(?<![a-z])(turbo|lightning|lcm|tcd|hyper-?sd(?:xl)?|dmd2?|schnell)(?![a-z]|_logs)", re.IGNORECASE
-)
-"""What distilled models call themselves. Not `lightning_logs`, where PyTorch Lightning leaves any model."""
-SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace")
-"""`beta_schedule` of DDPMScheduler."""
-PREDICTIONS = ("epsilon", "v_prediction", "sample")
-
-_TAKE = "name an SD 1.x, SD 2.x or SDXL model that"
+"""What is the process's -> its types. What a configuration leaves out is the sampler's own default, as in diffusers."""
+BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
+"""Those that all samplers know."""
+SPACINGS = ("leading", "trailing", "linspace")
+NO_SIGNAL = 2.0**-24
+"""A share of signal under this is none: what diffusers' samplers put in the place of zero."""
 
 
-def check_process(base: str, scheduler: Mapping[str, Any], names: Iterable[object] = ()) -> None:
-    """Raises a SpecError unless `scheduler`, the scheduler's configuration, is of a DDPM process that we train.
+def process_of(config: Mapping[str, Any], xl: bool) -> dict[str, Any]:
+    """The process that a scheduler's configuration tells of, with the repairs that the base's pipeline makes.
 
-    names: what the model is called: its id on the Hub, and the `_name_or_path` of its configurations.
+    xl: the base is an SDXL, whose pipeline repairs nothing. StableDiffusionPipeline sets `steps_offset` to 1: the
+    files of 2022 lack it. (Its other repair, of `clip_sample`, is of what is not kept: no sampler clips latents.)
+    Betas that end without signal are zero-SNR whether or not that is said: a solver divides by the signal.
     """
-    kind = str(scheduler.get("_class_name", ""))
-    for start, process in OTHER_PROCESSES.items():
-        if kind.startswith(start):
+    process = {name: config[name] for name in KEPT if config.get(name) is not None}
+    if not xl:
+        process["steps_offset"] = 1
+    if _ends_without_signal(process.get("trained_betas")):
+        process["rescale_betas_zero_snr"] = True
+    return process
+
+
+def timesteps_of(process: Mapping[str, Any]) -> int:
+    """Timesteps that the base was trained with."""
+    return int(process.get("num_train_timesteps", 1000))
+
+
+def read_process(base: str, xl: bool, revision: str | None = None) -> dict[str, Any]:
+    """The process of the base under `base`. Raises a SpecError that names models.base where there is none, or none
+    that can be sampled.
+    """
+    process = process_of(read_json(base, CONFIG, "models.base", revision), xl)
+    _check(base, process)
+    return process
+
+
+def check_steps(spec: JobSpec, process: Mapping[str, Any]) -> None:
+    """Raises a SpecError that names the field that asks for more sampler steps than there are timesteps for them."""
+    most = timesteps_of(process) - 2  # the last ones are the offset's and the end's
+    asked = {"generate.steps": spec.generate.steps}
+    extract = spec.extract
+    if not spec.source.handles and extract.prior.weight > 0 and extract.phase2.steps > 0:
+        asked["extract.prior.steps"] = extract.prior.steps
+    for field, steps in asked.items():
+        if steps > most:
             raise SpecError(
-                f"models.base: the scheduler of {base} is {kind}: it was trained by {process}, and handles are learned "
-                f"by DDPM (betas); {_TAKE} was not turned to it"
+                f"{field}: {steps} steps do not fit on the {most + 2} timesteps that the base was trained with; ask "
+                f"for {most} or fewer"
             )
-    if kind.startswith(("LCM", "TCD")):
-        raise SpecError(
-            f"models.base: the scheduler of {base} is {kind}, that of a distilled model, which training spoils; name "
-            f"the model that it was distilled from, or, where only the scheduler was exchanged, give it that model's "
-            f"scheduler folder"
-        )
-    for name in names:
-        if isinstance(name, str) and (word := DISTILLED.search(_last(name))):
-            raise SpecError(
-                f"models.base: {base} is distilled for few steps ({word.group()}, as {name!r} says), and training "
-                f"spoils that; name the model that it was distilled from"
+
+
+def _ends_without_signal(betas: object) -> bool:
+    return isinstance(betas, list) and _are_numbers(betas[-1:]) and 1 - sum(betas[-1:]) < NO_SIGNAL
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    return bool(values) and all(isinstance(value, (int, float)) for value in values)
+
+
+def _check(base: str, process: Mapping[str, Any]) -> None:
+    def wrong(what: str, remedy: str) -> SpecError:
+        return SpecError(f"models.base: {CONFIG} of {base} {what}; {remedy}")
+
+    for name, value in process.items():
+        if not isinstance(value, KEPT[name]) or (isinstance(value, bool) and bool not in KEPT[name]):
+            raise wrong(
+                f"says {name} {value!r}, which is no {KEPT[name][-1].__name__}",
+                "write there what the base was trained with, or name another base",
             )
-    _check_betas(base, scheduler, kind)
-
-
-def _check_betas(base: str, scheduler: Mapping[str, Any], kind: str) -> None:
-    predicts, schedule = scheduler.get("prediction_type", "epsilon"), scheduler.get("beta_schedule", "linear")
-    if predicts not in PREDICTIONS:
-        raise SpecError(
-            f"models.base: {base} predicts {predicts!r}; epsilon, v_prediction and sample are supported: {_TAKE} "
-            f"predicts one of them"
+    spacing, steps = process.get("timestep_spacing", SPACINGS[0]), timesteps_of(process)
+    if "trained_betas" in process:
+        _check_betas(process["trained_betas"], steps, wrong)
+    elif process.get("beta_schedule", BETA_SCHEDULES[0]) not in BETA_SCHEDULES:
+        raise wrong(
+            f"says beta_schedule {process['beta_schedule']!r}, which not all samplers know",
+            f"write its betas there as trained_betas, or name a base with one of {', '.join(BETA_SCHEDULES)}",
         )
-    for key, wrong in (("use_flow_sigmas", True), ("timestep_type", "continuous")):
-        if scheduler.get(key) == wrong:
-            raise SpecError(
-                f"models.base: the scheduler of {base} says {key}: {wrong}, so it was trained by another process than "
-                f"DDPM; {_TAKE} was trained with betas and whole timesteps"
-            )
-    if scheduler.get("rescale_betas_zero_snr") is True and predicts == "epsilon":
-        raise SpecError(
-            f"models.base: the scheduler of {base} says rescale_betas_zero_snr: true and predicts epsilon, from which "
-            f"pure noise tells nothing; set prediction_type to v_prediction in scheduler_config.json if the model was "
-            f"trained so, or rescale_betas_zero_snr to false"
+    if spacing not in SPACINGS:
+        raise wrong(
+            f"says timestep_spacing {spacing!r}, which no sampler knows",
+            f"write one of {', '.join(SPACINGS)} there, or take the line out",
         )
-    if scheduler.get("trained_betas") is not None:
-        return
-    if not all(isinstance(scheduler.get(key), int | float) for key in ("beta_start", "beta_end")):
-        raise SpecError(
-            f"models.base: the scheduler of {base} ({kind or 'of no class'}) says no beta_start and beta_end, so its "
-            f"process is no DDPM, or was lost; {_TAKE} has them, or give it the scheduler folder of the model that it "
-            f"was made from"
-        )
-    if schedule not in SCHEDULES:
-        raise SpecError(
-            f"models.base: the scheduler of {base} has the beta_schedule {schedule!r}; {', '.join(SCHEDULES)} are "
-            f"supported: give it the scheduler folder of the model that it was made from"
+    if process.get("rescale_betas_zero_snr") and process.get("prediction_type", "epsilon") == "epsilon":
+        raise wrong(
+            "says zero terminal SNR (rescale_betas_zero_snr, or trained_betas that end at 1) with prediction_type "
+            "epsilon, which divides by zero",
+            "set prediction_type to v_prediction if the base was trained so, or take the zero SNR out if it was not",
         )
 
 
-def _last(name: str) -> str:
-    """The end of a path or an id, without the part's folder."""
-    pieces = [piece for piece in re.split(r"[/\\]", name) if piece]
-    while len(pieces) > 1 and re.fullmatch(r"unet|snapshots|[0-9a-f]{40}", pieces[-1]):
-        pieces.pop()
-    return pieces[-1] if pieces else ""
+def _check_betas(betas: list[Any], steps: int, wrong: Callable[[str, str], SpecError]) -> None:
+    if len(betas) != steps:
+        raise wrong(
+            f"has {len(betas)} trained_betas for {steps} num_train_timesteps",
+            "correct the one that is not what the base was trained with",
+        )
+    if not _are_numbers(betas) or not all(0 < beta < 1 for beta in betas[:-1]) or not 0 < betas[-1] <= 1:
+        raise wrong(
+            "has trained_betas that are not numbers between 0 and 1",
+            "write there the betas that the base was trained with, or take them out if they are its beta_schedule's",
+        )

@@ -1,12 +1,13 @@
 """Sampling from the base model, bit for bit in the order in which its diffusers pipeline does it.
 
-Initial latents come from one CPU generator a picture, so that a picture depends on its own seed and not on
-the batch.
+Initial latents come from one CPU generator a picture, and no sampler draws anything more, so that a picture depends
+on its own seed and not on the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from diffusers import (
 )
 from torch import Tensor
 
+from stages.models.base.process import KEPT
 from stages.models.base.text_states import TextStates
 
 SCHEDULERS = {
@@ -26,16 +28,34 @@ SCHEDULERS = {
     "euler": EulerDiscreteScheduler,
     "unipc": UniPCMultistepScheduler,
 }
+OWN: dict[str, dict[str, Any]] = {"ddim": {"clip_sample": False}}
+"""Where a sampler's default is not for latents: DDIM's cuts them at 1."""
 
 Predict = Callable[[Tensor, Tensor, TextStates], Tensor]
 """(latents [R, C, h, w], timesteps [R], text of R rows) -> the UNet's output [R, C, h, w]."""
 
 
-def make_scheduler(name: str, config: dict[str, Any]) -> Any:
-    """A diffusers scheduler with the base's own noise schedule; DPM-Solver++ is the second-order multistep
-    one.
+def make_scheduler(name: str, process: Mapping[str, Any]) -> Any:
+    """A diffusers scheduler over the base's own process (`stages.models.base.process`), which nothing else of a
+    configuration reaches: deterministic, without clipping; DPM-Solver++ is the second-order multistep one.
     """
-    return SCHEDULERS[name].from_config(config)
+    kind = SCHEDULERS[name]
+    known = inspect.signature(kind).parameters
+    return kind(**{key: process[key] for key in KEPT if key in process and key in known}, **OWN.get(name, {}))
+
+
+def set_steps(scheduler: Any, steps: int, device: torch.device) -> None:
+    """`scheduler.set_timesteps`, for exactly `steps` steps.
+
+    With trailing spacing diffusers counts by a fraction and for some numbers (61, 103, 121 of 1000) appends a step at
+    timestep -1, which DDIM takes for the noisiest one.
+    """
+    scheduler.set_timesteps(steps, device=device)
+    if len(scheduler.timesteps) > steps:
+        scheduler.timesteps = scheduler.timesteps[:steps]
+        scheduler.num_inference_steps = steps
+        if hasattr(scheduler, "sigmas"):
+            scheduler.sigmas = torch.cat([scheduler.sigmas[:steps], scheduler.sigmas[-1:]])
 
 
 def initial_latents(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
@@ -58,7 +78,7 @@ def denoise(
     With guidance > 1 and `negative`, `predict` gets 2 R rows: all negative ones first.
     """
     guided = guidance > 1 and negative is not None
-    scheduler.set_timesteps(steps, device=latents.device)
+    set_steps(scheduler, steps, latents.device)
     latents = latents * scheduler.init_noise_sigma
     context = TextStates.cat([negative, text]) if guided and negative is not None else text
     for timestep in scheduler.timesteps:

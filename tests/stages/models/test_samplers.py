@@ -1,0 +1,159 @@
+"""Scheduler configurations as real bases have them: what reaches the samplers, and latents beside diffusers' own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.samplers import CONFIGURATIONS, FOREIGN, SD, Beside, Saved, share
+from schemas.errors import SpecError
+from schemas.job import JobSpec, Prior
+from stages.extract.method.prior import draw_prior
+from stages.handles.scene_model import SceneModel
+from stages.models.base.layout import check_base
+from stages.models.base.loading import load_base
+from stages.models.base.noise_schedule import NoiseSchedule
+from stages.models.base.process import CONFIG, process_of
+from stages.models.base.sampler import SCHEDULERS, make_scheduler, set_steps
+from tests.support.tiny_models import build_tiny_model, tiny_spec
+
+SAMPLERS = sorted(SCHEDULERS)
+CPU = torch.device("cpu")
+LINEAR = [0.0001 + 0.01 * i / 999 for i in range(1000)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def beside(folder: Path) -> Beside:
+    return Beside(load_base(str(folder), None, torch.float32, "cpu"), steps=3)
+
+
+def saved_as(folder: Path, where: Path, **config: object) -> Path:
+    """The base with another scheduler_config.json: links to the parts, the file its own."""
+    where.mkdir()
+    for part in folder.iterdir():
+        if part.name != "scheduler":
+            (where / part.name).symlink_to(part)
+    (where / "scheduler").mkdir()
+    (where / CONFIG).write_text(json.dumps(config))
+    return where
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_latents_are_those_of_diffusers_pipeline(beside: Beside, name: str) -> None:
+    for sampler in SAMPLERS:
+        mine = beside.ours(CONFIGURATIONS[name], sampler)
+        assert torch.isfinite(mine).all()
+        assert torch.equal(mine, beside.theirs(CONFIGURATIONS[name], sampler)), sampler
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_seed_decides_everything(beside: Beside, sampler: str) -> None:
+    for saved in (Saved("DPMSolverMultistepScheduler", SD | FOREIGN), Saved("EulerAncestralDiscreteScheduler", SD)):
+        torch.manual_seed(0)
+        alone = beside.ours(saved, sampler, [5])
+        torch.manual_seed(1)
+        assert torch.equal(alone, beside.ours(saved, sampler, [5]))
+        for seeds in ([5, 6], [7, 5, 6], [6, 7, 8, 9, 5]):
+            number = seeds.index(5)
+            assert share(alone, beside.ours(saved, sampler, seeds)[number : number + 1]) < 1e-5
+
+
+def test_no_option_of_another_sampler_gets_through() -> None:
+    process = process_of(SD, xl=False)
+    assert process_of(SD | FOREIGN | {"an_option_to_come": True}, xl=False) == process
+    for sampler in SAMPLERS:
+        plain, beset = make_scheduler(sampler, process), make_scheduler(sampler, process | FOREIGN)
+        assert plain.config == beset.config
+        assert not plain.config.get("clip_sample")
+        assert not plain.config.get("thresholding")
+    assert make_scheduler("dpmsolver++", process).config.algorithm_type == "dpmsolver++"
+
+
+@pytest.mark.parametrize("said", [{}, {"steps_offset": 0}, {"steps_offset": 1}, {"steps_offset": None}])
+def test_the_repair_of_2022_is_made_for_sd_alone(said: dict[str, int | None]) -> None:
+    assert process_of(SD | said, xl=False)["steps_offset"] == 1
+    assert process_of(SD | said, xl=True).get("steps_offset") == said.get("steps_offset")
+
+
+def test_the_prior_set_of_a_stochastic_configuration_is_the_seed_s(folder: Path, tmp_path: Path) -> None:
+    base = saved_as(folder, tmp_path / "sde", **SD, algorithm_type="sde-dpmsolver++")
+    model = SceneModel(load_base(str(base), None, torch.float32, "cpu"), "<asset{index}>")
+    drawn = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        drawn.append(draw_prior(model, Prior(images=2, steps=3), seed=3))
+    assert torch.equal(*drawn)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
+def test_as_many_steps_as_asked_for_all_between_the_ends(sampler: str, spacing: str) -> None:
+    scheduler = make_scheduler(sampler, process_of(SD | {"timestep_spacing": spacing}, xl=False))
+    for steps in (1, 2, 30, 61, 103, 122, 333, 998):  # diffusers counts 62, 104 and 123 with trailing spacing
+        set_steps(scheduler, steps, CPU)
+        times = scheduler.timesteps
+        assert len(times) == steps
+        assert 0 <= float(times.min()) <= float(times.max()) <= 999
+        assert not hasattr(scheduler, "sigmas") or (len(scheduler.sigmas) == steps + 1 and scheduler.sigmas[-1] == 0)
+
+
+def test_61_trailing_steps_draw_what_60_draw(folder: Path) -> None:
+    saved = Saved("DDIMScheduler", SD | {"timestep_spacing": "trailing", "prediction_type": "v_prediction"})
+    base = load_base(str(folder), None, torch.float32, "cpu")
+    one, other = (Beside(base, steps).ours(saved, "ddim") for steps in (60, 61))
+    assert share(one, other) < 0.05
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("kind", ["v_prediction", "sample"])
+def test_zero_snr_is_finite_said_or_not(beside: Beside, sampler: str, kind: str) -> None:
+    said = SD | {"rescale_betas_zero_snr": True, "prediction_type": kind, "timestep_spacing": "trailing"}
+    unsaid = {"trained_betas": [*LINEAR[:-1], 1.0], "prediction_type": kind, "timestep_spacing": "linspace"}
+    for config in (said, unsaid):
+        assert torch.isfinite(beside.ours(Saved("DDIMScheduler", config), sampler)).all()
+        assert float(NoiseSchedule(process_of(config, xl=False)).alpha_bar[-1]) == 0
+
+
+REFUSED = {
+    "zero SNR, epsilon": (SD | {"rescale_betas_zero_snr": True}, "prediction_type epsilon, which divides by zero; set"),
+    "betas to 1, epsilon": (
+        {"trained_betas": [*LINEAR[:-1], 1]},
+        "prediction_type epsilon, which divides by zero; set",
+    ),
+    "too few betas": ({"trained_betas": LINEAR[:500]}, "has 500 trained_betas for 1000 num_train_timesteps; correct"),
+    "no betas": ({"trained_betas": []}, "has 0 trained_betas for 1000 num_train_timesteps; correct"),
+    "odd betas": ({"trained_betas": [*LINEAR[:-1], 1.5]}, "not numbers between 0 and 1; write"),
+    "words for betas": ({"trained_betas": ["x"] * 1000}, "not numbers between 0 and 1; write"),
+    "unknown betas": (SD | {"beta_schedule": "sigmoid"}, "says beta_schedule 'sigmoid', which not all .*; write its"),
+    "unknown spacing": (SD | {"timestep_spacing": "karras"}, "says timestep_spacing 'karras', .*; write one of"),
+    "a word for a number": (SD | {"num_train_timesteps": "1000"}, "says num_train_timesteps '1000', which is no int"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_sampled_is_refused_before_work_starts(folder: Path, tmp_path: Path, name: str) -> None:
+    config, sentence = REFUSED[name]
+    base = saved_as(folder, tmp_path / "base", **config)
+    for ask in (lambda: check_base(tiny_spec(base)), lambda: load_base(str(base), None, torch.float32, "cpu")):
+        with pytest.raises(SpecError, match=rf"^models\.base: {CONFIG} of .*{sentence}") as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+
+
+def test_more_steps_than_timesteps_are_refused(folder: Path, tmp_path: Path) -> None:
+    base = saved_as(folder, tmp_path / "base", **SD | {"num_train_timesteps": 50})
+    fine: JobSpec = tiny_spec(base, generate={"steps": 48})
+    assert check_base(fine) == 64
+    with pytest.raises(SpecError, match=r"^generate\.steps: 49 steps do not fit on the 50 timesteps .*48 or fewer$"):
+        check_base(tiny_spec(base, generate={"steps": 49}))
+    with pytest.raises(SpecError, match=r"^extract\.prior\.steps: 60 steps"):
+        check_base(tiny_spec(base, extract={"prior": {"steps": 60}}))
+    assert check_base(tiny_spec(base, extract={"prior": {"steps": 60, "weight": 0}})) == 64
