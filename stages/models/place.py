@@ -6,13 +6,14 @@ begins with it. The driver asks here too, so nothing in this file imports torch.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 
 from schemas.errors import SpecError
+from stages.models.content import content_hash
 
 ModelField = Literal["models.base", "models.sam", "models.clip", "models.identity"]
 
@@ -49,7 +50,6 @@ SINGLE_FILE: dict[ModelField, str] = {
 """What to do with a file in place of a folder."""
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-EDGE_BYTES = 1 << 20
 
 
 def bundled(name: str, field: ModelField) -> str:
@@ -75,15 +75,20 @@ def locate(name: str, field: ModelField) -> str:
     """
     place = bundled(name, field)
     if field == "models.sam":
-        path = Path(place).expanduser()
-        if "://" in place or path.exists():
-            return place if "://" in place else str(path)
+        path = Path(_path_of(place)).expanduser()
+        if path.exists() or "://" in place:
+            return str(path) if path.exists() else place
         raise SpecError(f"{field}: {name}: no such file or folder; {REMEDY[field]}")
     if Path(place).is_file():
         raise SpecError(f"{field}: {name} is a single file, and a folder is needed; {SINGLE_FILE[field]}")
     if Path(place).is_dir() or HUB_ID.fullmatch(place):
         return place
     raise SpecError(f"{field}: there is no directory {name}; {REMEDY[field]}")
+
+
+def _path_of(place: str) -> str:
+    """What a file:// URL names: it may change as any file does, and a copy kept under its URL would not."""
+    return unquote(urlsplit(place).path) if place.startswith("file://") else place
 
 
 def model_file(name: str, file: str, field: ModelField, revision: str | None = None) -> Path:
@@ -121,39 +126,21 @@ def read_json(name: str, file: str, field: ModelField, revision: str | None = No
 def model_revision(name: str, field: ModelField, revision: str | None = None) -> str:
     """What identifies the weights in the fingerprint.
 
-    A directory or file: a hash over relative names, sizes and the first and last MiB of every file. A Hub id: the id
-    with the commit that `revision` stands for. A URL: the URL itself. Raises SpecError where there is no such model.
+    A directory or file: a hash over the names and every byte of its files. A Hub id: the id with the commit that
+    `revision` stands for. A URL: the URL itself. Raises SpecError where there is no such model, or none to read.
     """
     place = locate(name, field)
     if Path(place).exists():
-        return _hash_of(Path(place))
+        try:
+            return content_hash(Path(place))
+        except OSError as error:
+            raise SpecError(
+                f"{field}: cannot read {error.filename or place} ({type(error).__name__}: {error.strerror}); make all "
+                f"files of the model readable, or {REMEDY[field]}"
+            ) from error
     if "://" in place:
         return place
     # The Hub's cache keeps a file under snapshots/<commit>/, so one small file tells the commit, online or not.
     parts = model_file(place, INDEX[field], field, revision).parts
     commit = parts[parts.index("snapshots") + 1] if "snapshots" in parts else revision or "main"
     return f"{place}@{commit}"
-
-
-def _hash_of(place: Path) -> str:
-    files = (
-        [place]
-        if place.is_file()
-        else sorted(
-            file
-            for file in place.rglob("*")
-            if file.is_file()
-            and not any(part.startswith(".") for part in file.relative_to(place).parts)
-            and file.suffix != ".md"
-        )
-    )
-    digest = hashlib.sha256()
-    for file in files:
-        size = file.stat().st_size
-        name = file.name if place.is_file() else file.relative_to(place).as_posix()
-        digest.update(f"{name}\0{size}\0".encode())
-        with file.open("rb") as stream:
-            digest.update(stream.read(EDGE_BYTES))
-            stream.seek(max(size - EDGE_BYTES, 0))
-            digest.update(stream.read(EDGE_BYTES))
-    return f"sha256:{digest.hexdigest()[:32]}"

@@ -136,8 +136,9 @@ def _fill(sam: Sam, state: dict[str, Any], name: str) -> Sam:
 
 def _local(path_or_url: str) -> Path:
     """The path itself, or that of the downloaded copy of a URL. Raises SpecError where there is nothing."""
-    if "://" not in path_or_url:
-        return Path(locate(path_or_url, "models.sam"))
+    place = locate(path_or_url, "models.sam")
+    if "://" not in place:
+        return Path(place)
     name = hashlib.sha256(path_or_url.encode()).hexdigest()[:16] + "-" + path_or_url.rstrip("/").rsplit("/", 1)[-1]
     target = Path("~/.cache/unscene").expanduser() / name
     if not target.exists():
