@@ -25,6 +25,7 @@ def estimate(spec: JobSpec) -> list[str]:
         lines, work = listed.lines, work_left(spec, storage, listed)
     else:
         work = work_from_handles(spec, storage)
+        revisions(spec)  # refuses another base than the handles'
         lines = [f"source: {counted(work.known, 'scene')} with handles under {spec.source.handles}"]
     lines.append(_shard_line(work, spec))
     lines += _cost_lines(spec, storage, work)

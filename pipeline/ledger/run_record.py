@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
+from pipeline.ledger.learned_with import check_learned_with
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from schemas.errors import OutputError
 from schemas.fingerprint import changed_fields, fingerprint, result_fields
 from schemas.job import JobSpec
 from schemas.spec_file import spec_from
+from stages.models.content import is_partial
 
 _PACKAGES = ("unscene", "ray", "torch", "diffusers", "transformers", "segment-anything", "peft", "pyarrow")
 NAME = "run.json"
@@ -23,7 +25,10 @@ _LOOKED = 20  # folders of a place that may be anything
 
 
 def revisions(spec: JobSpec) -> dict[str, str]:
-    """What identifies the content behind the paths that the spec names."""
+    """What identifies the content behind the paths that the spec names.
+
+    Raises SpecError where there is none, and where `source.handles` were learned on another base.
+    """
     from stages.models.place import model_revision
 
     found = {"models.base": model_revision(spec.models.base, "models.base", spec.models.revision)}
@@ -34,6 +39,7 @@ def revisions(spec: JobSpec) -> dict[str, str]:
         found["models.sam"] = model_revision(spec.models.sam, "models.sam")
     if spec.source.handles:
         earlier = read_record(Storage(spec.source.handles))
+        check_learned_with(spec, found["models.base"], earlier)
         found["source.handles"] = str(earlier["fingerprint"])
         return found
     if spec.source.masks == "none":
@@ -70,6 +76,14 @@ def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None
     if not storage.folders("_commits") and not storage.folders("_work"):  # nothing has been made yet
         storage.write(NAME, json.dumps(record, indent=1).encode())
         return
+    changed = [
+        name for name in sorted({*earlier["fields"], *fields}) if earlier["fields"].get(name) != fields.get(name)
+    ]
+    if changed and all(is_partial(earlier["fields"].get(name)) for name in changed):
+        raise OutputError(
+            f"{storage.url} was begun by an older Unscene, which knew {' and '.join(changed)} by a part of the bytes, "
+            f"so nobody can tell whether they have changed; finish it with that version, or give the job a new output"
+        )
     changes = changed_fields(earlier["fields"], fields)
     only_prompts = all(change.startswith("generate.") for change in changes)
     remedy = (

@@ -21,6 +21,7 @@ from schemas.errors import SpecError
 from schemas.job import JobSpec
 from stages.ingest.census import Picked, Read, take_census
 from stages.ingest.source.hashing import Hashed
+from stages.models.place import model_revision
 from tests.support.sample_output import SampleOutput, with_given_handles
 from tests.support.tiny_models import build_tiny_model
 
@@ -153,6 +154,11 @@ def test_what_is_committed_is_not_counted_again(tmp_path: Path, photos: Path, ba
 def test_given_handles_need_no_training(tmp_path: Path, base: Path) -> None:
     earlier = SampleOutput(tmp_path / "earlier", scenes=6)
     spec = spec_of({"handles": earlier.storage.url}, tmp_path / "more", base)
+    with pytest.raises(SpecError, match=r"^source\.handles: .* learned with another base"):
+        estimate(spec)
+    record = json.loads(earlier.storage.read("run.json"))
+    record["fields"]["models.base"] = model_revision(str(base), "models.base")
+    earlier.storage.write("run.json", json.dumps(record).encode())
     text = "\n".join(estimate(spec))
     assert "source: 5 scenes with handles" in text
     assert "to do: 5 scenes, 1.2 PFLOP" in text  # 5 x 24 x 10
