@@ -32,7 +32,7 @@ def output_of(folder: Path, failing: dict[str, str], scenes: tuple[str, ...] = (
         for scene in ready:
             write_part(storage, part_name(kind.name, 0, 0, scene), made(kind, scene, failing.get(kind.name)))
         ready = tuple(pack(storage, PackOrder(kind.name, kind.table, kind.tar, 0, 0, ready, ready)).done)
-    pack_rows(storage, "failures", "failures", 0, 0, [])
+    pack_rows(storage, "failures", 0, 0, {"failures": []})
     return storage, spec
 
 
