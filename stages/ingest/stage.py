@@ -27,6 +27,7 @@ from stages.models.place import bundled
 from stages.stage import StageContext, failed
 
 _OUTSIDE = "outside the crop: too little of it is inside the square; use ingest.square: pad, or correct the mask"
+_EMPTY = "empty: no pixel of it is inside; export it again, or take it out"
 
 
 class IngestStage:
@@ -124,7 +125,8 @@ class IngestStage:
                 continue
             drawn = square_mask(upright_mask(mask, picture, self._spec.source.masks_drawn_on), square)
             empty = is_empty(drawn)
-            told.append({"name": name, "number": None if empty else len(kept), "reason": _OUTSIDE if empty else None})
+            why = (_OUTSIDE if mask.image.getbbox() else _EMPTY) if empty else None
+            told.append({"name": name, "number": None if empty else len(kept), "reason": why})
             names.append(mask.name)
             if not empty:
                 kept.append((drawn, mask.word))

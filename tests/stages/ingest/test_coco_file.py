@@ -93,7 +93,7 @@ def test_what_makes_pictures_or_words_exchangeable_costs_the_file(
         (b'{"id": 1}\n{"id": 2}\n', "JSON lines"),
         (b"<html></html>", "XML or a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
-        (gzip.compress(b"{}"), "compressed or an archive; unpack it"),
+        (gzip.compress(b"{}", mtime=0), "compressed or an archive; unpack it"),
         (b"PK\x03\x04rest", "compressed or an archive; unpack it"),
         ('{"images": "ä"}'.encode("latin-1"), "save it as UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
