@@ -16,6 +16,7 @@ from pipeline.ledger.run_record import read_record, recorded_spec
 from pipeline.report.scenes import MAX_VARIATIONS, MOST_BYTES, SceneReader, SceneView, spread
 from pipeline.report.settings import changed_settings, duplicates_of
 from pipeline.report.template import load_template
+from pipeline.shards.account import account_counts, account_rows, account_text
 from pipeline.shards.scores import kind_of, score_numbers
 from pipeline.storage.folder import Storage
 from pipeline.wording import size_text, span, stamp
@@ -23,6 +24,8 @@ from schemas.job import JobSpec
 
 NAME = "report/index.html"
 MAX_SCENES = 100
+MAX_LEFT_OUT = 200
+"""Lines of the account on the page."""
 IMAGE_BYTES = 8_000_000
 """All thumbnails together, before base64; the page stays under 15 MB."""
 
@@ -72,6 +75,8 @@ def _render(
         changes=changed_settings(spec),
         duplicate_count=count,
         duplicates=duplicates,
+        account=account_text(account_counts(storage)),
+        left_out=[row for row in account_rows(storage, MAX_LEFT_OUT) if row["outcome"] != "duplicate"],
         handle_count=stages["extract"].rows,
         variation_count=stages["generate"].rows,
         scores=score_numbers(storage),

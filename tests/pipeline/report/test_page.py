@@ -170,6 +170,12 @@ def test_a_scene_is_shown_with_its_own_picture_masks_and_variations(sample: Samp
     assert "diffusion: highest 0.2, 0.0123 at the end" in last
 
 
+def test_the_account_of_the_source(page: Page) -> None:
+    text = " ".join(page.text.split())
+    assert "account of 8 files: 1 duplicate, 7 scenes 1 scene: failed in extract 1 scene: failed in ingest" in text
+    assert f"{BROKEN} failed in ingest: cannot decode <img src=x onerror=alert(1)>" in text
+
+
 def test_failures_and_duplicates(page: Page) -> None:
     text = flat(page.text)
     assert f"ingest {BROKEN} FileBroken cannot decode <img src=x onerror=alert(1)> 1" in text
