@@ -8,7 +8,7 @@ from pipeline.commands.status import failure_lines
 from pipeline.ledger.commits import commits_of
 from pipeline.ledger.numbers import committed_rows
 from pipeline.ledger.run_record import recorded_spec
-from pipeline.shards.account import account_counts, account_rows, account_text, is_told
+from pipeline.shards.account import account_counts, account_rows, account_text, is_told, line_text
 from pipeline.shards.scores import ScoreNumbers, score_numbers
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted, span
@@ -45,10 +45,7 @@ def _account_lines(storage: Storage) -> list[str]:
     counts = account_counts(storage)
     lines = account_text(counts)
     told = sum(count for (_, outcome, reason), count in counts.items() if is_told(outcome, reason))
-    for row in account_rows(storage, _SHOWN):
-        name = row["uri"] if row["annotation"] is None else f"annotation {row['annotation']}"
-        why = ": ".join(part for part in (row["reason"] or row["outcome"], row["detail"]) if part)
-        lines.append(f"  {name}: {why}")
+    lines += [f"  {line_text(row)}" for row in account_rows(storage, _SHOWN)]
     if told > _SHOWN:
         lines.append(f"  ... and {told - _SHOWN} more in {storage.url_of('account')}")
     return lines

@@ -15,7 +15,7 @@ from pipeline.ledger.commits import commits_of, rounds
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.rounds import Ledger
-from pipeline.shards.account import account_text
+from pipeline.shards.account import account_text, line_text
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted, size_text
@@ -24,6 +24,9 @@ from schemas.job import JobSpec
 
 if TYPE_CHECKING:
     from stages.ingest.census import Census
+
+
+_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,9 @@ def survey(spec: JobSpec, storage: Storage) -> Listed:
     own = "file" if spec.source.masks == "beside" else "annotation"
     counts[own, "mask", None] += sum(len(picked.masks) for picked in census.pictures)
     lines += account_text(+counts)
+    lines += [f"  {line_text(line.row())}" for line in census.lines[:_SHOWN]]
+    if len(census.lines) > _SHOWN:
+        lines.append(f"  ... and {len(census.lines) - _SHOWN} more; a run writes them all to account/")
     lines += [f"  {remark}" for remark in census.remarks]
     return Listed(plan.scene_count(), plan.shards, len(new), lines)
 

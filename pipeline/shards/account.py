@@ -8,7 +8,7 @@ every run.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -105,6 +105,12 @@ def account_text(counts: Counter[Counted]) -> list[str]:
             lines.append(f"account of {counted(sum(outcomes.values()), kind)}: {what}")
             lines += [f"  {count} {reason}" for reason, count in reasons.most_common()]
     return lines
+
+
+def line_text(row: Mapping[str, Any]) -> str:
+    """One line of an account for a person: what, and why it is not used."""
+    name = row["uri"] if row["annotation"] is None else f"annotation {row['annotation']}"
+    return ": ".join(part for part in (name, row["reason"] or row["outcome"], row["detail"]) if part)
 
 
 def account_rows(storage: Storage, most: int) -> Iterator[Row]:
