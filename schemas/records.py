@@ -5,9 +5,6 @@ Writers cast to these schemas and never infer one from rows, so an empty shard h
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
-
 import pyarrow as pa
 
 
@@ -273,67 +270,9 @@ def scene_id_of(sha256: str) -> str:
     return sha256[:16]
 
 
-@dataclass(frozen=True)
-class AccountLine:
-    """What became of one file, page or annotation; the columns of `ACCOUNT`."""
-
-    kind: str
-    uri: str
-    outcome: str
-    reason: str | None = None
-    detail: str | None = None
-    annotation: str | None = None
-    scene_id: str | None = None
-    concepts: tuple[int, ...] = ()
-
-    def row(self) -> dict[str, Any]:
-        return asdict(self)
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why one scene failed in one stage; the columns of `FAILURES` but `stage`.
-
-    transient: of the place, not of the scene, so that it is tried again; no column: the table's are final.
-    """
-
-    scene_id: str
-    error: str
-    message: str
-    traceback: str | None = None
-    attempt: int = 1
-    uri: str | None = None
-    transient: bool = False
-
-    def row(self, stage: str) -> dict[str, Any]:
-        columns = asdict(self)
-        del columns["transient"]
-        return {"stage": stage, **columns}
 
 
-@dataclass
-class SceneTask:
-    """What a stage gets for one scene: rows and files that earlier stages committed.
-
-    rows: table name -> this scene's rows (`plan`, `scenes`, `concepts`, `handles` ...).
-    files: what follows the scene's id in the name of the tar member -> bytes (`png`, `mask0.png`, `safetensors`,
-    `0003.jpg` ...).
-    """
-
-    scene_id: str
-    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=dict)
 
 
-@dataclass
-class SceneOutput:
-    """What a stage makes of one scene: rows of its table and members of its tar, or a failure (or both: ingest
-    keeps a row for a file that it could not read).
-
-    files: full member name (`<key>.<suffix>`) -> bytes, in the order in which they go into the tar.
-    """
-
-    scene_id: str
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)
-    failure: Failure | None = None

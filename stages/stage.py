@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from schemas.job import JobSpec
-from schemas.records import Failure, SceneOutput, SceneTask
+from schemas.outcomes import Failure, SceneOutput, SceneTask
 from stages.transient import is_transient
 
 

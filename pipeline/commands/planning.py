@@ -20,7 +20,8 @@ from pipeline.shards.parts import work_folder
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted
 from schemas.job import JobSpec
-from schemas.records import ACCOUNT, AccountLine
+from schemas.outcomes import AccountLine
+from schemas.records import ACCOUNT
 from stages.ingest.census import Census, Picked, Read, read_picked
 
 _SHOWN = 5

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pipeline.shards.parts import part_name, write_part
 from pipeline.shards.unit import Unit
 from pipeline.storage.folder import Storage
-from schemas.records import Failure, SceneOutput
+from schemas.outcomes import Failure, SceneOutput
 
 
 @dataclass(frozen=True)

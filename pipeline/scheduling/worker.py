@@ -17,7 +17,7 @@ from pipeline.stage_kinds import load_stage
 from pipeline.storage.folder import SHARED, Storage
 from schemas.errors import JobError, Withdrawn
 from schemas.job import JobSpec
-from schemas.records import Failure, SceneOutput
+from schemas.outcomes import Failure, SceneOutput
 from stages.stage import Stage, StageContext
 
 

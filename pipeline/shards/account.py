@@ -17,7 +17,7 @@ from pipeline.shards.reader import OutputReader
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
 from pipeline.wording import counted
-from schemas.records import AccountLine
+from schemas.outcomes import AccountLine
 
 SOURCE_ACCOUNT = "account/account-source.parquet"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.shards.reader import OutputReader, by_scene
 from pipeline.shards.unit import Unit
 from pipeline.storage.folder import Storage
-from schemas.records import SceneTask
+from schemas.outcomes import SceneTask
 
 
 class Inputs:

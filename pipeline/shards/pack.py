@@ -20,7 +20,7 @@ from pipeline.shards.reader import Members, OutputReader, Row, by_scene
 from pipeline.shards.tables import table_name, write_table
 from pipeline.shards.tars import add_member, padded, tar_name
 from pipeline.storage.folder import Storage
-from schemas.records import SceneOutput
+from schemas.outcomes import SceneOutput
 
 
 @dataclass(frozen=True)

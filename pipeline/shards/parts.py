@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.shards.tars import add_member
 from pipeline.storage.folder import Storage
-from schemas.records import Failure, SceneOutput
+from schemas.outcomes import Failure, SceneOutput
 
 _OUTCOME = "outcome.json"
 

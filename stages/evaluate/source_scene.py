@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from schemas.errors import SceneError
 from schemas.masks import decode_mask
-from schemas.records import SceneTask
+from schemas.outcomes import SceneTask
 from stages.evaluate.copies import Thumbnail, thumbnail
 from stages.evaluate.matching import Similarities
 from stages.masks.views import on_black

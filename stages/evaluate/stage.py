@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from schemas.errors import SceneError
 from schemas.job import JobSpec
-from schemas.records import SceneOutput, SceneTask
+from schemas.outcomes import SceneOutput, SceneTask
 from stages.evaluate.copies import find_copies
 from stages.evaluate.judging import Judged, Judges
 from stages.evaluate.source_scene import SourceScene, read_source

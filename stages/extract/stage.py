@@ -18,7 +18,7 @@ from torch import Tensor
 from schemas.errors import SceneError, Withdrawn
 from schemas.job import JobSpec
 from schemas.masks import decode_mask
-from schemas.records import SceneOutput, SceneTask
+from schemas.outcomes import SceneOutput, SceneTask
 from schemas.templates import fill_template
 from stages.extract.method.latents import decode_picture, encode_scene
 from stages.extract.method.prior import draw_prior, load_prior, prior_exists, prior_name, save_prior

@@ -14,7 +14,7 @@ from PIL import Image
 
 from schemas.errors import SceneError
 from schemas.job import JobSpec
-from schemas.records import SceneOutput, SceneTask
+from schemas.outcomes import SceneOutput, SceneTask
 from stages.generate.drawing import DrawnScene, draw
 from stages.generate.prompts import Variation, list_variations
 from stages.halving import halving

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from schemas.job import JobSpec, Source
-from schemas.records import AccountLine
+from schemas.outcomes import AccountLine
 from stages.ingest.given_masks.coco_entries import CocoFile, Entry
 from stages.ingest.given_masks.coco_file import read_coco
 from stages.ingest.given_masks.coco_names import check_any, match_names

@@ -13,7 +13,7 @@ from PIL import Image
 
 from schemas.errors import SceneError
 from schemas.job import JobSpec
-from schemas.records import SceneOutput, SceneTask
+from schemas.outcomes import SceneOutput, SceneTask
 from stages.ingest.decode import Picture, decode_picture
 from stages.ingest.faults import FileChanged, FileUnreadable, MasksAmbiguous, MasksEmpty
 from stages.ingest.given_masks.beside import MasksBeside

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.job import JobSpec
 from schemas.masks import encode_mask
-from schemas.records import SceneOutput, SceneTask
+from schemas.outcomes import SceneOutput, SceneTask
 from stages.masks.shapes import Mask, border_share, bounding_box
 from stages.models.clip import load_clip
 from stages.models.device import pick_device

@@ -20,7 +20,8 @@ from fsspec.exceptions import FSTimeoutError
 
 from schemas.errors import SceneError
 from schemas.job import JobSpec, Source
-from schemas.records import FAILURES, SceneTask
+from schemas.outcomes import SceneTask
+from schemas.records import FAILURES
 from stages.ingest.faults import FileUnreadable, MasksEmpty
 from stages.ingest.source.files import read_file
 from stages.ingest.stage import IngestStage

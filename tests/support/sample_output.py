@@ -27,7 +27,7 @@ from pipeline.storage.folder import Storage
 from schemas.fingerprint import result_fields
 from schemas.job import JobSpec
 from schemas.masks import encode_mask
-from schemas.records import Failure, SceneOutput
+from schemas.outcomes import Failure, SceneOutput
 from stages.ingest.census import Picked, Read
 from stages.ingest.source.hashing import Hashed
 

@@ -16,7 +16,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from schemas.job import JobSpec
 from schemas.masks import encode_mask
-from schemas.records import SceneTask
+from schemas.outcomes import SceneTask
 from stages.extract.method.latents import encode_scene
 from stages.extract.training.batch import TrainingScene
 from stages.handles.scene_model import SceneModel

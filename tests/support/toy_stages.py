@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from pipeline.stage_kinds import StageKind, extract_unit
 from schemas.job import JobSpec
-from schemas.records import SceneOutput, SceneTask
+from schemas.outcomes import SceneOutput, SceneTask
 from stages.stage import StageContext, failed
 
 

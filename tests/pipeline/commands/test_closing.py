@@ -16,7 +16,7 @@ from pipeline.shards.parts import part_name, write_part
 from pipeline.stage_kinds import EXTRACT, GENERATE, INGEST, SEGMENT, StageKind
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
-from schemas.records import Failure, SceneOutput
+from schemas.outcomes import Failure, SceneOutput
 from tests.support.sample_output import SampleOutput, extracted, write_record
 
 KINDS = [INGEST, SEGMENT, EXTRACT, GENERATE]

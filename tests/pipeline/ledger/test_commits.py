@@ -14,7 +14,8 @@ from pipeline.shards.tables import read_rows
 from pipeline.shards.tars import owner_of
 from pipeline.storage.folder import Storage
 from schemas.errors import OutputError
-from schemas.records import TABLES, Failure, SceneOutput
+from schemas.outcomes import Failure, SceneOutput
+from schemas.records import TABLES
 
 STAGE, TABLE = "extract", "handles"
 

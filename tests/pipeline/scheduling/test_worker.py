@@ -14,7 +14,7 @@ from pipeline.shards.parts import part_name, read_part
 from pipeline.shards.unit import Unit
 from pipeline.storage.folder import SHARED, Storage
 from schemas.job import JobSpec
-from schemas.records import SceneOutput, SceneTask
+from schemas.outcomes import SceneOutput, SceneTask
 from stages.stage import StageContext, failed
 
 ERRORS = {"slow": TimeoutError("storage is slow today"), "odd": ValueError("no picture")}

@@ -9,7 +9,7 @@ import pytest
 from pipeline.shards.inputs import Inputs
 from pipeline.shards.unit import Unit
 from pipeline.storage.folder import Storage
-from schemas.records import SceneTask
+from schemas.outcomes import SceneTask
 from tests.support.sample_output import SampleOutput, encoded, picture_colour, with_given_handles
 
 NEEDS, FILES = ("concepts", "variations"), ("scenes", "variations")

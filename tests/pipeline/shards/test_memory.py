@@ -14,7 +14,7 @@ from pipeline.shards.unit import Unit
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
 from schemas.job import Source
-from schemas.records import SceneOutput
+from schemas.outcomes import SceneOutput
 from stages.ingest.source.hashing import hash_file
 from tests.whole_jobs.test_faults import bucket, toy_spec
 

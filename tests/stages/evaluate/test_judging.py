@@ -18,7 +18,7 @@ from PIL import Image
 from schemas.errors import SceneError
 from schemas.job import Segment
 from schemas.masks import encode_mask
-from schemas.records import SceneTask
+from schemas.outcomes import SceneTask
 from stages.evaluate.judging import Judged, Judges
 from stages.evaluate.source_scene import read_source
 from stages.masks.shapes import label_regions

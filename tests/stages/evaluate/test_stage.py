@@ -15,7 +15,8 @@ from PIL import Image
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from schemas.masks import decode_mask
-from schemas.records import SCORES, SceneOutput, SceneTask
+from schemas.outcomes import SceneOutput, SceneTask
+from schemas.records import SCORES
 from stages.evaluate.stage import EvaluateStage
 from stages.masks.views import on_black
 from stages.models.clip import load_clip

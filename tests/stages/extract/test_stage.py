@@ -17,7 +17,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from schemas.errors import OutputError, SpecError
-from schemas.records import HANDLES, SceneTask
+from schemas.outcomes import SceneTask
+from schemas.records import HANDLES
 from stages.extract.method.prior import load_prior, prior_name
 from stages.extract.stage import ExtractStage, shorten_curves
 from stages.extract.training.batch import TrainedScene, TrainingScene

@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from schemas.errors import SceneError
 from schemas.job import Generate
-from schemas.records import VARIATIONS, SceneOutput, SceneTask
+from schemas.outcomes import SceneOutput, SceneTask
+from schemas.records import VARIATIONS
 from stages.extract.stage import ExtractStage
 from stages.generate import stage as stage_module
 from stages.generate.drawing import DrawnScene, draw

@@ -21,7 +21,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPTextModel
 
-from schemas.records import SceneOutput, SceneTask
+from schemas.outcomes import SceneOutput, SceneTask
 from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
 from stages.handles.diffusers_files import LORA_FILE, embedding_file, export_scene

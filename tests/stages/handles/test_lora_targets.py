@@ -15,7 +15,7 @@ from PIL import Image
 from benchmarks.lora import SD21_TEXTS
 from benchmarks.models import SD21
 from schemas.job import JobSpec
-from schemas.records import SceneOutput, SceneTask
+from schemas.outcomes import SceneOutput, SceneTask
 from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
 from stages.handles.cost import handle_bytes, meta_unet, scene_cost

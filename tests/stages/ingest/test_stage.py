@@ -16,7 +16,8 @@ from PIL import Image
 
 from pipeline.ledger.plan import content_of
 from schemas.job import JobSpec
-from schemas.records import FAILURES, PLAN, SCENES, SceneOutput, SceneTask, scene_id_of
+from schemas.outcomes import SceneOutput, SceneTask
+from schemas.records import FAILURES, PLAN, SCENES, scene_id_of
 from stages.ingest.census import read_picked, take_census
 from stages.ingest.stage import IngestStage
 from stages.models.base.layout import PARTS

@@ -14,7 +14,7 @@ from PIL import Image
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from schemas.masks import decode_mask
-from schemas.records import SceneTask
+from schemas.outcomes import SceneTask
 from schemas.spec_file import load_spec
 from stages.evaluate.stage import EvaluateStage
 from stages.segment import stage as segment_stage

@@ -18,7 +18,8 @@ from safetensors.torch import save_file
 
 from schemas.job import JobSpec, Segment
 from schemas.masks import decode_mask
-from schemas.records import CONCEPTS, FAILURES, SceneTask
+from schemas.outcomes import SceneTask
+from schemas.records import CONCEPTS, FAILURES
 from stages.models.sam import build_sam, load_sam
 from stages.segment.sam.proposer import Proposer
 from stages.segment.stage import SegmentStage

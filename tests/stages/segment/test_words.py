@@ -14,7 +14,7 @@ from torch.nn import functional
 from transformers import CLIPModel, CLIPProcessor
 
 from schemas.job import JobSpec
-from schemas.records import SceneTask
+from schemas.outcomes import SceneTask
 from stages.handles.tokens import HandleTokens
 from stages.masks.views import filling, on_black
 from stages.models.clip import load_clip

@@ -16,7 +16,7 @@ import torch
 from pipeline.ledger.withdrawals import FOLDER, withdrawn_scenes
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
-from schemas.records import SceneOutput
+from schemas.outcomes import SceneOutput
 from stages.extract import stage as stage_module
 from stages.extract.method.latents import SceneLatents, decode_picture
 from stages.extract.stage import SCRATCH, ExtractStage
