@@ -268,11 +268,3 @@ PROTOCOL = pa.schema(
 def scene_id_of(sha256: str) -> str:
     """The scene's identity: the first 16 hex digits of the hash of its bytes (invariant 1)."""
     return sha256[:16]
-
-
-
-
-
-
-
-

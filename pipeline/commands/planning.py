@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.ledger.changes import Change, find_changes, has_results, revision
+from pipeline.ledger.changes import Change, find_changes, revision, with_results
 from pipeline.ledger.plan import Plan, copy_plan, extend_plan, revise_plan
 from pipeline.ledger.retries import failed_shards, request_round
 from pipeline.ledger.rounds import Ledger
@@ -93,8 +93,8 @@ def _follow_changes(
 ) -> None:
     taken: list[Change] = []
     stale: list[Change] = []
-    for change in find_changes(planned.plan, pictures, read):
-        (stale if change.what and not refresh and has_results(change, ledger) else taken).append(change)
+    for change, has_results in with_results(find_changes(planned.plan, pictures, read), ledger):
+        (stale if change.what and not refresh and has_results else taken).append(change)
     planned.stale = [f"{change.row['uri']}: its {change.what} changed" for change in stale]
     if stale:
         planned.remarks.append(

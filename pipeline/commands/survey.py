@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.commands.bill import Work
 from pipeline.commands.paths import anchored
-from pipeline.ledger.changes import find_changes, has_results
+from pipeline.ledger.changes import find_changes, with_results
 from pipeline.ledger.commits import commits_of, rounds
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
@@ -57,7 +57,7 @@ def survey(spec: JobSpec, storage: Storage) -> Listed:
     ]
     if changes:
         ledger = Ledger(storage, [kind.name for kind in kinds_of(spec)])
-        stale = sum(has_results(change, ledger) for change in changes)
+        stale = sum(has_results for _, has_results in with_results(changes, ledger))
         lines.append(
             f"  changed since they were planned: {counted(len(changes), 'file')}"
             + (f", {stale} with results, which `unscene run --refresh` makes anew" if stale else "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from pipeline.ledger.plan import Plan, Row, content_of
 from pipeline.ledger.rounds import Ledger
@@ -58,20 +59,17 @@ def find_changes(plan: Plan, pictures: Sequence[Picked], read: Callable[[Picked]
             yield Change(row, content, None)
 
 
-def has_results(change: Change, ledger: Ledger) -> bool:
-    """Whether the scene as planned has gone through a stage and failed in none, so that its results are of the old
-    file."""
-    scene, through = change.row["scene_id"], False
-    if change.row["duplicate_of"] is not None:
-        return False
-    for stage in ledger.stages:
-        commit = ledger.commit(stage, change.row["shard"])
-        if commit is None:
-            break
-        if any(failure["scene_id"] == scene for failure in commit.failures):
-            return False
-        through = through or scene in commit.done
-    return through
+def with_results(changes: Iterable[Change], ledger: Ledger) -> Iterator[tuple[Change, bool]]:
+    """Each change, and whether the scene as planned has gone through a stage and failed in none, so that its results
+    are of the old file."""
+    commit_of = lru_cache(maxsize=2 * len(ledger.stages))(ledger.commit)  # the plan is sorted by shard
+    for change in changes:
+        commits = [commit_of(stage, change.row["shard"]) for stage in ledger.stages]
+        gone_through = [commit for commit in commits if commit is not None]
+        scene = change.row["scene_id"]
+        failed = any(row["scene_id"] == scene for commit in gone_through for row in commit.failures)
+        done = change.row["duplicate_of"] is None and any(scene in commit.done for commit in gone_through)
+        yield change, done and not failed
 
 
 def revision(plan: Plan, changes: Iterable[Change]) -> Revision:
