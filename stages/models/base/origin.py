@@ -72,12 +72,6 @@ def _check_betas(base: str, scheduler: Mapping[str, Any], kind: str) -> None:
                 f"models.base: the scheduler of {base} says {key}: {wrong}, so it was trained by another process than "
                 f"DDPM; {_TAKE} was trained with betas and whole timesteps"
             )
-    if scheduler.get("rescale_betas_zero_snr") is True and predicts == "epsilon":
-        raise SpecError(
-            f"models.base: the scheduler of {base} says rescale_betas_zero_snr: true and predicts epsilon, from which "
-            f"pure noise tells nothing; set prediction_type to v_prediction in scheduler_config.json if the model was "
-            f"trained so, or rescale_betas_zero_snr to false"
-        )
     if scheduler.get("trained_betas") is not None:
         return
     if not all(isinstance(scheduler.get(key), int | float) for key in ("beta_start", "beta_end")):

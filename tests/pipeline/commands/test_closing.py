@@ -86,7 +86,7 @@ def test_the_command_ends_with_exit_code_1(
     storage, _ = output_of(tmp_path / "out", {"ingest": "NotAPicture"})
     job = tmp_path / "job.yaml"
     job.write_text(f"source: {{uri: /photos}}\noutput: {tmp_path / 'out'}\n")
-    monkeypatch.setattr(run, "run_job", lambda spec, console: ended(storage))
+    monkeypatch.setattr(run, "run_job", lambda spec, console, **how: ended(storage))
     monkeypatch.setattr("sys.argv", ["unscene", "run", str(job)])
     with pytest.raises(SystemExit) as stopped:
         cli.main()

@@ -20,7 +20,8 @@ from schemas.job import Extract, Generate, JobSpec, Segment
 from schemas.masks import encode_mask
 from schemas.spec_file import load_spec
 from stages.generate.prompts import list_variations, pick_subsets
-from stages.ingest.decode import decode_picture
+from stages.ingest.census import take_census
+from stages.ingest.decode import Picture, decode_picture
 from stages.ingest.given_masks.coco import MasksCoco
 from tests.support import ROOT
 
@@ -45,8 +46,15 @@ def concepts() -> list[list[Any]]:
     spec = load_spec(SPEC)
     source = spec.source.model_copy(update={n: str(ROOT / getattr(spec.source, n)) for n in ("uri", "coco")})
     reader = MasksCoco(source, spec.ingest)
-    files = sorted((ROOT / "demo" / "protocol").glob("*.png"))
-    return [reader.masks_of(str(file), decode_picture(file.read_bytes(), spec.ingest)) for file in files]
+    pictures = take_census(spec.model_copy(update={"source": source})).pictures
+    return [
+        [mask for _, mask in reader.masks_of(str(one.entry), str(one.masks_sha256), decoded(one.uri, spec))]
+        for one in pictures
+    ]
+
+
+def decoded(file: str, spec: JobSpec) -> Picture:
+    return decode_picture(Path(file).read_bytes(), spec.ingest)
 
 
 def test_it_asks_for_the_paper_s_prompts_and_all_methods() -> None:

@@ -203,7 +203,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     ),
     "zero SNR and epsilon": (
         scheduler("DDIMScheduler", rescale_betas_zero_snr=True),
-        "rescale_betas_zero_snr: true and predicts epsilon",
+        "zero terminal SNR .* with prediction_type epsilon",
     ),
     "the fp16 variant alone": (
         renamed("unet", "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"),
