@@ -49,7 +49,8 @@ class Source(Strict):
     masks: Literal["none", "beside", "coco"] = field(
         "none",
         "Where masks come from: `none` (Segment Anything makes them), `beside` (`mask0.png ...` in the "
-        "picture's folder, or `<stem>.mask0.png ...`), `coco` (an instances JSON).",
+        "picture's folder, or `<stem>.mask0.png ...`, or `<stem>.jpg.mask0.png ...` where two pictures share a stem), "
+        "`coco` (an instances JSON).",
     )
     masks_drawn_on: Literal["auto", "shown", "stored"] = field(
         "auto",
