@@ -151,8 +151,8 @@ def _run(spec: JobSpec, command: str, retry: bool = False, refresh: bool = False
 
     result = run_job(spec, _console, retry=retry, refresh=refresh)
     if not result.worked:
-        what = "no failed scenes; nothing to retry" if retry else "every scene of the plan is committed"
-        _say(f"nothing to do: {what}")
+        rest = ", but for the changed ones" if result.stale else ""
+        _say(f"nothing to do: {'no scene has failed' if retry else 'every scene of the plan is committed'}{rest}")
     elif not result.complete:
         _say(f"stopped; what was whole is written. Go on with: {command}")
         raise typer.Exit(130)
@@ -161,7 +161,7 @@ def _run(spec: JobSpec, command: str, retry: bool = False, refresh: bool = False
     for line in closing_lines(Storage(spec.output), result):
         _say(line)
     if result.stale:
-        _say(f"{len(result.stale)} stale: results of files that changed since; make them anew: {command} --refresh")
+        _say(f"stale: {len(result.stale)}, results of files that changed since; make them anew: {command} --refresh")
     _end_with([why] if (why := nothing_made(Storage(spec.output), result)) else [])
 
 

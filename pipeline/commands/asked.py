@@ -26,7 +26,7 @@ def check_asked(spec: JobSpec) -> list[str]:
         have = f"no scene under {given} has more than {most}" if given else f"a scene has at most {most}"
         raise SpecError(
             f"generate.subsets: {', '.join(map(str, spec.generate.subsets))} asks for concepts that no scene has "
-            f"({have}, counted from 0); ask for others, such as [[0]]"
+            f"({have}; the first is 0); ask for others, such as [[0]]"
             + ("" if given else ", or raise segment.max_concepts")
         )
     trained = () if given else range(1, most + 1) if spec.extract.union_sampling else (1,)

@@ -21,11 +21,11 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     """What a finished run says last: what was made, what failed and why, where to look."""
     made = {stage: done for stage, (done, _) in result.counts.items()}
     handles, variations = (committed_rows(storage, stage) for stage in ("extract", "generate"))
-    what = [f"{made['ingest']} scenes"] if "ingest" in made else []
-    what += [f"{handles} handles"] if handles else []
-    what += [f"{variations} variations of {made.get('generate', 0)} scenes"]
+    what = [counted(made["ingest"], "scene")] if "ingest" in made else []
+    what += [counted(handles, "handle")] if handles else []
+    what += [f"{counted(variations, 'variation')} of {counted(made.get('generate', 0), 'scene')}"]
     scores = score_numbers(storage) if "evaluate" in made else ScoreNumbers()
-    what += [f"{scores.count} scores"] if scores.count else []
+    what += [counted(scores.count, "score")] if scores.count else []
     took = f" in {span(result.seconds)}" if result.worked else ""
     lines = [f"made {', '.join(what)}{took}"]
     if scores.count:
@@ -66,7 +66,7 @@ def nothing_made(storage: Storage, result: JobResult) -> str | None:
         if failed or not done:
             return (
                 f"{storage.url}: {stage} made nothing, as every scene failed ({scenes}); mend what failures/ names, "
-                f"then `unscene retry {storage.url}`"
+                f"then `unscene retry {storage.url}`; for other settings, give the job a new output"
             )
         return (
             f"{storage.url}: {stage} made nothing of {counted(done, 'scene')}, which do not have the concepts of "

@@ -95,11 +95,10 @@ def _follow_changes(
     stale: list[Change] = []
     for change, has_results in with_results(find_changes(planned.plan, pictures, read), ledger):
         (stale if change.what and not refresh and has_results else taken).append(change)
-    planned.stale = [f"{change.row['uri']}: its {change.what} changed" for change in stale]
+    planned.stale = [_said(change) for change in stale]
     if stale:
         planned.remarks.append(
-            f"stale: {counted(len(stale), 'scene')} whose file changed since the results were made: "
-            f"{'; '.join(planned.stale[:_SHOWN])}" + (" ..." if len(stale) > _SHOWN else "")
+            f"changed since their results were made, and left as they are: {_some(planned.stale, 'scene')}"
         )
     made = revision(planned.plan, taken)
     if not made.rows:
@@ -110,8 +109,13 @@ def _follow_changes(
     planned.plan = revise_plan(storage, made.rows)
     if made.shards:
         request_round(storage, sorted(made.shards), made.again)
-        changed = [change for change in taken if change.what]
-        planned.remarks.append(
-            f"changed since they were planned, and made anew: {counted(len(changed), 'file')}, such as "
-            f"{changed[0].row['uri']}"
-        )
+        changed = [_said(change) for change in taken if change.what]
+        planned.remarks.append(f"changed since the plan, to be made anew: {_some(changed, 'scene')}")
+
+
+def _said(change: Change) -> str:
+    return f"{change.row['uri']}: its {change.what} changed"
+
+
+def _some(said: Sequence[str], thing: str) -> str:
+    return f"{counted(len(said), thing)}: {'; '.join(said[:_SHOWN])}" + (" ..." if len(said) > _SHOWN else "")

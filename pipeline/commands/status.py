@@ -13,7 +13,7 @@ from pipeline.ledger.run_record import read_record, recorded_spec, recorded_stag
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.watching.snapshot import is_fresh, pace, read_snapshot
-from pipeline.wording import span
+from pipeline.wording import counted, span
 
 _SHOWN = 10
 
@@ -25,7 +25,8 @@ def status_lines(storage: Storage) -> list[str]:
     kinds = [kind for kind in kinds_of(spec) if kind.name in stages]
     plan, ledger = read_plan(storage), Ledger(storage, stages)
     counts = committed_counts(storage, kinds)
-    lines = [f"{storage.url}: {plan.scene_count()} scenes of {len(plan)} files in {plan.shards} shards"]
+    of = f"{counted(len(plan), 'file')} in {counted(plan.shards, 'shard')}"
+    lines = [f"{storage.url}: {counted(plan.scene_count(), 'scene')} of {of}"]
     live = read_snapshot(storage)
     for kind in kinds:
         done, failed = counts[kind.name]

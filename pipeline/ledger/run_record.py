@@ -21,6 +21,8 @@ from stages.models.content import is_partial
 
 _PACKAGES = ("unscene", "ray", "torch", "diffusers", "transformers", "segment-anything", "peft", "pyarrow")
 NAME = "run.json"
+_OPEN = "source.masks_drawn_on"
+"""`auto` decides only what cannot be otherwise and fails the rest, so the answer may come later: what is made stays."""
 _LOOKED = 20  # folders of a place that may be anything
 
 
@@ -79,6 +81,10 @@ def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None
     changed = [
         name for name in sorted({*earlier["fields"], *fields}) if earlier["fields"].get(name) != fields.get(name)
     ]
+    if changed == [_OPEN] and earlier["fields"][_OPEN] == "auto":
+        kept = {"spec": record["spec"], "fields": fields, "fingerprint": record["fingerprint"]}
+        storage.write(NAME, json.dumps({**earlier, **kept}, indent=1).encode())
+        return
     if changed and all(is_partial(earlier["fields"].get(name)) for name in changed):
         raise OutputError(
             f"{storage.url} was begun by an older Unscene, which knew {' and '.join(changed)} by a part of the bytes, "

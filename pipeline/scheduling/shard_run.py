@@ -109,7 +109,8 @@ class ShardRun:
                 if row["duplicate_of"] is None:
                     fallback[row["scene_id"]] = {**base, "status": "failed"}
                 else:
-                    extra.append({**base, "status": "duplicate", "error": f"same bytes as {row['duplicate_of']}"})
+                    own = "; its own masks are not used" if row["masks"] else ""
+                    extra.append({**base, "status": "duplicate", "error": f"same bytes as {row['duplicate_of']}{own}"})
         return PackOrder(
             kind.name,
             kind.table,

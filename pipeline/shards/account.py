@@ -21,6 +21,8 @@ from schemas.outcomes import AccountLine
 
 SOURCE_ACCOUNT = "account/account-source.parquet"
 
+_FAILED = "its scene failed"
+
 Row = dict[str, Any]
 Counted = tuple[str, str, str | None]
 """kind, outcome and reason of a line."""
@@ -85,8 +87,8 @@ def account_counts(storage: Storage) -> Counter[Counted]:
 
 
 def is_told(outcome: str, reason: str | None) -> bool:
-    """Whether a line says that something was left out, repeated or not used."""
-    return reason is not None or outcome in ("left out", "duplicate")
+    """Whether a line says that something was left out, repeated or not used, which no failure tells besides."""
+    return outcome in ("left out", "duplicate") or (outcome == "mask" and reason not in (None, _FAILED))
 
 
 def account_text(counts: Counter[Counted]) -> list[str]:
@@ -99,11 +101,11 @@ def account_text(counts: Counter[Counted]) -> list[str]:
             if of == kind:
                 outcomes[outcome] += count
                 if reason is not None:
-                    reasons[f"{outcome}: {reason}" if outcome != "left out" else reason] += count
+                    reasons[reason if outcome != "mask" else f"masks not used, {reason}"] += count
         if outcomes:
             what = ", ".join(f"{count} {_name(outcome, count)}" for outcome, count in sorted(outcomes.items()))
             lines.append(f"account of {counted(sum(outcomes.values()), kind)}: {what}")
-            lines += [f"  {count} {reason}" for reason, count in reasons.most_common()]
+            lines += [f"  {reason}: {count}" for reason, count in reasons.most_common()]
     return lines
 
 
@@ -114,15 +116,19 @@ def line_text(row: Mapping[str, Any]) -> str:
 
 
 def account_rows(storage: Storage, most: int) -> Iterator[Row]:
-    """The first lines of the account of what was left out, or not used."""
+    """The first lines of the account of what was left out, or not used; of the pages of a file one stands for all."""
     for name in sorted(storage.names("account"), reverse=True):  # what belongs to no shard first
         with storage.open_read(f"account/{name}") as file:
-            for row in pq.read_table(file).to_pylist():
-                if is_told(row["outcome"], row["reason"]):
-                    if not most:
-                        return
-                    most -= 1
-                    yield row
+            rows = pq.read_table(file).to_pylist()
+        before: Row = {"kind": None, "uri": None}
+        for row in rows:
+            same_file = (row["kind"], row["uri"]) == ("page", before["uri"]) and before["kind"] == "page"
+            before = row
+            if is_told(row["outcome"], row["reason"]) and not same_file:
+                if not most:
+                    return
+                most -= 1
+                yield row
 
 
 def _name(outcome: str, count: int) -> str:
@@ -130,9 +136,8 @@ def _name(outcome: str, count: int) -> str:
 
 
 def _pages(uri: str, scene_id: str, pages: int | None) -> Iterator[AccountLine]:
-    if pages is not None and pages > 1:
-        which = "page 2" if pages == 2 else f"pages 2 to {pages}"
-        detail = f"{which} of {pages}: the first is the picture; save the others as files of their own"
+    for page in range(2, (pages or 1) + 1):
+        detail = f"page {page} of {pages}; the first is the picture: save the others as files of their own"
         yield AccountLine("page", uri, "left out", "more pages or frames", detail, None, scene_id)
 
 
@@ -158,7 +163,7 @@ def _outcomes(
         elif segmented:
             found[name] = ("beyond segment.max_concepts", "the largest masks are used; raise it to use more")
         elif failure is not None:
-            found[name] = ("its scene failed", failure["message"])
+            found[name] = (_FAILED, failure["message"])
         else:
             found[name] = ("its scene is not through", None)
     return found

@@ -69,11 +69,12 @@ def take_census(spec: JobSpec) -> Census:
         _with_annotations(listing, spec.source, census)
     else:
         census.pictures = [Picked(listing.root.url_of(file.path), file.stamp, file.size) for file in listing.pictures]
-        masks = sum(looks_like_a_mask(file.path.rpartition("/")[2]) for file in listing.pictures)
-        if masks:
-            census.remarks.append(
-                f"pictures that are called like masks and are scenes: {masks}; source.masks is {spec.source.masks}"
-            )
+    alike = [file.path for file in listing.pictures if looks_like_a_mask(file.path.rpartition("/")[2])]
+    if alike:
+        census.remarks.append(
+            f"pictures that are called like masks, and are scenes as source.masks is {spec.source.masks}: "
+            f"{len(alike)}, such as {alike[0]}"
+        )
     census.pictures.sort(key=lambda picked: picked.uri)
     census.lines += [AccountLine("file", out.uri, "left out", out.reason, out.detail) for out in listing.left_out]
     return census

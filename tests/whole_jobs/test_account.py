@@ -80,9 +80,12 @@ def test_every_kind_of_file_ends_in_one_line(tmp_path: Path) -> None:
         made.folder, {"masks": "beside"}, ingest={"max_bytes": 60_000, "max_pixels": 100_000}
     )
     check_files(made, rows)
-    pages = {under(made.folder, row["uri"]): row["detail"] for row in rows if row["kind"] == "page"}
-    assert set(pages) == {"formats/scan.tif", "formats/loop.gif"}
-    assert pages["formats/scan.tif"].startswith("pages 2 to 3 of 3")
+    pages = [(under(made.folder, row["uri"]), row["detail"][:11]) for row in rows if row["kind"] == "page"]
+    assert sorted(pages) == [
+        ("formats/loop.gif", "page 2 of 2"),
+        ("formats/scan.tif", "page 2 of 3"),
+        ("formats/scan.tif", "page 3 of 3"),
+    ]
     used = {under(made.folder, row["uri"]): row["concepts"] for row in rows if row["outcome"] == "mask"}
     assert used["edge/p.mask1.png"] == [0], "the account tells which mask became which concept"
     assert used["labels/p.mask0.png"] == [0, 1]
@@ -94,7 +97,7 @@ def test_every_kind_of_file_ends_in_one_line(tmp_path: Path) -> None:
     assert concepts["stems/b.jpg"] == concepts["edge/p.png"] == ["blue"]
     assert f"account of {len(made.fates)} files: " in said
     assert "left out" in said
-    assert "3 looks like a mask" in said
+    assert "looks like a mask: 3" in said
 
 
 def test_every_kind_of_annotation_ends_in_one_line(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_a_changed_picture_is_told_of_and_made_anew_when_asked(tmp_path: Path, l
     result, printed = run_toy(spec)
     assert not result.worked
     assert result.stale == [f"{source / 'a.jpg'}: its picture changed"], "a touch alone changes nothing"
-    assert "stale: 1 scene whose file changed" in printed
+    assert "left as they are: 1 scene: " in printed
     assert named(rows_of(tmp_path / "out", "scenes")) == old
 
     result, printed = run_toy(spec, refresh=True)
@@ -228,7 +228,7 @@ def test_a_file_repaired_as_told_is_picked_up_by_the_next_run(tmp_path: Path, lo
     (tmp_path / "later.jpg").write_text("there now")
     result, printed = run_toy(spec)
     assert result.worked
-    assert "changed since they were planned, and made anew: 3 files" in printed
+    assert "to be made anew: 3 scenes: " in printed
     assert not rows_of(tmp_path / "out", "failures")
     assert {row["scene_id"] for row in rows_of(tmp_path / "out", "handles")} == {
         id_of(source / f"{name}.jpg") for name in "abcde"

@@ -52,7 +52,8 @@ def unstated_size(picture: Picture, drawn_on: DrawnOn, name: str) -> tuple[int, 
 def _ambiguous(name: str, picture: Picture) -> MasksAmbiguous:
     return MasksAmbiguous(
         f"{name} may have been drawn on its picture as the file stores it or as viewers show it (EXIF orientation "
-        f"{picture.orientation}), and fits both; set source.masks_drawn_on to stored or to shown"
+        f"{picture.orientation}), and fits both; set source.masks_drawn_on to stored or to shown, run the job, then "
+        "retry"
     )
 
 

@@ -151,19 +151,22 @@ def _not_meant(relative: str) -> tuple[str, str | None] | None:
     if any(part.startswith(".") for part in (*folders, name)):
         return "hidden", None
     if any(part.lower() in THUMBNAILS for part in folders) or THUMBNAIL_NAME.search(name):
-        return "thumbnail", "a small copy, or deleted, by where it lies"
+        return "thumbnail", "its folder or name says that it is a small copy, or deleted"
     return None
 
 
 def _other_kind(name: str, source: Source) -> tuple[str, str | None] | None:
     """What a file is instead of a picture, by its suffix."""
-    if name.lower().endswith(tuple(suffix.lower() for suffix in source.suffixes)):
+    stem, dot, suffix = name.rpartition(".")
+    bare = not dot or not stem
+    wanted = tuple(suffix.lower() for suffix in source.suffixes)
+    if name.lower().endswith(tuple(filter(None, wanted))) or (bare and "" in wanted):
         return None
     if name.lower().endswith(ARCHIVES):
         return "archive", "to read the pictures in it: source.uri: zip://::<its address>, or unpack it"
-    stem, dot, suffix = name.rpartition(".")
-    known = "source.suffixes says which are read"
-    return (f"suffix .{suffix.lower()}", known) if dot and stem else ("no suffix", known)
+    if bare:
+        return "no suffix", 'source.suffixes says which are read; "" in it means files without one'
+    return f"suffix .{suffix.lower()}", "source.suffixes says which are read"
 
 
 def _is_coco(at: Root, file: Found, source: Source) -> bool:

@@ -7,9 +7,11 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from pipeline.ledger.run_record import read_record, recorded_spec
+from pipeline.ledger.run_record import read_record, recorded_spec, start_record
 from pipeline.storage.folder import Storage
 from schemas.errors import OutputError, SpecError
+from schemas.job import JobSpec
+from tests.support.tiny_models import build_tiny_model
 
 
 def test_the_folder_above_is_named(tmp_path: Path) -> None:
@@ -53,3 +55,23 @@ def test_a_file_is_no_output(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").touch()
     with pytest.raises(OutputError, match="job.yaml is a file; name the output folder of an Unscene job"):
         read_record(Storage(str(tmp_path / "job.yaml")))
+
+
+def test_what_auto_left_open_may_be_answered_later(tmp_path: Path) -> None:
+    model = build_tiny_model(tmp_path / "base")
+
+    def start(drawn_on: str, **more: int) -> None:
+        source = {"uri": "/photos", "masks_drawn_on": drawn_on}
+        models = {"base": str(model), "sam": str(model / "model_index.json")}
+        tree = {"source": source, "output": str(tmp_path / "out"), "models": models, **more}
+        start_record(storage, JobSpec.model_validate(tree), ["ingest"])
+
+    storage = Storage(str(tmp_path / "out"))
+    start("auto")
+    storage.write("_commits/ingest/000000.json", b"{}")
+    with pytest.raises(OutputError, match=r"source\.masks_drawn_on: 'auto' -> 'shown'"):
+        start("shown", seed=4)
+    start("shown")
+    assert recorded_spec(storage).source.masks_drawn_on == "shown"
+    with pytest.raises(OutputError, match=r"source\.masks_drawn_on: 'shown' -> 'stored'"):
+        start("stored")

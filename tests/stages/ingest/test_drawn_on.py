@@ -72,7 +72,7 @@ def test_a_half_turn_or_a_flip_cannot_be_known(orientation: int) -> None:
     sentence = str(caught.value)
     assert "mask7.png" in sentence
     assert f"orientation {orientation}" in sentence
-    assert sentence.endswith("set source.masks_drawn_on to stored or to shown")
+    assert sentence.endswith("set source.masks_drawn_on to stored or to shown, run the job, then retry")
 
 
 @pytest.mark.parametrize("orientation", SIDEWAYS)

@@ -128,6 +128,8 @@ def test_every_other_file_is_left_out_by_its_kind(tmp_path: Path) -> None:
     listing = list_source(Source(uri=str(tmp_path)))
     assert {Path(url).name for url in urls(listing)} == {"a.jpg", "chrome.jfif", "old.jpe"}
     assert {str(Path(out.uri).relative_to(tmp_path)): out.reason for out in listing.left_out} == kinds
+    bare = list_source(Source(uri=str(tmp_path), suffixes=[".jpg", ""]))
+    assert {Path(url).name for url in urls(bare)} == {"a.jpg", "README"}, "an empty suffix is no suffix, not any"
     limited = list_source(Source(uri=str(tmp_path), limit=1))
     assert [Path(url).name for url in urls(limited)] == ["a.jpg"]
     assert {"chrome.jfif", "old.jpe"} == {name for name, why in told(limited).items() if why == "beyond source.limit"}
