@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.ledger.changes import Change, find_changes, revision, with_results
-from pipeline.ledger.plan import Plan, copy_plan, extend_plan, revise_plan
+from pipeline.ledger.changes import Change, Revision, find_changes, revision, with_results
+from pipeline.ledger.moves import find_moves
+from pipeline.ledger.plan import GONE, Plan, copy_plan, extend_plan, revise_plan
 from pipeline.ledger.retries import failed_shards, request_round
 from pipeline.ledger.rounds import Ledger
 from pipeline.shards.account import SOURCE_ACCOUNT
@@ -47,13 +48,47 @@ def plan_source(
     results of an older file.
     """
     read = functools.partial(read_picked, spec=spec)
-    known = extend_plan(storage, census.pictures, spec.pack.scenes_per_shard, read)
-    planned = Planned(known, list(census.remarks))
-    write_source_account(storage, census.lines)
+    planned = Planned(extend_plan(storage, census.pictures, spec.pack.scenes_per_shard, read), list(census.remarks))
     if retry and (shards := failed_shards(storage)):
         request_round(storage, shards)
-    _follow_changes(planned, storage, Ledger(storage, stages), census.pictures, read, refresh)
+    listed = {picked.uri: picked for picked in census.pictures}
+    ledger = Ledger(storage, stages)
+    stale = _follow_moves(planned, storage, ledger, {*listed, *census.beyond}, refresh)
+    stale += _follow_changes(planned, storage, ledger, census.pictures, read, refresh)
+    planned.stale = [_said(change) for change in stale]
+    if stale:
+        planned.remarks.append(
+            f"changed since their results were made, and left as they are: {_some(planned.stale, 'scene')}"
+        )
+    gone = [row["uri"] for row in planned.plan.all_rows() if row["error"] != GONE and row["uri"] not in listed]
+    gone = [uri for uri in gone if uri not in census.beyond]
+    if gone:
+        planned.remarks.append(f"planned earlier, and no longer there (what was made stays): {_some(gone, 'file')}")
+    write_source_account(storage, _untold(census, planned.plan, stale))
     return planned
+
+
+def _untold(census: Census, plan: Plan, stale: Sequence[Change]) -> list[AccountLine]:
+    """The lines of the census but for what the shards tell already, and the masks of stale scenes that they do not."""
+    told = {name for row in plan.all_rows() for name in (row["uri"], *(row["masks"] or []))}
+    lines = [line for line in census.lines if (line.annotation or line.uri) not in told]
+    for change in stale:
+        for name in change.content["masks"]:
+            if name not in told:
+                told.add(name)
+                noted = change.content["entry"] is not None
+                lines.append(
+                    AccountLine(
+                        "annotation" if noted else "file",
+                        str(census.annotations) if noted else name,
+                        "mask",
+                        "its scene is stale",
+                        "unscene run with --refresh makes the scene with it",
+                        name if noted else None,
+                        change.row["scene_id"],
+                    )
+                )
+    return lines
 
 
 def plan_given(storage: Storage, earlier: Storage, stages: Sequence[str], given: Ledger, retry: bool) -> Planned:
@@ -65,7 +100,13 @@ def plan_given(storage: Storage, earlier: Storage, stages: Sequence[str], given:
     before: dict[str, int] = json.loads(storage.read(_GIVEN)) if storage.exists(_GIVEN) else {}
     settled = Ledger(storage, stages).rounds[stages[0]]
     changed = {int(shard): before[shard] for shard in now if before.get(shard, now[shard]) != now[shard]}
-    again = {shard: sorted(given.again(shard, since)) for shard, since in changed.items() if shard in settled}
+    for shard in changed:  # parts of what the older handles drew
+        if shard not in settled:
+            for stage in stages:
+                storage.delete_folder(work_folder(stage, shard, 0))
+    again = {
+        shard: sorted(given.again("extract", shard, since)) for shard, since in changed.items() if shard in settled
+    }
     if again:
         request_round(storage, list(again), again)
         planned.remarks.append(
@@ -83,6 +124,27 @@ def write_source_account(storage: Storage, lines: Sequence[AccountLine]) -> None
         storage.write(SOURCE_ACCOUNT, buffer.getvalue())
 
 
+def _follow_moves(
+    planned: Planned, storage: Storage, ledger: Ledger, listed: set[str], refresh: bool
+) -> list[Change]:
+    """Files that took the place of others with the same bytes. Returns changes that are left as they are."""
+    moves = {move.change.row["scene_id"]: move for move in find_moves(planned.plan, listed)}
+    stale: list[Change] = []
+    made = Revision()
+    for change, has_results in with_results([move.change for move in moves.values()], ledger):
+        if change.deep and has_results and not refresh:
+            stale.append(change)
+            continue
+        rows = moves[change.row["scene_id"]].rows()
+        made.rows += rows
+        made.shards.update(row["shard"] for row in rows)
+        (made.again if change.deep else made.reread)[change.row["shard"]].append(change.row["scene_id"])
+    if made.rows:
+        planned.remarks.append(f"by another file of the same bytes now: {counted(len(moves) - len(stale), 'scene')}")
+    _write(planned, storage, ledger, made)
+    return stale
+
+
 def _follow_changes(
     planned: Planned,
     storage: Storage,
@@ -90,27 +152,30 @@ def _follow_changes(
     pictures: Sequence[Picked],
     read: functools.partial[Read],
     refresh: bool,
-) -> None:
+) -> list[Change]:
+    """Files that changed under their address. Returns changes that are left as they are."""
     taken: list[Change] = []
     stale: list[Change] = []
     for change, has_results in with_results(find_changes(planned.plan, pictures, read), ledger):
-        (stale if change.what and not refresh and has_results else taken).append(change)
-    planned.stale = [_said(change) for change in stale]
-    if stale:
-        planned.remarks.append(
-            f"changed since their results were made, and left as they are: {_some(planned.stale, 'scene')}"
-        )
-    made = revision(planned.plan, taken)
+        (stale if change.deep and has_results and not refresh else taken).append(change)
+    deep = [_said(change) for change in taken if change.deep]
+    if deep:
+        planned.remarks.append(f"changed since the plan, to be made anew: {_some(deep, 'scene')}")
+    _write(planned, storage, ledger, revision(planned.plan, taken))
+    return stale
+
+
+def _write(planned: Planned, storage: Storage, ledger: Ledger, made: Revision) -> None:
+    """The rounds first: asked for and then interrupted they are asked for again, while a plan that was written anew
+    shows no change any more."""
     if not made.rows:
         return
     for stage in ledger.stages:
         for shard in made.shards:  # parts of what is no longer wanted
             storage.delete_folder(work_folder(stage, shard, ledger.target(shard)))
-    planned.plan = revise_plan(storage, made.rows)
     if made.shards:
-        request_round(storage, sorted(made.shards), made.again)
-        changed = [_said(change) for change in taken if change.what]
-        planned.remarks.append(f"changed since the plan, to be made anew: {_some(changed, 'scene')}")
+        request_round(storage, sorted(made.shards), made.again, made.reread, revised=True)
+    planned.plan = revise_plan(storage, made.rows)
 
 
 def _said(change: Change) -> str:

@@ -1,7 +1,8 @@
 """Files that changed since they were planned: seen by what a listing tells, made sure of by their bytes.
 
 A change of a picture makes another scene in its place, since a scene is its bytes; a change of its masks makes the same
-scene anew. Either way the row of the plan is written anew, and its shard goes through one more round.
+scene anew. A picture that lies under another address now keeps its place and its results. Whatever it is, the row of
+the plan is written anew, and its shard goes through one more round.
 """
 
 from __future__ import annotations
@@ -21,22 +22,28 @@ _SIGNS = ("stamp", "masks", "masks_stamp", "entry")
 
 @dataclass(frozen=True)
 class Change:
-    """row: of the plan, as it stands. content: its columns as the file is now. what: `picture` or `masks`; None where
-    only the signs of a change were there (a copy, a touch)."""
+    """row: of the plan, as it stands. content: its columns as the file is now. what: `picture` or `masks`, which make
+    results stale; `address` or `names of its masks`, which do not; None where only the signs of a change were there (a
+    copy, a touch)."""
 
     row: Row
     content: Row
     what: str | None
 
+    @property
+    def deep(self) -> bool:
+        """Whether results of the file as it was are no results of the file as it is."""
+        return self.what in ("picture", "masks")
+
 
 @dataclass
 class Revision:
-    """rows: of the plan, to be written. shards: that need another round. again: shard -> scenes whose results are not
-    to be taken over from the round before."""
+    """rows: of the plan, to be written. shards: that need another round. again, reread: see `retries.Round`."""
 
     rows: list[Row] = field(default_factory=list)
     shards: set[int] = field(default_factory=set)
     again: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+    reread: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
 def find_changes(plan: Plan, pictures: Sequence[Picked], read: Callable[[Picked], Read]) -> Iterator[Change]:
@@ -55,6 +62,10 @@ def find_changes(plan: Plan, pictures: Sequence[Picked], read: Callable[[Picked]
             yield Change(row, content, "picture")
         elif (content["masks_sha256"], content["masks_error"]) != (row["masks_sha256"], row["masks_error"]):
             yield Change(row, content, "masks")
+        elif content["masks"] != (row["masks"] or []):
+            yield Change(row, content, "names of its masks" if len(content["masks"]) == len(row["masks"]) else "masks")
+        elif row["error"] is not None:  # a duplicate that had left the source
+            yield Change(row, content, "address")
         elif any(content[name] != (row[name] or _nothing(name)) for name in _SIGNS):
             yield Change(row, content, None)
 
@@ -76,7 +87,7 @@ def revision(plan: Plan, changes: Iterable[Change]) -> Revision:
     """The rows that changes make of the plan: those of the files, and those of files with the same bytes."""
     changed = {_place(change.row): change for change in changes}
     made = Revision()
-    touched = {scene for c in changed.values() for scene in (c.row["scene_id"], c.content["scene_id"])}
+    touched = {scene for c in changed.values() if c.deep for scene in (c.row["scene_id"], c.content["scene_id"])}
     families: dict[str, list[Row]] = defaultdict(list)
     before: dict[tuple[int, int], Row] = {}
     for row in plan.all_rows():
@@ -84,9 +95,10 @@ def revision(plan: Plan, changes: Iterable[Change]) -> Revision:
         new = {**row, **change.content} if change else row
         if change or new["scene_id"] in touched:
             before[_place(row)] = row
-            families[new["scene_id"]].append(new)
-    for family in families.values():
-        _one_scene(family, before)
+            families[new["scene_id"] if new["scene_id"] in touched else f"{_place(row)}"].append(new)
+    for scene, family in families.items():
+        if scene in touched:
+            _one_scene(family, before)
         for row in family:
             old = before[_place(row)]
             if row != old:
@@ -95,17 +107,21 @@ def revision(plan: Plan, changes: Iterable[Change]) -> Revision:
             if (change and change.what) or row["duplicate_of"] != old["duplicate_of"]:
                 made.shards.add(row["shard"])
             moved = row["duplicate_of"] is None and old["duplicate_of"] is not None
-            if row["duplicate_of"] is None and (moved or (change and change.what == "masks")):
+            if row["duplicate_of"] is None and (moved or (change and change.deep)):
                 made.again[row["shard"]].append(row["scene_id"])
+            elif row["duplicate_of"] is None and change and change.what:
+                made.reread[row["shard"]].append(row["scene_id"])
     return made
 
 
 def _one_scene(family: list[Row], before: dict[tuple[int, int], Row]) -> None:
-    """Of files with the same bytes: the one that was the scene already, else the first with masks, else the first."""
+    """Of files with the same bytes: of those with masks, or else of all, the one that was the scene already, or else
+    the first."""
+    masked = [row for row in family if row["masks"]] or family
     settled = [
-        row for row in family if row["duplicate_of"] is None and before[_place(row)]["scene_id"] == row["scene_id"]
+        row for row in masked if row["duplicate_of"] is None and before[_place(row)]["scene_id"] == row["scene_id"]
     ]
-    owner = (settled or [row for row in family if row["masks"]] or family)[0]
+    owner = (settled or masked)[0]
     for i, row in enumerate(family):
         wanted = None if row is owner else owner["uri"]
         if row["duplicate_of"] != wanted:

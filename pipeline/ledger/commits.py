@@ -95,6 +95,11 @@ def publish(storage: Storage, record: Commit) -> None:
         source = f"{record.folder}/{file.path.rsplit('/', 1)[1]}"
         if storage.exists(source):
             storage.publish(source, file.path)
+    if record.round:  # an earlier round may have left a tar where nothing is left to put into one
+        kept = {file.path for file in record.files}
+        for tar in (file.path.removesuffix(".parquet") + ".tar" for file in record.files):
+            if tar not in kept and tar.endswith(f"{record.shard:06d}.tar"):
+                storage.delete(tar)
     storage.delete_folder(record.folder)
 
 

@@ -23,6 +23,8 @@ from schemas.records import PLAN, scene_id_of
 from stages.ingest.census import Picked, Read
 
 _BATCH = 4096
+GONE = "no longer there"
+"""`error` of a duplicate's row whose file has left the source: it stands for nothing any more."""
 
 Row = dict[str, Any]
 
@@ -89,8 +91,9 @@ def extend_plan(
     new = sorted((picked for picked in pictures if picked.uri not in known), key=lambda picked: picked.uri)
     if not new:
         return plan
+    scenes_only = plan.table.filter(pc.is_null(plan.table.column("duplicate_of")))
     first: dict[str, str] = dict(
-        zip(plan.table.column("scene_id").to_pylist(), plan.table.column("uri").to_pylist(), strict=True)
+        zip(scenes_only.column("scene_id").to_pylist(), scenes_only.column("uri").to_pylist(), strict=True)
     )
     mine: dict[str, Row] = {}
     rows: list[Row] = []

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.ledger.commits import commits_of
 from pipeline.storage.folder import Storage
@@ -17,11 +18,15 @@ _RETRY = re.compile(r"^retry-(\d+)\.json$")
 
 @dataclass(frozen=True)
 class Round:
-    """A round that was asked for. again: shard -> scenes whose earlier results are not to be taken over."""
+    """A round that was asked for. again: shard -> scenes whose earlier results are not to be taken over. reread: the
+    same of the stages alone that look at the file, as its address or the names of its masks are others. revised:
+    whether rows of the plan were written anew, which `scenes` repeats."""
 
     number: int
     shards: list[int]
     again: dict[int, list[str]] = field(default_factory=dict)
+    reread: dict[int, list[str]] = field(default_factory=dict)
+    revised: bool = False
 
 
 def failed_shards(storage: Storage) -> list[int]:
@@ -29,10 +34,18 @@ def failed_shards(storage: Storage) -> list[int]:
     return [record.shard for record in commits_of(storage, "failures") if record.files[0].rows]
 
 
-def request_round(storage: Storage, shards: Sequence[int], again: Mapping[int, Sequence[str]] | None = None) -> None:
+def request_round(
+    storage: Storage,
+    shards: Sequence[int],
+    again: Mapping[int, Sequence[str]] | None = None,
+    reread: Mapping[int, Sequence[str]] | None = None,
+    revised: bool = False,
+) -> None:
     """Asks for these shards once more; the next run does it. Raises OutputError when two ask at the same moment."""
     number = max((found.number for found in requested_rounds(storage)), default=0) + 1
-    order = {"shards": sorted(shards), "again": {str(shard): list(scenes) for shard, scenes in (again or {}).items()}}
+    order: dict[str, Any] = {"shards": sorted(shards), "revised": revised}
+    for name, scenes in (("again", again), ("reread", reread)):
+        order[name] = {str(shard): list(found) for shard, found in (scenes or {}).items()}
     if not storage.create(f"_plan/retry-{number:03d}.json", json.dumps(order).encode()):
         raise OutputError(f"{storage.url}: another retry was asked for at the same moment; run `unscene run` again")
 
@@ -42,5 +55,7 @@ def requested_rounds(storage: Storage) -> Iterator[Round]:
     numbers = sorted(int(match[1]) for name in storage.names("_plan") if (match := _RETRY.match(name)))
     for number in numbers:
         order = json.loads(storage.read(f"_plan/retry-{number:03d}.json"))
-        again = {int(shard): scenes for shard, scenes in order.get("again", {}).items()}
-        yield Round(number, [int(shard) for shard in order["shards"]], again)
+        again, reread = (
+            {int(shard): scenes for shard, scenes in order.get(name, {}).items()} for name in ("again", "reread")
+        )
+        yield Round(number, [int(shard) for shard in order["shards"]], again, reread, bool(order.get("revised")))

@@ -8,6 +8,8 @@ from pipeline.ledger.commits import Commit, read_commit, rounds
 from pipeline.ledger.retries import requested_rounds
 from pipeline.storage.folder import Storage
 
+LOOKING = ("ingest", "segment")
+"""Stages whose rows name the file and its masks."""
 FAILURES = "failures"
 """What is committed last of every shard, under the name of a stage."""
 
@@ -36,9 +38,17 @@ class Ledger:
         """The round a shard is wanted in: 0, or the last that was asked for."""
         return self.targets.get(shard, 0)
 
-    def again(self, shard: int, since: int) -> set[str]:
+    def again(self, stage: str, shard: int, since: int) -> set[str]:
         """Scenes of the shard whose results of round `since` were asked for anew, their files having changed."""
-        return {scene for found in self.requested if found.number > since for scene in found.again.get(shard, [])}
+        later = [found for found in self.requested if found.number > since]
+        wanted = {scene for found in later for scene in found.again.get(shard, [])}
+        if stage in LOOKING:
+            wanted |= {scene for found in later for scene in found.reread.get(shard, [])}
+        return wanted
+
+    def revised(self, shard: int, since: int) -> bool:
+        """Whether rows of the shard's plan were written anew after round `since`."""
+        return any(found.revised and found.number > since and shard in found.shards for found in self.requested)
 
     def settled(self, shard: int) -> bool:
         """Nothing is left to do, judged by the listings alone: the failures of a shard are committed last."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.ledger.plan import Plan
+from pipeline.ledger.plan import GONE, Plan
 from pipeline.ledger.rounds import Ledger
 from pipeline.shards.pack import PackOrder
 from pipeline.shards.unit import Unit
@@ -45,10 +45,15 @@ class ShardRun:
             if committed is not None and committed.round >= round_:
                 continue
             wanted = self._ready(kind, rows)
-            again = set() if committed is None else self.ledger.again(self.shard, committed.round)
+            again = set() if committed is None else self.ledger.again(kind.name, self.shard, committed.round)
             ready = [scene for scene in wanted if committed is None or scene in again or scene not in committed.done]
             kept = [scene for scene in rows if scene in wanted or scene not in again]
-            if committed is not None and not ready and committed.scenes() <= set(kept):
+            rewritten = (
+                committed is not None
+                and kind.table == "scenes"  # whose rows repeat those of the plan
+                and self.ledger.revised(self.shard, committed.round)
+            )
+            if committed is not None and not ready and not rewritten and committed.scenes() <= set(kept):
                 continue
             self.kind, self.left = kind, set(ready)
             own = {scene: rows[scene] for scene in kept}
@@ -106,6 +111,8 @@ class ShardRun:
         if kind.table == "scenes":  # one row a source file, whatever became of it
             for row in self.plan.rows(self.shard):
                 base = {name: row[name] for name in ("scene_id", "uri", "sha256", "bytes")}
+                if row["error"] == GONE:
+                    continue
                 if row["duplicate_of"] is None:
                     fallback[row["scene_id"]] = {**base, "status": "failed"}
                 else:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from pipeline.ledger.plan import GONE
 from pipeline.shards.reader import OutputReader
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
@@ -41,12 +42,15 @@ def shard_account(
     outcomes: dict[str, tuple[str, str | None]]
     masks_of = {row["uri"]: row["masks_sha256"] for row in plan}
     for row in plan:
+        if row["error"] == GONE:
+            continue
         scene_id, repeats = row["scene_id"], row["duplicate_of"]
         failure = failed.get(scene_id)
         given = row["masks"] or []
         if repeats is not None:
-            same = given and masks_of.get(repeats) == row["masks_sha256"]
-            kept = "" if not given else ", with the same masks" if same else "; its own masks are not used"
+            kept = "; its masks are not used beside those of that one" if given else ""
+            if given and masks_of.get(repeats) == row["masks_sha256"]:
+                kept = ", with the same masks"
             yield AccountLine("file", row["uri"], "duplicate", None, f"same bytes as {repeats}{kept}", None, scene_id)
             outcomes = dict.fromkeys(given, ("mask of a duplicate", f"the masks of {repeats} count"))
             used = {}
@@ -155,15 +159,16 @@ def _outcomes(
 ) -> dict[str, tuple[str, str | None]]:
     """Why each given mask is no concept, should it be none."""
     told: dict[str, str] = {mask["name"]: mask["reason"] for mask in scene.get("masks") or [] if mask["reason"]}
+    numbered = {mask["name"] for mask in scene.get("masks") or [] if mask["number"] is not None}
     found: dict[str, tuple[str, str | None]] = {}
     for name in given:
         if name in told:
             short, _, detail = told[name].partition(": ")
             found[name] = (short, detail or None)
-        elif segmented:
+        elif segmented and name in numbered:
             found[name] = ("beyond segment.max_concepts", "the largest masks are used; raise it to use more")
         elif failure is not None:
             found[name] = (_FAILED, failure["message"])
         else:
-            found[name] = ("its scene is not through", None)
+            found[name] = ("not read yet", "its scene was made before this mask came, or is not through")
     return found

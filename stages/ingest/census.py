@@ -41,11 +41,14 @@ class Picked:
 @dataclass
 class Census:
     """pictures: in the order of their addresses. lines: of the account, for what belongs to no picture of the plan.
-    remarks: what a person should know before work starts, each a sentence."""
+    remarks: what a person should know before work starts, each a sentence. beyond: addresses of the pictures that
+    `source.limit` keeps out. annotations: address of the annotation file."""
 
     pictures: list[Picked] = field(default_factory=list)
     lines: list[AccountLine] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    beyond: set[str] = field(default_factory=set)
+    annotations: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class Read:
 def take_census(spec: JobSpec) -> Census:
     """Lists the source and gives every mask to its picture. Raises SpecError."""
     listing = list_source(spec.source)
-    census = Census()
+    census = Census(annotations=spec.source.coco)
+    census.beyond = {listing.root.url_of(file.path) for file in listing.beyond}
     if spec.source.masks == "beside":
         _with_masks_beside(listing, census)
     elif spec.source.masks == "coco":

@@ -60,11 +60,14 @@ def _folders(listing: Listing, masks: list[Found]) -> dict[str, _Folder]:
         parent, _, name = picture.path.rpartition("/")
         if parent in folders:
             folders[parent].pictures[name] = picture
-    for file in listing.left_out:
-        path = listing.root.path_of(file.uri) or ""
+    left_out = [
+        listing.root.path_of(file.uri) or ""
+        for file in listing.left_out
+        if file.reason not in ("thumbnail", "looks like a mask")
+    ]
+    for path in (*left_out, *listing.neighbours):
         parent, _, name = path.rpartition("/")
-        visible = not name.startswith(".") and file.reason not in ("thumbnail", "looks like a mask")
-        if parent in folders and visible and _suffix(name) in PICTURE_SUFFIXES:
+        if parent in folders and not name.startswith(".") and _suffix(name) in PICTURE_SUFFIXES:
             folders[parent].others.append(name)
     return folders
 

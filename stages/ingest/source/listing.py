@@ -40,7 +40,8 @@ class LeftOut:
 @dataclass
 class Listing:
     """pictures, masks: sorted by path. root: the filesystem that their paths are on. beyond: pictures that
-    `source.limit` keeps out; they are in `left_out` too.
+    `source.limit` keeps out; they are in `left_out` too. neighbours: paths of files that were not named, in the folders
+    of pictures that were.
 
     Masks are the files that `masks: beside` reads, whether or not a picture is found for them.
     """
@@ -50,6 +51,7 @@ class Listing:
     masks: list[Found] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     beyond: list[Found] = field(default_factory=list)
+    neighbours: list[str] = field(default_factory=list)
 
     def leave_out(self, path: str, reason: str, detail: str | None = None) -> None:
         self.left_out.append(LeftOut(self.root.url_of(path), reason, detail))
@@ -177,11 +179,14 @@ def _is_coco(at: Root, file: Found, source: Source) -> bool:
 
 
 def _add_masks_beside(listing: Listing) -> None:
-    """The masks in the folders of pictures that were named one by one: nobody names those."""
-    at, taken = listing.root, {file.path for file in listing.masks}
+    """The masks in the folders of pictures that were named one by one: nobody names those. They may belong to the
+    neighbours too."""
+    at, taken = listing.root, {file.path for file in (*listing.masks, *listing.pictures)}
     for folder in sorted({file.path.rpartition("/")[0] for file in listing.pictures}):
         for path in sorted(str(name) for name in at.fs.ls(folder, detail=False)):
             if MASK_NAME.fullmatch(path.rpartition("/")[2]) and path not in taken:
                 found = look_at(at, path)
                 listing.masks.append(found) if found.trouble is None else listing.leave_out(path, *found.trouble)
+            elif path not in taken:
+                listing.neighbours.append(path)
     listing.masks.sort(key=lambda file: file.path)

@@ -10,13 +10,20 @@ from typing import Any
 
 from stages.ingest.source.files import Root
 
+_OF_CONTENT = ("ETag", "etag", "md5Hash", "content_md5", "md5", "sha256", "oid", "blob_id", "CRC")
+_OF_TIME = (
+    *("LastModified", "last_modified", "mtime", "updated", "modified", "modify", "last_write_time"),
+    *("modificationTime", "created", "date_time"),
+)
+"""What filesystems call it: the most telling first."""
+
 
 @dataclass(frozen=True)
 class Found:
     """A file, or (`trouble`) what is not one and why: (a few words to count by, a sentence).
 
     path: on the source's filesystem. stamp: changes when the file does, as far as its filesystem tells without reading
-    it; None where it tells nothing. size: bytes, None where it is not known.
+    it: its size at least. size: bytes, None where it is not known.
     """
 
     path: str
@@ -28,7 +35,7 @@ class Found:
 def walk(at: Root, folder: str) -> Iterator[Found]:
     """Everything below `folder`, to the bottom, in no particular order."""
     if at.local:
-        yield from _walk_disk(folder, ())
+        yield from _Walk(folder).below(folder)
         return
     for path, info in at.fs.find(folder, detail=True).items():
         yield of_info(path, info)
@@ -42,48 +49,62 @@ def look_at(at: Root, path: str) -> Found:
 def of_info(path: str, info: dict[str, Any]) -> Found:
     """A file by what its filesystem says of it."""
     size = info.get("size")
-    content = next((str(info[key]) for key in ("ETag", "etag", "md5Hash", "content_md5") if info.get(key)), None)
-    times = ("LastModified", "last_modified", "mtime", "updated", "modified", "created", "date_time", "CRC")
-    content = content or next((str(info[key]) for key in times if info.get(key)), None)
-    return Found(path, None if content is None else f"{size}:{content}", None if size is None else int(size))
+    content = next((str(info[key]) for key in _OF_CONTENT + _OF_TIME if info.get(key)), "")
+    return Found(path, f"{size}:{content}", None if size is None else int(size))
 
 
-def _walk_disk(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[Found]:
-    """above: device and inode of every folder on the way here, by which a loop is known."""
-    try:
-        at = os.stat(folder)
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        yield Found(folder, trouble=("folder that cannot be listed", f"{type(error).__name__}: {error.strerror}"))
-        return
-    here = (*above, (at.st_dev, at.st_ino))
-    for entry in entries:
-        found = _on_disk(entry.path)
-        if found.trouble is not None or not entry.is_dir():
-            yield found
-        elif entry.is_symlink() and _identity(entry.path) in here:
-            yield Found(entry.path, trouble=("link in a loop", f"leads back to {os.path.realpath(entry.path)}"))
-        else:
-            yield from _walk_disk(entry.path, here)
+class _Walk:
+    """One walk over folders of the disk. Each real folder is gone through once, by whatever names it is reached."""
+
+    def __init__(self, source: str) -> None:
+        self._source = os.path.realpath(source)
+        self._seen: dict[tuple[int, int], str] = {}
+
+    def below(self, folder: str) -> Iterator[Found]:
+        try:
+            at = os.stat(folder)
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            yield Found(folder, trouble=("folder that cannot be listed", f"{type(error).__name__}: {error.strerror}"))
+            return
+        self._seen[at.st_dev, at.st_ino] = folder
+        for entry in entries:
+            found = _on_disk(entry.path)
+            if found.trouble is not None or not entry.is_dir():
+                yield found
+            elif entry.is_symlink() and (why := self._read_elsewhere(entry.path)):
+                yield Found(_shown(entry.path), trouble=why)
+            else:
+                yield from self.below(entry.path)
+
+    def _read_elsewhere(self, link: str) -> tuple[str, str] | None:
+        """Why what a link leads to is not gone through under its name, if it is not."""
+        target, at = os.path.realpath(link), os.stat(link)
+        within = os.path.commonpath([self._source, target])
+        if within == target:
+            return "link in a loop", f"leads back to {_shown(target)}"
+        if within == self._source or (at.st_dev, at.st_ino) in self._seen:
+            return "link to a folder that is read already", f"as {_shown(target)}"
+        return None
+
+
+def _shown(path: str) -> str:
+    """A path that tables can hold."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _on_disk(path: str) -> Found:
     try:
+        path.encode()
+    except UnicodeEncodeError:
+        return Found(_shown(path), trouble=("name that is not UTF-8", "tables cannot hold it; rename the file"))
+    try:
         at = os.stat(path)
     except OSError as error:
         if os.path.islink(path):
-            return Found(path, trouble=("link that leads nowhere", f"to {os.readlink(path)} ({error.strerror})"))
+            where = f"to {_shown(os.readlink(path))} ({error.strerror})"
+            return Found(path, trouble=("link that leads nowhere", where))
         return Found(path, trouble=("file that cannot be looked at", f"{type(error).__name__}: {error.strerror}"))
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-        return Found(shown, trouble=("name that is not UTF-8", "tables cannot hold it; rename the file"))
     if not stat.S_ISREG(at.st_mode) and not stat.S_ISDIR(at.st_mode):
         return Found(path, trouble=("no regular file", "a socket, a pipe or a device"))
     return Found(path, f"{at.st_size}:{at.st_mtime_ns}:{at.st_ctime_ns}", at.st_size)
-
-
-def _identity(path: str) -> tuple[int, int]:
-    at = os.stat(path)
-    return at.st_dev, at.st_ino

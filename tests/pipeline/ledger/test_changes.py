@@ -1,0 +1,258 @@
+"""Whatever happens to the files of a source between runs, after a refresh the output is that of the files as they are.
+
+The real census, plan, ledger, packer and account, with two stages that only write down what they were given; no Ray.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.commands import planning
+from pipeline.commands.planning import Planned, plan_source
+from pipeline.ledger.commits import repair
+from pipeline.ledger.rounds import FAILURES, Ledger
+from pipeline.scheduling.packer import PackerImpl
+from pipeline.scheduling.shard_run import ShardRun
+from pipeline.shards.parts import part_name, write_part
+from pipeline.shards.reader import OutputReader
+from pipeline.shards.tables import read_rows
+from pipeline.shards.unit import Unit
+from pipeline.storage.folder import Storage
+from schemas.job import JobSpec
+from schemas.outcomes import SceneOutput
+from stages.ingest.census import read_picked, take_census
+from tests.support.toy_stages import TOY_KINDS
+
+STAGES = ["ingest", "extract"]
+
+
+class Job:
+    """A job over `folder`/in. Its handles' `word` and its scenes' `format` say which masks they were made with."""
+
+    def __init__(self, folder: Path, per_shard: int = 4) -> None:
+        self.source, self.out = folder / "in", folder / "out"
+        self.source.mkdir(parents=True)
+        self.storage, self.per_shard = Storage(str(self.out)), per_shard
+
+    @property
+    def spec(self) -> JobSpec:
+        source = {"uri": str(self.source), "masks": "beside"}
+        pack = {"scenes_per_shard": self.per_shard}
+        return JobSpec.model_validate({"source": source, "output": str(self.out), "pack": pack})
+
+    def write(self, **texts: str) -> None:
+        """`a="bytes"` is a.jpg, `a_mask="bytes"` is a.mask0.png."""
+        for name, text in texts.items():
+            stem, mask, _ = name.partition("_mask")
+            (self.source / (f"{stem}.mask0.png" if mask else f"{stem}.jpg")).write_text(text)
+
+    def run(self, refresh: bool = False, packs: int = 1000) -> Planned:
+        """packs: after so many shards of a stage the driver is gone."""
+        planned = plan_source(self.spec, take_census(self.spec), self.storage, STAGES, False, refresh)
+        repair(self.storage, [*STAGES, FAILURES])
+        ledger, packer = Ledger(self.storage, STAGES), PackerImpl(str(self.out))
+        for shard in ledger.unsettled(planned.plan.shards):
+            run = ShardRun(shard, TOY_KINDS, planned.plan, ledger)
+            while (units := run.advance({"ingest": 4, "extract": 4})) is not None:
+                if not packs:
+                    return planned
+                for unit in units:
+                    self._do(unit)
+                assert run.order is not None
+                assert run.kind is not None
+                packer.pack(run.order)
+                ledger.note(run.kind.name, shard, run.target)
+                packs -= 1
+            packer.pack_failures(shard, run.target, run.failures(), planned.plan.rows(shard), None)
+            ledger.note(FAILURES, shard, run.target)
+        return planned
+
+    def _do(self, unit: Unit) -> None:
+        for scene in unit.scene_ids:
+            plan = unit.plan[scene]
+            if unit.stage == "ingest":
+                row = {name: plan[name] for name in ("scene_id", "uri", "sha256", "bytes")}
+                row |= {"status": "ok", "format": str(plan["masks_sha256"])}
+            else:
+                made_with = OutputReader(self.storage).rows("scenes", unit.shard, [scene])[scene][0]["format"]
+                row = {"scene_id": scene, "index": 0, "token": "<asset0>", "word": made_with, "embedding": [0.0]}
+                row |= {"tuning": "lora", "steps": [1, 1], "file": f"{scene}.bin"}
+            name = part_name(unit.stage, unit.shard, unit.round, scene)
+            write_part(self.storage, name, SceneOutput(scene, [row], {f"{scene}.bin": b"x"}))
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        shards = OutputReader(self.storage).shards(table)
+        return [row for shard in shards for row in read_rows(self.storage, table, shard)]
+
+    def made_with(self) -> dict[str, str]:
+        """Scene -> the masks that its handles were made with."""
+        return {row["scene_id"]: row["word"] for row in self.rows("handles")}
+
+    def account(self) -> Counter[str]:
+        files = sorted((self.out / "account").glob("*.parquet"))
+        return Counter(Path(row["uri"]).name for file in files for row in pq.read_table(file).to_pylist())
+
+    def check(self) -> None:
+        """Against the files as they are now."""
+        read = [read_picked(picked, self.spec) for picked in take_census(self.spec).pictures]
+        masks: dict[str, set[str]] = {}
+        for one in read:
+            masks.setdefault(str(one.hashed.sha256)[:16], set()).add(str(one.masks_sha256))
+        scenes = {row["scene_id"]: row["format"] for row in self.rows("scenes") if row["status"] == "ok"}
+        for scene, possible in masks.items():
+            assert self.made_with()[scene] == scenes[scene], "handles and scene were made with the same masks"
+            assert scenes[scene] in (possible - {"None"} or possible), "with masks that lie beside such a picture now"
+        there = {str(file) for file in self.source.iterdir()}
+        of_file = {row["uri"]: row["scene_id"] for row in self.rows("scenes") if row["uri"] in there}
+        assert of_file == {one.picked.uri: str(one.hashed.sha256)[:16] for one in read}
+        lines = self.account()
+        assert {name: lines[name] for name in map(str, (file.name for file in self.source.iterdir()))} == {
+            file.name: 1 for file in self.source.iterdir()
+        }
+
+
+def test_pictures_that_were_exchanged_are_made_with_their_own_masks(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.write(a="one", b="two", a_mask="x", b_mask="y")
+    job.run()
+    before = job.made_with()
+    job.write(a="two", b="one")
+    assert len(job.run().stale) == 2
+    assert job.made_with() == before
+    job.run(refresh=True)
+    assert job.made_with() == dict(zip(before, reversed(before.values()), strict=True))
+    job.check()
+
+
+def test_a_renamed_picture_keeps_its_results_and_is_called_by_its_new_name(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.write(a="one", b="two", a_mask="x")
+    job.run()
+    for name in ("a.jpg", "a.mask0.png"):
+        (job.source / name).rename(job.source / name.replace("a.", "z.", 1))
+    before = (job.out / "handles" / "handles-000000.parquet").stat().st_mtime_ns
+    planned = job.run()
+    assert planned.stale == []
+    assert "by another file of the same bytes now: 1 scene" in planned.remarks
+    job.check()
+    assert (job.out / "handles" / "handles-000000.parquet").stat().st_mtime_ns == before
+
+
+def test_a_renamed_picture_with_a_corrected_mask_is_stale(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.write(a="one", a_mask="x")
+    job.run()
+    (job.source / "a.jpg").rename(job.source / "z.jpg")
+    (job.source / "a.mask0.png").unlink()
+    job.write(z_mask="corrected")
+    assert len(job.run().stale) == 1
+    job.run(refresh=True)
+    job.check()
+
+
+def test_a_source_that_was_moved_goes_on(tmp_path: Path) -> None:
+    job = Job(tmp_path, per_shard=2)
+    job.write(a="one", b="two", c="three", d="four")
+    job.run(packs=1)
+    job.source = job.source.rename(tmp_path / "elsewhere")
+    job.run()
+    job.check()
+
+
+def gone(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_driver_that_is_gone_between_round_and_plan_forgets_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job(tmp_path)
+    job.write(a="one", a_mask="x")
+    job.run()
+    job.write(a_mask="corrected")
+    for name in ("request_round", "revise_plan"):
+        with monkeypatch.context() as patched:
+            patched.setattr(planning, name, gone)
+            with pytest.raises(KeyboardInterrupt):
+                job.run(refresh=True)
+        assert len(job.run().stale) == 1, name
+    job.run(refresh=True)
+    job.check()
+
+
+def test_what_an_interrupted_refresh_had_begun_does_not_come_back(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.write(a="one", a_mask="x")
+    job.run()
+    job.write(a="other")
+    job.run(refresh=True, packs=1)
+    job.write(a="one", a_mask="corrected")
+    job.run(refresh=True)
+    job.check()
+
+
+def test_a_tar_of_what_is_no_more_goes(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.write(a="one")
+    job.run()
+    assert (job.out / "handles" / "handles-000000.tar").exists()
+    job.write(a="two", b="one")
+    job.run(refresh=True)
+    job.check()
+    (job.source / "a.jpg").unlink()
+    assert "no longer there (what was made stays): 1 file" in " ".join(job.run().remarks)
+
+
+def test_a_mask_under_another_name_is_the_same_mask(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.write(a="one", a_mask="x")
+    job.run()
+    (job.source / "a.mask0.png").rename(job.source / "a.jpg.mask5.png")
+    assert job.run().stale == []
+    job.check()
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_after_any_sequence_of_changes(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    job = Job(tmp_path, chance.choice([1, 2, 8]))
+    for stem in "abc":
+        job.write(**{stem: chance.choice("PQR")})
+        if chance.random() < 0.6:
+            job.write(**{f"{stem}_mask": chance.choice("xyz")})
+    job.run()
+    for _ in range(chance.randint(2, 6)):
+        pictures = sorted(job.source.glob("*.jpg"))
+        one, other = chance.choice(pictures), chance.choice(pictures)
+        match chance.choice(["picture", "mask", "unmask", "new", "swap", "rename", "run", "refresh", "killed"]):
+            case "picture":
+                one.write_text(chance.choice("PQR"))
+            case "mask":
+                one.with_suffix(".mask0.png").write_text(chance.choice("xyzuvw"))
+            case "unmask":
+                one.with_suffix(".mask0.png").unlink(missing_ok=True)
+            case "new":
+                job.write(**{chance.choice("defg"): chance.choice("PQR")})
+            case "swap":
+                texts = one.read_text(), other.read_text()
+                other.write_text(texts[0])
+                one.write_text(texts[1])
+            case "rename":
+                one.rename(one.with_name(f"z{one.name}"))
+                if one.with_suffix(".mask0.png").exists():
+                    one.with_suffix(".mask0.png").rename(one.with_name(f"z{one.stem}.mask0.png"))
+            case "run":
+                job.run()
+            case "refresh":
+                job.run(refresh=True)
+            case "killed":
+                job.run(refresh=True, packs=chance.randint(0, 3))
+    job.run(refresh=True)
+    job.check()
+    assert job.run().stale == []
