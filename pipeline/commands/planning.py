@@ -124,9 +124,7 @@ def write_source_account(storage: Storage, lines: Sequence[AccountLine]) -> None
         storage.write(SOURCE_ACCOUNT, buffer.getvalue())
 
 
-def _follow_moves(
-    planned: Planned, storage: Storage, ledger: Ledger, listed: set[str], refresh: bool
-) -> list[Change]:
+def _follow_moves(planned: Planned, storage: Storage, ledger: Ledger, listed: set[str], refresh: bool) -> list[Change]:
     """Files that took the place of others with the same bytes. Returns changes that are left as they are."""
     moves = {move.change.row["scene_id"]: move for move in find_moves(planned.plan, listed)}
     stale: list[Change] = []

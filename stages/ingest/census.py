@@ -64,7 +64,7 @@ class Read:
 
 def take_census(spec: JobSpec) -> Census:
     """Lists the source and gives every mask to its picture. Raises SpecError."""
-    listing = list_source(spec.source)
+    listing = list_source(spec.source, spec.output)
     census = Census(annotations=spec.source.coco)
     census.beyond = {listing.root.url_of(file.path) for file in listing.beyond}
     if spec.source.masks == "beside":

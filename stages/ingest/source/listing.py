@@ -57,12 +57,13 @@ class Listing:
         self.left_out.append(LeftOut(self.root.url_of(path), reason, detail))
 
 
-def list_source(source: Source) -> Listing:
+def list_source(source: Source, output: str | None = None) -> Listing:
     """Every file that `source.uri` names, in exactly one place of the listing.
 
     A folder is searched recursively for `source.suffixes` (any case); names that start with a dot, of files and of
     folders below the source, are left out. A glob or a single file is taken at its word, whatever its suffix. With
     `masks: beside` mask files are never pictures; nor is the COCO JSON. At most `source.limit` pictures are taken.
+    output: where the job writes to; should it lie within the source it is one line, whatever it holds.
 
     Raises SpecError when there is no picture, or no way to list.
     """
@@ -84,8 +85,12 @@ def list_source(source: Source) -> Listing:
     listing, files = Listing(at), sorted(found, key=lambda file: file.path)
     if folder is None:
         check_kind(at.fs, [file.path for file in files], source.uri)
+    own = None if output is None else locate(output, source)[1].rstrip("/")
     for file in files:
-        _place(file, folder, source, listing)
+        if own is None or not file.path.startswith(f"{own}/"):
+            _place(file, folder, source, listing)
+    if own is not None and any(file.path.startswith(f"{own}/") for file in files):
+        listing.leave_out(own, "the output of this job")
     if folder is None and source.masks == "beside":
         _add_masks_beside(listing)
     if not listing.pictures:

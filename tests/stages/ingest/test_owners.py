@@ -120,3 +120,12 @@ def test_masks_of_pictures_named_by_a_glob_are_found(tmp_path: Path) -> None:
     census(tmp_path, "a.jpg", "b.jpg", "a.mask0.png", "c.png")
     spec = JobSpec.model_validate({"source": {"uri": f"{tmp_path}/*.jpg", "masks": "beside"}, "output": "out"})
     assert masks(take_census(spec), tmp_path) == {"a.jpg": ["a.mask0.png"], "b.jpg": []}
+
+
+@pytest.mark.parametrize("uri", ["*.jpg", "dog.jpg"])
+def test_pictures_that_were_not_named_may_own_a_mask(tmp_path: Path, uri: str) -> None:
+    census(tmp_path, "dog.jpg", "dog.png", "dog.mask0.png", "mask0.png", "notes.txt")
+    spec = JobSpec.model_validate({"source": {"uri": f"{tmp_path}/{uri}", "masks": "beside"}, "output": "out"})
+    (picked,) = take_census(spec).pictures
+    assert picked.masks == ()
+    assert "could belong to any of 2 pictures (dog.jpg, dog.png)" in str(picked.masks_fault)

@@ -13,6 +13,7 @@ import pytest
 from schemas.job import Source
 from stages.ingest.source.files import read_file
 from stages.ingest.source.listing import Listing, list_source
+from stages.ingest.source.walking import of_info
 
 NAMES = (
     "cam.jpg",
@@ -144,3 +145,50 @@ def test_a_stamp_changes_when_a_file_does(tmp_path: Path) -> None:
     file.write_text("two")
     os.utime(file, ns=(at.st_atime_ns, at.st_mtime_ns))  # as tools do that keep times
     assert list_source(Source(uri=str(tmp_path))).pictures[0].stamp != before
+
+
+def test_folders_that_link_to_each_other_are_gone_through_once(tmp_path: Path) -> None:
+    folders = [tmp_path / "in" / f"f{number}" for number in range(8)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").write_text(folder.name)
+    for folder in folders:
+        for other in folders:
+            if other is not folder:
+                (folder / f"to-{other.name}").symlink_to(other)
+    (tmp_path / "in" / "up").symlink_to(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b.jpg").write_text("out")
+    for number in range(2):
+        (tmp_path / "in" / f"away{number}").symlink_to(tmp_path / "out")
+    listing = list_source(Source(uri=str(tmp_path / "in")))
+    assert len(listing.pictures) == 9
+    reasons = [out.reason for out in listing.left_out]
+    assert reasons.count("link to a folder that is read already") == 8 * 7 + 1
+    assert told(listing)["up"] == "link in a loop"
+
+
+def test_links_that_cannot_be_written_down_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("a")
+    (tmp_path / "plain.jpg").symlink_to(os.fsdecode(b"/gone/caf\xe9.jpg"))
+    os.symlink(b"/gone", os.fsencode(tmp_path) + b"/odd\xff.jpg")
+    listing = list_source(Source(uri=str(tmp_path)))
+    assert told(listing) == {"plain.jpg": "link that leads nowhere", "odd\\xff.jpg": "name that is not UTF-8"}
+    assert all((out.uri + str(out.detail)).encode() for out in listing.left_out)
+
+
+@pytest.mark.parametrize("key", ["ETag", "CRC", "modify", "last_write_time", "modificationTime", "blob_id"])
+def test_what_each_filesystem_tells_of_a_change(key: str) -> None:
+    stamps = {of_info("a.jpg", {"size": 7, key: value, "date_time": (1980, 1, 1)}).stamp for value in ("one", "two")}
+    assert len(stamps) == 2, "what tells of the content comes before a time that may be fixed"
+    assert of_info("a.jpg", {"size": 7}).stamp != of_info("a.jpg", {"size": 8}).stamp
+
+
+def test_an_output_within_the_source_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("a")
+    for name in ("run.json", "scenes/scenes-000000.tar", "report/x.png"):
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).write_text("x")
+    listing = list_source(Source(uri=str(tmp_path)), str(tmp_path / "out"))
+    assert [Path(url).name for url in urls(listing)] == ["a.jpg"]
+    assert told(listing) == {"out": "the output of this job"}
