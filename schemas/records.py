@@ -36,9 +36,12 @@ PLAN = pa.schema(
         _field("masks_stamp", pa.string(), "The stamps of its mask files, hashed together."),
         _field("entry", pa.string(), "Id of the picture in the annotation file, if it stands there."),
         _field("masks_error", pa.string(), "Why it is not known which masks are its own, or one cannot be read."),
+        _field("gone", pa.bool_(), "Whether the file had left the source when a run last looked."),
     ]
 )
 
+NOT_READ = "not read: its scene failed before"
+"""`reason` of a mask that nobody came to look at."""
 SOURCE_MASK = pa.struct(
     [pa.field("name", pa.string()), pa.field("number", pa.int32()), pa.field("reason", pa.string())]
 )
@@ -226,7 +229,13 @@ FAILURES = pa.schema(
 
 ACCOUNT = pa.schema(
     [
-        _field("kind", pa.string(), "`file`, `annotation`, or `page` (more pages or frames of a file).", False),
+        _field(
+            "kind",
+            pa.string(),
+            "`file`, `annotation`, `page` (more pages or frames of a file), or `gone file` (a scene whose file has "
+            "left the source).",
+            False,
+        ),
         _field("uri", pa.string(), "The file; of an annotation, the annotation file.", False),
         _field("annotation", pa.string(), "Id of the annotation."),
         _field("outcome", pa.string(), "`scene`, `duplicate`, `mask` (used as one or not) or `left out`.", False),

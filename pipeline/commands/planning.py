@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.ledger.changes import Change, Revision, find_changes, revision, with_results
+from pipeline.ledger.changes import Change, Revision, find_changes, find_gone, revision, with_results
 from pipeline.ledger.moves import find_moves
-from pipeline.ledger.plan import GONE, Plan, copy_plan, extend_plan, revise_plan
+from pipeline.ledger.plan import Plan, copy_plan, extend_plan, revise_plan
 from pipeline.ledger.retries import failed_shards, request_round
 from pipeline.ledger.rounds import Ledger
 from pipeline.shards.account import SOURCE_ACCOUNT
@@ -60,17 +60,18 @@ def plan_source(
         planned.remarks.append(
             f"changed since their results were made, and left as they are: {_some(planned.stale, 'scene')}"
         )
-    gone = [row["uri"] for row in planned.plan.all_rows() if row["error"] != GONE and row["uri"] not in listed]
-    gone = [uri for uri in gone if uri not in census.beyond]
+    gone = list(find_gone(planned.plan, {*listed, *census.beyond}))
     if gone:
-        planned.remarks.append(f"planned earlier, and no longer there (what was made stays): {_some(gone, 'file')}")
+        uris = [change.row["uri"] for change in gone]
+        planned.remarks.append(f"no longer there; what was made of them stays: {_some(uris, 'file')}")
+    _write(planned, storage, ledger, revision(planned.plan, gone))
     write_source_account(storage, _untold(census, planned.plan, stale))
     return planned
 
 
 def _untold(census: Census, plan: Plan, stale: Sequence[Change]) -> list[AccountLine]:
     """The lines of the census but for what the shards tell already, and the masks of stale scenes that they do not."""
-    told = {name for row in plan.all_rows() for name in (row["uri"], *(row["masks"] or []))}
+    told = {name for row in plan.all_rows() if not row["gone"] for name in (row["uri"], *(row["masks"] or []))}
     lines = [line for line in census.lines if (line.annotation or line.uri) not in told]
     for change in stale:
         for name in change.content["masks"]:

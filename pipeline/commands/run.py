@@ -59,8 +59,9 @@ def run_opened(state: JobState, console: Console) -> JobResult:
     stopped = threading.Event()
     with connected(spec.cluster):
         progress = Progress([kind.name for kind in state.kinds], _scenes_expected(state), state.storage, console)
+        again = _to_be_made_again(state)
         for stage, (done, failed) in counts.items():
-            progress.restore(stage, done, failed)
+            progress.restore(stage, done - again[stage][0], failed - again[stage][1])
         with progress:
             scheduler = Scheduler(spec, state.kinds, state.storage, state.plan, state.ledger, state.given, progress)
 
@@ -80,6 +81,19 @@ def run_opened(state: JobState, console: Console) -> JobResult:
         time.monotonic() - started,
         state.stale,
     )
+
+
+def _to_be_made_again(state: JobState) -> dict[str, tuple[int, int]]:
+    """Stage -> how many of the committed scenes, with results and without, this run has still to do."""
+    found = {kind.name: (0, 0) for kind in state.kinds}
+    for shard in state.open_shards:
+        planned = set(state.plan.scenes(shard))
+        for stage, (done, failed) in found.items():
+            commit = state.ledger.commit(stage, shard)
+            if commit is not None and commit.round < state.ledger.target(shard):
+                over = state.ledger.again(stage, shard, commit.round) | (set(commit.done) - planned)
+                found[stage] = (done + len(over.intersection(commit.done)), failed + len(commit.failures))
+    return found
 
 
 def _scenes_expected(state: JobState) -> int:

@@ -31,13 +31,14 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Listed:
-    """What the source holds, beside a plan. scenes, shards: of the plan; new: files that it lacks; lines: the same for
-    reading."""
+    """What the source holds, beside a plan. scenes, shards: of the plan; new: files that it lacks; redo: changed ones
+    that the next run makes unasked; lines: the same for reading."""
 
     scenes: int
     shards: int
     new: int
     lines: list[str]
+    redo: int = 0
 
 
 def survey(spec: JobSpec, storage: Storage) -> Listed:
@@ -55,9 +56,12 @@ def survey(spec: JobSpec, storage: Storage) -> Listed:
         for change in find_changes(plan, census.pictures, functools.partial(read_picked, spec=spec))
         if change.what
     ]
+    redo = 0
     if changes:
         ledger = Ledger(storage, [kind.name for kind in kinds_of(spec)])
-        stale = sum(has_results for _, has_results in with_results(changes, ledger))
+        judged = [(change, has_results) for change, has_results in with_results(changes, ledger) if change.deep]
+        stale = sum(has_results for _, has_results in judged)
+        redo = len(judged) - stale
         lines.append(
             f"  changed since they were planned: {counted(len(changes), 'file')}"
             + (f", {stale} with results, which `unscene run --refresh` makes anew" if stale else "")
@@ -71,7 +75,7 @@ def survey(spec: JobSpec, storage: Storage) -> Listed:
     if len(census.lines) > _SHOWN:
         lines.append(f"  ... and {len(census.lines) - _SHOWN} more; a run writes them all to account/")
     lines += [f"  {remark}" for remark in census.remarks]
-    return Listed(plan.scene_count(), plan.shards, len(new), lines)
+    return Listed(plan.scene_count(), plan.shards, len(new), lines, redo)
 
 
 def _source_lines(spec: JobSpec, census: Census, known: Container[str], gone: int) -> list[str]:
@@ -115,7 +119,8 @@ def work_left(spec: JobSpec, storage: Storage, listed: Listed) -> Work:
     left = max(0, listed.scenes - counts["extract"][0] - before)
     undrawn = max(0, listed.scenes - counts["generate"][0] - before - lost["generate"])
     shards = listed.shards + -(-listed.new // spec.pack.scenes_per_shard)
-    return Work(listed.scenes, listed.new, shards, left + listed.new, undrawn + listed.new)
+    more = listed.new + listed.redo
+    return Work(listed.scenes, listed.new, shards, left + more, undrawn + more)
 
 
 def work_from_handles(spec: JobSpec, storage: Storage) -> Work:

@@ -8,7 +8,7 @@ the plan is written anew, and its shard goes through one more round.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -23,8 +23,8 @@ _SIGNS = ("stamp", "masks", "masks_stamp", "entry")
 @dataclass(frozen=True)
 class Change:
     """row: of the plan, as it stands. content: its columns as the file is now. what: `picture` or `masks`, which make
-    results stale; `address` or `names of its masks`, which do not; None where only the signs of a change were there (a
-    copy, a touch)."""
+    results stale; `address`, `names of its masks` or `absence`, which do not; None where only the signs of a change
+    were there (a copy, a touch)."""
 
     row: Row
     content: Row
@@ -64,10 +64,17 @@ def find_changes(plan: Plan, pictures: Sequence[Picked], read: Callable[[Picked]
             yield Change(row, content, "masks")
         elif content["masks"] != (row["masks"] or []):
             yield Change(row, content, "names of its masks" if len(content["masks"]) == len(row["masks"]) else "masks")
-        elif row["error"] is not None:  # a duplicate that had left the source
+        elif row["gone"]:
             yield Change(row, content, "address")
         elif any(content[name] != (row[name] or _nothing(name)) for name in _SIGNS):
             yield Change(row, content, None)
+
+
+def find_gone(plan: Plan, listed: Container[str]) -> Iterator[Change]:
+    """Rows whose file has left the source since a run last looked. What was made of it stays."""
+    for row in plan.all_rows():
+        if row["uri"] not in listed and not row["gone"]:
+            yield Change(row, {"gone": True}, "absence")
 
 
 def with_results(changes: Iterable[Change], ledger: Ledger) -> Iterator[tuple[Change, bool]]:
@@ -109,7 +116,7 @@ def revision(plan: Plan, changes: Iterable[Change]) -> Revision:
             moved = row["duplicate_of"] is None and old["duplicate_of"] is not None
             if row["duplicate_of"] is None and (moved or (change and change.deep)):
                 made.again[row["shard"]].append(row["scene_id"])
-            elif row["duplicate_of"] is None and change and change.what:
+            elif row["duplicate_of"] is None and change and change.what in ("address", "names of its masks"):
                 made.reread[row["shard"]].append(row["scene_id"])
     return made
 
@@ -130,7 +137,7 @@ def _one_scene(family: list[Row], before: dict[tuple[int, int], Row]) -> None:
 
 def _looks_changed(row: Row, listed: dict[str, Picked]) -> bool:
     picked = listed[row["uri"]]
-    if row["error"] is not None or row["masks_error"] is not None:
+    if row["error"] is not None or row["masks_error"] is not None or row["gone"]:
         return True
     if row["stamp"] is None and picked.stamp is not None and row["entry"] is None and not row["masks"]:
         return False  # of a plan that kept no stamps

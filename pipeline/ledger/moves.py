@@ -8,7 +8,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from pipeline.ledger.changes import Change
-from pipeline.ledger.plan import GONE, Plan, Row
+from pipeline.ledger.plan import Plan, Row
 
 _OF_THE_FILE = ("uri", "stamp", "masks", "masks_sha256", "masks_stamp", "entry", "masks_error")
 
@@ -27,9 +27,8 @@ class Move:
         """The rows of the plan after it: the two files change places."""
         scene = {**self.change.row, **self.change.content}
         left = {**self.successor, **{name: self.change.row[name] for name in _OF_THE_FILE}}
-        left |= {"duplicate_of": scene["uri"], "error": None}
-        if self.gone:
-            left |= {"error": GONE, "masks": [], "masks_sha256": None, "masks_error": None}
+        scene["gone"] = False
+        left |= {"duplicate_of": scene["uri"], "gone": self.gone}
         return [scene, left, *({**row, "duplicate_of": scene["uri"]} for row in self.others)]
 
 

@@ -23,8 +23,6 @@ from schemas.records import PLAN, scene_id_of
 from stages.ingest.census import Picked, Read
 
 _BATCH = 4096
-GONE = "no longer there"
-"""`error` of a duplicate's row whose file has left the source: it stands for nothing any more."""
 
 Row = dict[str, Any]
 
@@ -137,6 +135,7 @@ def content_of(found: Read) -> Row:
         "masks_stamp": picked.masks_stamp,
         "entry": picked.entry,
         "masks_error": picked.masks_fault or found.masks_error,
+        "gone": False,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.ledger.plan import GONE, Plan
+from pipeline.ledger.plan import Plan
 from pipeline.ledger.rounds import Ledger
 from pipeline.shards.pack import PackOrder
 from pipeline.shards.unit import Unit
@@ -111,7 +111,7 @@ class ShardRun:
         if kind.table == "scenes":  # one row a source file, whatever became of it
             for row in self.plan.rows(self.shard):
                 base = {name: row[name] for name in ("scene_id", "uri", "sha256", "bytes")}
-                if row["error"] == GONE:
+                if row["gone"] and row["duplicate_of"] is not None:
                     continue
                 if row["duplicate_of"] is None:
                     fallback[row["scene_id"]] = {**base, "status": "failed"}

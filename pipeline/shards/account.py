@@ -13,12 +13,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline.ledger.plan import GONE
 from pipeline.shards.reader import OutputReader
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
 from pipeline.wording import counted
 from schemas.outcomes import AccountLine
+from schemas.records import NOT_READ
 
 SOURCE_ACCOUNT = "account/account-source.parquet"
 
@@ -42,7 +42,9 @@ def shard_account(
     outcomes: dict[str, tuple[str, str | None]]
     masks_of = {row["uri"]: row["masks_sha256"] for row in plan}
     for row in plan:
-        if row["error"] == GONE:
+        if row["gone"]:
+            if row["duplicate_of"] is None:
+                yield AccountLine("gone file", row["uri"], "scene", "no longer there", None, None, row["scene_id"])
             continue
         scene_id, repeats = row["scene_id"], row["duplicate_of"]
         failure = failed.get(scene_id)
@@ -51,7 +53,7 @@ def shard_account(
             kept = "; its masks are not used beside those of that one" if given else ""
             if given and masks_of.get(repeats) == row["masks_sha256"]:
                 kept = ", with the same masks"
-            yield AccountLine("file", row["uri"], "duplicate", None, f"same bytes as {repeats}{kept}", None, scene_id)
+            yield AccountLine("file", row["uri"], "duplicate", "same bytes", f"as {repeats}{kept}", None, scene_id)
             outcomes = dict.fromkeys(given, ("mask of a duplicate", f"the masks of {repeats} count"))
             used = {}
         else:
@@ -98,7 +100,7 @@ def is_told(outcome: str, reason: str | None) -> bool:
 def account_text(counts: Counter[Counted]) -> list[str]:
     """The counts of an account in words: files first, then annotations; reasons after what they are the reasons of."""
     lines = []
-    for kind in ("file", "annotation", "page"):
+    for kind in ("file", "annotation", "page", "gone file"):
         outcomes: Counter[str] = Counter()
         reasons: Counter[str] = Counter()
         for (of, outcome, reason), count in counts.items():
@@ -158,8 +160,9 @@ def _outcomes(
     given: Sequence[str], scene: Row, failure: Row | None, segmented: bool
 ) -> dict[str, tuple[str, str | None]]:
     """Why each given mask is no concept, should it be none."""
-    told: dict[str, str] = {mask["name"]: mask["reason"] for mask in scene.get("masks") or [] if mask["reason"]}
-    numbered = {mask["name"] for mask in scene.get("masks") or [] if mask["number"] is not None}
+    masks = scene.get("masks") or []
+    told = {mask["name"]: str(mask["reason"]) for mask in masks if mask["reason"] and mask["reason"] != NOT_READ}
+    numbered = {mask["name"] for mask in masks if mask["number"] is not None}
     found: dict[str, tuple[str, str | None]] = {}
     for name in given:
         if name in told:

@@ -14,6 +14,7 @@ from PIL import Image
 from schemas.errors import SceneError
 from schemas.job import JobSpec
 from schemas.outcomes import SceneOutput, SceneTask
+from schemas.records import NOT_READ
 from stages.ingest.decode import Picture, decode_picture
 from stages.ingest.faults import FileChanged, FileUnreadable, MasksAmbiguous, MasksEmpty
 from stages.ingest.given_masks.beside import MasksBeside
@@ -114,22 +115,26 @@ class IngestStage:
         self, plan: dict[str, Any], picture: Picture, square: Square, told: list[dict[str, Any]]
     ) -> list[tuple[Any, str | None]]:
         """Masks in the square, bool [side, side], with their words. Masks that the crop left empty are dropped;
-        raises MasksEmpty if that leaves none. told: gets a row for every mask, used or not."""
+        raises MasksEmpty if that leaves none. told: a row for every mask, as not read; gets what became
+        of each."""
         if self._masks is None or not plan.get("masks"):
             return []
         kept: list[tuple[Any, str | None]] = []
-        names = []
-        for name, mask in self._masks_of(plan, picture):
-            if isinstance(mask, str):
-                told.append({"name": name, "number": None, "reason": mask})
-                continue
-            drawn = square_mask(upright_mask(mask, picture, self._spec.source.masks_drawn_on), square)
-            empty = is_empty(drawn)
-            why = (_OUTSIDE if mask.image.getbbox() else _EMPTY) if empty else None
-            told.append({"name": name, "number": None if empty else len(kept), "reason": why})
-            names.append(mask.name)
-            if not empty:
-                kept.append((drawn, mask.word))
+        names, seen = [], list[dict[str, Any]]()
+        try:
+            for name, mask in self._masks_of(plan, picture):
+                if isinstance(mask, str):
+                    seen.append({"name": name, "number": None, "reason": mask})
+                    continue
+                drawn = square_mask(upright_mask(mask, picture, self._spec.source.masks_drawn_on), square)
+                empty = is_empty(drawn)
+                why = (_OUTSIDE if mask.image.getbbox() else _EMPTY) if empty else None
+                seen.append({"name": name, "number": None if empty else len(kept), "reason": why})
+                names.append(mask.name)
+                if not empty:
+                    kept.append((drawn, mask.word))
+        finally:
+            told[:] = [*seen, *(row for row in told if row["name"] not in {one["name"] for one in seen})]
         if not kept:
             raise MasksEmpty(
                 f"nothing is left of {', '.join(names)} inside the square; use ingest.square: pad, or correct the masks"
@@ -161,7 +166,7 @@ def _blank_row(task: SceneTask) -> dict[str, Any]:
         "side": None,
         "box": None,
         "words": [],
-        "masks": [],
+        "masks": [{"name": name, "number": None, "reason": NOT_READ} for name in plan.get("masks") or []],
     }
 
 

@@ -29,7 +29,7 @@ SCENE: Fate = ("scene", None)
 FAILED: Fate = ("scene", "failed in ingest")
 MASK: Fate = ("mask", None)
 LOST: Fate = ("mask", "its scene failed")
-DUPLICATE: Fate = ("duplicate", None)
+DUPLICATE: Fate = ("duplicate", "same bytes")
 
 
 def disc() -> np.ndarray:
@@ -202,7 +202,7 @@ def _bad_masks(made: Bucket) -> None:
     made.mask("void/p.mask0.png", Image.fromarray(void), LOST)
     made.mask("stray/boatt.mask0.png", fate=("left out", "mask of no picture"))
     made.picture("stray/boat.png")
-    for name in ("mask.png", "photo_mask0.png", "photo.mask0.jpg"):
+    for name in ("mask.png", "photo_mask0.png", "photo.mask0.jpg", "masks/photo.png"):
         made.mask(f"nearly/{name}", fate=("left out", "looks like a mask"))
 
 

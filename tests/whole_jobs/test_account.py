@@ -97,7 +97,7 @@ def test_every_kind_of_file_ends_in_one_line(tmp_path: Path) -> None:
     assert concepts["stems/b.jpg"] == concepts["edge/p.png"] == ["blue"]
     assert f"account of {len(made.fates)} files: " in said
     assert "left out" in said
-    assert "looks like a mask: 3" in said
+    assert "looks like a mask: 4" in said
 
 
 def test_every_kind_of_annotation_ends_in_one_line(tmp_path: Path) -> None:

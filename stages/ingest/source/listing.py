@@ -136,7 +136,7 @@ def _place(file: Found, folder: str | None, source: Source, listing: Listing) ->
         listing.masks.append(file)
     elif folder is not None and (reason := _other_kind(name, source)):
         listing.leave_out(file.path, *reason)
-    elif source.masks == "beside" and looks_like_a_mask(name):
+    elif source.masks == "beside" and (looks_like_a_mask(name) or _in_a_mask_folder(file.path, listing.root)):
         listing.leave_out(
             file.path,
             "looks like a mask",
@@ -150,6 +150,12 @@ def looks_like_a_mask(name: str) -> bool:
     """Whether a person who reads the name would take the file for a mask."""
     stem = name.rpartition(".")[0] or name
     return any(pattern.search(stem) for pattern in _LIKE_A_MASK)
+
+
+def _in_a_mask_folder(path: str, at: Root) -> bool:
+    """Whether a folder of masks below the source holds the file."""
+    folders = path.removeprefix(at.path).lower().split("/")[:-1]
+    return not {"mask", "masks"}.isdisjoint(folders)
 
 
 def _not_meant(relative: str) -> tuple[str, str | None] | None:
