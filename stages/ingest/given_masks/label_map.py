@@ -22,8 +22,11 @@ MAX_LABELS = 32
 STRIP = 256
 """Rows looked at together: the memory of the look is that of a strip, not of the picture."""
 
-SMALL_STEP = 0.02
-"""Share of the brightest value. Steps up to it, through values that are no farther apart, are a wide feather."""
+SMALL_STEP = 0.01
+"""Share of white. Steps up to it, through values that are no farther apart, are a wide feather."""
+
+DARKEST_GREY = 16
+"""Of 255: the black of video. A value below it that is not 0 is a number sooner than a grey."""
 
 
 @dataclass
@@ -58,19 +61,26 @@ def masks_in(plane: Plane) -> list[tuple[str | None, Image.Image]]:
     if len(levels) == 2:
         return [(None, _brighter_of(plane, levels))]
     white_too = any(int(code) in plane.void for code in things)  # no map of labels alone: maybe an enlarged soft mask
-    census = _census(_own_size(codes) if white_too else codes, levels, white > 0)
-    if white and _is_smooth(census):
+    census = _census(_own_size(codes) if white_too else codes, levels, white)
+    if white and _is_smooth(census, white):
         return [(None, _soft(plane, census))]
     return [(_label(plane, code), _drawn(codes == code)) for code in _labels(plane, census)]
 
 
 def _brighter_of(plane: Plane, levels: NDArray[np.int64]) -> Image.Image:
-    """Of two codes without a ground of 0, the one over half of white."""
+    """Of two codes without a ground of 0, the one over half of white, where both are greys and not numbers."""
     bright = [code / plane.white if plane.white else max(int(code).to_bytes(4, "big")) / 255 for code in levels]
     over = [share > 0.5 for share in bright]
-    if sum(over) != 1 or (not plane.white and plane.unit == "value"):
+    if sum(over) != 1 or (plane.unit == "value" and not _are_greys(levels, plane.white)):
         raise _no_ground(plane, levels)
     return _drawn(plane.codes == levels[over.index(True)])
+
+
+def _are_greys(levels: NDArray[np.int64], white: int) -> bool:
+    """Whether two values are a dark and a light grey. White beside a grey is as often what tools write for "ignore"."""
+    dark, light = (int(code) for code in levels)
+    darkest = max(DARKEST_GREY, white * DARKEST_GREY / 255)
+    return dark >= darkest and light < white and 2 * (light - dark) > white
 
 
 def _soft(plane: Plane, census: _Census) -> Image.Image:
@@ -120,22 +130,24 @@ def _no_ground(plane: Plane, levels: NDArray[np.int64]) -> MaskUnreadable:
     )
 
 
-def _is_smooth(census: _Census) -> bool:
+def _is_smooth(census: _Census, white: int) -> bool:
     """Whether the values that are neither ground nor brightest are the edges of one mask.
 
     Most of their pixels lie between others; or the edge is so wide that they have areas: then it passes through all
-    values in small steps, which the numbers of labels do not.
+    values, from the ground or up to white, in small steps alone. The numbers of labels do not: where they are as dense,
+    those of one row of things lie beside those of another.
     """
     inner = (census.levels > 0) & (census.levels < census.levels[-1])
     if census.between[inner].sum() >= 0.5 * census.area[inner].sum():
         return True
-    dense = np.diff(census.levels).max() <= SMALL_STEP * census.levels[-1]
-    return bool(dense and census.small_steps >= 0.5 * census.steps)
+    dense = len(census.levels) > MAX_LABELS and np.diff(census.levels).max() <= SMALL_STEP * white
+    has_end = census.levels[0] == 0 or census.levels[-1] >= 0.9 * white
+    return bool(dense and has_end and census.small_steps >= 0.95 * census.steps)
 
 
-def _census(codes: Codes, levels: NDArray[np.int64], brightness: bool) -> _Census:
+def _census(codes: Codes, levels: NDArray[np.int64], white: int) -> _Census:
+    """white: 0 where the codes are no brightnesses, whose steps say nothing."""
     census = _Census(levels, np.zeros(len(levels), np.int64), np.zeros(len(levels), np.int64))
-    largest = int(levels[-1])
     for block in _strips(codes):
         centre = block[1:-1, 1:-1]
         height, width = centre.shape
@@ -145,20 +157,20 @@ def _census(codes: Codes, levels: NDArray[np.int64], brightness: bool) -> _Censu
         ranks = np.searchsorted(levels, centre)
         census.area += np.bincount(ranks.ravel(), minlength=len(levels))
         census.between += np.bincount(ranks[third], minlength=len(levels))
-        if brightness:
-            _count_steps(census, block.astype(np.int32), largest)
+        if white:
+            _count_steps(census, block.astype(np.int64), white)
     return census
 
 
-def _count_steps(census: _Census, block: NDArray[np.int32], largest: int) -> None:
-    centre = block[1:-1, 1:-1]
+def _count_steps(census: _Census, block: NDArray[np.int64], white: int) -> None:
+    centre, largest = block[1:-1, 1:-1], int(census.levels[-1])
     inner = (centre > 0) & (centre < largest)
     ragged = np.zeros(centre.shape, bool)
     for one, other in ((block[1:-1, :-2], block[1:-1, 2:]), (block[:-2, 1:-1], block[2:, 1:-1])):
         ragged |= (centre - one) * (centre - other) > 0
         step = np.abs(centre - one)[inner]
         census.steps += int((step > 0).sum())
-        census.small_steps += int(((step > 0) & (step <= SMALL_STEP * largest)).sum())
+        census.small_steps += int(((step > 0) & (step <= SMALL_STEP * white)).sum())
     mid = (centre >= 0.1 * largest) & (centre <= 0.9 * largest)
     census.mid += int(mid.sum())
     census.ragged += int((ragged & mid).sum())

@@ -239,6 +239,58 @@ def test_what_may_be_read_in_two_ways_is_refused() -> None:
     assert "40 labels, more than 32" in refusal(image_of(many))
 
 
+def tiles(rows: int, columns: int, side: int = 10) -> np.ndarray:
+    """Touching things numbered row by row from 1, on a ground of 0."""
+    numbers = np.arange(1, rows * columns + 1).reshape(rows, columns)
+    return np.pad(np.kron(numbers, np.ones((side, side), int)), 5)
+
+
+@pytest.mark.parametrize(
+    ("codes", "mode", "held"),
+    [
+        (tiles(8, 17), "L", 136),
+        (tiles(17, 8, 30), "RGB", 136),
+        (tiles(68, 2, 20), "L", 136),
+        (tiles(1, 50) * 4, "L", 50),
+        (tiles(50, 1, 24) * 5, "L", 50),
+        (tiles(1, 50) * 1000, "16", 50),
+        (tiles(20, 20) * 100, "16", 400),
+    ],
+    ids=["tiles", "larger tiles", "two a row", "strips", "strips up to 250", "16 bit strips", "16 bit tiles"],
+)
+def test_labels_as_dense_as_a_feather_are_too_many_labels(codes: np.ndarray, mode: str, held: int) -> None:
+    assert f"it holds {held} labels, more than 32" in refusal(image_of(codes, mode))
+
+
+def test_bands_that_fill_the_picture_have_no_ground() -> None:
+    """From 1 to 136 in order: the numbers of bands, or a ramp that begins and ends at greys."""
+    assert "none of its 136 values (1, 2, 3 ...) is 0" in refusal(image_of(tiles(136, 1, 8)[5:-5, 5:-5]))
+
+
+def test_a_ramp_over_all_greys_is_a_soft_mask() -> None:
+    ramp = np.tile(np.linspace(0, 255, 1000), (60, 1))
+    (mask,) = decoded(image_of(ramp))
+    assert np.array_equal(np.asarray(mask.image), ramp.astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("dark", "light", "mode"),
+    [
+        (2, 255, "L"),
+        (1, 200, "L"),
+        (1, 254, "RGB"),
+        (40, 255, "L"),
+        (120, 180, "L"),
+        (2, 255, "16"),
+        (900, 60000, "16"),
+        (24001, 33001, "16"),
+    ],
+)
+def test_two_numbers_without_a_ground_cannot_be_told(dark: int, light: int, mode: str) -> None:
+    codes = np.where(labels(1, 1) > 0, light, dark)
+    assert f"none of its 2 values ({dark}, {light}) is 0" in refusal(image_of(codes, mode))
+
+
 def test_flat_colours_on_a_transparent_ground_may_be_labels() -> None:
     rgba = coloured(labels(1, 2), {1: (200, 0, 0), 2: (0, 0, 200)}).convert("RGBA")
     rgba.putalpha(image_of(np.where(labels(1, 2) > 0, 255, 0)))
