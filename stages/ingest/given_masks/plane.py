@@ -18,6 +18,9 @@ MAX_COLOURS = 4096
 
 HALF_CLEAR = 127
 
+NEARLY_ALL = 0.99
+"""Share of the pixels. What leaves less than the rest clear, in few colours, cuts nothing out."""
+
 
 @dataclass(frozen=True)
 class Plane:
@@ -36,14 +39,18 @@ class Plane:
 def plane_of(image: Image.Image, bits: int) -> Plane:
     """The plane of a loaded PNG; `bits` a pixel of grey ones.
 
-    Where transparency varies, it is the mask (cut-outs). Grey is brightness; so are colours that are shades of one.
-    A palette of colours that starts with black numbers labels, other colours stand for themselves.
+    Where transparency varies, it is the mask (cut-outs), unless a drawing is opaque nearly everywhere. Grey is
+    brightness; so are colours that are shades of one. A palette of colours that starts with black numbers labels, other
+    colours stand for themselves.
     Raises MaskUnreadable for a photograph, and for a cut-out that may as well be several labels.
     """
     if image.has_transparency_data:
         rgba = np.asarray(image.convert("RGBA"))
         alpha = rgba[..., 3]
-        if alpha.min() != alpha.max() or not alpha.max():
+        varies = alpha.min() != alpha.max()
+        if varies and _is_drawing(rgba):
+            image = _filled(image, rgba)
+        elif varies or not alpha.max():
             _refuse_flat_colours(rgba)
             return Plane(np.ascontiguousarray(alpha), 255, frozenset(), alpha=True)
     if image.mode == "LA":
@@ -92,6 +99,26 @@ def _packed(rgb: NDArray[np.uint8]) -> NDArray[np.uint32]:
     for channel in range(3):
         packed = packed * np.uint32(256) + rgb[..., channel]
     return packed
+
+
+def _is_drawing(rgba: NDArray[np.uint8]) -> bool:
+    """Whether the colours of a picture with alpha say what is inside: it is opaque nearly everywhere and no photograph.
+    Clear corners and an alpha of 254 come from the program that saved it."""
+    inside = rgba[..., 3] > HALF_CLEAR
+    return bool(inside.mean() >= NEARLY_ALL and len(np.unique(_packed(rgba)[inside])) <= MAX_COLOURS)
+
+
+def _filled(image: Image.Image, rgba: NDArray[np.uint8]) -> Image.Image:
+    """Its clear pixels in its darkest colour, the ground's: their own was not seen by who drew it."""
+    clear = rgba[..., 3] <= HALF_CLEAR
+    if not clear.any():
+        return image
+    brightness = np.where(clear, np.uint16(3 * 256), rgba[..., :3].sum(axis=2, dtype=np.uint16))
+    y, x = np.unravel_index(int(brightness.argmin()), brightness.shape)
+    ground = image.crop((int(x), int(y), int(x) + 1, int(y) + 1)).resize(image.size, Image.Resampling.NEAREST)
+    filled = image.copy()
+    filled.paste(ground, mask=Image.fromarray(clear))
+    return filled
 
 
 def _refuse_flat_colours(rgba: NDArray[np.uint8]) -> None:

@@ -298,6 +298,42 @@ def test_flat_colours_on_a_transparent_ground_may_be_labels() -> None:
     assert "transparent ground" in refusal(image_of(labels(1, 2), "P"), transparency=0)
 
 
+@pytest.mark.parametrize("clear", [(0, 0, 0, 0), (255, 255, 255, 0), (255, 0, 255, 90)])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "soft"])
+def test_a_clear_corner_cuts_nothing_out(mode: str, clear: tuple[int, ...]) -> None:
+    grey = disc() if mode == "soft" else image_of(labels(255, 0))
+    image = grey.convert("RGBA")
+    image.putpixel((0, 0), clear)
+    (mask,) = decoded(image.convert("LA") if mode == "LA" else image)
+    assert np.array_equal(np.asarray(mask.image), np.asarray(grey))
+
+
+@pytest.mark.parametrize("lit", [(255, 255, 255), (90, 90, 90), (200, 0, 0)])
+def test_an_alpha_of_254_cuts_nothing_out(lit: tuple[int, int, int]) -> None:
+    image = coloured(labels(1), {1: lit}).convert("RGBA")
+    image.putalpha(image_of(np.where(labels(1) > 0, 254, 255)))
+    (mask,) = decoded(image)
+    assert np.array_equal(inside(mask), labels(1) > 0)
+
+
+def test_labels_in_colours_or_a_palette_with_a_clear_corner_are_labels() -> None:
+    image = coloured(labels(1, 2), {1: (0, 0, 128), 2: (0, 128, 0)}).convert("RGBA")
+    image.putpixel((95, 0), (255, 255, 255, 0))
+    assert [mask.name.rpartition(" ")[2] for mask in decoded(image)] == ["#000080", "#008000"]
+    codes = labels(1, 2)
+    codes[0, 95] = 200
+    masks = decoded(image_of(codes, "P"), transparency=200)
+    assert [mask.name.rpartition(" ")[2] for mask in masks] == ["1", "2"]
+
+
+def test_a_photograph_with_clear_corners_is_still_cut_out() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 4), dtype=np.uint8)
+    noise[..., 3] = 255
+    noise[:8, :8, 3] = 0
+    (mask,) = decoded(Image.fromarray(noise))
+    assert np.array_equal(inside(mask), noise[..., 3] > 0)
+
+
 def test_an_animation_is_refused() -> None:
     frame = image_of(labels(255))
     assert "3 frames" in refusal(frame, save_all=True, append_images=[image_of(labels(9)), image_of(labels(0, 9))])
