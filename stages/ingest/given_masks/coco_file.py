@@ -43,7 +43,7 @@ def _version(source: Source) -> str:
 def _read(source_json: str, version: str) -> CocoFile:
     """Keyed by the source's JSON because a cache key must be hashable; `version` changes with the file."""
     source = Source.model_validate_json(source_json)
-    return _Reading(str(source.coco), source.crowds).read(read_document(source))
+    return _Reading(str(source.coco), source.crowds).read(*read_document(source))
 
 
 class _Reading:
@@ -57,8 +57,10 @@ class _Reading:
         self._orphans: list[tuple[str, str]] = []
         self._remarks: dict[tuple[str, str], dict[str, None]] = {}
 
-    def read(self, document: dict[str, Any]) -> CocoFile:
-        """The whole file. Raises SpecError."""
+    def read(self, document: dict[str, Any], escaped: list[str]) -> CocoFile:
+        """The whole file. escaped: its texts that were no Unicode, as they are read. Raises SpecError."""
+        for text in escaped:
+            self._say("text", "not in Unicode, read with a backslash escape for each half of a character", text)
         for number, category in enumerate(document.get("categories") or [], 1):
             self._category(category, number)
         for number, image in enumerate(document["images"], 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from schemas.errors import SpecError
@@ -15,6 +16,9 @@ _NEEDS = "it needs images, annotations and categories"
 _KEYS = {"images", "annotations", "categories", "id", "image_id", "category_id", "file_name", "coco_url"}
 _KEYS |= {"width", "height", "segmentation", "counts", "size", "iscrowd", "name"}
 """What is read. Any other key may stand twice in an object."""
+
+_TEXTS = ("id", "image_id", "category_id", "file_name", "coco_url", "name")
+"""Keys of what goes on into names, words and tables."""
 
 _OTHER_DOCUMENTS = (
     ("shapes", "a LabelMe file of one picture"),
@@ -35,16 +39,17 @@ _OTHER_ANNOTATIONS = (
 """A key that gives away annotations without segmentation, what the file is, and the remedy."""
 
 
-def read_document(source: Source) -> dict[str, Any]:
+def read_document(source: Source) -> tuple[dict[str, Any], list[str]]:
     """The JSON, with a `Shape` under `segmentation`: arrays take a quarter of the memory of JSON's lists, so they are
-    made while the file is parsed.
+    made while the file is parsed. And the texts of it that were no Unicode, as they are read instead.
 
     Raises SpecError when it cannot be read, or is anything but an instances JSON.
     """
     url = str(source.coco)
-    document = _parse(_text(source, url), url)
+    escaped: dict[str, None] = {}
+    document = _parse(_text(source, url), url, escaped)
     _check_kind(document, url)
-    return dict(document)
+    return dict(document), list(escaped)
 
 
 def not_instances(url: str, why: str) -> SpecError:
@@ -72,9 +77,9 @@ def _text(source: Source, url: str) -> str:
         raise not_instances(url, f"it is no text in UTF-8 ({error}); save it as UTF-8") from error
 
 
-def _parse(text: str, url: str) -> Any:
+def _parse(text: str, url: str, escaped: dict[str, None]) -> Any:
     try:
-        return json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_object)
+        return json.loads(text.removeprefix("\ufeff"), object_pairs_hook=partial(_object, escaped))
     except json.JSONDecodeError as error:
         raise not_instances(url, _why_no_json(text, error)) from error
     except RecursionError as error:
@@ -83,14 +88,24 @@ def _parse(text: str, url: str) -> Any:
         raise not_instances(url, f"{error}; export it again") from error
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """One object of the JSON. Raises ValueError where a key that is read stands twice: the first would be lost."""
+def _object(escaped: dict[str, None], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """One object of the JSON, its texts in Unicode: half a surrogate pair, as Python writes for a byte of a file name
+    that is no UTF-8, becomes its backslash escape, and the text goes into `escaped`. No table takes such halves.
+
+    Raises ValueError where a key that is read stands twice: the first would be lost.
+    """
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = [name for name in found if name in _KEYS and names.count(name) > 1]
         if twice:
             raise ValueError(f"the key {twice[0]!r} stands twice in one object")
+    for key in _TEXTS:
+        text = found.get(key)
+        if isinstance(text, str) and not text.isascii():
+            found[key] = text.encode("utf-8", "backslashreplace").decode("utf-8")
+            if found[key] != text:
+                escaped[found[key]] = None
     if "segmentation" in found:
         found["segmentation"] = read_shape(found["segmentation"])
     return found

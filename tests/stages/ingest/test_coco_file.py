@@ -131,6 +131,23 @@ def test_any_unicode_is_read(tmp_path: Path, encoding: str) -> None:
     assert found.entries["1"].annotations[0].word == "mouton né"
 
 
+def test_half_a_character_is_read_as_its_escape_and_said(tmp_path: Path) -> None:
+    """`json.dumps(os.listdir())` writes "\\udcff" for the byte 0xff of a name."""
+    name = b"m\xff\xe9.png".decode("utf-8", "surrogateescape")
+    rows = [mark("a\udcff", "b\ud800", category_id="c\udfff"), mark("gr\u00fcn", "b\ud800", category_id="c\udfff")]
+    found = read(tmp_path, [image("b\ud800", name)], rows, [{"id": "c\udfff", "name": "shee\udcf0p"}])
+    (entry,) = found.entries.values()
+    assert (entry.id, entry.file_name) == ("b\\ud800", "m\\udcff\\udce9.png")
+    assert [(one.id, one.word) for one in entry.annotations] == [
+        ("a\\udcff", "shee\\udcf0p"),
+        ("gr\u00fcn", "shee\\udcf0p"),
+    ]
+    assert found.remarks == [
+        "5 texts (such as b\\ud800) not in Unicode, read with a backslash escape for each half of a character"
+    ]
+    assert read(tmp_path, [image(1)], [mark(2, "x\udc80")]).orphans[0][1].isascii()
+
+
 @pytest.mark.parametrize(("there", "named"), [("4", 4), (4, "4"), (4, 4.0), ("4.0", 4), (" 4 ", "4"), ("4", "4.0")])
 def test_a_number_and_its_text_are_one_id(tmp_path: Path, there: Any, named: Any) -> None:
     found = read(tmp_path, [image(there)], [mark(1, named, category_id=named)], [{"id": there, "name": "sheep"}])
