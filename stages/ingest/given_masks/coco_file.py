@@ -193,5 +193,6 @@ def _key(value: Any) -> str | None:
 
 def _pixels(value: Any) -> int | None:
     """A side in pixels, also written as text or 4.0; None for what is no such number."""
-    number = int(value) if isinstance(value, str) and value.strip().isdecimal() else whole(value)
+    digits = value.strip() if isinstance(value, str) else ""
+    number = int(digits) if digits.isdecimal() and len(digits) < 10 else whole(value)
     return number if number and number > 0 else None

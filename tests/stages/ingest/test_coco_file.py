@@ -226,7 +226,10 @@ def test_nan_is_a_number_only_to_python(tmp_path: Path) -> None:
     assert [one.broken is None for one in found.entries["1"].annotations] == [True, False]
 
 
-@pytest.mark.parametrize("sides", [{"width": None}, {"width": 0}, {"height": -4}, {"width": "wide"}, {"width": True}])
+@pytest.mark.parametrize(
+    "sides",
+    [{"width": None}, {"width": 0}, {"height": -4}, {"width": "wide"}, {"width": True}, {"width": "9" * 5000}],
+)
 def test_a_size_that_is_none_is_said(tmp_path: Path, sides: dict[str, Any]) -> None:
     found = read(tmp_path, [image(1, **sides)], [mark(1)])
     assert found.entries["1"].size is None
