@@ -101,6 +101,9 @@ def _twice(node: yaml.Node | None, path: tuple[str, ...], seen: set[int]) -> Ite
             yield from _twice(value, within, seen)
 
 
+_SHOWN = 40
+"""Characters of a value that a message repeats."""
+
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
 _REREAD = {f"{_TAG}int", f"{_TAG}float", f"{_TAG}timestamp"}
@@ -109,6 +112,22 @@ _REREAD = {f"{_TAG}int", f"{_TAG}float", f"{_TAG}timestamp"}
 class _AsItLooks(yaml.SafeLoader):
     """PyYAML reads YAML 1.1, where 0100 is 64, 1:30 is 90 and 2024-01-01 no text. Here they stay text, which a field
     for a number reads as a person does: 0100 is 100, and 1:30 is none."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Raises ConstructorError, which knows its line, for a value that is none of its kind (`!!int x`) or a number
+        of more digits than Python writes."""
+        try:
+            value = super().construct_object(node, deep)
+            if isinstance(value, int):
+                str(value)
+        except (ValueError, LookupError) as error:
+            text = str(node.value)
+            shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
+            kind = node.tag.removeprefix(_TAG)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{shown} cannot be read as {kind}; correct it, or put a text in quotes", node.start_mark
+            ) from error
+        return value
 
 
 _AsItLooks.yaml_implicit_resolvers = {

@@ -79,6 +79,13 @@ def test_encodings_that_say_what_they_are(tmp_path: Path, encoding: str) -> None
         (SPEC + "extract:\n\tbatch: 1\n", r"job.yaml:5: not valid YAML: .*indent with spaces"),
         (SPEC + "---\nseed: 1\n", r"job.yaml:4: not valid YAML: .*another document"),
         (SPEC + "? [a]\n: b\n", r"job.yaml:4: not valid YAML: .*unhashable"),
+        (SPEC + f"seed: {'9' * 5000}\n", r"job.yaml:4: not valid YAML: 9{40}\.\.\. \(5000 characters\) cannot be read"),
+        (
+            SPEC + f"seed: 0x{'f' * 5000}\n",
+            r"job.yaml:4: not valid YAML: 0xf+\.\.\. \(5002 characters\) cannot be read",
+        ),
+        (SPEC + "seed: 0x_\n", r"job.yaml:4: not valid YAML: 0x_ cannot be read as int"),
+        (SPEC + "seed: !!bool maybe\n", r"job.yaml:4: not valid YAML: maybe cannot be read as bool"),
         (SPEC + "a: " + "[" * 4000, r"job.yaml: sections within sections"),
         ("", r"job.yaml: a job spec is a mapping"),
         ("# nothing\n", r"job.yaml: a job spec is a mapping"),
