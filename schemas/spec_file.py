@@ -13,6 +13,7 @@ from schemas.errors import SpecError
 from schemas.job import JobSpec
 from schemas.mistakes import Mistake, mistakes_of, together
 from schemas.overrides import apply, setter_of
+from schemas.writable import unwritable
 from schemas.yaml_text import keys_twice, parse, read_text
 
 
@@ -44,10 +45,13 @@ def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
         where = f"--set {setter}" if setter is not None else f"{file}:{line}"
         return line, f"{where}: {mistake.text}"
 
+    tree, refused = unwritable(tree)
+    found += map(told, refused)
     try:
         spec = JobSpec.model_validate(tree)
     except ValidationError as problem:
-        found += map(told, mistakes_of(problem))
+        known = {mistake.keys for mistake in refused}
+        found += [told(mistake) for mistake in mistakes_of(problem) if mistake.keys not in known]
     if found:
         raise SpecError(together([text for _, text in sorted(found, key=lambda one: one[0])]))
     return spec
