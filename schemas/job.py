@@ -125,6 +125,15 @@ class Segment(Strict):
         "no words.",
     )
 
+    @model_validator(mode="after")
+    def _some_area(self) -> Segment:
+        if self.min_area > self.max_area:
+            raise ValueError(
+                f"segment.min_area ({self.min_area:g}) is above segment.max_area ({self.max_area:g}), so that no mask "
+                "would be a concept; exchange them, or set the other one too"
+            )
+        return self
+
 
 class Generate(Strict):
     """New pictures of the learned concepts."""

@@ -127,6 +127,10 @@ def spec(**changes: Any) -> JobSpec:
         (MINIMAL + "generate: {subsets: [one]}\n", r"generate.subsets.0: .*'singles'.* or .*valid list \(got 'one'\)$"),
         ("output: out\nsource: {}\n", r"exactly one of source.uri .* and source.handles"),
         (MINIMAL.replace("uri: bucket", "uri: bucket\n  masks: coco"), r"source.coco .* go together"),
+        (
+            MINIMAL + "segment:\n  min_area: 0.7\n",
+            r"job.yaml:4: segment: segment.min_area \(0.7\) is above segment.max_area \(0.6\)",
+        ),
         ("source: [\n", r"job.yaml:2: not valid YAML"),
         ("- a\n", r"a job spec is a mapping"),
         (MINIMAL + "cluster: {extract: {workers: 0}}\n", r"cluster.extract.workers.*greater than or equal to 1"),
