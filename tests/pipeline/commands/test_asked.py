@@ -115,11 +115,11 @@ def test_what_is_cut_off_behind_the_handles_is_said(base: Path) -> None:
 
 def test_subsets_that_no_scene_can_have_are_refused(base: Path, earlier: SampleOutput) -> None:
     with pytest.raises(
-        SpecError, match=r"generate\.subsets: \[2\], \[0, 3\] asks for .*\(no scene under .* more than 2,"
+        SpecError, match=r"generate\.subsets: \[2\], \[0, 3\] asks for .*\(no scene under .* more than 2;"
     ):
         check_asked(spec_of(base, earlier, generate={"subsets": [[2], [0, 3]]}))
     with pytest.raises(
-        SpecError, match=r"generate\.subsets: \[4\] asks .*a scene has at most 4, .*segment\.max_concepts"
+        SpecError, match=r"generate\.subsets: \[4\] asks .*a scene has at most 4; .*segment\.max_concepts"
     ):
         check_asked(spec_of(base, generate={"subsets": [[4]]}))
     with pytest.raises(SpecError, match=r"generate\.subsets: pairs asks .*at most 1"):
