@@ -32,7 +32,7 @@ class _Folder:
 
     named: dict[str, list[tuple[int, Found]]] = field(default_factory=lambda: defaultdict(list))
     pictures: dict[str, Found] = field(default_factory=dict)
-    others: list[str] = field(default_factory=list)
+    others: set[str] = field(default_factory=set)
 
 
 def owners_of(listing: Listing) -> Owners:
@@ -68,15 +68,15 @@ def _folders(listing: Listing, masks: list[Found]) -> dict[str, _Folder]:
     for path in (*left_out, *listing.neighbours):
         parent, _, name = path.rpartition("/")
         if parent in folders and not name.startswith(".") and _suffix(name) in PICTURE_SUFFIXES:
-            folders[parent].others.append(name)
+            folders[parent].others.add(name)
     return folders
 
 
 def _share_out(folder: _Folder, listing: Listing, found: Owners) -> None:
-    plain = folder.named.pop("", [])
+    plain, known = folder.named.pop("", []), _Names(folder)
     whole_names_first = sorted(folder.named.items(), key=lambda item: (item[0] not in folder.pictures, item[0]))
     for stem, masks in whole_names_first:
-        names, loosely = _called(stem, folder)
+        names, loosely = known.called(stem)
         if not names:
             for _, mask in masks:
                 listing.leave_out(mask.path, "mask of no picture", f"no picture of this folder is called {stem}")
@@ -113,17 +113,27 @@ def _give_plain(plain: list[tuple[int, Found]], folder: _Folder, listing: Listin
         _not_given(plain, everybody, listing)
 
 
-def _called(stem: str, folder: _Folder) -> tuple[list[str], bool]:
-    """Pictures that a mask's stem may mean: by the whole name, else by the name without its suffix, else by either in
-    another case or Unicode form, which is told."""
-    everybody = [*folder.pictures, *folder.others]
-    if stem in everybody:
-        return [stem], False
-    exact = [name for name in everybody if _without_suffix(name) == stem]
-    if exact:
-        return exact, False
-    alike = _plain(stem)
-    return [name for name in everybody if alike in (_plain(name), _plain(_without_suffix(name)))], True
+class _Names:
+    """The pictures of a folder by their whole names, by those without their suffix, and by either in one case and
+    Unicode form. A flat bucket is one folder of a million: each is looked up and never searched for."""
+
+    def __init__(self, folder: _Folder) -> None:
+        self._whole = {*folder.pictures, *folder.others}
+        self._stems: dict[str, list[str]] = defaultdict(list)
+        self._alike: dict[str, list[str]] = defaultdict(list)
+        for name in (*folder.pictures, *folder.others):
+            self._stems[_without_suffix(name)].append(name)
+            for form in {_plain(name), _plain(_without_suffix(name))}:
+                self._alike[form].append(name)
+
+    def called(self, stem: str) -> tuple[list[str], bool]:
+        """Pictures that a mask's stem may mean: by the whole name, else by the name without its suffix, else by either
+        in another case or Unicode form, which is told."""
+        if stem in self._whole:
+            return [stem], False
+        if stem in self._stems:
+            return self._stems[stem], False
+        return self._alike.get(_plain(stem), []), True
 
 
 def _unclear(mask: str, names: list[str], folder: _Folder, found: Owners) -> None:
