@@ -20,7 +20,8 @@ from pipeline.stage_kinds import INGEST, SEGMENT
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 from schemas.masks import decode_mask
-from tests.support.one_of_everything import Bucket, bucket_with_coco, bucket_with_masks_beside, every_file
+from tests.support.one_of_each_annotation import bucket_with_coco
+from tests.support.one_of_everything import Bucket, bucket_with_masks_beside, every_file
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 COLOURS = {"red": (210, 30, 30), "blue": (30, 60, 210), "grey": (110, 125, 105)}
