@@ -23,8 +23,8 @@ _SIGNS = ("stamp", "masks", "masks_stamp", "entry")
 @dataclass(frozen=True)
 class Change:
     """row: of the plan, as it stands. content: its columns as the file is now. what: `picture` or `masks`, which make
-    results stale; `address`, `names of its masks` or `absence`, which do not; None where only the signs of a change
-    were there (a copy, a touch)."""
+    results stale; `address`, `names of its masks`, `absence` or `presence`, which do not; None where only the signs of
+    a change were there (a copy, a touch)."""
 
     row: Row
     content: Row
@@ -65,7 +65,7 @@ def find_changes(plan: Plan, pictures: Sequence[Picked], read: Callable[[Picked]
         elif content["masks"] != (row["masks"] or []):
             yield Change(row, content, "names of its masks" if len(content["masks"]) == len(row["masks"]) else "masks")
         elif row["gone"]:
-            yield Change(row, content, "address")
+            yield Change(row, content, "presence")
         elif any(content[name] != (row[name] or _nothing(name)) for name in _SIGNS):
             yield Change(row, content, None)
 

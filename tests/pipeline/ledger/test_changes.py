@@ -16,6 +16,7 @@ import pytest
 from pipeline.commands import planning
 from pipeline.commands.planning import Planned, plan_source
 from pipeline.ledger.commits import repair
+from pipeline.ledger.retries import requested_rounds
 from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.scheduling.packer import PackerImpl
 from pipeline.scheduling.shard_run import ShardRun
@@ -206,6 +207,22 @@ def test_a_tar_of_what_is_no_more_goes(tmp_path: Path) -> None:
     (job.source / "a.jpg").unlink()
     assert "no longer there; what was made of them stays: 1 file" in " ".join(job.run().remarks)
     assert not any("no longer there" in remark for remark in job.run().remarks), "once"
+    job.check()
+
+
+def test_a_file_that_is_away_for_a_run_is_not_looked_at_anew(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.write(a="one", b="two", a_mask="x")
+    job.run()
+    (job.source / "a.jpg").rename(tmp_path / "a.jpg")
+    assert "no longer there; what was made of them stays: 1 file" in " ".join(job.run().remarks)
+    job.write(b="three")  # or nothing would have to be done
+    (tmp_path / "a.jpg").rename(job.source / "a.jpg")
+    planned = job.run()
+    assert [Path(said.partition(": ")[0]).name for said in planned.stale] == ["b.jpg"]
+    assert Storage(str(job.out)).names("_work") == {}
+    assert all(not found.again and not found.reread for found in requested_rounds(job.storage))
+    job.run(refresh=True)
     job.check()
 
 
