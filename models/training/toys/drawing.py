@@ -11,8 +11,8 @@ from PIL import Image
 from models.training.painting import Field
 from models.training.toys.palette import PALETTE
 from models.training.toys.patterns import PATTERNS
+from models.training.toys.poses import Pose, half_box
 from models.training.toys.roster import Toy
-from models.training.toys.silhouettes import GRID, MARGIN, silhouette
 
 OVERSAMPLE = 4
 """Pixels drawn, a side, for one that is shown: edges get their soft pixels from the reduction alone."""
@@ -23,6 +23,8 @@ _BRIGHTNESS = (1.05, 0.86)
 """At both ends: never so far that a colour could be taken for another."""
 _STEPS = _LEVELS / 0.85
 """Steps for each longer side of the toy on the way down."""
+LIGHT = np.linspace(*_BRIGHTNESS, _LEVELS, dtype=np.float32)
+"""What a toy's tones are multiplied by, step by step."""
 
 
 def draw_toy(toy: Toy, longest: float, line: float, turn: float = 0.0, mirrored: bool = False) -> Image.Image:
@@ -31,36 +33,23 @@ def draw_toy(toy: Toy, longest: float, line: float, turn: float = 0.0, mirrored:
     longest: the upright silhouette's longer side, pixels shown; line: the outline's width, pixels shown; turn: degrees,
     clockwise.
     """
-    shape = silhouette(toy.silhouette)
-    height, width = shape.distance.shape
     side = longest * OVERSAMPLE
-    cosine, sine = np.cos(np.radians(turn)), np.sin(np.radians(turn))
-    half_x, half_y = (width / 2 - MARGIN) / GRID * side, (height / 2 - MARGIN) / GRID * side
-    across = int(np.ceil(abs(cosine) * half_x + abs(sine) * half_y)) + OVERSAMPLE
-    down = int(np.ceil(abs(sine) * half_x + abs(cosine) * half_y)) + OVERSAMPLE
-    size = (2 * across, 2 * down)
-
-    grow, flip = GRID / side, -1.0 if mirrored else 1.0
-    a, b, d, e = flip * grow * cosine, flip * grow * sine, -grow * sine, grow * cosine
-    to_field = (a, b, width / 2 - a * across - b * down, d, e, height / 2 - d * across - e * down)
-
-    def sampled(field: Field, outside: float) -> Field:
-        picture = Image.fromarray(field).transform(
-            size, Image.Transform.AFFINE, to_field, Image.Resampling.BILINEAR, fillcolor=outside
-        )
-        return np.asarray(picture, np.float32) * np.float32(side)
-
-    depth = sampled(shape.distance, -1.0)
-    column = np.arange(size[0], dtype=np.float32)[None] + np.float32(0.5 - across)
-    row = np.arange(size[1], dtype=np.float32)[:, None] + np.float32(0.5 - down)
-    x, y = (np.float32(u / GRID) * column + np.float32(v / GRID) * row for u, v in ((a, b), (d, e)))
+    across, down = (int(np.ceil(half)) + OVERSAMPLE for half in half_box(toy.silhouette, side, turn))
+    pose = Pose(across, down, side, turn, mirrored)
+    depth, ink = (field(toy.silhouette, 2 * down, 2 * across) for field in (pose.depth, pose.ink))
+    x, y = pose.coordinates(2 * down, 2 * across)
 
     tone = PATTERNS[toy.pattern](x, y).view(np.uint8) * np.uint8(_LEVELS)
-    tone += np.clip(_STEPS * (0.7 * y + 0.3 * x) + _STEPS * 0.3, 0, _LEVELS - 1).astype(np.uint8)
-    tone[(depth < line * OVERSAMPLE) | (sampled(shape.ink, -1.0) > 0)] = 2 * _LEVELS
+    tone += light_steps(x, y)
+    tone[(depth < line * OVERSAMPLE) | (ink > 0)] = 2 * _LEVELS
     tone[depth <= 0] = 2 * _LEVELS + 1
-    picture = Image.frombytes("RGBa", size, _colours(toy.colour).take(tone, 0).tobytes())
+    picture = Image.frombytes("RGBa", (2 * across, 2 * down), _colours(toy.colour).take(tone, 0).tobytes())
     return picture.crop(picture.getchannel("a").getbbox())
+
+
+def light_steps(x: Field, y: Field) -> NDArray[np.uint8]:
+    """The step of `LIGHT` at places of a toy, given by its own coordinates in shares of its longer side."""
+    return np.clip(_STEPS * (0.7 * y + 0.3 * x) + _STEPS * 0.3, 0, _LEVELS - 1).astype(np.uint8)
 
 
 @cache
@@ -68,7 +57,7 @@ def _colours(colour: str) -> NDArray[np.uint8]:
     """Premultiplied RGBA, [2 * `_LEVELS` + 2, 4]: the body from light to dark, the pattern likewise, the outline,
     nothing."""
     tones = PALETTE[colour]
-    light = np.linspace(*_BRIGHTNESS, _LEVELS, dtype=np.float32)[:, None]
+    light = LIGHT[:, None]
     colours = np.concatenate([light * tones.body, light * tones.pattern, tones.outline[None]])
     table = np.zeros((len(colours) + 1, 4), np.float32)
     table[:-1, :3], table[:-1, 3] = np.minimum(colours, 1), 1
