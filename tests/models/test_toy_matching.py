@@ -1,4 +1,5 @@
-"""Reading toys by their drawings alone: facts, places and sizes of composed scenes, nothing where nothing is."""
+"""Reading toys by their drawings alone: facts, places and sizes of composed scenes, nothing where nothing is, and the
+IoU of masks with silhouettes after alignment."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from models.training.backgrounds import BACKGROUNDS
+from models.training.toys.alignment import aligned_iou
 from models.training.toys.drawing import draw_toy
 from models.training.toys.filling import fill
 from models.training.toys.matching import DRAWN, read_toys
@@ -92,6 +94,36 @@ def test_every_colour_and_pattern_is_told_from_every_other_under_changed_light()
         filling = fill((lit * 255).astype(np.uint8), "cube", pose)
         assert (filling.colour, filling.pattern) == (colour, pattern)
         assert filling.score > 0.8
+
+
+@pytest.mark.parametrize("name", ["duck", "arrow", "moon"])
+def test_a_silhouette_is_itself_wherever_it_lies(name: str) -> None:
+    poses = (
+        (Pose(50, 70, 40), 128),
+        (Pose(70, 60.4, 83, 13), 128),
+        (Pose(64, 60, 60, -7, True), 128),
+        (Pose(250, 260, 300, 4), 512),
+    )
+    assert all(aligned_iou(solid(name, pose, side), name) >= 0.97 for pose, side in poses)
+
+
+def test_another_silhouette_is_less_and_one_that_is_turned_away_too() -> None:
+    assert aligned_iou(solid("tree", Pose(60, 60, 64)), "rocket") < 0.9  # of all pairs nearly the most alike
+    assert aligned_iou(solid("duck", Pose(60, 60, 64)), "arrow") < 0.6
+    assert aligned_iou(solid("arrow", Pose(60, 60, 64, 40)), "arrow") < 0.8
+
+
+def test_what_a_mask_lacks_is_missed() -> None:
+    mask = solid("cube", Pose(64, 64, 60))
+    mask[:, 64:74] = False
+    assert 0.75 < aligned_iou(mask, "cube") < 0.9
+
+
+def test_masks_and_names_that_are_not_there() -> None:
+    assert aligned_iou(np.zeros((64, 64), bool), "star") == 0
+    with pytest.raises(KeyError):
+        aligned_iou(np.ones((8, 8), bool), "dragon")
+    assert 0 < aligned_iou(np.eye(1, dtype=bool), "star") <= 1
 
 
 def test_readings_are_counted_by_toy_and_by_scene() -> None:
