@@ -63,6 +63,12 @@ def render_pool(
         for name, shape, kind in (("images", (*size, 3), np.uint8), ("labels", size, np.uint8)):
             np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape).flush()
         np.lib.format.open_memmap(folder / "facts.npy", "w+", np.int16, (count, 1 + MAX_OBJECTS)).flush()
+        if workers == 1:  # here: to start a process takes longer than to compose a few scenes
+            _open_world(settings)
+            for first in range(0, count, _CHUNK):
+                _render(folder, count, first)
+            done.write_text(identity, encoding="utf-8")
+            return open_pool(folder, settings.roster)
         # Fork would copy a parent that may hold a CUDA context; spawned workers start clean.
         with ProcessPoolExecutor(
             workers or os.cpu_count(), multiprocessing.get_context("spawn"), _open_world, (settings,)
