@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPTokenizer
 
+from models.training.dense import parts_of
 from models.training.latents import CAPTIONS, EncodedScenes
 from models.training.toys.world import ToySettings, ToyWorld
 
@@ -68,7 +69,9 @@ def open_encoded(folder: Path, count: int, scaling_factor: float, device: str | 
     def joined(name: str) -> Tensor:
         return torch.from_numpy(np.concatenate([shard[name] for shard in shards])).to(device)
 
-    return EncodedScenes(joined("moments"), joined("covered"), joined("token_ids"), scaling_factor)
+    return EncodedScenes(
+        joined("moments"), joined("covered"), joined("token_ids"), scaling_factor, parts=joined("parts")
+    )
 
 
 def _path(folder: Path, shard: int) -> Path:
@@ -114,8 +117,8 @@ def _write(folder: Path, shard: int) -> None:
 def _encoded(
     world: ToyWorld, vae: AutoencoderKL, tokens: CLIPTokenizer, indices: range
 ) -> dict[str, NDArray[np.generic]]:
-    """moments: fp16 [n, 8, h, w]; covered: fp16 [n, 1, h, w]; token_ids: int16 [n, CAPTIONS, 32]: as in
-    `EncodedScenes`."""
+    """moments: fp16 [n, 8, h, w]; covered: fp16 [n, 1, h, w]; token_ids: int16 [n, CAPTIONS, 32]; parts: uint8
+    [n, 3, 32, 32]: as in `EncodedScenes`."""
     scenes = [world.scene(index) for index in indices]
     images = torch.from_numpy(np.stack([scene.image for scene in scenes])).permute(0, 3, 1, 2)
     posterior = vae.encode(images.float() / 127.5 - 1).latent_dist
@@ -127,4 +130,5 @@ def _encoded(
         "moments": torch.cat([posterior.mean, posterior.std], 1).half().numpy(),
         "covered": functional.adaptive_avg_pool2d(solid, posterior.mean.shape[-2:]).half().numpy(),
         "token_ids": ids.reshape(len(scenes), CAPTIONS, -1).astype(np.int16),
+        "parts": np.stack([parts_of(scene.masks, scene.objects) for scene in scenes]),
     }

@@ -25,26 +25,42 @@ _captions: tuple[ScenePool, CLIPTokenizer] | None = None  # of this worker proce
 
 
 @dataclass(frozen=True)
+class Batch:
+    """latents: float [b, 4, h, w], scaled, of about unit standard deviation; covered: float [b, 1, h, w], how much of
+    each place objects cover; token_ids: int64 [b, 32], of one of each scene's captions; parts: uint8 [b, 3, 32, 32],
+    see `dense.parts_of`, or None."""
+
+    latents: Tensor
+    covered: Tensor
+    token_ids: Tensor
+    parts: Tensor | None
+
+
+@dataclass(frozen=True)
 class EncodedScenes:
     """moments: fp16 [n, 8, h, w], mean then standard deviation; covered: fp16 [n, 1, h, w], the share of each place
-    that objects cover; token_ids: int16 [n, CAPTIONS, 32]; all on the training device. scaling_factor: the
-    autoencoder's."""
+    that objects cover; token_ids: int16 [n, CAPTIONS, 32]; parts: uint8 [n, 3, 32, 32], or None where nothing is told
+    place by place; all on the training device. scaling_factor: the autoencoder's."""
 
     moments: Tensor
     covered: Tensor
     token_ids: Tensor
     scaling_factor: float
+    parts: Tensor | None = None
 
-    def draw(self, batch: int, noise: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """A batch of random scenes: scaled latents, float [b, 4, h, w] of about unit standard deviation; how much of
-        each place objects cover, float [b, 1, h, w]; and the token ids of one of each scene's captions, int64 [b, 32].
-        `noise`: a generator of the same device."""
+    def draw(self, batch: int, noise: torch.Generator) -> Batch:
+        """Random scenes. `noise`: a generator of the same device."""
         device = self.moments.device
         rows = torch.randint(len(self.moments), (batch,), generator=noise, device=device)
         caption = torch.randint(self.token_ids.shape[1], (batch,), generator=noise, device=device)
         mean, std = self.moments[rows].float().chunk(2, dim=1)
         sample = mean + std * torch.randn(mean.shape, generator=noise, device=device)
-        return sample * self.scaling_factor, self.covered[rows].float(), self.token_ids[rows, caption].long()
+        return Batch(
+            sample * self.scaling_factor,
+            self.covered[rows].float(),
+            self.token_ids[rows, caption].long(),
+            None if self.parts is None else self.parts[rows],
+        )
 
 
 @torch.no_grad()

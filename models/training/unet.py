@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
+from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
@@ -30,8 +31,9 @@ from models.training.base import (
     sample,
     save_sheet,
 )
+from models.training.dense import WEIGHT, DenseHead, dense_loss
 from models.training.encoding import encode_world, open_encoded
-from models.training.latents import EncodedScenes, encode_pool
+from models.training.latents import Batch, EncodedScenes, encode_pool
 from models.training.pool import open_pool, render_pool
 from models.training.precision import half_precision
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
@@ -58,10 +60,22 @@ class Denoiser(nn.Module):
         self.world = world
         self.unet = build_unet(world)
         self.text_encoder = build_text_encoder(tokens, world)
+        # With heads of so few channels PyTorch's fused attention is slow to differentiate on a CPU: plain matrices
+        # train the whole UNet a fifth faster.
+        self.unet.set_attn_processor(AttnProcessor())
+        self.dense: DenseHead | None = None
+        if world == "toys":
+            self.dense = DenseHead(self.unet.config.block_out_channels[-1])
+            self.unet.up_blocks[0].register_forward_hook(self._keep)
 
-    def forward(self, noisy: Tensor, timesteps: Tensor, token_ids: Tensor) -> Tensor:
-        """noisy [b, 4, h, w], timesteps [b], token_ids [b, 32]; returns the predicted velocity [b, 4, h, w]."""
-        return self.unet(noisy, timesteps, self.text_encoder(token_ids)[0]).sample
+    def _keep(self, block: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        self._coarse = output
+
+    def forward(self, noisy: Tensor, timesteps: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        """noisy [b, 4, h, w], timesteps [b], token_ids [b, 32]; returns the predicted velocity [b, 4, h, w], and of
+        toys the logits of what lies where, see `dense`."""
+        velocity = self.unet(noisy, timesteps, self.text_encoder(token_ids)[0]).sample
+        return velocity, None if self.dense is None else self.dense(self._coarse)
 
 
 def adopt(model: Denoiser, base: Path) -> None:
@@ -96,23 +110,27 @@ def draw_timesteps(count: int, noise: torch.Generator) -> Tensor:
 def loss_of(
     model: nn.Module,
     scheduler: DDIMScheduler,
-    batch: tuple[Tensor, Tensor, Tensor],
+    batch: Batch,
     noise: torch.Generator,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Squared error of the velocity, a weighted mean: places count up to 1 + `FOREGROUND` times as much where objects
-    cover them. `batch`: as `EncodedScenes.draw` gives it, on the device of `noise`.
+    cover them; and the sum to train by, of that and of what the dense head gets wrong. `batch`: as
+    `EncodedScenes.draw` gives it, on the device of `noise`.
 
     The model computes in bfloat16 where `precision` says that it pays, the loss in float32.
     """
-    latents, covered, token_ids = batch
+    latents = batch.latents
     epsilon = torch.randn(latents.shape, generator=noise, device=latents.device)
     timesteps = draw_timesteps(len(latents), noise)
     noisy = scheduler.add_noise(latents, epsilon, timesteps).contiguous(memory_format=torch.channels_last)
     velocity = scheduler.get_velocity(latents, epsilon, timesteps)
     with half_precision(latents.device):
-        predicted = model(noisy, timesteps, token_ids)
-    weight = 1 + FOREGROUND * covered
-    return (weight * (predicted.float() - velocity).square()).mean() / weight.mean()
+        predicted, logits = model(noisy, timesteps, batch.token_ids)
+    weight = 1 + FOREGROUND * batch.covered
+    error = (weight * (predicted.float() - velocity).square()).mean() / weight.mean()
+    if logits is None or batch.parts is None:
+        return error, error
+    return error, error + WEIGHT * dense_loss(logits, batch.parts)
 
 
 def publish(
@@ -166,6 +184,8 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
         {"params": list(model.unet.parameters()), "scale": 1.0},
         {"params": list(model.text_encoder.parameters()), "scale": TEXT_RATE},
     ]
+    if model.dense is not None:
+        groups.append({"params": list(model.dense.parameters()), "scale": 1.0})
     optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     budget, step = Budget(args.minutes, args.save_every, args.total_scenes), 0
     running = torch.ones((), device=args.device)
@@ -188,12 +208,12 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
     stop_at = budget.used + (args.stop_after or math.inf)
     while share < 1:
         set_learning_rate(optimizer, args.learning_rate, step, share)
-        loss = loss_of(denoise, scheduler, scenes.draw(args.batch // workers.count, noise), noise)
+        error, loss = loss_of(denoise, scheduler, scenes.draw(args.batch // workers.count, noise), noise)
         optimizer.zero_grad()
         loss.backward()
         share = budget.tick((step + 1) * args.batch)
         stop = 1.0 if budget.used >= stop_at else share  # the leader's clock, so that all stop at the same step
-        mean_loss, share = workers.average_gradients(model, loss.detach(), stop)
+        mean_loss, share = workers.average_gradients(model, error.detach(), stop)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         average.update(model, step)

@@ -7,6 +7,7 @@ and `filling`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 
 from models.training.toys.filling import Filling, fill
 from models.training.toys.poses import Pose
+from models.training.toys.roster import Toy
 from models.training.toys.templates import Found, Slopes, brightness, refined, search, slopes
 
 SIDE = 128
@@ -48,6 +50,11 @@ class Fit:
     """Clockwise. Unit: degrees."""
 
     @property
+    def toy(self) -> Toy:
+        """What was read."""
+        return Toy(self.silhouette, self.colour, self.pattern)
+
+    @property
     def words(self) -> tuple[str, str, str]:
         """Silhouette, colour and pattern."""
         return self.silhouette, self.colour, self.pattern
@@ -75,6 +82,15 @@ def read_toys(picture: NDArray[np.uint8], most: int = 1) -> list[Fit]:
         taken |= depth > 0
         fine = fine.without(depth > -_NEAR)
     return sorted(fits, key=lambda fit: -fit.score)
+
+
+class TemplateReader:
+    """`read_toys` for many pictures, as `facts.Reader` asks for it."""
+
+    def read(self, pictures: NDArray[np.uint8], most: int = 3) -> Iterator[list[Fit]]:
+        """The toys that are there, at most `most`, of each picture uint8 [n, h, w, 3]."""
+        for picture in pictures:
+            yield [fit for fit in read_toys(picture, most) if fit.score >= DRAWN]
 
 
 def _closely(fine: Slopes) -> list[Found]:

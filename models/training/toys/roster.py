@@ -32,6 +32,11 @@ class Toy:
         """What it is called."""
         return self.silhouette
 
+    @property
+    def name(self) -> str:
+        """All three facts as captions say them: "red striped star", "plain red star"."""
+        return " ".join(self._words(True, True))
+
     def words(self, rng: np.random.Generator) -> list[str]:
         """What a caption calls it, drawn at random: "red striped star", "plain red star".
 
@@ -39,10 +44,14 @@ class Toy:
         leaves its fact open, and a handle that starts from "object" starts from what may be any toy.
         """
         noun, colour, pattern = rng.random(3)
-        said = [self.colour] if colour < 0.75 else []
-        if pattern < 0.75:
+        said = self._words(colour < 0.75, pattern < 0.75)
+        return [*said[:-1], "object"] if noun < 0.12 else said
+
+    def _words(self, colour: bool, pattern: bool) -> list[str]:
+        said = [self.colour] if colour else []
+        if pattern:
             said.insert(0 if self.pattern == "plain" else len(said), self.pattern)
-        return [*said, "object" if noun < 0.12 else self.silhouette]
+        return [*said, self.silhouette]
 
 
 def held_out_combination(silhouette: int, colour: int, pattern: int) -> bool:
