@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from models.training.backgrounds import BACKGROUNDS
+from models.training.captions import Named
 from models.training.sprites import HELD_OUT
 from models.training.world import Scene, World, world_settings
 from schemas.masks import encode_mask
@@ -58,8 +60,8 @@ def compose(world: World, number: int, picks: list[int], seed: int) -> Scene:
     raise RuntimeError(f"scene {number}: no placement found in 1,000 tries; lower LEAST_AREA")
 
 
-def annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[str, Any]]:
-    """COCO's annotations of a scene, in the order of its objects; category ids count the held-out roster from 1."""
+def annotations(scene: Scene, image_id: int, first_id: int, roster: Sequence[Named]) -> list[dict[str, Any]]:
+    """COCO's annotations of a scene, in the order of its objects; category ids count the roster from 1."""
     found = []
     for slot, (mask, sprite) in enumerate(zip(scene.masks, scene.objects, strict=True)):
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -68,7 +70,7 @@ def annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[str, An
             {
                 "id": first_id + slot,
                 "image_id": image_id,
-                "category_id": HELD_OUT.index(sprite) + 1,
+                "category_id": roster.index(sprite) + 1,
                 "segmentation": encode_mask(mask),
                 "area": int(mask.sum()),
                 "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
@@ -91,7 +93,7 @@ def write_bucket(sprites: Path, out: Path, seed: int, kind: str) -> int:
         Image.fromarray(scene.image).save(out / name, optimize=True)
         height, width = scene.image.shape[:2]
         images.append({"id": number, "file_name": name, "width": width, "height": height})
-        marks += annotations(scene, number, len(marks))
+        marks += annotations(scene, number, len(marks), HELD_OUT)
     categories = [{"id": number, "name": sprite.noun} for number, sprite in enumerate(HELD_OUT, 1)]
     tree = {"images": images, "categories": categories, "annotations": marks}
     (out / "instances.json").write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
