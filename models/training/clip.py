@@ -9,29 +9,23 @@ single objects on black, two views of each, teach it to tell one sprite from ano
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
-import shutil
 import time
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+from torch import Tensor
+from transformers import CLIPModel, CLIPTokenizer
 
 from models.training import tokenizer as vocabulary
-from models.training.clip_captions import WordTokens
-from models.training.clip_losses import ANY_PLACE, Facts, normalised, picture_caption_loss, sprite_loss
+from models.training.clip_losses import ANY_PLACE, Facts, picture_caption_loss, sprite_loss
 from models.training.clip_pool import ClipPool, Roster, Sightings, render_pool
 from models.training.clip_views import junk_views, object_views, scene_views
-from models.training.configs import forget_paths
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
 from models.training.sprites import FIRST, HELD_OUT, TRAINING, SpriteName, named_roster
+from models.training.tokenizer import WordTokens
+from models.training.towers import ClipSize, Towers, build_clip, export
 from models.training.world import World, world_settings
-
-MEAN = STD = 0.5
-"""Of pixel values in 0..1, every channel."""
 
 IDENTITY_WEIGHT = 0.5
 """Of the sprites' contrast beside the captions'."""
@@ -54,44 +48,8 @@ def judged_roster(kind: str, folder: Path) -> tuple[int, tuple[SpriteName, ...]]
 
 def build(tokenizer: CLIPTokenizer, side: int = 64, width: int = 256, layers: int = 6) -> CLIPModel:
     """An untrained CLIPModel of about 6 M parameters; with another `width` and `layers`, one of another size."""
-    narrow = width * 3 // 4
-    return CLIPModel(
-        CLIPConfig(
-            projection_dim=narrow,
-            vision_config={
-                "image_size": side, "patch_size": 8, "hidden_size": width, "intermediate_size": 3 * width,
-                "num_hidden_layers": layers, "num_attention_heads": max(1, width // 64), "projection_dim": narrow,
-            },
-            text_config={
-                "vocab_size": len(tokenizer), "hidden_size": narrow, "intermediate_size": 3 * narrow,
-                "num_hidden_layers": max(1, layers // 2), "num_attention_heads": max(1, width // 64),
-                "projection_dim": narrow, "max_position_embeddings": tokenizer.model_max_length,
-                "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,
-                "pad_token_id": tokenizer.pad_token_id,
-            },
-        )
-    )  # fmt: skip
-
-
-class Towers(nn.Module):
-    """The two encoders as functions to unit vectors, computed in bfloat16 on a GPU; pictures come in 0..1."""
-
-    def __init__(self, model: CLIPModel, device: str) -> None:
-        super().__init__()
-        self.model = model.to(device)
-        self._lower = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=device.startswith("cuda"))
-
-    def pictures(self, batch: Tensor) -> Tensor:
-        """batch: [b, 3, h, w] in 0..1; returns [b, d]."""
-        with self._lower:
-            pooled = self.model.vision_model(pixel_values=(batch - MEAN) / STD).pooler_output
-            return normalised(self.model.visual_projection(pooled))
-
-    def captions(self, ids: Tensor) -> Tensor:
-        """ids: int [b, length]; returns [b, d]."""
-        with self._lower:
-            pooled = self.model.text_model(input_ids=ids.long()).pooler_output
-            return normalised(self.model.text_projection(pooled))
+    size = ClipSize(side, 8, width, layers, width * 3 // 4, max(1, layers // 2), max(1, width // 64))
+    return build_clip(tokenizer, size)
 
 
 class Lesson:
@@ -150,32 +108,6 @@ def check(towers: Towers, pool: ClipPool, favoured: int) -> str:
     nearest = (views[0] @ views[1].T).argmax(1) == torch.arange(size, device=views.device)
     found = torch.stack(hits).mean().item() if hits else float("nan")
     return f"caption first of 100: {found:.3f}, sprite first of {size}: {nearest.float().mean().item():.3f}"
-
-
-def export(model: CLIPModel, average: Average, tokenizer_folder: Path, folder: Path) -> None:
-    """Write the averaged weights, fp16, with tokenizer and image processor, swapping `folder` in whole."""
-    part, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
-    for leftover in (part, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    shutil.copytree(tokenizer_folder, part)
-    fresh = CLIPModel(model.config)
-    average.copy_to(fresh)
-    fresh.half().save_pretrained(part, safe_serialization=True)
-    forget_paths(part)
-    side = model.config.vision_config.image_size
-    processor = {
-        "image_processor_type": "CLIPImageProcessor",
-        "do_resize": True, "size": {"shortest_edge": side}, "resample": 3,
-        "do_center_crop": True, "crop_size": {"height": side, "width": side},
-        "do_rescale": True, "rescale_factor": 1 / 255,
-        "do_normalize": True, "image_mean": [MEAN] * 3, "image_std": [STD] * 3,
-        "do_convert_rgb": True,
-    }  # fmt: skip
-    (part / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n", encoding="utf-8")
-    if folder.exists():
-        os.rename(folder, old)
-    os.rename(part, folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def through_autoencoder(pool: ClipPool, folder: Path, share: float, batch: int = 512) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from transformers import CLIPTokenizer
 
 from models.training.backgrounds import BACKGROUNDS
 from models.training.captions import WITHOUT_ARTICLE
@@ -67,25 +66,3 @@ def describe_wrongly(
     else:
         place = int(rng.integers(len(BACKGROUNDS)))
     return describe(objects, place, rng)
-
-
-class WordTokens:
-    """Token ids of captions, word by word from a table: CLIP's byte pairs never cross a space, so this is what the
-    tokenizer gives, without its cost."""
-
-    def __init__(self, tokenizer: CLIPTokenizer, words: list[str], length: int) -> None:
-        self.length, self.end = length, int(tokenizer.eos_token_id)
-        self.start = int(tokenizer.bos_token_id)
-        self.pad = int(tokenizer.pad_token_id)
-        ids = tokenizer([*words]).input_ids
-        self.table = {word: row[1:-1] for word, row in zip(words, ids, strict=True)}
-
-    def __call__(self, text: str) -> np.ndarray:
-        """int16 [length], padded, cut where too long, as the tokenizer pads and cuts.
-
-        Raises KeyError for a word that is not in the table."""
-        ids = [self.start]
-        for word in text.lower().split():
-            ids += self.table[word]
-        ids = [*ids[: self.length - 1], self.end]
-        return np.array(ids + [self.pad] * (self.length - len(ids)), np.int16)

@@ -64,9 +64,13 @@ def contrast(logits: Tensor, right: Tensor, left_out: Tensor) -> Tensor:
 def picture_caption_loss(
     pictures: Tensor, captions: Tensor, scale: Tensor, own: Tensor, facts: Facts, claims: Tensor, nouns: int
 ) -> Tensor:
-    """Both ways. pictures [a, d] and captions [b, d]: unit vectors; own: int64 [a], each picture's caption, -1 for a
-    picture of nothing."""
-    fits, keys = fitting(facts, claims, nouns), claim_keys(claims)
+    """`matching_loss` of pictures that show `facts` and captions that claim `claims` of so many `nouns`."""
+    return matching_loss(pictures, captions, scale, own, fitting(facts, claims, nouns), claim_keys(claims))
+
+
+def matching_loss(pictures: Tensor, captions: Tensor, scale: Tensor, own: Tensor, fits: Tensor, keys: Tensor) -> Tensor:
+    """Contrast both ways. pictures [a, d] and captions [b, d]: unit vectors; own: int64 [a], each picture's caption, -1
+    for a picture of nothing; fits: bool [a, b]; keys: int64 [b], equal where captions claim the same."""
     right = fits & (keys[own.clamp(min=0)][:, None] == keys[None]) & (own >= 0)[:, None]
     logits = scale * pictures @ captions.T
     return (contrast(logits, right, fits) + contrast(logits.T, right.T, fits.T)) / 2

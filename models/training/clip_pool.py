@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.training.clip_captions import Claim, WordTokens, describe, describe_wrongly, name_of
+from models.training.clip_captions import Claim, describe, describe_wrongly, name_of
 from models.training.sprites import SpriteName
+from models.training.tokenizer import WordTokens
 from models.training.world import World
 
 MAX_OBJECTS = 4
@@ -64,6 +65,10 @@ class ClipPool:
         packed = self.masks[rows, slots]
         bits = (packed[..., None] >> torch.arange(7, -1, -1, device=packed.device)) & 1
         return bits.view(len(rows), 1, *self.images.shape[1:3]).float()
+
+    def covered(self, rows: Tensor) -> Tensor:
+        """Where any object is seen, float [b, 1, 64, 64]."""
+        return torch.stack([self.mask(rows, torch.full_like(rows, slot)) for slot in range(MAX_OBJECTS)]).amax(0)
 
 
 class Roster:

@@ -7,12 +7,25 @@ autoencoder, masks that are a pixel off, hidden parts. All of it runs on the dev
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.training.clip_pool import ClipPool
+
+class Scenes(Protocol):
+    """Scenes as tensors on one device, and where each of their objects is seen."""
+
+    @property
+    def images(self) -> Tensor:
+        """uint8 [n, h, w, 3], h and w alike."""
+
+    def mask(self, rows: Tensor, slots: Tensor) -> Tensor:
+        """float [b, 1, h, w], 1 where object `slots` of scene `rows` is seen; both int64 [b]."""
+
+    def covered(self, rows: Tensor) -> Tensor:
+        """float [b, 1, h, w], 1 where any object of scene `rows` is seen."""
 
 
 def uniform(count: int, low: float, high: float, like: Tensor) -> Tensor:
@@ -61,20 +74,21 @@ def spoil(pictures: Tensor) -> Tensor:
     return (soften(pictures) * light[..., None, None] + noise).clamp(0, 1)
 
 
-def pixels(pool: ClipPool, rows: Tensor) -> Tensor:
+def pixels(pool: Scenes, rows: Tensor) -> Tensor:
     """float [b, 3, h, w] in 0..1."""
     return pool.images[rows].permute(0, 3, 1, 2).float() / 255
 
 
-def scene_views(pool: ClipPool, rows: Tensor) -> Tensor:
+def scene_views(pool: Scenes, rows: Tensor) -> Tensor:
     """Whole scenes, mirrored or not, hardly moved: [b, 3, h, w] in 0..1."""
     pictures = pixels(pool, rows)
     count = len(pictures)
-    edged = functional.pad(pictures, (8, 8, 8, 8), mode="replicate")
-    target = uniform(2 * count, -0.05, 0.05, pictures).view(-1, 2)
     side = pictures.shape[-1]
+    edge = side // 8
+    edged = functional.pad(pictures, (edge,) * 4, mode="replicate")
+    target = uniform(2 * count, -0.05, 0.05, pictures).view(-1, 2)
     moved = warp(edged, torch.zeros_like(target), target, uniform(count, 0.97, 1.08, pictures), turn=3)
-    return spoil(moved[..., 8 : 8 + side, 8 : 8 + side])
+    return spoil(moved[..., edge : edge + side, edge : edge + side])
 
 
 def boxes(masks: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,10 +105,11 @@ def boxes(masks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def jitter_masks(masks: Tensor) -> Tensor:
-    """One in six a pixel larger, one in six a pixel smaller, as segmenters err."""
+    """One in six larger by a pixel of 64 a side, one in six smaller by as much, as segmenters err."""
     dice = torch.rand(len(masks), device=masks.device)
-    larger = functional.max_pool2d(masks, 3, 1, 1)
-    smaller = -functional.max_pool2d(-masks, 3, 1, 1)
+    off = max(1, masks.shape[-1] // 64)
+    larger = functional.max_pool2d(masks, 2 * off + 1, 1, off)
+    smaller = -functional.max_pool2d(-masks, 2 * off + 1, 1, off)
     return pick(dice < 1 / 6, larger, pick(dice > 5 / 6, smaller, masks))
 
 
@@ -109,7 +124,7 @@ def hide_part(masks: Tensor, centre: Tensor, size: Tensor) -> Tensor:
     return masks * pick(chance(count, 0.2, masks), kept.float(), torch.ones_like(kept).float())[:, None]
 
 
-def object_views(pool: ClipPool, rows: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
+def object_views(pool: Scenes, rows: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
     """One object a picture: [b, 3, h, w] in 0..1, and bool [b], whether its ground is seen.
 
     Six in ten stand about where they stood, on black; three in ten fill the square, on black; one in ten is cut out
@@ -129,15 +144,14 @@ def object_views(pool: ClipPool, rows: Tensor, slots: Tensor) -> tuple[Tensor, T
     return spoil(stacked[:, :3]) * (mask > 0.5), grounded
 
 
-def junk_views(pool: ClipPool, rows: Tensor, slots: Tensor) -> Tensor:
+def junk_views(pool: Scenes, rows: Tensor, slots: Tensor) -> Tensor:
     """Pictures of nothing: the ground of other scenes, or noise, in the shape of an object; or noise all over.
     [b, 3, h, w] in 0..1."""
     masks = pool.mask(rows, slots)
     other = rows.roll(1)
-    taken = torch.stack([pool.mask(other, torch.full_like(slots, slot)) for slot in range(pool.masks.shape[1])]).amax(0)
     ground = spoil(pixels(pool, other))
     count, side = len(rows), ground.shape[-1]
     fine, coarse = torch.rand_like(ground), torch.rand(count, 3, side // 8, side // 8, device=ground.device)
     noise = pick(chance(count, 0.5, ground), fine, functional.interpolate(coarse, size=ground.shape[-2:]))
     dice = torch.rand(count, device=ground.device)
-    return pick(dice < 0.5, ground * masks * (1 - taken), pick(dice < 0.75, noise * masks, noise))
+    return pick(dice < 0.5, ground * masks * (1 - pool.covered(other)), pick(dice < 0.75, noise * masks, noise))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from models.training.backgrounds import BACKGROUNDS
 from models.training.clip_captions import name_of
+from models.training.scores import share
 from models.training.sprites import SpriteName
 from stages.models.clip import ClipJudge
 
@@ -59,11 +60,6 @@ class Reader:
             texts = [prompt_of([self.roster[i] for i in pair], place, colours=False) for pair in pairs]
             found.append(pairs[int((self.clip.text_features(texts) @ picture).argmax())])
         return torch.tensor(found).view(-1, 2)
-
-
-def share(right: Tensor) -> float:
-    """Share of true entries."""
-    return right.float().mean().item()
 
 
 def score_singles(reader: Reader, pictures: np.ndarray, wanted: Sequence[tuple[int, int]]) -> str:

@@ -14,6 +14,8 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from transformers import CLIPTokenizer
 
 from models.training.backgrounds import BACKGROUNDS
@@ -96,6 +98,28 @@ def build(folder: Path, words: list[str] | None = None) -> CLIPTokenizer:
     lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return CLIPTokenizer.from_pretrained(folder)
+
+
+class WordTokens:
+    """Token ids of captions, word by word from a table: CLIP's byte pairs never cross a space, so this is what the
+    tokenizer gives, without its cost."""
+
+    def __init__(self, tokenizer: CLIPTokenizer, words: list[str], length: int) -> None:
+        self.length, self.end = length, int(tokenizer.eos_token_id)
+        self.start = int(tokenizer.bos_token_id)
+        self.pad = int(tokenizer.pad_token_id)
+        ids = tokenizer([*words]).input_ids
+        self.table = {word: row[1:-1] for word, row in zip(words, ids, strict=True)}
+
+    def __call__(self, text: str) -> NDArray[np.int16]:
+        """int16 [length], padded, cut where too long, as the tokenizer pads and cuts.
+
+        Raises KeyError for a word that is not in the table."""
+        ids = [self.start]
+        for word in text.lower().split():
+            ids += self.table[word]
+        ids = [*ids[: self.length - 1], self.end]
+        return np.array(ids + [self.pad] * (self.length - len(ids)), np.int16)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from transformers import CLIPTokenizer
 
 from models.training import clip
-from models.training.clip_captions import Claim, WordTokens, describe, describe_wrongly
+from models.training.clip_captions import Claim, describe, describe_wrongly
 from models.training.clip_losses import (
     ANY_PLACE,
     Facts,
@@ -27,7 +27,7 @@ from models.training.clip_losses import (
 from models.training.clip_pool import CHUNK, ClipPool, Roster, Sightings, render_pool
 from models.training.clip_views import boxes, junk_views, object_views, pixels, scene_views
 from models.training.sprites import HELD_OUT, TRAINING
-from models.training.tokenizer import build, roster_words, world_words
+from models.training.tokenizer import WordTokens, build, roster_words, world_words
 from models.training.world import World, WorldSettings
 from stages.models.clip import load_clip
 from stages.models.identity import load_identity

@@ -16,15 +16,12 @@ from models.training.judge import Reader, prompt_of, score_pairs, score_singles
 from models.training.measure_base import draw_asked, prompts_of
 from models.training.measure_clip import (
     GROUP,
-    chance_above,
-    equal_error,
     identity_scores,
     masked_concepts,
     prompt_scores,
-    retrieval,
     retrieval_in_groups,
-    spread,
 )
+from models.training.scores import chance_above, equal_error, retrieval, spread
 from models.training.sprites import FIRST, HELD_OUT
 from models.training.world import Scene
 from stages.models.clip import load_clip

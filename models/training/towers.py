@@ -1,0 +1,106 @@
+"""A CLIP small enough to be trained here: what it is built of, its towers as functions, how it is written to disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+
+from models.training.clip_losses import normalised
+from models.training.configs import forget_paths
+from models.training.progress import Average
+
+MEAN = STD = 0.5
+"""Of pixel values in 0..1, every channel."""
+
+
+@dataclass(frozen=True)
+class ClipSize:
+    """How large the two towers are. side, patch: pixels; width, layers: the picture encoder's; text_width, text_layers:
+    the text encoder's, whose width is that of the features too; heads: in every layer."""
+
+    side: int
+    patch: int
+    width: int
+    layers: int
+    text_width: int
+    text_layers: int
+    heads: int
+
+
+def build_clip(tokenizer: CLIPTokenizer, size: ClipSize) -> CLIPModel:
+    """An untrained CLIPModel of this vocabulary."""
+    return CLIPModel(
+        CLIPConfig(
+            projection_dim=size.text_width,
+            vision_config={
+                "image_size": size.side, "patch_size": size.patch, "hidden_size": size.width,
+                "intermediate_size": 3 * size.width, "num_hidden_layers": size.layers,
+                "num_attention_heads": size.heads, "projection_dim": size.text_width,
+            },
+            text_config={
+                "vocab_size": len(tokenizer), "hidden_size": size.text_width,
+                "intermediate_size": 3 * size.text_width, "num_hidden_layers": size.text_layers,
+                "num_attention_heads": size.heads, "projection_dim": size.text_width,
+                "max_position_embeddings": tokenizer.model_max_length, "bos_token_id": tokenizer.bos_token_id,
+                "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id,
+            },
+        )
+    )  # fmt: skip
+
+
+class Towers(nn.Module):
+    """The two encoders as functions to unit vectors; pictures come in 0..1.
+
+    precision: the context to compute in; bfloat16 on a GPU and float32 elsewhere where it is None.
+    """
+
+    def __init__(self, model: CLIPModel, device: str, precision: torch.autocast | None = None) -> None:
+        super().__init__()
+        self.model = model.to(device)
+        kind = torch.device(device).type
+        self._precision = precision or torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda")
+
+    def pictures(self, batch: Tensor) -> Tensor:
+        """batch: [b, 3, h, w] in 0..1; returns [b, d]."""
+        with self._precision:
+            pooled = self.model.vision_model(pixel_values=(batch - MEAN) / STD).pooler_output
+            return normalised(self.model.visual_projection(pooled))
+
+    def captions(self, ids: Tensor) -> Tensor:
+        """ids: int [b, length]; returns [b, d]."""
+        with self._precision:
+            pooled = self.model.text_model(input_ids=ids.long()).pooler_output
+            return normalised(self.model.text_projection(pooled))
+
+
+def export(model: CLIPModel, average: Average, tokenizer_folder: Path, folder: Path) -> None:
+    """Write the averaged weights, fp16, with tokenizer and image processor, swapping `folder` in whole."""
+    part, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
+    for leftover in (part, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(tokenizer_folder, part)
+    fresh = CLIPModel(model.config)
+    average.copy_to(fresh)
+    fresh.half().save_pretrained(part, safe_serialization=True)
+    forget_paths(part)
+    side = model.config.vision_config.image_size
+    processor = {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_resize": True, "size": {"shortest_edge": side}, "resample": 3,
+        "do_center_crop": True, "crop_size": {"height": side, "width": side},
+        "do_rescale": True, "rescale_factor": 1 / 255,
+        "do_normalize": True, "image_mean": [MEAN] * 3, "image_std": [STD] * 3,
+        "do_convert_rgb": True,
+    }  # fmt: skip
+    (part / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n", encoding="utf-8")
+    if folder.exists():
+        os.rename(folder, old)
+    os.rename(part, folder)
+    shutil.rmtree(old, ignore_errors=True)
