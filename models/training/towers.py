@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from dataclasses import dataclass
@@ -53,6 +54,21 @@ def build_clip(tokenizer: CLIPTokenizer, size: ClipSize) -> CLIPModel:
             },
         )
     )  # fmt: skip
+
+
+@torch.no_grad()
+def place_patches(model: CLIPModel, size: float = 0.25) -> None:
+    """Start the picture encoder's positions as sines and cosines of row and column, as large as what a patch gives.
+
+    As Beyer et al. 2022, "Better plain ViT baselines", have them; CLIP draws them at random, a sixteenth as large as
+    what a patch gives. In the first 120 steps it made no difference that could be seen. size: of the waves.
+    """
+    table = model.vision_model.embeddings.position_embedding.weight  # [1 + patches, width], the class token's first
+    side, quarter = math.isqrt(len(table) - 1), table.shape[1] // 4
+    waves = torch.arange(side)[:, None] / 10 ** (torch.arange(quarter) / quarter)
+    rows, columns = waves[:, None].expand(-1, side, -1), waves[None].expand(side, -1, -1)
+    placed = torch.cat([rows.sin(), rows.cos(), columns.sin(), columns.cos()], 2)
+    table[1:, : 4 * quarter] = size * placed.flatten(0, 1)
 
 
 class Towers(nn.Module):
