@@ -22,7 +22,7 @@ from PIL import Image
 from segment_anything.modeling import Sam
 
 from models.training.prompts import label_scenes
-from models.training.sam import PointScore, point_score
+from models.training.sam_points import PointScore, point_score
 from models.training.sprites import HELD_OUT, wide_roster
 from models.training.world import Scene, World, world_settings
 from schemas.job import Segment

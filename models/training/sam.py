@@ -16,21 +16,19 @@ import copy
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
-from segment_anything import SamAutomaticMaskGenerator
-from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam
-from torch import Tensor
-from torch.nn import functional
+from segment_anything.modeling import Sam
 
 from models.training.pool import render_pool
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
-from models.training.prompts import OBJECT_POINTS, LabelledScenes, Prompts, draw_prompts, label_scenes, recoloured
+from models.training.prompts import LabelledScenes, draw_prompts, label_scenes, recoloured
+from models.training.sam_answers import answers
+from models.training.sam_losses import loss_of
+from models.training.sam_points import point_score
 from models.training.sprites import HELD_OUT, wide_roster
 from models.training.world import World, world_settings
 from stages.models.sam import build_sam, load_sam
@@ -61,123 +59,6 @@ WIDE: dict[str, Any] = CONFIG | {
 }
 """For the full world: 3.1 M parameters, a third slower. A patch of 4 x 4 pixels is 16 logits of the mask, which
 `prompt_dim` numbers must tell."""
-
-
-def embed_points(encoder: PromptEncoder, points: Tensor, labels: Tensor) -> Tensor:
-    """Sparse prompts [P, 2, d]. points: [P, 2, 2] pixels; labels: [P, 2], box corners too, so that points and boxes
-    share a batch, which the prompt encoder's own forward does not allow."""
-    embedded = encoder.pe_layer.forward_with_coords(points + 0.5, encoder.input_image_size)
-    table = torch.cat([encoder.not_a_point_embed.weight, *(e.weight for e in encoder.point_embeddings)])
-    return embedded * (labels >= 0)[..., None] + table[labels + 1]
-
-
-def decode(
-    decoder: MaskDecoder, images: Tensor, positions: Tensor, sparse: Tensor, dense: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Mask logits [P, 4, h, w] and predicted IoU [P, 4] of P prompts, each about its own image.
-
-    The decoder's own forward takes many prompts about one image; this is the same computation, prompt by prompt.
-    images: [P, d, g, g] embeddings; positions: [1, d, g, g]; sparse: [P, n, d]; dense: [1, d, g, g].
-    """
-    count, dim, height, width = images.shape
-    outputs = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).expand(count, -1, -1)
-    tokens = torch.cat([outputs, sparse], 1)
-    hidden, source = decoder.transformer(images + dense, positions.expand(count, -1, -1, -1), tokens)
-    upscaled = decoder.output_upscaling(source.transpose(1, 2).reshape(count, dim, height, width))
-    weights = [mlp(hidden[:, 1 + i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)]
-    masks = torch.einsum("pkc,pchw->pkhw", torch.stack(weights, 1), upscaled)
-    return masks, decoder.iou_prediction_head(hidden[:, 0])
-
-
-def mask_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Ten times the focal loss plus the dice loss of each mask: [P, k]. logits: [P, k, h, w]; masks: [P, h, w]."""
-    target = masks[:, None].expand_as(logits)
-    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    chance = logits.sigmoid()
-    missed = chance + target - 2 * chance * target
-    focal = (missed.square() * entropy).mean((2, 3))
-    dice = 1 - (2 * (chance * target).sum((2, 3)) + 1) / (chance.sum((2, 3)) + target.sum((2, 3)) + 1)
-    return 10 * focal + dice
-
-
-def answers(sam: Sam, images: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:
-    """Mask logits [P, 4, h, w] and predicted IoU [P, 4], float32, of prompts about images (uint8 [B, 3, h, w]).
-
-    On a GPU all but the prompts' coordinates is computed in bfloat16, which has too few digits for those.
-    """
-    encoder = sam.prompt_encoder
-    sparse, positions = embed_points(encoder, prompts.points, prompts.labels), encoder.get_dense_pe()
-    dense = encoder.no_mask_embed.weight[:, :, None, None]
-    pixels = sam.preprocess(images.float())
-    with torch.autocast("cuda", torch.bfloat16, enabled=images.is_cuda):
-        embeddings = sam.image_encoder(pixels)
-        logits, quality = decode(sam.mask_decoder, embeddings[prompts.scene], positions, sparse, dense)
-    return logits.float(), quality.float()
-
-
-def true_iou(logits: Tensor, masks: Tensor) -> Tensor:
-    """IoU [P, k] of masks given by logits [P, k, h, w] with the right ones, bool [P, h, w]."""
-    found, wanted = logits > 0, masks[:, None]
-    return (found & wanted).sum((2, 3)) / (found | wanted).sum((2, 3)).clamp(min=1)
-
-
-def loss_of(logits: Tensor, quality: Tensor, masks: Tensor) -> Tensor:
-    """Loss of the best of the three masks and of the single mask, plus the error of all predicted IoUs; a scalar.
-
-    The predicted IoU is what the product ranks and drops masks by, so it learns from bad masks as from good ones.
-    """
-    losses = mask_loss(logits, masks.float())
-    error = functional.mse_loss(quality, true_iou(logits.detach(), masks))
-    return losses[:, 1:].min(1).values.mean() + 0.5 * losses[:, 0].mean() + error
-
-
-@dataclass(frozen=True)
-class PointScore:
-    """Of one point an object. best: mean IoU of the best of three masks; top: of the one that the model rates highest;
-    good: share of objects with a best IoU of 0.75 or more; off: mean error of the predicted IoUs."""
-
-    best: float
-    top: float
-    good: float
-    off: float
-
-    def __str__(self) -> str:
-        return f"best {self.best:.3f} top {self.top:.3f} good {self.good:.3f} off {self.off:.3f}"
-
-
-@torch.no_grad()
-def point_score(sam: Sam, scenes: LabelledScenes, seed: int = 0, per_scene: int = 2, batch: int = 64) -> PointScore:
-    """`per_scene` random visible points of objects in each scene that has any."""
-    generator = torch.Generator(scenes.labels.device).manual_seed(seed)
-    rows = []
-    for part in (scenes.labels.flatten(1) > 0).any(1).nonzero()[:, 0].split(batch):
-        prompts = draw_prompts(scenes.labels[part], per_scene, generator, OBJECT_POINTS)
-        logits, quality = answers(sam, scenes.images[part], prompts)
-        iou, quality = true_iou(logits, prompts.masks)[:, 1:], quality[:, 1:]
-        best, top = iou.max(1).values, iou.gather(1, quality.argmax(1, keepdim=True))[:, 0]
-        rows.append(torch.stack([best, top, (best >= 0.75).float(), (quality - iou).abs().mean(1)], 1))
-    return PointScore(*torch.cat(rows).mean(0).tolist())
-
-
-def mask_generator(sam: Sam, points_per_side: int = 12) -> SamAutomaticMaskGenerator:
-    """segment-anything's automatic masks with thresholds that suit a small model."""
-    return SamAutomaticMaskGenerator(
-        sam, points_per_side=points_per_side, points_per_batch=144, pred_iou_thresh=0.5, stability_score_thresh=0.6
-    )
-
-
-def best_iou(sam: Sam, world: World, count: int, points_per_side: int = 12) -> tuple[float, float, float]:
-    """Over the objects of `count` scenes: the mean best IoU of the automatic masks, the share of objects found with an
-    IoU of 0.7 or more, and the mean number of masks a scene."""
-    generator = mask_generator(sam, points_per_side)
-    scores, found = [], 0
-    for index in range(count):
-        scene = world.scene(index)
-        masks = [m["segmentation"] for m in generator.generate(scene.image)]
-        found += len(masks)
-        for wanted in scene.masks:
-            scores.append(max(((m & wanted).sum() / (m | wanted).sum() for m in masks), default=0.0))
-    return float(np.mean(scores)), float(np.mean(np.array(scores) >= 0.7)), found / count
 
 
 def averaged(sam: Sam, average: Average) -> Sam:

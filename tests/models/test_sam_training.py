@@ -16,6 +16,8 @@ from models.training import sam as training
 from models.training.pool import render_pool
 from models.training.progress import Average
 from models.training.prompts import RIM, LabelledScenes, Mix, Prompts, draw_prompts, label_scenes, near, recoloured
+from models.training.sam_answers import answers
+from models.training.sam_losses import loss_of, true_iou
 from models.training.sprites import TRAINING
 from models.training.world import World, WorldSettings
 from stages.models.sam import build_sam, load_sam
@@ -119,7 +121,7 @@ def test_true_iou_is_intersection_over_union() -> None:
     masks[0, :2], masks[1, :, :1] = True, True
     logits = torch.full((2, 3, 4, 4), -1.0)
     logits[:, 0, :1] = logits[:, 1] = 1.0  # one row; everything; nothing
-    assert torch.allclose(training.true_iou(logits, masks), torch.tensor([[0.5, 0.5, 0.0], [1 / 7, 0.25, 0.0]]))
+    assert torch.allclose(true_iou(logits, masks), torch.tensor([[0.5, 0.5, 0.0], [1 / 7, 0.25, 0.0]]))
 
 
 def test_the_loss_is_of_the_best_of_three_masks_and_of_all_predicted_ious() -> None:
@@ -129,9 +131,9 @@ def test_the_loss_is_of_the_best_of_three_masks_and_of_all_predicted_ious() -> N
 
     def loss(*good: bool, told: list[float] | None = None) -> float:
         logits = torch.cat([right if mask else -right for mask in good], 1)
-        iou = training.true_iou(logits, masks)
+        iou = true_iou(logits, masks)
         assert iou.tolist() == [[float(mask) for mask in good]]
-        return float(training.loss_of(logits, iou if told is None else torch.tensor([told]), masks))
+        return float(loss_of(logits, iou if told is None else torch.tensor([told]), masks))
 
     best = loss(True, False, True, False)
     assert best == pytest.approx(loss(True, True, False, False)) == pytest.approx(loss(True, False, False, True))
@@ -160,7 +162,7 @@ def test_a_step_of_training_reaches_every_weight_and_the_export_reloads(
     average = Average(sam, decay=0.9)
     images = torch.from_numpy(np.stack([world.scene(i).image for i in range(4)])).permute(0, 3, 1, 2)
     prompts = draw(maps[:4], 4, inside=0.4, box=0.4)
-    loss = training.loss_of(*training.answers(sam, images, prompts), prompts.masks)
+    loss = loss_of(*answers(sam, images, prompts), prompts.masks)
     loss.backward()
     still = {name for name, weight in sam.named_parameters() if weight.grad is None or not weight.grad.any()}
     # No negative points and no mask prompts are trained, the keys' biases cancel in the softmax, and a mask that is
