@@ -144,6 +144,27 @@ def test_the_loss_is_of_the_best_of_three_masks_and_of_all_predicted_ious() -> N
         assert loss(True, False, True, False, told=told) == pytest.approx(best + 0.25 / 4)
 
 
+def test_small_masks_are_compared_at_the_picture_s_size() -> None:
+    """A half plane whose edge lies within a pixel of the small mask: coverage alone would allow either side of it."""
+    masks = torch.zeros(1, 16, 16, dtype=torch.bool)
+    masks[:, :, :7] = True
+    reach = torch.arange(8) * 2 + 0.5  # of the small pixels' middles, in pixels of the picture
+    right = (6.5 - reach).expand(1, 4, 8, 8) * 4
+    assert true_iou(right, masks).tolist() == [[1.0] * 4]
+    assert true_iou(right + 4, masks)[0, 0] == pytest.approx(7 / 8), "a pixel further"
+    assert loss_of(right, torch.ones(1, 4), masks) < loss_of(right + 4, torch.full((1, 4), 7 / 8), masks)
+
+
+def test_the_best_of_small_masks_is_the_best_of_large_ones() -> None:
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.rand(1, 16, 16, generator=generator) > 0.6
+    near = torch.nn.functional.avg_pool2d(masks[:, None].float() - 0.5, 2) * 9
+    logits = torch.cat([near, -near, near + 0.1, near - 3], 1).requires_grad_()
+    loss_of(logits, torch.zeros(1, 4), masks).backward()
+    assert logits.grad is not None
+    assert logits.grad.abs().sum((0, 2, 3)).gt(0).tolist() == [True, False, True, False]
+
+
 def test_mirrored_pictures_keep_their_labels() -> None:
     labels = torch.zeros(64, 8, 8, dtype=torch.uint8)
     labels[:, :, :3] = 1
