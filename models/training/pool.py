@@ -80,8 +80,9 @@ def render_pool(
 
 
 def open_pool(folder: Path, roster: Sequence[Named]) -> ScenePool:
-    """The pool that `render_pool` made in `folder`."""
-    images, labels, facts = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels", "facts"))
+    """The pool that `render_pool` made in `folder`. What is written to its arrays stays out of the files: mapped so,
+    torch takes them without a copy."""
+    images, labels, facts = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("images", "labels", "facts"))
     return ScenePool(images, labels, facts[:, 1:], facts[:, 0], tuple(roster))
 
 

@@ -52,9 +52,10 @@ class LabelledScenes:
 
     @classmethod
     def of(cls, pictures: NDArray[np.uint8], labels: NDArray[np.uint8], device: str | torch.device) -> LabelledScenes:
-        """pictures: uint8 [n, h, w, 3]; labels: uint8 [n, h, w]; on the host, memory-mapped or not."""
-        images = torch.from_numpy(np.array(pictures)).to(device).permute(0, 3, 1, 2).contiguous()
-        return cls(images, torch.from_numpy(np.array(labels)).to(device))
+        """pictures: uint8 [n, h, w, 3]; labels: uint8 [n, h, w]; on the host. On the CPU what is mapped into memory
+        stays there, so that several processes hold a pool once."""
+        images = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)
+        return cls(images, torch.from_numpy(labels).to(device))
 
     def picked(self, count: int, generator: torch.Generator) -> LabelledScenes:
         """`count` scenes at random, with repetition."""

@@ -19,6 +19,7 @@ from models.training.prompts import RIM, LabelledScenes, Mix, Prompts, draw_prom
 from models.training.sam_answers import answers
 from models.training.sam_losses import loss_of, true_iou
 from models.training.sprites import TRAINING
+from models.training.toys.world import ToySettings
 from models.training.world import World, WorldSettings
 from stages.models.sam import build_sam, load_sam
 
@@ -206,3 +207,13 @@ def test_a_step_of_training_reaches_every_weight_and_the_export_reloads(
     assert torch.allclose(finished.state_dict()[name], average.values[name])
     assert not torch.equal(finished.state_dict()[name], sam.state_dict()[name])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["sam"]
+
+
+def test_a_pool_is_mapped_and_not_copied_and_its_files_stay_as_they_are(tmp_path: Path) -> None:
+    settings = ToySettings(seed=4)
+    pool = render_pool(settings, 3, tmp_path, workers=1)
+    scenes = LabelledScenes.of(pool.images, pool.labels, "cpu")
+    assert scenes.images.data_ptr() == pool.images.ctypes.data
+    assert torch.equal(scenes.images[1].permute(1, 2, 0), torch.from_numpy(settings.open().scene(1).image))
+    scenes.labels.fill_(9)
+    assert render_pool(settings, 3, tmp_path, workers=1).labels.max() <= 3
