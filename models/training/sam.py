@@ -1,12 +1,16 @@
 """Train the seedling's mask model: segment-anything's own classes, small, prompted with points and boxes.
 
-    python -m models.training.sam --sprites assets --work runs/sam --out models/seedling/sam
+    python -m models.training.sam --world toys --work runs/sam --out models/seedling/sam
 
-It learns on every sprite that is not held out (see `wide_roster`) and is measured on the held-out ones, one point an
-object. Scenes are rendered first, by all cores, and kept on the device; prompts are drawn there too, so that a GPU
-does not wait:
+It learns on everything that is not held out (see `mask_worlds`), and is measured on what is, one point an object. Its
+scenes are rendered first, by all cores. A GPU keeps them, and draws prompts from them, so that it does not wait:
 
     python -m models.training.sam ... --world full --device cuda --batch 256 --scenes 300000 --minutes 5 --save-every 1
+
+On a shared CPU two processes of one thread do more than one of two (see `workers`). A budget of scenes may be spent in
+many sittings: the learning rate follows the scenes seen, and the same command goes on from the last state.
+
+    python -m torch.distributed.run --nproc-per-node 2 -m models.training.sam ... --threads 1 --total-scenes 120000
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -23,14 +28,14 @@ import torch
 from safetensors.torch import save_file
 from segment_anything.modeling import Sam
 
-from models.training.pool import render_pool
+from models.training.mask_worlds import lessons, unseen
+from models.training.pool import open_pool, render_pool
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
 from models.training.prompts import LabelledScenes, draw_prompts, label_scenes, recoloured
 from models.training.sam_answers import answers
 from models.training.sam_losses import loss_of
-from models.training.sam_points import point_score
-from models.training.sprites import HELD_OUT, wide_roster
-from models.training.world import World, world_settings
+from models.training.sam_points import PointScore, point_score
+from models.training.workers import Workers, join_workers
 from stages.models.sam import build_sam, load_sam
 
 CONFIG: dict[str, Any] = {
@@ -60,6 +65,19 @@ WIDE: dict[str, Any] = CONFIG | {
 """For the full world: 3.1 M parameters, a third slower. A patch of 4 x 4 pixels is 16 logits of the mask, which
 `prompt_dim` numbers must tell."""
 
+TOYS: dict[str, Any] = CONFIG | {
+    "image_size": 128,
+    "patch_size": 8,
+    "prompt_dim": 128,
+    "image_encoder": CONFIG["image_encoder"] | {"dim": 160, "heads": 5},
+    "mask_decoder": {"depth": 2, "heads": 4, "mlp_dim": 256, "iou_hidden": 128},
+}
+"""For the world of toys: 2.2 M parameters. As many patches as in the smaller pictures, so that attention costs the
+same, of four times the pixels; the masks are 64 x 64 and are enlarged, which toys' clear outlines bear."""
+
+CONFIGS = {"calm": CONFIG, "full": WIDE, "toys": TOYS}
+"""By the world."""
+
 
 def averaged(sam: Sam, average: Average) -> Sam:
     """A copy of the model with the averaged weights, in evaluation mode, on the same device."""
@@ -87,81 +105,104 @@ def start(args: argparse.Namespace) -> tuple[Sam, dict[str, Any]]:
     if args.start_from:
         config = json.loads((args.start_from / "config.json").read_text(encoding="utf-8"))
         return load_sam(str(args.start_from), "cpu"), config
-    config = CONFIG if args.world == "calm" else WIDE
+    config = CONFIGS[args.world]
     sam = build_sam(config)
     torch.nn.init.trunc_normal_(sam.image_encoder.pos_embed, std=0.02)
     return sam, config
 
 
-def arguments() -> argparse.Namespace:
-    """The options of every training script, and what is shown to this model."""
-    parser = training_arguments(__doc__.splitlines()[0], minutes=50, batch=8, learning_rate=1e-3)
-    parser.add_argument("--scenes", type=int, default=40_000, help="scenes to render and train on")
-    parser.add_argument("--prompts", type=int, default=4, help="prompts a scene and step")
-    parser.add_argument("--start-from", type=Path, help="folder of a trained mask model to go on from")
-    parser.add_argument("--measured", type=int, default=512, help="scenes of held-out sprites to measure on")
-    return parser.parse_args()
+def load_scenes(args: argparse.Namespace, workers: Workers) -> LabelledScenes:
+    """The scenes to train on, rendered by the leader."""
+    settings, folder = lessons(args.world, args.sprites, args.seed + 10), args.work / "scenes"
+    if workers.leads:
+        render_pool(settings, args.scenes, folder, args.workers)
+        print(f"sam: {args.scenes} scenes ready", flush=True)
+    workers.wait()
+    pool = open_pool(folder, settings.roster)
+    return LabelledScenes.of(pool.images, pool.labels, args.device)
 
 
-def main() -> None:
+def train(args: argparse.Namespace, workers: Workers) -> None:
     """Train for the budget; state, an export and a short measurement every few minutes."""
-    args = arguments()
-    torch.set_num_threads(args.threads)
-    torch.set_float32_matmul_precision("high")
-    torch.manual_seed(args.seed)
-    roster = wide_roster(args.sprites)
-    settings = world_settings(args.world, args.sprites, roster, jitter=True, seed=args.seed + 10)
-    pool = render_pool(settings, args.scenes, args.work / "scenes", args.workers)
-    scenes = LabelledScenes.of(pool.images, pool.labels, args.device)
-    world = World(world_settings(args.world, args.sprites, HELD_OUT, seed=args.seed + 11))
-    train(args, scenes, label_scenes([world.scene(i) for i in range(args.measured)], args.device))
+    scenes = load_scenes(args, workers)
+    world = unseen(args.world, args.sprites, args.seed + 11).open()
+    measured = label_scenes([world.scene(i) for i in range(args.measured if workers.leads else 1)], args.device)
 
-
-def train(args: argparse.Namespace, scenes: LabelledScenes, unseen: LabelledScenes) -> None:
-    """Train on `scenes`, measure on `unseen`."""
     sam, config = start(args)
     sam = sam.to(args.device).train()
-    average = Average(sam, decay=0.998)
+    average = Average(sam, decay=args.average)
     optimizer = torch.optim.AdamW(
         sam.parameters(), lr=args.learning_rate, betas=(0.9, 0.98), weight_decay=0.02, fused=True
     )
-    step, running = 0, torch.tensor(3.0, device=args.device)
-    state = load_state(args.work / "state.pt", args.resume)
-    if state:
+    budget, step = Budget(args.minutes, args.save_every, args.total_scenes), 0
+    running = torch.tensor(3.0, device=args.device)
+    if state := load_state(args.work / "state.pt", args.resume):
         sam.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         average.load(state["average"])
-        step = state["step"]
-    generator = torch.Generator(args.device).manual_seed(args.seed + step)
-    budget = Budget(args.minutes, args.save_every)
-    if state:
+        step, running = state["step"], torch.tensor(state.get("loss", 3.0), device=args.device)
         budget.resume(state["minutes"])
-    while (share := budget.tick()) < 1:
+        if workers.leads:
+            print(f"sam goes on from step {step}, scenes {step * args.batch}", flush=True)
+
+    def publish() -> PointScore:
+        """The state, and the averaged weights in `--out`; their score."""
+        saved = {"model": sam.state_dict(), "optimizer": optimizer.state_dict(), "average": average.values}
+        save_state(args.work / "state.pt", saved | {"minutes": budget.used, "step": step, "loss": running.item()})
+        finished = averaged(sam, average)
+        export(finished, config, args.out)
+        return point_score(finished, measured)
+
+    generator = torch.Generator(args.device).manual_seed((args.seed * 1_000_003 + step) * 64 + workers.rank)
+    budget.tick_from_now()
+    share = budget.tick(step * args.batch)
+    stop_at = budget.used + (args.stop_after or math.inf)
+    while share < 1:
         set_learning_rate(optimizer, args.learning_rate, step, share)
-        batch = recoloured(scenes.picked(args.batch, generator), generator)
+        batch = recoloured(scenes.picked(args.batch // workers.count, generator), generator)
         prompts = draw_prompts(batch.labels, args.prompts, generator)
         loss = loss_of(*answers(sam, batch.images, prompts), prompts.masks)
         optimizer.zero_grad()
         loss.backward()
+        share = budget.tick((step + 1) * args.batch)
+        stop = 1.0 if budget.used >= stop_at else share  # the leader's clock, so that all stop at the same step
+        mean_loss, share = workers.average_gradients(sam, loss.detach(), stop)
         torch.nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
         optimizer.step()
         average.update(sam, step)
-        running = running.lerp(loss.detach(), 0.02)
+        running = running.lerp(mean_loss, 0.02)
         step += 1
-        if step % 50 == 0:
-            if not running.isfinite():  # reading the loss waits for the GPU, so not at every step
-                raise FloatingPointError(f"the loss is {running.item()} at step {step}; lower --learning-rate")
-            seen = f"step {step} scenes {step * args.batch} minutes {budget.used:.2f}"
-            print(f"sam {seen} loss {running.item():.4f}", flush=True)
+        if not workers.leads or step % 50:
+            continue
+        if not running.isfinite():  # reading the loss waits for the GPU, so not at every step
+            raise FloatingPointError(f"the loss is {running.item()} at step {step}; lower --learning-rate")
+        seen = f"step {step} scenes {step * args.batch} minutes {budget.used:.2f}"
+        print(f"sam {seen} loss {running.item():.4f}", flush=True)
         if budget.state_due():
-            saved = {"model": sam.state_dict(), "optimizer": optimizer.state_dict(), "average": average.values}
-            save_state(args.work / "state.pt", saved | {"minutes": budget.used, "step": step})
-            finished = averaged(sam, average)
-            export(finished, config, args.out)
-            print(f"sam step {step} held-out {point_score(finished, unseen)}", flush=True)
-    finished = averaged(sam, average)
-    export(finished, config, args.out)
-    print(f"sam done: {step} steps of {args.batch} scenes, held-out {point_score(finished, unseen)}", flush=True)
+            print(f"sam step {step} held-out {publish()}", flush=True)
+    if workers.leads:
+        score, end = publish(), "stopped" if budget.tick(step * args.batch) < 1 else "done"
+        print(f"sam {end}: {step} steps of {args.batch} scenes, held-out {score}", flush=True)
+    workers.wait()
+
+
+def main() -> None:
+    """Read the options, join the other workers where there are any, and train."""
+    parser = training_arguments(__doc__.splitlines()[0], minutes=50, batch=8, learning_rate=1e-3)
+    parser.add_argument("--scenes", type=int, default=40_000, help="scenes to render and train on")
+    parser.add_argument(
+        "--total-scenes", type=int, help="scenes to see in all, instead of --minutes; resumed runs included"
+    )
+    parser.add_argument("--prompts", type=int, default=4, help="prompts a scene and step")
+    parser.add_argument("--average", type=float, default=0.998, help="decay of the average of the weights")
+    parser.add_argument("--start-from", type=Path, help="folder of a trained mask model to go on from")
+    parser.add_argument("--stop-after", type=float, help="minutes after which this run stops, to be resumed")
+    parser.add_argument("--measured", type=int, default=512, help="scenes of what is held out to measure on")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.set_float32_matmul_precision("high")
+    torch.manual_seed(args.seed)
+    train(args, join_workers(args.device))
 
 
 if __name__ == "__main__":

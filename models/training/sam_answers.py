@@ -9,6 +9,7 @@ import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam
 from torch import Tensor
 
+from models.training.precision import half_precision
 from models.training.prompts import Prompts
 
 
@@ -39,15 +40,16 @@ def decode(
 
 
 def answers(sam: Sam, images: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:
-    """Mask logits [P, 4, h, w] and predicted IoU [P, 4], float32, of prompts about images (uint8 [B, 3, h, w]).
+    """Mask logits [P, 4, h, w] and predicted IoU [P, 4], float32, of prompts about images (uint8 [B, 3, H, W]). h and
+    w are the decoder's: four logits along each side of a patch.
 
-    On a GPU all but the prompts' coordinates is computed in bfloat16, which has too few digits for those.
+    Where bfloat16 pays (see `precision`) all is computed in it but the prompts' coordinates, which need more digits.
     """
     encoder = sam.prompt_encoder
     sparse, positions = embed_points(encoder, prompts.points, prompts.labels), encoder.get_dense_pe()
     dense = encoder.no_mask_embed.weight[:, :, None, None]
     pixels = sam.preprocess(images.float())
-    with torch.autocast("cuda", torch.bfloat16, enabled=images.is_cuda):
+    with half_precision(images.device):
         embeddings = sam.image_encoder(pixels)
         logits, quality = decode(sam.mask_decoder, embeddings[prompts.scene], positions, sparse, dense)
     return logits.float(), quality.float()

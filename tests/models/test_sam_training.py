@@ -5,6 +5,7 @@ The sprites are not part of the repository, so flat ellipses stand in for them, 
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ import torch
 from PIL import Image, ImageDraw
 
 from models.training import sam as training
+from models.training.mask_worlds import empty_places, known, lessons, unseen, unseen_toys_by_kind
 from models.training.pool import render_pool
 from models.training.progress import Average
 from models.training.prompts import RIM, LabelledScenes, Mix, Prompts, draw_prompts, label_scenes, near, recoloured
 from models.training.sam_answers import answers
 from models.training.sam_losses import loss_of, true_iou
 from models.training.sprites import TRAINING
+from models.training.toys import roster as toys
 from models.training.toys.world import ToySettings
 from models.training.world import World, WorldSettings
 from stages.models.sam import build_sam, load_sam
@@ -209,6 +212,35 @@ def test_a_step_of_training_reaches_every_weight_and_the_export_reloads(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["sam"]
 
 
+def test_the_model_of_toys_answers_in_small_masks_of_their_pictures() -> None:
+    torch.manual_seed(0)
+    sam = build_sam(training.TOYS)
+    assert 1.3e6 < sum(weight.numel() for weight in sam.parameters()) < 2.4e6
+    scenes = lessons("toys", None, 3).open()
+    labelled = label_scenes([scenes.scene(i) for i in range(2)], "cpu")
+    prompts = draw(labelled.labels, 3, inside=0.5, box=0.5)
+    logits, quality = answers(sam, labelled.images, prompts)
+    assert (logits.shape, quality.shape, prompts.masks.shape) == ((6, 4, 64, 64), (6, 4), (6, 128, 128))
+    assert logits.dtype == quality.dtype == torch.float32
+    assert loss_of(logits, quality, prompts.masks).isfinite()
+
+
+def test_no_world_that_the_mask_model_learns_from_or_is_tuned_on_shows_what_it_is_measured_on() -> None:
+    for world in (lessons("toys", None, 0), known("toys", None, 0)):
+        assert set(world.roster) == set(toys.TRAINED)
+    assert set(unseen("toys", None, 0).roster) == set(toys.HELD_OUT)
+    kinds = unseen_toys_by_kind(0)
+    assert {toy for kind in kinds.values() for toy in kind.roster} == set(toys.HELD_OUT)
+    shown = {name: kind.open().scene(0).objects for name, kind in kinds.items()}
+    assert sorted(len(objects) for objects in shown.values()) == [1, 1, 2, 2, 3, 3]
+    for name, objects in shown.items():
+        new = {toy.silhouette in toys.NEW_SILHOUETTES for toy in objects}
+        assert new == {"silhouettes" in name}
+    assert empty_places(0).open().scene(0).objects == ()
+    with pytest.raises(ValueError, match="--sprites"):
+        lessons("calm", None, 0)
+
+
 def test_a_pool_is_mapped_and_not_copied_and_its_files_stay_as_they_are(tmp_path: Path) -> None:
     settings = ToySettings(seed=4)
     pool = render_pool(settings, 3, tmp_path, workers=1)
@@ -217,3 +249,34 @@ def test_a_pool_is_mapped_and_not_copied_and_its_files_stay_as_they_are(tmp_path
     assert torch.equal(scenes.images[1].permute(1, 2, 0), torch.from_numpy(settings.open().scene(1).image))
     scenes.labels.fill_(9)
     assert render_pool(settings, 3, tmp_path, workers=1).labels.max() <= 3
+
+
+def test_a_stopped_run_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = training.TOYS | {
+        "prompt_dim": 16,
+        "image_encoder": training.TOYS["image_encoder"] | {"dim": 16, "depth": 1, "heads": 1, "global_layers": []},
+        "mask_decoder": {"depth": 1, "heads": 1, "mlp_dim": 16, "iou_hidden": 16},
+    }
+    monkeypatch.setitem(training.CONFIGS, "toys", small)
+    command = ["sam", "--world", "toys", "--work", str(tmp_path / "work"), "--out", str(tmp_path / "sam")]
+    command += ["--batch", "2", "--prompts", "2", "--scenes", "4", "--total-scenes", "30", "--workers", "1"]
+    command += ["--threads", "1", "--measured", "4"]
+    monkeypatch.setattr(sys, "argv", [*command, "--stop-after", "0.00001"])
+    training.main()
+    first = torch.load(tmp_path / "work/state.pt", weights_only=True)
+    assert 0 < first["step"] < 15
+    rates: list[tuple[int, float]] = []
+    plain = training.set_learning_rate
+    monkeypatch.setattr(training, "set_learning_rate", lambda *given: (rates.append(given[2:4]), plain(*given)))
+    monkeypatch.setattr(sys, "argv", command)
+    training.main()
+    assert rates[0] == (first["step"], first["step"] * 2 / 30)
+    last = torch.load(tmp_path / "work/state.pt", weights_only=True)
+    assert last["step"] == last["optimizer"]["state"][0]["step"] == 15
+    assert load_sam(str(tmp_path / "sam"), "cpu").image_encoder.img_size == 128
+    said = capsys.readouterr().out
+    assert "sam stopped" in said
+    assert f"goes on from step {first['step']}" in said
+    assert "sam done: 15 steps of 2 scenes, held-out best" in said
