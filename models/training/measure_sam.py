@@ -1,9 +1,10 @@
 """Measure the finished mask model: one point an object, and the concepts that the product finds by itself.
 
-    python -m models.training.measure_sam --sprites assets --sam models/seedling/sam --sheet models/sheets/sam.png
+    python -m models.training.measure_sam --world toys --sam models/seedling/sam --sheet models/sheets/sam.png
 
-Both on scenes of held-out sprites. `--choose` prints precision and recall under several thresholds instead, on scenes
-of sprites that the model trained on, so that thresholds are chosen on other scenes than those they are reported on.
+Both on scenes of what is held out; of toys also by kind, and in places without any. `--choose` prints precision and
+recall under several thresholds instead, on scenes of what the model trained on, so that thresholds are chosen on other
+scenes than those they are reported on.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from segment_anything.modeling import Sam
 
-from models.training.prompts import label_scenes
+from models.training.mask_worlds import empty_places, known, unseen, unseen_toys_by_kind
+from models.training.prompts import EDGE_POINTS, OBJECT_POINTS, label_scenes
 from models.training.sam_points import PointScore, point_score
-from models.training.sprites import HELD_OUT, wide_roster
-from models.training.world import Scene, World, world_settings
+from models.training.world import Scene
 from schemas.job import Segment
 from schemas.spec_file import load_spec
 from stages.models.sam import load_sam
@@ -83,6 +84,9 @@ class SamScore:
     """What is measured of a mask model."""
 
     points: PointScore
+    """Points anywhere on an object: its body, a stripe, an eye, the outline, each by its area."""
+    edges: PointScore
+    """Points at an object's edge alone, which on a toy is its outline."""
     concepts: ConceptScore
 
 
@@ -125,28 +129,52 @@ def concept_score(sam: Sam, scenes: list[Scene], settings: Segment, sheet: Path 
         painted.append(np.concatenate([scene.image, paint_over(scene.image, concepts)]))
     seconds = (time.monotonic() - began) / len(scenes)
     if sheet is not None:
-        save_rows(painted[:32], sheet)
+        save_rows(painted[:32], sheet, zoom=max(1, 128 // scenes[0].image.shape[1]))
     return ConceptScore(len(scenes), *counts.tolist(), seconds)
 
 
 def measure_sam(
     sam: Sam,
-    sprites: Path,
+    sprites: Path | None,
     settings: Segment,
     scenes: int = 200,
     kind: str = "calm",
     seed: int = 903,
     sheet: Path | None = None,
 ) -> SamScore:
-    """Both measures on scenes 0 to `scenes` - 1 of held-out sprites in the world of a `kind`. sprites: their folder."""
-    world = World(world_settings(kind, sprites, HELD_OUT, seed=seed))
-    shown = [world.scene(i) for i in range(scenes)]
-    return SamScore(point_score(sam, label_scenes(shown, sam.device)), concept_score(sam, shown, settings, sheet))
+    """Both measures on scenes 0 to `scenes` - 1 of what is held out in the world of a `kind`. sprites: their folder,
+    which toys do without."""
+    world = unseen(kind, sprites, seed).open()
+    return score_scenes(sam, [world.scene(i) for i in range(scenes)], settings, sheet)
 
 
-def choose(sam: Sam, sprites: Path, settings: Segment, scenes: int, kind: str, seed: int = 904) -> None:
-    """Print precision and recall under a grid of thresholds, on scenes of sprites that the model trained on."""
-    world = World(world_settings(kind, sprites, wide_roster(sprites), seed=seed))
+def score_scenes(sam: Sam, scenes: list[Scene], settings: Segment, sheet: Path | None = None) -> SamScore:
+    """Both measures on scenes, some of them with an object."""
+    labelled = label_scenes(scenes, sam.device)
+    points, edges = (point_score(sam, labelled, mix=mix) for mix in (OBJECT_POINTS, EDGE_POINTS))
+    return SamScore(points, edges, concept_score(sam, scenes, settings, sheet))
+
+
+def print_kinds(sam: Sam, settings: Segment, scenes: int, seed: int = 905) -> None:
+    """A table of held-out toys: `scenes` of each kind, and as many places without a toy."""
+    print("| held-out toys | IoU, one point | one at an outline | precision | recall |", flush=True)
+    for name, kind in unseen_toys_by_kind(seed).items():
+        world = kind.open()
+        score = score_scenes(sam, [world.scene(i) for i in range(scenes)], settings)
+        found = score.concepts
+        print(
+            f"| {name} | {score.points.best:.3f} | {score.edges.best:.3f} | {found.precision:.3f} ({found.right} of "
+            f"{found.concepts}) | {found.recall:.3f} ({found.found} of {found.objects}) |",
+            flush=True,
+        )
+    places = empty_places(seed).open()
+    wrong = concept_score(sam, [places.scene(i) for i in range(scenes)], settings).concepts
+    print(f"concepts found in {scenes} places without a toy: {wrong}", flush=True)
+
+
+def choose(sam: Sam, sprites: Path | None, settings: Segment, scenes: int, kind: str, seed: int = 904) -> None:
+    """Print precision and recall under a grid of thresholds, on scenes of what the model trained on."""
+    world = known(kind, sprites, seed).open()
     shown = [world.scene(i) for i in range(scenes)]
     for iou, stability in itertools.product((0.5, 0.6, 0.7, 0.8), (0.4, 0.6, 0.8)):
         tried = settings.model_copy(update={"pred_iou_thresh": iou, "stability_score_thresh": stability})
@@ -176,16 +204,21 @@ def save_rows(pictures: list[NDArray[np.uint8]], path: Path, columns: int = 8, z
 def main() -> None:
     """Print the numbers, or the table to choose thresholds from."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sprites", type=Path, required=True, help="assets folder of @lobehub/fluent-emoji-3d")
+    parser.add_argument("--sprites", type=Path, help="assets folder of @lobehub/fluent-emoji-3d; toys need none")
     parser.add_argument("--sam", required=True, help="folder of the model")
     parser.add_argument("--scenes", type=int, default=200)
-    parser.add_argument("--world", choices=("calm", "full"), default="calm", help="as the model was trained for")
+    parser.add_argument(
+        "--world", choices=("toys", "calm", "full"), default="calm", help="as the model was trained for"
+    )
+    parser.add_argument("--by-kind", type=int, default=60, help="scenes of each kind of toys; 0: no table of them")
     parser.add_argument("--sheet", type=Path, help="file for a picture of scenes and the concepts found in them")
     parser.add_argument("--job", type=Path, default=JOB, help="job whose `segment` settings are used")
-    parser.add_argument("--choose", action="store_true", help="try thresholds on scenes of trained sprites instead")
+    parser.add_argument("--choose", action="store_true", help="try thresholds on what was trained on instead")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
+    if args.world != "toys" and args.sprites is None:
+        parser.error(f"--world {args.world} needs --sprites")
     torch.set_num_threads(args.threads)
     sam, settings = load_sam(args.sam, args.device), load_spec(args.job).segment
     if args.choose:
@@ -193,7 +226,10 @@ def main() -> None:
         return
     score = measure_sam(sam, args.sprites, settings, args.scenes, args.world, sheet=args.sheet)
     print(f"sam, one point an object: {score.points}", flush=True)
+    print(f"sam, one point at an object's edge: {score.edges}", flush=True)
     print(f"sam, automatic: {score.concepts}", flush=True)
+    if args.world == "toys" and args.by_kind:
+        print_kinds(sam, settings, args.by_kind)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ class Mix:
 
 OBJECT_POINTS = Mix(1.0, 0.0, 0.0, 0.0)
 """One point anywhere on an object: the mix to measure with."""
+EDGE_POINTS = Mix(0.0, 1.0, 0.0, 0.0)
+"""One point of an object at its edge."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from segment_anything.modeling import Sam
 
-from models.training.prompts import OBJECT_POINTS, LabelledScenes, draw_prompts
+from models.training.prompts import OBJECT_POINTS, LabelledScenes, Mix, draw_prompts
 from models.training.sam_answers import answers
 from models.training.sam_losses import true_iou
 
@@ -27,12 +27,15 @@ class PointScore:
 
 
 @torch.no_grad()
-def point_score(sam: Sam, scenes: LabelledScenes, seed: int = 0, per_scene: int = 2, batch: int = 64) -> PointScore:
-    """`per_scene` random visible points of objects in each scene that has any."""
+def point_score(
+    sam: Sam, scenes: LabelledScenes, seed: int = 0, per_scene: int = 2, batch: int = 64, mix: Mix = OBJECT_POINTS
+) -> PointScore:
+    """`per_scene` random visible points of objects, as `mix` says, in each scene that has any. Raises RuntimeError
+    where none has."""
     generator = torch.Generator(scenes.labels.device).manual_seed(seed)
     rows = []
     for part in (scenes.labels.flatten(1) > 0).any(1).nonzero()[:, 0].split(batch):
-        prompts = draw_prompts(scenes.labels[part], per_scene, generator, OBJECT_POINTS)
+        prompts = draw_prompts(scenes.labels[part], per_scene, generator, mix)
         logits, quality = answers(sam, scenes.images[part], prompts)
         iou, quality = true_iou(logits, prompts.masks)[:, 1:], quality[:, 1:]
         best, top = iou.max(1).values, iou.gather(1, quality.argmax(1, keepdim=True))[:, 0]

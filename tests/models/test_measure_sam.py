@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
+from models.training import measure_sam as measuring
 from models.training.measure_sam import iou_table, measure_sam, save_rows, score_scene
+from models.training.sam import TOYS
 from models.training.sprites import HELD_OUT
+from models.training.toys.roster import TRAINED
 from models.training.world import Scene
 from schemas.spec_file import load_spec
-from stages.models.sam import load_sam
+from stages.models.sam import build_sam, load_sam
 from tests.support import ROOT
 
 
@@ -56,6 +61,8 @@ def test_the_committed_model_is_measured_end_to_end(tmp_path: Path) -> None:
     score = measure_sam(sam, tmp_path, settings, scenes=6, sheet=sheet)
     assert score.concepts.scenes == 6
     assert 0.5 < score.points.top <= score.points.best <= 1
+    assert 0.4 < score.edges.best <= 1
+    assert score.edges != score.points
     assert score.concepts.found <= score.concepts.proposed <= score.concepts.objects
     assert score.concepts.recall >= 0.5
     assert score.concepts.precision >= 0.5
@@ -63,6 +70,42 @@ def test_the_committed_model_is_measured_end_to_end(tmp_path: Path) -> None:
     strict = measure_sam(sam, tmp_path, settings.model_copy(update={"min_area": 0.6}), scenes=6).concepts
     assert (strict.objects, strict.concepts, strict.precision, strict.recall) == (0, 0, 0.0, 0.0)
     assert strict.hidden == score.concepts.objects + score.concepts.hidden
+
+
+def test_toys_are_measured_by_kind_and_in_places_without_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stand-in that finds every toy in the first scene of each kind and nothing in the others, but a corner of
+    every place without toys."""
+    asked: list[Scene] = []
+
+    def concepts(sam: object, scenes: list[Scene], *_: object) -> measuring.ConceptScore:
+        asked.extend(scenes)
+        objects = sum(len(scene.masks) for scene in scenes)
+        found = len(scenes[0].masks)
+        wrong = len(scenes) if objects == 0 else 0
+        return measuring.ConceptScore(len(scenes), found + wrong, found, objects, found, found, 0, 0.0)
+
+    monkeypatch.setattr(measuring, "concept_score", concepts)
+    torch.manual_seed(0)
+    measuring.print_kinds(build_sam(TOYS), load_spec(ROOT / "jobs" / "demo.yaml").segment, 2)
+    head, *rows, empty = capsys.readouterr().out.splitlines()
+    assert head.count("|") == 6
+    assert [row.split("|")[1].strip() for row in rows] == [
+        f"new {what}, {count}" for what in ("combinations", "silhouettes") for count in ("one toy", "two", "three")
+    ]
+    assert [row.split("|")[5].strip() for row in rows] == [f"0.500 ({n} of {2 * n})" for n in (1, 2, 3)] * 2
+    assert empty == "concepts found in 2 places without a toy: 2"
+    assert not {toy for scene in asked for toy in scene.objects} & set(TRAINED)
+
+
+def test_a_world_of_sprites_asks_for_their_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["measure_sam", "--sam", "models/seedling/sam", "--world", "full"])
+    with pytest.raises(SystemExit):
+        measuring.main()
+    assert "--world full needs --sprites" in capsys.readouterr().err
 
 
 def test_a_sheet_keeps_its_last_row(tmp_path: Path) -> None:
