@@ -91,6 +91,11 @@ def scene_views(pool: Scenes, rows: Tensor) -> Tensor:
     return spoil(moved[..., edge : edge + side, edge : edge + side])
 
 
+def still_views(pool: Scenes, rows: Tensor) -> Tensor:
+    """Whole scenes, not moved, so that it is known where their objects lie: [b, 3, h, w] in 0..1."""
+    return spoil(pixels(pool, rows))
+
+
 def boxes(masks: Tensor) -> tuple[Tensor, Tensor]:
     """Centres [b, 2] and longer sides [b] of masks [b, 1, h, w], in -1..1 coordinates; an empty one fills the frame."""
     side = masks.shape[-1]

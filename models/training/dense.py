@@ -27,11 +27,12 @@ _LEVELS = tuple(count + 1 for count in FACTS)  # 0 is no toy
 
 
 class DenseHead(nn.Module):
-    """Features [b, channels, 8, 8] to logits [b, 21 + 10 + 6, 32, 32] of silhouette, colour, pattern: 0 for none."""
+    """Features [b, channels, grid, grid] to logits [b, 21 + 10 + 6, 32, 32] of silhouette, colour, pattern: 0 for
+    none."""
 
-    def __init__(self, channels: int, width: int = 256) -> None:
+    def __init__(self, channels: int, width: int = 256, grid: int = 8) -> None:
         super().__init__()
-        finer = SIDE // 8
+        finer = SIDE // grid
         self.layers = nn.Sequential(
             nn.Conv2d(channels, width, 1),
             nn.SiLU(),

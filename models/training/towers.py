@@ -85,9 +85,15 @@ class Towers(nn.Module):
 
     def pictures(self, batch: Tensor) -> Tensor:
         """batch: [b, 3, h, w] in 0..1; returns [b, d]."""
+        return self.pictures_and_patches(batch)[0]
+
+    def pictures_and_patches(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and what the picture encoder makes of each patch: [b, width, rows, columns]."""
         with self._precision:
-            pooled = self.model.vision_model(pixel_values=(batch - MEAN) / STD).pooler_output
-            return normalised(self.model.visual_projection(pooled))
+            seen = self.model.vision_model(pixel_values=(batch - MEAN) / STD)
+            patches = seen.last_hidden_state[:, 1:].mT  # the class token comes first
+            side = math.isqrt(patches.shape[-1])
+            return normalised(self.model.visual_projection(seen.pooler_output)), patches.unflatten(2, (side, side))
 
     def captions(self, ids: Tensor) -> Tensor:
         """ids: int [b, length]; returns [b, d]."""

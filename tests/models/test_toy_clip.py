@@ -17,6 +17,7 @@ from diffusers import AutoencoderKL
 from models.training.backgrounds import BACKGROUNDS
 from models.training.clip_losses import ANY_PLACE, normalised
 from models.training.clip_views import junk_views, object_views, scene_views
+from models.training.dense import DenseHead, parts_of
 from models.training.tokenizer import WordTokens
 from models.training.towers import ClipSize, Towers, build_clip, place_patches
 from models.training.toys import clip, clip_lesson
@@ -247,6 +248,9 @@ class Oracle:
         """batch: the features themselves, see `as_features`."""
         return normalised(batch.flatten(1))
 
+    def pictures_and_patches(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.pictures(batch), torch.zeros(len(batch), 8, 8, 8)
+
     def captions(self, ids: torch.Tensor) -> torch.Tensor:
         said = torch.zeros(len(ids), len(self.direction) + 1)
         for row, line in enumerate(ids.tolist()):
@@ -288,19 +292,19 @@ def test_whoever_knows_the_facts_loses_nothing(
     def nothing(pool: JudgedScenes, rows: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
         return as_features([[] for _ in rows], [-1] * len(rows))
 
-    for name, views in {"scene_views": whole, "object_views": alone, "junk_views": nothing}.items():
+    for name, views in {"still_views": whole, "object_views": alone, "junk_views": nothing}.items():
         monkeypatch.setattr(clip_lesson, name, views)
     plain, matched = clip_lesson.matching_loss, []
     monkeypatch.setattr(clip_lesson, "matching_loss", lambda *given: (matched.append(given), plain(*given))[1])
     _, tokens = clip.open_tokenizer(tmp_path)
-    oracle = Oracle(tokens)
-    losses = Lesson(scenes, tokens, 0).losses(oracle, 32)
+    oracle, head = Oracle(tokens), DenseHead(8, 8)
+    losses = Lesson(scenes, tokens, head, 0).losses(oracle, 32)
     *_, own, fits, _ = matched[0]
     assert own.tolist() == [*range(32), *range(64, 80), *range(64, 80), -1, -1]
     assert fits[torch.arange(64), own[:64]].all(), "a picture's own caption fits it"
     assert fits[torch.arange(32), torch.arange(32, 64)].float().mean() < 0.3, "the nearly right one does not"
     monkeypatch.setattr(oracle, "pictures", lambda batch: normalised(batch.flatten(1).roll(1, 0)))
-    wrong = Lesson(scenes, tokens, 0).losses(oracle, 32)
+    wrong = Lesson(scenes, tokens, head, 0).losses(oracle, 32)
     toys = [view[0] for view in shown["views"]]
     equals = [np.log(toys.count(toy) - 1) for toy in toys]
     near = 3 * np.exp(10 * (2 / 3 - 1))  # at most three of each group differ in one fact, two views each
@@ -308,6 +312,18 @@ def test_whoever_knows_the_facts_loses_nothing(
     assert losses.naming < 0.5 < 2 < wrong.naming
     assert losses.matching < 0.6 * wrong.matching
     assert losses.telling < wrong.telling - 0.5
+
+
+def test_what_is_asked_of_the_patches_is_what_lies_there(scenes: JudgedScenes, tmp_path: Path) -> None:
+    _, tokens = clip.open_tokenizer(tmp_path)
+    rows = np.arange(12)
+    shown = clip_lesson._TOY_FACTS[scenes.toys[rows]]
+    parts = Lesson(scenes, tokens, DenseHead(8, 8), 0)._parts(torch.from_numpy(rows), shown)
+    for row in rows:
+        toys = tuple(ROSTER[toy] for toy in scenes.toys[row] if toy >= 0)
+        masks = np.stack([(scenes.labels[row] == slot + 1).numpy() for slot in range(len(toys))]) if toys else None
+        expected = np.zeros((3, 32, 32), np.uint8) if masks is None else parts_of(masks, toys)
+        assert (parts[row].numpy() == expected).mean() > 0.97, "but for places on an outline"
 
 
 def test_facts_are_read_apart_and_pairs_sorted_by_what_differs() -> None:

@@ -18,6 +18,7 @@ import torch
 from transformers import CLIPModel, CLIPTokenizer
 
 from models.training import tokenizer as vocabulary
+from models.training.dense import DenseHead
 from models.training.precision import half_precision
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
 from models.training.scores import chance_above, retrieval, share
@@ -117,13 +118,15 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
     # Of so few tokens the plain attention is the faster one: a third less for a step in bfloat16 on a CPU.
     model.set_attn_implementation("eager")
     towers = Towers(model, args.device, half_precision(args.device)).train()
+    head = DenseHead(SIZE.width, grid=SIZE.side // SIZE.patch).to(args.device)
+    both = torch.nn.ModuleList([towers, head])
     average = Average(towers.model, decay=args.average)
     optimizer = torch.optim.AdamW(
-        towers.parameters(), lr=args.learning_rate, betas=(0.9, 0.98), weight_decay=0.05, fused=True
+        both.parameters(), lr=args.learning_rate, betas=(0.9, 0.98), weight_decay=0.05, fused=True
     )
     budget, step = Budget(args.minutes, args.save_every), 0
     if state := load_state(args.work / "state.pt", args.resume):
-        towers.model.load_state_dict(state["model"])
+        both.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         average.load(state["average"])
         step = state["step"]
@@ -132,12 +135,12 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
             print(f"clip goes on from step {step}", flush=True)
 
     def keep() -> None:
-        saved = {"model": towers.model.state_dict(), "optimizer": optimizer.state_dict(), "average": average.values}
+        saved = {"model": both.state_dict(), "optimizer": optimizer.state_dict(), "average": average.values}
         save_state(args.work / "state.pt", saved | {"minutes": budget.used, "step": step})
 
     drawn = (args.seed * 1_000_003 + step) * 64 + workers.rank  # each process and sitting draws its own
     torch.manual_seed(drawn)
-    lesson = Lesson(scenes, tokens, drawn)
+    lesson = Lesson(scenes, tokens, head, drawn)
     budget.tick_from_now()
     exported, share_used, recent = budget.used, budget.tick(), None
     while share_used < 1 or step == 0:
@@ -146,18 +149,20 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
         total = losses.total()
         optimizer.zero_grad()
         total.backward()
-        mean, share_used = workers.average_gradients(towers, total.detach(), budget.tick())
-        torch.nn.utils.clip_grad_norm_(towers.parameters(), 1.0)
+        mean, share_used = workers.average_gradients(both, total.detach(), budget.tick())
+        torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
         optimizer.step()
         average.update(towers.model, step)
-        latest = torch.stack([mean, losses.matching, losses.naming, losses.telling]).detach()
+        latest = torch.stack([mean, losses.matching, losses.naming, losses.telling, losses.placing]).detach()
         recent = latest if recent is None else recent.lerp(latest, 0.05)
         step += 1
         if not workers.leads:
             continue
         if step % args.report_every == 0:  # reading a number waits for the device, so seldom
-            loss, matching, naming, telling = recent.tolist()
-            values = f"loss {loss:.3f} captions {matching:.3f} facts {naming:.3f} toys {telling:.3f}"
+            loss, matching, naming, telling, placing = recent.tolist()
+            values = (
+                f"loss {loss:.3f} captions {matching:.3f} facts {naming:.3f} toys {telling:.3f} places {placing:.3f}"
+            )
             if not math.isfinite(loss):
                 raise FloatingPointError(f"{values} at step {step}; start again with a lower --learning-rate")
             scale = towers.model.logit_scale.exp().item()

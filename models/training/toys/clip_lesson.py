@@ -1,7 +1,8 @@
 """One step of the judge's training: what it is shown, what is said of that, and how wrong it is.
 
 Whole scenes and single toys on black are contrasted with captions (`matching`), read fact by fact with the captions of
-one fact (`naming`), and single toys with each other (`telling`).
+one fact (`naming`), and single toys with each other (`telling`). What lies where in a scene is asked of its patches
+(`placing`, see `dense`): without it the picture encoder sees colours, then patterns, and silhouettes not for hours.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor
 
 from models.training.clip_losses import ANY_PLACE, contrast, matching_loss, sprite_loss
-from models.training.clip_views import junk_views, object_views, scene_views
+from models.training.clip_views import junk_views, object_views, still_views
+from models.training.dense import SIDE, DenseHead, dense_loss
 from models.training.tokenizer import WordTokens
 from models.training.towers import Towers
 from models.training.toys.claims import FACTS, KINDS, NO_TOY, UNSAID, Facts, claim_keys, fitting
@@ -36,22 +38,25 @@ _TOY_FACTS = np.array([*FACTS, (NO_TOY,) * 3])
 
 @dataclass(frozen=True)
 class Losses:
-    """Scalars: of pictures and captions, of pictures and single facts, of toys among themselves."""
+    """Scalars: of pictures and captions, of pictures and single facts, of toys among themselves, of places."""
 
     matching: Tensor
     naming: Tensor
     telling: Tensor
+    placing: Tensor
 
     def total(self) -> Tensor:
         """What is minimised. Matching is the whole of it in the end; the others show it what to look at."""
-        return self.matching + 0.5 * self.naming + 0.5 * self.telling
+        return self.matching + 0.5 * self.naming + 0.5 * self.telling + self.placing
 
 
 class Lesson:
     """Draws batches and gives their losses. Captions are drawn on the host, pictures on the device of the scenes."""
 
-    def __init__(self, scenes: JudgedScenes, tokens: WordTokens, seed: int) -> None:
-        """seed: of the draws; each process its own."""
+    def __init__(self, scenes: JudgedScenes, tokens: WordTokens, head: DenseHead, seed: int) -> None:
+        """head: asks the patches what lies where, and is thrown away in the end; seed: of the draws; each process its
+        own."""
+        self.head = head
         self.scenes, self.sightings, self._tokens = scenes, Sightings(scenes), tokens
         self._rng, self._device = np.random.default_rng(seed), scenes.images.device
         banks = fact_captions()
@@ -73,8 +78,10 @@ class Lesson:
         junk = max(1, batch // JUNK_SHARE)
         views, grounded = object_views(self.scenes, scenes.flatten(), places_seen.flatten())
         nothing = junk_views(self.scenes, scenes[0, :junk], places_seen[0, :junk])
-        whole = scene_views(self.scenes, torch.from_numpy(rows).to(device))
-        pictures = towers.pictures(torch.cat([whole, views, nothing]))
+        here = torch.from_numpy(rows).to(device)
+        whole = still_views(self.scenes, here)
+        pictures, patches = towers.pictures_and_patches(torch.cat([whole, views, nothing]))
+        placing = dense_loss(self.head(patches[:batch].float()), self._parts(here, shown))
         captions = towers.captions(self._ids([claim.text for claim in claims]))
 
         facts = np.full((len(pictures), 3, 3), NO_TOY)
@@ -95,7 +102,17 @@ class Lesson:
         matching = matching_loss(pictures, captions, scale, own, fitting(shows, claimed), claim_keys(claimed))
         identities = np.concatenate([np.tile(toys, 2), np.full(junk, -1)])
         telling = sprite_loss(pictures[batch:], torch.from_numpy(identities).to(device))
-        return Losses(matching, self._naming(towers, pictures, shows, scale), telling)
+        return Losses(matching, self._naming(towers, pictures, shows, scale), telling, placing)
+
+    def _parts(self, rows: Tensor, shown: np.ndarray) -> Tensor:
+        """What lies at each place of scenes, as `dense.parts_of` has it: uint8 [b, 3, 32, 32]. shown: [b, 3, 3]."""
+        labels = self.scenes.labels[rows]
+        step = labels.shape[-1] // SIDE
+        owners = labels[:, step // 2 :: step, step // 2 :: step].long().flatten(1)  # 0 the ground, i + 1 toy i
+        ground = np.full_like(shown[:, :1], -1)
+        facts = torch.from_numpy(np.concatenate([ground, shown], 1) + 1).to(rows.device)  # [b, 1 + toys, facts]
+        told = facts.gather(1, owners[..., None].expand(-1, -1, facts.shape[2]))
+        return told.mT.unflatten(2, (SIDE, SIDE)).to(torch.uint8)
 
     def _claims(self, shown: np.ndarray, places: list[int], toys: np.ndarray) -> list[Claim]:
         """The scenes' right captions, their nearly right ones, and the toys'."""
