@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
+from pipeline.storage.parquet import read_parquet
 from schemas.records import PLAN, scene_id_of
 from stages.ingest.census import Picked, Read
 
@@ -66,7 +67,7 @@ def read_plan(storage: Storage) -> Plan:
     """The plan of an OUTPUT; empty where there is none yet. Columns that an older plan lacks are null."""
     tables = [PLAN.empty_table()]
     for name in _plan_files(storage):
-        found = pq.read_table(io.BytesIO(storage.read(f"_plan/{name}")))
+        found = read_parquet(io.BytesIO(storage.read(f"_plan/{name}")))
         for field in PLAN:
             if field.name not in found.column_names:
                 found = found.append_column(field, pa.nulls(len(found), field.type))

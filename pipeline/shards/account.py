@@ -11,11 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from pipeline.shards.reader import OutputReader
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
+from pipeline.storage.parquet import read_parquet
 from pipeline.wording import counted
 from schemas.outcomes import AccountLine
 from schemas.records import NOT_READ
@@ -82,7 +81,7 @@ def account_counts(storage: Storage) -> Counter[Counted]:
 
     def count(name: str) -> Counter[Counted]:
         with storage.open_read(f"account/{name}") as file:
-            table = pq.read_table(file, columns=["kind", "outcome", "reason"])
+            table = read_parquet(file, ["kind", "outcome", "reason"])
         columns = (table.column(column).to_pylist() for column in ("kind", "outcome", "reason"))
         return Counter(zip(*columns, strict=True))
 
@@ -125,7 +124,7 @@ def account_rows(storage: Storage, most: int) -> Iterator[Row]:
     """The first lines of the account of what was left out, or not used; of the pages of a file one stands for all."""
     for name in sorted(storage.names("account"), reverse=True):  # what belongs to no shard first
         with storage.open_read(f"account/{name}") as file:
-            rows = pq.read_table(file).to_pylist()
+            rows = read_parquet(file).to_pylist()
         before: Row = {"kind": None, "uri": None}
         for row in rows:
             same_file = (row["kind"], row["uri"]) == ("page", before["uri"]) and before["kind"] == "page"

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.storage.folder import Storage
+from pipeline.storage.parquet import read_parquet
 from schemas.records import TABLES
 
 
@@ -30,10 +32,13 @@ def write_table(file: BinaryIO, table: str, rows: Sequence[dict[str, Any]]) -> N
 def read_rows(
     storage: Storage, table: str, shard: int, scene_ids: Sequence[str] | None = None, columns: list[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Rows of one shard, of some scenes or all, in file order."""
-    filters = None if scene_ids is None else [("scene_id", "in", list(scene_ids))]
+    """Rows of one shard, of some scenes or all, in file order. columns: `scene_id` is among them."""
     with storage.open_read(table_name(table, shard)) as file:
-        return list(pq.read_table(file, filters=filters, columns=columns).to_pylist())
+        found = read_parquet(file, columns)
+    if scene_ids is not None:
+        wanted = pa.array(list(scene_ids), pa.string())
+        found = found.filter(pc.is_in(found.column("scene_id"), value_set=wanted))
+    return list(found.to_pylist())
 
 
 def table_name(table: str, shard: int) -> str:
