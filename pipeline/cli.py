@@ -15,8 +15,9 @@ from rich.console import Console
 
 from pipeline.ledger.run_record import recorded_spec
 from pipeline.storage.folder import Storage
-from schemas.errors import JobError, SpecError
+from schemas.errors import CommandError, JobError, SpecError
 from schemas.job import JobSpec
+from schemas.shipped import job_names, job_text, job_title, version
 from schemas.spec_file import load_spec
 
 app = typer.Typer(
@@ -27,9 +28,26 @@ app = typer.Typer(
 )
 _console = Console(highlight=False)
 
-SpecArg = Annotated[Path, typer.Argument(help="Job spec, a YAML file.", show_default=False)]
+SpecArg = Annotated[
+    Path,
+    typer.Argument(help="Job spec: a YAML file, or the name of one that ships (`unscene jobs`).", show_default=False),
+]
 OutputArg = Annotated[str, typer.Argument(help="OUTPUT of a job: a folder, as any fsspec URL.", show_default=False)]
 SetOption = Annotated[list[str], typer.Option("--set", help="Override a field: section.field=value. Repeatable.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        _say(f"unscene {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_any_command(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
 
 
 @app.command()
@@ -129,6 +147,21 @@ def report(output: OutputArg) -> None:
     from pipeline.report.page import write_report
 
     _say(f"report: {write_report(Storage(output))}")
+
+
+@app.command()
+def jobs(
+    name: Annotated[str | None, typer.Argument(help="Print this one, to copy and edit.", show_default=False)] = None,
+) -> None:
+    """The jobs that ship with Unscene; each runs by its name, in any folder: `unscene run demo`."""
+    if name is None:
+        for each in job_names():
+            _say(f"{each}: {job_title(each)}")
+        _say("one of your own: unscene jobs NAME > my-job.yaml")
+    elif name in job_names():
+        typer.echo(job_text(name), nl=False)
+    else:
+        raise CommandError(f"{name}: no job of that name ships with Unscene; there are {', '.join(job_names())}")
 
 
 @app.command()

@@ -13,6 +13,7 @@ from schemas.errors import SpecError
 from schemas.job import JobSpec
 from schemas.mistakes import Mistake, mistakes_of, together
 from schemas.overrides import apply, setter_of
+from schemas.shipped import is_job, job_text
 from schemas.writable import unwritable
 from schemas.yaml_text import keys_twice, parse, read_text
 
@@ -20,14 +21,15 @@ from schemas.yaml_text import keys_twice, parse, read_text
 def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
     """Reads a job spec.
 
+    path: of the file, or the name of a job that ships, such as `demo`, where no file is called so.
     overrides: `a.b.c=value` strings; values are YAML, so `100`, `true` and `[a, b]` mean what they look like. Of two
     for the same field the later one counts.
     Raises SpecError naming file, line and the nearest known key, of all mistakes that there are.
     """
     file = Path(path)
-    node, tree = parse(read_text(file), str(file))
+    node, tree = parse(job_text(file) if is_job(file) else read_text(file), str(file))
     if not isinstance(tree, dict):
-        raise SpecError(f"{file}: a job spec is a mapping with at least `source` and `output`; see jobs/demo.yaml")
+        raise SpecError(f"{file}: a job spec is a mapping with at least `source` and `output`; see `unscene jobs demo`")
     found: list[tuple[int, str]] = [
         (
             twice.later,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from schemas.errors import SpecError
+from schemas.shipped import job_names
 
 
 class Twice(NamedTuple):
@@ -30,7 +31,8 @@ def read_text(file: Path) -> str:
         data = file.read_bytes()
     except OSError as error:
         raise SpecError(
-            f"{file}: cannot read the job spec ({error.strerror or error}); see jobs/ for examples"
+            f"{file}: cannot read the job spec ({error.strerror or error}); name a file, or one of the jobs that ship "
+            f"with Unscene: {', '.join(job_names())}"
         ) from None
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
@@ -51,7 +53,7 @@ def parse(text: str, name: str) -> tuple[yaml.Node | None, Any]:
     try:
         return yaml.compose(text, Loader=_AsItLooks), yaml.load(text, Loader=_AsItLooks)
     except RecursionError:
-        raise SpecError(f"{name}: sections within sections without end; see jobs/ for examples") from None
+        raise SpecError(f"{name}: sections within sections without end; `unscene jobs` shows how one looks") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise SpecError(

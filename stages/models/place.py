@@ -13,11 +13,12 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from schemas.errors import SpecError
+from schemas.shipped import SHIPPED
 from stages.models.content import content_hash
 
 ModelField = Literal["models.base", "models.sam", "models.clip", "models.identity"]
 
-BUNDLED = Path(__file__).resolve().parents[2] / "models"
+BUNDLED = SHIPPED / "models"
 FOLDER: dict[ModelField, str] = {
     "models.base": "base",
     "models.sam": "sam",

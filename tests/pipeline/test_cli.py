@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
 from tests.support.finished_job import unscene
 
 SPEC = "source: {uri: %s}\noutput: %s\n"
@@ -40,3 +42,27 @@ def test_a_folder_that_is_no_output_is_one_sentence(tmp_path: Path, command: lis
     assert done.returncode == 2
     assert "no run.json there; name the output folder of an Unscene job" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_jobs_that_ship_are_listed_and_printed() -> None:
+    listed = unscene("jobs")
+    assert listed.returncode == 0, listed.stderr
+    assert [line.partition(":")[0] for line in listed.stdout.splitlines()] == [
+        "augment",
+        "demo",
+        "overnight",
+        "own_masks",
+        "protocol",
+        "one of your own",
+    ]
+    printed = unscene("jobs", "augment").stdout
+    assert printed == (ROOT / "jobs" / "augment.yaml").read_text()
+    strange = unscene("jobs", "dmeo")
+    assert (strange.returncode, strange.stdout) == (2, "")
+    assert strange.stderr.startswith("unscene: dmeo: no job of that name ships with Unscene; there are augment, demo,")
+
+
+def test_it_says_its_version() -> None:
+    said = unscene("--version")
+    assert said.returncode == 0, said.stderr
+    assert re.fullmatch(r"unscene \d+\.\d+\.\d+\S*\n", said.stdout)
