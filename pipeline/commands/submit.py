@@ -1,7 +1,7 @@
 """`unscene submit`: the same job on a cluster, through Ray's Jobs API.
 
-The spec is checked here, before anything is sent. What is sent is this checkout (without `EXCLUDES`) and the spec file;
-the cluster's head then runs `unscene run` on it. The job belongs to the cluster: it goes on when this process ends.
+The spec is checked here, before anything is sent. What is sent is the code (`sent_code`) and the spec file; the
+cluster's head then runs `unscene run` on it. The job belongs to the cluster: it goes on when this process ends.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands.paths import local_paths
-from pipeline.scheduling.cluster import EXCLUDES
+from pipeline.scheduling.sent_code import EXCLUDES, link_code
 from schemas.errors import ClusterError, CommandError
+from schemas.shipped import is_job, job_text
 from schemas.spec_file import load_spec
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 SPEC_FOLDER = "submitted"
 _POLL_S = 1.0
 _STARTING_S = 60.0
@@ -60,12 +60,11 @@ def submit_job(spec_path: Path, overrides: list[str], address: str, wait: bool, 
 
 
 def _stage(folder: Path, spec_path: Path) -> str:
-    """Fills `folder` with links to the checkout and a copy of the spec; returns the spec's path within it."""
-    for entry in CHECKOUT.iterdir():
-        if entry.name not in EXCLUDES:
-            (folder / entry.name).symlink_to(entry)
+    """Fills `folder` with links to the code and a copy of the spec; returns the spec's path within it."""
+    link_code(folder)
     (folder / SPEC_FOLDER).mkdir()
-    (folder / SPEC_FOLDER / spec_path.name).write_bytes(spec_path.read_bytes())
+    text = job_text(spec_path).encode() if is_job(spec_path) else spec_path.read_bytes()
+    (folder / SPEC_FOLDER / spec_path.name).write_bytes(text)
     return f"{SPEC_FOLDER}/{spec_path.name}"
 
 

@@ -7,13 +7,13 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import AuthenticationError
 
 from pipeline.scheduling.own_ray import settle
+from pipeline.scheduling.sent_code import EXCLUDES, sent_code
 from schemas.errors import ClusterError
 from schemas.job import Cluster
 
@@ -34,10 +34,7 @@ def connected(settings: Cluster) -> Iterator[None]:
     if settings.address:
         address = _resolved(settings.address)
         answers = _knock(address)
-        options |= {
-            "address": address,
-            "runtime_env": {"working_dir": str(Path(__file__).parents[2]), "excludes": EXCLUDES},
-        }
+        options["address"] = address
     else:
         settle()
         if named := os.environ.get("RAY_ADDRESS"):
@@ -50,7 +47,10 @@ def connected(settings: Cluster) -> Iterator[None]:
             "object_store_memory": 200 * 2**20,
         }  # only small answers travel (invariant 8)
     try:
-        ray.init(**options)
+        with sent_code() as code:  # Ray has packed the folder when it has joined
+            if settings.address:
+                options["runtime_env"] = {"working_dir": str(code), "excludes": EXCLUDES}
+            ray.init(**options)
     except Exception as error:  # Ray has no class of its own for what keeps it from starting or joining
         ray.shutdown()
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:500]
@@ -117,5 +117,3 @@ def _no_token(address: str | None) -> str:
 
 
 _KNOCK_S = 10.0
-EXCLUDES = [".venv", ".git", "out", "docs", "tests", "benchmarks", "build", "*.parquet"]
-"""What a cluster does not need of the checkout."""
