@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import ROOT
 
-PACKAGES = ("schemas", "stages", "pipeline")
+PACKAGES = ("schemas", "stages", "pipeline", "unscene")
 CONTRACTS = [
     contract["name"]
     for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
@@ -22,6 +22,7 @@ CONTRACTS = [
 PLANTED = [
     ("schemas <- stages <- pipeline", "stages/streams.py", "import pipeline.wording"),
     ("schemas <- stages <- pipeline", "schemas/masks.py", "import stages.streams"),
+    ("schemas <- stages <- pipeline", "pipeline/wording.py", "import unscene.output"),
     ("storage <- ledger", "pipeline/storage/folder.py", "import pipeline.ledger.commits"),
     ("storage <- ledger", "pipeline/ledger/commits.py", "import pipeline.shards.tables"),
     ("storage <- ledger", "pipeline/report/page.py", "import pipeline.commands.status"),
@@ -36,6 +37,7 @@ PLANTED = [
     ("no torch on the driver's way", "stages/ingest/source/files.py", "import torch"),
     ("torch is imported in stages only", "pipeline/protocol/page/table.py", "import torch"),
     ("torch is imported in stages only", "pipeline/export/handles.py", "import accelerate"),
+    ("torch is imported in stages only", "unscene/scene.py", "import torch"),
     ("Ray is imported in scheduling", "pipeline/watching/progress.py", "import ray"),
     ("Ray is imported in scheduling", "pipeline/cli.py", "import ray"),
     ("protocol: jobs, statistics", "pipeline/protocol/statistics/summary.py", "import pipeline.protocol.page.table"),

@@ -1,0 +1,54 @@
+"""One new picture of a scene."""
+
+from __future__ import annotations
+
+import io
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.shards.reader import Row
+from stages.pictures import FORMATS, open_picture
+
+if TYPE_CHECKING:
+    from unscene.scene import Scene
+
+
+class Variation:
+    """row: of the table `variations`; scores: of `scores`, None where it has none (yet)."""
+
+    def __init__(self, scene: Scene, row: Row, scores: Row | None) -> None:
+        self.scene, self.row, self.scores = scene, row, scores
+
+    @property
+    def key(self) -> str:
+        return str(self.row["key"])
+
+    @property
+    def prompt(self) -> str:
+        """As it was drawn, with handles; `row["text"]` has words for them."""
+        return str(self.row["prompt"])
+
+    @property
+    def keep(self) -> bool | None:
+        """Whether its scores say that it is worth keeping; None where it has none. `scores["reason"]`: why not."""
+        return None if self.scores is None else bool(self.scores["keep"])
+
+    def __repr__(self) -> str:
+        return f"<variation {self.key} {self.prompt!r}>"
+
+    @cached_property
+    def picture(self) -> Image.Image:
+        """RGB."""
+        return open_picture(self.scene.output.file("variations", self.scene, self.row["file"]))
+
+    @cached_property
+    def mask(self) -> NDArray[np.uint8] | None:
+        """What the scores found in it, uint8 [height, width]: 0 nothing, i + 1 concept i. None without scores."""
+        if self.scores is None:
+            return None
+        data = self.scene.output.file("scores", self.scene, self.scores["mask"])
+        return np.asarray(Image.open(io.BytesIO(data), formats=FORMATS))
