@@ -43,7 +43,7 @@ class Source(Strict):
             *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jpe", ".jfif"),
             *(".avif", ".heic", ".heif"),
         ],
-        "File names that count as pictures, when `uri` is a folder. HEIC needs `pip install -e '.[heif]'`.",
+        "File names that count as pictures, when `uri` is a folder. HEIC needs `pip install pillow-heif`.",
         result=False,
     )
     masks: Literal["none", "beside", "coco"] = field(

@@ -29,8 +29,8 @@ class Storage:
             self.fs, root = fsspec.core.url_to_fs(url)
         except ImportError as error:
             raise OutputError(
-                f"{url} needs a package that is not installed ({error}); for S3 and GCS: pip install -e '.[s3]' or "
-                "'.[gcs]'"
+                f"{url} needs a package that is not installed ({error}); for S3: pip install s3fs, for "
+                "GCS: pip install gcsfs"
             ) from error
         except ValueError as error:
             raise OutputError(

@@ -29,7 +29,7 @@ def missing_decoder(data: bytes, formats: tuple[str, ...]) -> str | None:
         if "AVIF" not in formats:
             return "an AVIF picture needs Pillow 11.3 or newer; install it on every worker, or convert the file to JPEG"
     elif brands & HEIF_BRANDS and "HEIF" not in formats:
-        return "a HEIC picture needs pillow-heif; pip install -e '.[heif]' on every worker, or convert the file to JPEG"
+        return "a HEIC picture needs pillow-heif; pip install pillow-heif on every worker, or convert the file to JPEG"
     return None
 
 

@@ -32,7 +32,7 @@ def test_create_makes_a_file_once_and_keeps_the_first(storage: Storage) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("needs-more://bucket/x", r"not installed \(.*\); for S3 and GCS: pip install -e '.\[s3\]'"),
+        ("needs-more://bucket/x", r"not installed \(.*\); for S3: pip install s3fs, for GCS: pip install gcsfs"),
         ("gopher://bucket/x", r"no address that fsspec knows"),
     ],
 )

@@ -67,7 +67,7 @@ def test_limits_come_before_their_decoder(format_: str) -> None:
 def test_without_a_decoder_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "picture_formats", lambda: ALWAYS)
     for brand in (b"heic", b"mif1", b"hevc"):
-        with pytest.raises(NotAPicture, match=r"HEIC picture needs pillow-heif; pip install -e '\.\[heif\]'"):
+        with pytest.raises(NotAPicture, match=r"HEIC picture needs pillow-heif; pip install pillow-heif"):
             decode_picture(header(brand, b"mif1", b"heic"), Ingest())
     for data in (header(b"avif", b"mif1"), header(b"mif1", b"miaf", b"avif")):
         with pytest.raises(NotAPicture, match="AVIF picture needs Pillow 11.3"):
