@@ -23,7 +23,8 @@ $(READY): pyproject.toml setup.py constraints.txt
 	touch $@
 
 demo: env
-	$(BIN)/unscene run jobs/demo.yaml
+	$(BIN)/unscene run demo
+	@echo "next: source $(BIN)/activate    (then \`unscene\` is a command in this terminal)"
 
 # Two processes, a file to one of them: its tests share what they set up, a whole demo job for instance. (Not by group:
 # xdist 3.8 names groups in a way that pytest 9.2 does not see, and groups nothing.)
