@@ -10,66 +10,106 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor
 
+from stages.handles.diffusers_readme import scene_readme
+from stages.handles.exported_scene import (
+    CROSS_KV_FILE,
+    LORA_FILE,
+    NAME,
+    ExportedScene,
+    embedding_file,
+    read_exported,
+)
 from stages.handles.full_weights import CROSS_KV
 from stages.handles.weights import SceneWeights, unpack_scene
 from stages.models.base.layout import read_config
 from stages.models.place import bundled
 
-LORA_FILE = "pytorch_lora_weights.safetensors"
 FULL_FILES = {
     "unet": "diffusion_pytorch_model.safetensors",
     "text_encoder": "model.safetensors",
     "text_encoder_2": "model.safetensors",
 }
-FULL_CLASSES = {
-    "unet": "UNet2DConditionModel",
-    "text_encoder": "CLIPTextModel",
-    "text_encoder_2": "CLIPTextModelWithProjection",
-}
-CROSS_KV_FILE = "cross_kv.safetensors"
+INDEX = "model_index.json"
 XL_NAMES = ("clip_l", "clip_g")
 
 
-def export_scene(weights: bytes | str | Path, info: Mapping[str, Any], directory: str | Path) -> list[Path]:
-    """Writes the scene into `directory` (made if need be) and returns the files.
+def export_scene(
+    weights: bytes | str | Path, info: Mapping[str, Any], directory: str | Path, made_of: str = ""
+) -> list[Path]:
+    """Writes the scene into `directory` (made if need be) and returns the files. What an earlier export left there and
+    this one does not write is taken away; nothing else is touched.
 
-    weights: the scene's .safetensors, as bytes or path; info: the content of its .json, which names the base
-    model. With `tuning: full`, the changed `unet/`, `text_encoder/` and `text_encoder_2/` take the place of the
-    factors; where only keys and values of the cross-attention changed, one file of them does.
+    weights: the scene's .safetensors, as bytes or path; info: the content of its .json, which names the base model;
+    made_of: kept in scene.json. With `tuning: full`, the changed `unet/`, `text_encoder/` and `text_encoder_2/` take
+    the place of the factors; where only keys and values of the cross-attention changed, one file of them does.
+    Raises SceneError for weights that cannot be read, SpecError where the base is needed and not there.
     """
     scene, place = unpack_scene(weights), Path(directory)
+    parts = _full_parts(scene)
+    configs = {part: _config(info["base"], part, info.get("revision")) for part in parts}
     place.mkdir(parents=True, exist_ok=True)
+    earlier = read_exported(place)
+    (place / NAME).unlink(missing_ok=True)
     written = [_save(_embedding(scene, i), place / embedding_file(i)) for i in range(len(scene.tokens))]
     if scene.lora:
         written.append(_save(scene.lora, place / LORA_FILE))
     if _only_cross_kv(scene):
         written.append(_save({name.removeprefix("unet."): t for name, t in scene.full.items()}, place / CROSS_KV_FILE))
-    for part, file in _full_parts(scene).items():
+    for part, file in parts.items():
         prefix = f"{part}."
         (place / part).mkdir(exist_ok=True)
-        config = read_config(bundled(info["base"], "models.base"), f"{part}/config.json", info.get("revision"))
-        (place / part / "config.json").write_text(json.dumps(config, indent=2))
-        written += [
-            place / part / "config.json",
-            _save(
-                {name.removeprefix(prefix): t for name, t in scene.full.items() if name.startswith(prefix)},
-                place / part / file,
-            ),
-        ]
+        config = place / part / "config.json"
+        config.write_text(json.dumps(configs[part], indent=2))
+        own = {name.removeprefix(prefix): t for name, t in scene.full.items() if name.startswith(prefix)}
+        written += [config, _save(own, place / part / file)]
     readme = place / "README.md"
-    readme.write_text(_readme(scene, info))
-    return [*written, readme]
+    files = [*written, readme]
+    told = _told(scene, info, [file.relative_to(place).as_posix() for file in files], made_of)
+    readme.write_text(scene_readme(told, _absent_parts(told.base)), encoding="utf-8", errors="backslashreplace")
+    for name in set(earlier.files if earlier else ()) - set(told.files):
+        (place / name).unlink(missing_ok=True)
+    return [*files, told.write(place)]
 
 
-def embedding_file(index: int) -> str:
-    """Name of the file with the embedding of one handle."""
-    return f"learned_embeds-{index}.safetensors"
+def _told(scene: SceneWeights, info: Mapping[str, Any], files: list[str], made_of: str) -> ExportedScene:
+    base = bundled(info["base"], "models.base")
+    return ExportedScene(
+        scene_id=info["scene_id"],
+        # A folder by its whole path: the README's lines run elsewhere, and `seedling` is no name to diffusers.
+        base=str(Path(base).resolve()) if Path(base).is_dir() else base,
+        revision=info.get("revision"),
+        tokens=scene.tokens,
+        words=list(info.get("init_words") or ["object"] * len(scene.tokens)),
+        encoders=len(scene.widths),
+        lora=bool(scene.lora),
+        parts=list(_full_parts(scene)),
+        cross_kv=_only_cross_kv(scene),
+        files=files,
+        made_of=made_of,
+    )
+
+
+@lru_cache(maxsize=8)
+def _config(base: str, part: str, revision: str | None) -> dict[str, Any]:
+    """A part's configuration, asked for once and not a scene: a base on the Hub answers over the network."""
+    return read_config(bundled(base, "models.base"), f"{part}/config.json", revision)
+
+
+def _absent_parts(base: str) -> list[str]:
+    """Parts that a base's folder names and lacks. We need none of them (a safety checker), and a pipeline is not made
+    until it is told so."""
+    if not (Path(base) / INDEX).is_file():
+        return []
+    index = read_config(base, INDEX)
+    named = [name for name, entry in index.items() if isinstance(entry, list) and entry and entry[0]]
+    return sorted(name for name in named if not (Path(base) / name).is_dir())
 
 
 def _embedding(scene: SceneWeights, index: int) -> dict[str, Tensor]:
@@ -94,61 +134,3 @@ def _only_cross_kv(scene: SceneWeights) -> bool:
 def _save(tensors: Mapping[str, Tensor], path: Path) -> Path:
     save_file({name: t.contiguous() for name, t in sorted(tensors.items())}, path, metadata={"format": "pt"})
     return path
-
-
-def _readme(scene: SceneWeights, info: Mapping[str, Any]) -> str:
-    words = info.get("init_words") or ["object"] * len(scene.tokens)
-    table = "\n".join(f"| `{token}` | {word} |" for token, word in zip(scene.tokens, words, strict=True))
-    prompt = f"a photo of {' and '.join(scene.tokens)} at the beach"
-    return f"""# Scene {info.get("scene_id", "")}
-
-Handles learned by Unscene (Break-A-Scene, arXiv 2305.16311) from one picture, for the base model
-`{info["base"]}`.
-
-| handle | started from |
-|---|---|
-{table}
-
-```python
-{_snippet(scene, info)}
-pipe("{prompt}").images[0].save("picture.png")
-```
-
-Run it in this folder. Each handle is one token of the prompt; join several with " and ".
-"""
-
-
-def _snippet(scene: SceneWeights, info: Mapping[str, Any]) -> str:
-    # A bundled model is named by its directory, or the lines would not run.
-    base = json.dumps(bundled(info["base"], "models.base"))
-    base += f", revision={json.dumps(info['revision'])}" if info.get("revision") else ""
-    pipeline = "StableDiffusionPipeline" if len(scene.widths) == 1 else "StableDiffusionXLPipeline"
-    parts = list(_full_parts(scene))
-    texts = [FULL_CLASSES[part] for part in parts if part != "unet"]
-    lines = [f"from diffusers import {pipeline}{', UNet2DConditionModel' if parts else ''}"]
-    if len(scene.widths) > 1:
-        base += ", torch_dtype=torch.float32"
-        lines.insert(0, "import torch")
-    if len(scene.widths) > 1 or _only_cross_kv(scene):
-        lines.append("from safetensors.torch import load_file")
-    lines += [f"from transformers import {', '.join(texts)}"] if texts else []
-    # Left alone, transformers takes the dtype that config.json names (float16 for SDXL), diffusers float32.
-    own = "".join(f',\n    {part}={FULL_CLASSES[part]}.from_pretrained("{part}").float()' for part in parts)
-    lines.append(f"pipe = {pipeline}.from_pretrained({base}{own})")
-    files = f'f"learned_embeds-{{i}}.safetensors" for i in range({len(scene.tokens)})'
-    if len(scene.widths) == 1:
-        lines.append(f"pipe.load_textual_inversion([{files}])")
-    else:
-        lines += [
-            f"for i, token in enumerate({json.dumps(scene.tokens)}):",
-            '    state = load_file(f"learned_embeds-{i}.safetensors")',
-            '    pipe.load_textual_inversion(state["clip_l"], token=token, text_encoder=pipe.text_encoder, '
-            "tokenizer=pipe.tokenizer)",
-            '    pipe.load_textual_inversion(state["clip_g"], token=token, text_encoder=pipe.text_encoder_2, '
-            "tokenizer=pipe.tokenizer_2)",
-        ]
-    if _only_cross_kv(scene):
-        lines.append(f'pipe.unet.load_state_dict(load_file("{CROSS_KV_FILE}"), strict=False)')
-    if scene.lora:
-        lines.append(f'pipe.load_lora_weights(".", weight_name="{LORA_FILE}")')
-    return "\n".join(lines)

@@ -24,7 +24,8 @@ from transformers import CLIPTextModel
 from schemas.outcomes import SceneOutput, SceneTask
 from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
-from stages.handles.diffusers_files import LORA_FILE, embedding_file, export_scene
+from stages.handles.diffusers_files import export_scene
+from stages.handles.exported_scene import LORA_FILE, embedding_file
 from stages.stage import StageContext
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
 

@@ -25,7 +25,8 @@ from stages.extract.method.prior import draw_prior
 from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
 from stages.handles.cost import scene_cost
-from stages.handles.diffusers_files import LORA_FILE, embedding_file, export_scene
+from stages.handles.diffusers_files import export_scene
+from stages.handles.exported_scene import LORA_FILE, embedding_file
 from stages.handles.scene_model import SceneModel
 from stages.handles.weights import pack_scene, unpack_scene
 from stages.models.base.loading import load_base
