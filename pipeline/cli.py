@@ -119,7 +119,9 @@ def retry(output: OutputArg) -> None:
 @app.command()
 def withdraw(
     output: OutputArg,
-    scene: Annotated[str, typer.Option("--scene", help="Scene id, or enough of its beginning.")],
+    scene: Annotated[
+        str, typer.Option("--scene", help="Scene id or enough of its beginning, or the name of its file.")
+    ],
     undo: Annotated[bool, typer.Option("--undo", help="Want it again.")] = False,
 ) -> None:
     """Take one scene out of a job, also while it runs; the others go on."""
@@ -131,13 +133,24 @@ def withdraw(
 @app.command()
 def export(
     output: OutputArg,
-    scene: Annotated[str, typer.Option("--scene", help="Scene id, or enough of its beginning.")],
     to: Annotated[Path, typer.Option("--to", help="Folder to write to.")],
+    scene: Annotated[
+        str | None,
+        typer.Option(
+            "--scene", help="Scene id or enough of its beginning, or the name of its file.", show_default=False
+        ),
+    ] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Every scene with handles, a folder each; the same command goes on.")
+    ] = False,
 ) -> None:
-    """Write one scene's handles as files that diffusers loads."""
+    """Write the handles of one scene, or of all, as files that diffusers loads."""
+    from pipeline.export.every_scene import export_all
     from pipeline.export.handles import export_from
 
-    for line in export_from(Storage(output), scene, to):
+    if (scene is None) is not all_:
+        raise CommandError("export: name one scene by `--scene birds.jpg` (or its id), or all of them by `--all`")
+    for line in export_all(Storage(output), to) if scene is None else export_from(Storage(output), scene, to):
         _say(line)
 
 

@@ -1,36 +1,85 @@
-"""`unscene export`: one scene's handles out of their shard."""
+"""`unscene export --scene`: one scene's handles out of their shard."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.ledger.run_record import read_record
-from pipeline.shards.reader import OutputReader
+from pipeline.export.source import HandleSource, stamp_of
+from pipeline.ledger.scene_names import file_name, find_scenes, one_scene
+from pipeline.shards.reader import UNREADABLE, Row
 from pipeline.storage.folder import Storage
-from schemas.errors import CommandError
+from schemas.errors import CommandError, SceneError
 
 
-def export_from(storage: Storage, scene: str, folder: Path) -> list[str]:
-    """Writes the files for diffusers of the scene whose id begins with `scene` under `folder`; returns what to tell.
+def export_from(storage: Storage, scene: str, folder: Path) -> Iterator[str]:
+    """Writes the files for diffusers of the scene that `scene` means under `folder`; yields what to tell.
 
-    Raises OutputError when there is no job, CommandError when no scene, or more than one, begins so, or when `folder`
-    is a file.
+    scene: an id, the beginning of one, a file's name or that without its ending. Raises OutputError when there is no
+    job, CommandError when no scene with handles, or more than one, is meant, or when `folder` cannot be written to.
     """
-    read_record(storage)
-    if folder.exists() and not folder.is_dir():
-        raise CommandError(f"--to {folder}: a file of that name is there; name a folder")
-    reader = OutputReader(storage)
-    found = list(reader.find("handles", scene))
-    if len(found) != 1:
-        what = "no scene with handles begins" if not found else f"{len(found)} scenes begin"
-        raise CommandError(f"--scene {scene}: {what} so under {storage.url}; ids are in handles/*.parquet")
+    source = HandleSource(storage)
+    check_folder(folder)
+    scene_id = _meant(source, scene)
+    try:
+        rows = source.reader.rows("handles", source.shards[scene_id], [scene_id]).get(scene_id, [])
+    except UNREADABLE as error:
+        raise CommandError(f"--scene {scene}: {scene_id}: {cannot_be_read(error)}") from error
+    fault = write_scene(source, scene_id, rows, folder)
+    if fault is not None:
+        raise CommandError(f"--scene {scene}: {scene_id}: {fault}")
+    tokens = ", ".join(row["token"] for row in rows)
+    what = f"{scene_id} ({file_name(source.uris[scene_id])})"
+    yield f"{what}: handles {tokens} in {folder}; {folder / 'README.md'} shows how to load them"
+
+
+def write_scene(source: HandleSource, scene_id: str, rows: list[Row], folder: Path) -> str | None:
+    """Writes one scene's files, `rows` being its rows of `handles`; returns why not, where it is the scene's fault.
+
+    Raises CommandError where `folder` cannot be written to, SpecError where the base is needed and not there.
+    """
     from stages.handles.diffusers_files import export_scene  # loads torch: a mistake is told before
 
-    scene_id, shard = found[0]
-    commit = reader.commit("handles", shard)
-    assert commit is not None
-    weights, info = (reader.member("handles", commit, f"{scene_id}.{kind}") for kind in ("safetensors", "json"))
-    export_scene(weights, json.loads(info), folder)
-    tokens = [row["token"] for row in reader.rows("handles", shard, [scene_id])[scene_id]]
-    return [f"{scene_id}: handles {', '.join(tokens)} in {folder}; {folder / 'README.md'} shows how to load them"]
+    if not rows:
+        return cannot_be_read(KeyError("no rows in the table"))
+    try:
+        weights, info = source.files(scene_id)
+    except UNREADABLE as error:
+        return cannot_be_read(error)
+    try:
+        export_scene(weights, info, folder, made_of=stamp_of(rows))
+    except SceneError as error:
+        return str(error)
+    except OSError as error:
+        raise cannot_be_written(folder, error) from error
+    return None
+
+
+def cannot_be_read(error: Exception) -> str:
+    """What is wrong with a scene whose shard is damaged or gone."""
+    return f"its handles cannot be read ({type(error).__name__}: {error}); restore the files, or extract it again"
+
+
+def cannot_be_written(folder: Path, error: OSError) -> CommandError:
+    """For a full disk, a folder that is not ours, and the like."""
+    return CommandError(
+        f"--to {folder}: cannot be written ({type(error).__name__}: {error}); make room or name another folder, and "
+        "type the same command"
+    )
+
+
+def check_folder(folder: Path) -> None:
+    """Raises CommandError where `folder` is a file."""
+    if folder.exists() and not folder.is_dir():
+        raise CommandError(f"--to {folder}: a file of that name is there; name a folder")
+
+
+def _meant(source: HandleSource, scene: str) -> str:
+    """The scene with handles that `scene` means. One without is told with its reason."""
+    if not find_scenes(scene, source.uris):
+        reasons = {scene_id: (uri, why) for scene_id, uri, why in source.without()}
+        found = find_scenes(scene, {scene_id: [uri] for scene_id, (uri, _) in reasons.items()})
+        if len(found) == 1:
+            uri, why = reasons[found[0]]
+            raise CommandError(f"--scene {scene}: {found[0]} ({uri}) has no handles to export: {why}")
+    return one_scene(scene, source.uris, "scene with handles", source.home.url)

@@ -10,8 +10,8 @@ import logging
 
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.run_record import read_record
+from pipeline.ledger.scene_names import one_scene, uris_of
 from pipeline.storage.folder import Storage
-from schemas.errors import CommandError
 
 log = logging.getLogger(__name__)
 
@@ -19,24 +19,20 @@ FOLDER = "_withdrawn"
 
 
 def withdraw(storage: Storage, scene: str, undo: bool = False) -> str:
-    """Marks the scene whose id begins with `scene`, or takes its mark back; returns what to tell.
+    """Marks the scene that `scene` means, an id or its beginning or the name of its file, or takes its mark back;
+    returns what to tell.
 
-    Raises OutputError when there is no job, CommandError when no scene of the plan, or more than one, begins so.
+    Raises OutputError when there is no job, CommandError when no scene of the plan, or more than one, is meant.
     """
     read_record(storage)
-    ids = {str(name) for name in read_plan(storage).table.column("scene_id").to_pylist()}
-    found = sorted(name for name in ids if name.startswith(scene))
-    if len(found) != 1:
-        what = "no scene of the plan begins" if not found else f"{len(found)} scenes of the plan begin"
-        raise CommandError(
-            f"--scene {scene}: {what} so under {storage.url}; name the output folder of an Unscene job, and a scene of "
-            "its report"
-        )
+    plan = read_plan(storage)
+    scenes = uris_of(plan, plan.table.column("scene_id").to_pylist())
+    found = one_scene(scene, scenes, "scene of the plan", storage.url)
     if undo:
-        storage.delete(f"{FOLDER}/{found[0]}")
-        return f"{found[0]}: wanted again; if it has failed already, `unscene retry {storage.url}` makes it"
-    storage.create(f"{FOLDER}/{found[0]}", b"")
-    return f"{found[0]}: withdrawn; what is committed of it stays, nothing more is made of it"
+        storage.delete(f"{FOLDER}/{found}")
+        return f"{found}: wanted again; if it has failed already, `unscene retry {storage.url}` makes it"
+    storage.create(f"{FOLDER}/{found}", b"")
+    return f"{found}: withdrawn; what is committed of it stays, nothing more is made of it"
 
 
 def withdrawn_scenes(storage: Storage) -> frozenset[str]:

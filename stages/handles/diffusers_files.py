@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -21,10 +22,9 @@ from stages.handles.diffusers_readme import scene_readme
 from stages.handles.exported_scene import (
     CROSS_KV_FILE,
     LORA_FILE,
-    NAME,
     ExportedScene,
+    clear_exported,
     embedding_file,
-    read_exported,
 )
 from stages.handles.full_weights import CROSS_KV
 from stages.handles.weights import SceneWeights, unpack_scene
@@ -49,14 +49,14 @@ def export_scene(
     weights: the scene's .safetensors, as bytes or path; info: the content of its .json, which names the base model;
     made_of: kept in scene.json. With `tuning: full`, the changed `unet/`, `text_encoder/` and `text_encoder_2/` take
     the place of the factors; where only keys and values of the cross-attention changed, one file of them does.
-    Raises SceneError for weights that cannot be read, SpecError where the base is needed and not there.
+    Raises SceneError for weights that cannot be read, SpecError where the base is needed and not there, OSError where
+    the directory cannot be written to.
     """
     scene, place = unpack_scene(weights), Path(directory)
     parts = _full_parts(scene)
     configs = {part: _config(info["base"], part, info.get("revision")) for part in parts}
     place.mkdir(parents=True, exist_ok=True)
-    earlier = read_exported(place)
-    (place / NAME).unlink(missing_ok=True)
+    clear_exported(place)
     written = [_save(_embedding(scene, i), place / embedding_file(i)) for i in range(len(scene.tokens))]
     if scene.lora:
         written.append(_save(scene.lora, place / LORA_FILE))
@@ -72,18 +72,17 @@ def export_scene(
     readme = place / "README.md"
     files = [*written, readme]
     told = _told(scene, info, [file.relative_to(place).as_posix() for file in files], made_of)
-    readme.write_text(scene_readme(told, _absent_parts(told.base)), encoding="utf-8", errors="backslashreplace")
-    for name in set(earlier.files if earlier else ()) - set(told.files):
-        (place / name).unlink(missing_ok=True)
+    readme.write_text(scene_readme(told), encoding="utf-8", errors="backslashreplace")
     return [*files, told.write(place)]
 
 
 def _told(scene: SceneWeights, info: Mapping[str, Any], files: list[str], made_of: str) -> ExportedScene:
-    base = bundled(info["base"], "models.base")
+    place = bundled(info["base"], "models.base")
     return ExportedScene(
         scene_id=info["scene_id"],
+        base=info["base"],
         # A folder by its whole path: the README's lines run elsewhere, and `seedling` is no name to diffusers.
-        base=str(Path(base).resolve()) if Path(base).is_dir() else base,
+        place=str(Path(place).resolve()) if Path(place).is_dir() else place,
         revision=info.get("revision"),
         tokens=scene.tokens,
         words=list(info.get("init_words") or ["object"] * len(scene.tokens)),
@@ -91,6 +90,7 @@ def _told(scene: SceneWeights, info: Mapping[str, Any], files: list[str], made_o
         lora=bool(scene.lora),
         parts=list(_full_parts(scene)),
         cross_kv=_only_cross_kv(scene),
+        without=_absent_parts(place),
         files=files,
         made_of=made_of,
     )
@@ -102,14 +102,14 @@ def _config(base: str, part: str, revision: str | None) -> dict[str, Any]:
     return read_config(bundled(base, "models.base"), f"{part}/config.json", revision)
 
 
-def _absent_parts(base: str) -> list[str]:
+def _absent_parts(place: str) -> list[str]:
     """Parts that a base's folder names and lacks. We need none of them (a safety checker), and a pipeline is not made
     until it is told so."""
-    if not (Path(base) / INDEX).is_file():
+    if not (Path(place) / INDEX).is_file():
         return []
-    index = read_config(base, INDEX)
+    index = read_config(place, INDEX)
     named = [name for name, entry in index.items() if isinstance(entry, list) and entry and entry[0]]
-    return sorted(name for name in named if not (Path(base) / name).is_dir())
+    return sorted(name for name in named if not (Path(place) / name).is_dir())
 
 
 def _embedding(scene: SceneWeights, index: int) -> dict[str, Tensor]:
@@ -132,5 +132,8 @@ def _only_cross_kv(scene: SceneWeights) -> bool:
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> Path:
-    save_file({name: t.contiguous() for name, t in sorted(tensors.items())}, path, metadata={"format": "pt"})
+    try:
+        save_file({name: t.contiguous() for name, t in sorted(tensors.items())}, path, metadata={"format": "pt"})
+    except SafetensorError as error:  # its only class, for a full disk too
+        raise OSError(f"{path}: {error}") from error
     return path

@@ -18,14 +18,15 @@ CLASSES = {
     "text_encoder_2": "CLIPTextModelWithProjection",
 }
 _FILES = embedding_file("{i}")
-_MOST_LISTED = 200
+MOST_LISTED = 200
+"""Scenes that the README of a folder of them names."""
 
 
-def scene_readme(scene: ExportedScene, without: Sequence[str] = ()) -> str:
-    """README.md of one scene. without: parts that the base's model_index.json names and its folder lacks."""
+def scene_readme(scene: ExportedScene) -> str:
+    """README.md of one scene."""
     rows = zip(scene.tokens, scene.shared_tokens, scene.words, strict=True)
     table = "\n".join(f"| {_cell(token)} | {_cell(shared)} | {_plain(word)} |" for token, shared, word in rows)
-    own = [*_base_lines(scene, without), *_loading_lines(scene), _drawing_line(scene.tokens, "picture.png")]
+    own = [*_base_lines(scene), *_loading_lines(scene), _drawing_line(scene.tokens, "picture.png")]
     return f"""# Scene {scene.scene_id}
 
 Handles learned by Unscene (Break-A-Scene, arXiv 2305.16311) from one picture, for the base model
@@ -51,10 +52,10 @@ def scenes_readme(scenes: Sequence[ExportedScene], listed: Sequence[tuple[str, s
     """README.md of a folder with a folder for each scene.
 
     scenes: one or a few of them that share a pipeline, to show how; listed: (scene_id, file name), at most
-    `_MOST_LISTED` of them are told; count: of all.
+    `MOST_LISTED` of them are told; count: of all.
     """
-    table = "\n".join(f"| `{scene_id}` | {_plain(name)} |" for scene_id, name in listed[:_MOST_LISTED])
-    more = count - len(listed[:_MOST_LISTED])
+    table = "\n".join(f"| `{scene_id}` | {_plain(name)} |" for scene_id, name in listed[:MOST_LISTED])
+    more = count - len(listed[:MOST_LISTED])
     rest = f"\n\nand {more:,} more, not listed here." if more else ""
     return f"""# Handles of {count:,} scenes
 
@@ -69,9 +70,9 @@ Each folder holds the handles of one scene as files that diffusers loads, and a 
 def _together(scenes: Sequence[ExportedScene]) -> str:
     if not scenes:
         return "\nEach of these scenes replaces weights of the base model: a pipeline holds one of them.\n"
-    lines = _base_lines(scenes[0], ())
+    lines = _base_lines(scenes[0])
     for scene in scenes:
-        lines += _shared_lines(scene, scene.scene_id)
+        lines += [*_shared_lines(scene, scene.scene_id), ""]
     for scene in scenes:
         lines += [*_choosing_lines(scene), _drawing_line(scene.shared_tokens, f"{scene.scene_id}.png")]
     return f"""
@@ -108,16 +109,16 @@ scene of the same base, made by the lines of that scene's README, this one comes
 {_text(lines)}
 ```
 
-Write this folder's path for the dot, unless you stand in it. {_COMBINING}
+Run it in this folder, or name it. {_COMBINING}
 """
 
 
-def _base_lines(scene: ExportedScene, without: Sequence[str]) -> list[str]:
+def _base_lines(scene: ExportedScene) -> list[str]:
     """The lines that make `pipe` of the base and the scene's own parts of it."""
     pipeline = "StableDiffusionPipeline" if scene.encoders == 1 else "StableDiffusionXLPipeline"
     revision = f", revision={_quoted(scene.revision)}" if scene.revision else ""
     own = "".join(f',\n    {part}={CLASSES[part]}.from_pretrained("{part}")' for part in scene.parts)
-    own += "".join(f", {part}=None" for part in without)
+    own += "".join(f", {part}=None" for part in scene.without)
     texts = [CLASSES[part] for part in scene.parts if part != "unet"]
     parts = ["unet", "vae", "text_encoder", *(["text_encoder_2"] if scene.encoders > 1 else [])]
     return [
@@ -127,7 +128,7 @@ def _base_lines(scene: ExportedScene, without: Sequence[str]) -> list[str]:
         *([f"from transformers import {', '.join(texts)}"] if texts else []),
         "",
         'device = "cuda" if torch.cuda.is_available() else "cpu"',
-        f"pipe = {pipeline}.from_pretrained({_quoted(scene.base)}{revision}{own}).to(device)",
+        f"pipe = {pipeline}.from_pretrained({_quoted(scene.place)}{revision}{own}).to(device)",
         f"for part in ({', '.join(f'pipe.{part}' for part in parts)}):",
         "    part.float()  # a base may be stored in half precision, in parts or whole",
         "",
@@ -150,7 +151,8 @@ def _loading_lines(scene: ExportedScene) -> list[str]:
 def _shared_lines(scene: ExportedScene, folder: str) -> list[str]:
     """The lines that put the scene into a `pipe` with others. folder: of its files."""
     files, tokens = f"{{folder}}/{_FILES}", scene.shared_tokens
-    lines = [f'folder = "{folder}"']
+    where = "  # or the path of this folder, from wherever you are" if folder == "." else ""
+    lines = [f'folder = "{folder}"{where}']
     if scene.encoders == 1:
         lines += [
             f"tokens = {_quoted(tokens)}",

@@ -22,14 +22,16 @@ def embedding_file(index: int | str) -> str:
 
 @dataclass(frozen=True)
 class ExportedScene:
-    """base: what diffusers loads it from, a folder or a Hugging Face id; tokens, words: one a handle; encoders: text
-    encoders of the base; lora: whether the scene has factors; parts: folders of the base's parts with weights of the
-    scene's own; cross_kv: whether only keys and values of the cross-attention are its own; files: what was written,
-    relative to the folder; made_of: what tells these handles from others of the same scene, by the caller.
+    """base: as the spec names it; place: what diffusers loads it from, a folder or a Hugging Face id; tokens, words:
+    one a handle; encoders: text encoders of the base; lora: whether the scene has factors; parts: folders of the base's
+    parts with weights of the scene's own; cross_kv: whether only keys and values of the cross-attention are its own;
+    without: parts that the base's model_index.json names and its folder lacks; files: what was written, relative to the
+    folder; made_of: what tells these handles from others of the same scene, by the caller.
     """
 
     scene_id: str
     base: str
+    place: str
     revision: str | None
     tokens: list[str]
     words: list[str]
@@ -37,6 +39,7 @@ class ExportedScene:
     lora: bool = True
     parts: list[str] = field(default_factory=list)
     cross_kv: bool = False
+    without: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     made_of: str = ""
 
@@ -61,8 +64,22 @@ class ExportedScene:
 
 def read_exported(folder: Path) -> ExportedScene | None:
     """What the folder holds; None where nothing whole is there."""
+    found = _read(folder)
+    return found if found is not None and all((folder / name).is_file() for name in found.files) else None
+
+
+def clear_exported(folder: Path) -> None:
+    """Takes away what an export left in the folder, whole or in part, and nothing else."""
+    found = _read(folder)
+    for name in found.files if found is not None else []:
+        path = folder / name
+        if path.resolve().is_relative_to(folder.resolve()):  # anybody may have written scene.json
+            path.unlink(missing_ok=True)
+    (folder / NAME).unlink(missing_ok=True)
+
+
+def _read(folder: Path) -> ExportedScene | None:
     try:
-        found = ExportedScene(**json.loads((folder / NAME).read_text(encoding="utf-8")))
-        return found if all((folder / name).is_file() for name in found.files) else None
+        return ExportedScene(**json.loads((folder / NAME).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None

@@ -66,3 +66,12 @@ def test_it_says_its_version() -> None:
     said = unscene("--version")
     assert said.returncode == 0, said.stderr
     assert re.fullmatch(r"unscene \d+\.\d+\.\d+\S*\n", said.stdout)
+
+
+@pytest.mark.parametrize("scenes", [[], ["--all", "--scene", "birds"]])
+def test_an_export_is_of_one_scene_or_of_all(tmp_path: Path, scenes: list[str]) -> None:
+    done = unscene("export", tmp_path, "--to", tmp_path / "to", *scenes)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "unscene: export: name one scene by `--scene birds.jpg` (or its id), or all of them by `--all`\n"
+    )

@@ -131,8 +131,11 @@ def renamed(prompt: str, scene: ExportedScene) -> str:
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The README leaves the number of steps to the pipeline, which makes fifty."""
     for kind in (StableDiffusionPipeline, StableDiffusionXLPipeline):
-        call = kind.__call__
-        monkeypatch.setattr(kind, "__call__", lambda pipe, prompt, call=call: call(pipe, prompt, num_inference_steps=2))
+
+        def call(pipe: Any, prompt: str, whole: Any = kind.__call__, **asked: Any) -> Any:
+            return whole(pipe, prompt, **{"num_inference_steps": 2} | asked)
+
+        monkeypatch.setattr(kind, "__call__", call)
 
 
 def test_the_lines_run_as_they_stand(exports: Exports, few_steps: None) -> None:
@@ -200,11 +203,12 @@ def test_the_base_is_named_so_that_the_lines_find_it(tmp_path: Path, monkeypatch
 
 
 def test_a_base_of_the_hub_is_named_by_its_id_and_revision() -> None:
-    odd = ExportedScene("5c3e0000", "base", None, ['"sks_0'], ["a|b <i>"])
+    odd = ExportedScene("5c3e0000", "base", "/base", None, ['"sks_0'], ["a|b <i>"])
     assert odd.shared_tokens == ['<"sks_0-5c3e0000>']
     assert 'pipe("a photo of \\"sks_0 at the beach")' in scene_readme(odd)
     assert "| a\\|b &lt;i> |" in scene_readme(odd)
-    scene = ExportedScene("5c3e0000", "stabilityai/stable-diffusion-xl-base-1.0", "main", ["<asset0>"], ["cat"], 2)
+    xl = "stabilityai/stable-diffusion-xl-base-1.0"
+    scene = ExportedScene("5c3e0000", xl, xl, "main", ["<asset0>"], ["cat"], 2)
     text = scene_readme(scene)
     assert (
         'StableDiffusionXLPipeline.from_pretrained("stabilityai/stable-diffusion-xl-base-1.0", revision="main")' in text

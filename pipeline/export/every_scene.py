@@ -1,0 +1,85 @@
+"""`unscene export --all`: every scene with handles, a folder each, and a README that shows several in one pipeline.
+
+A folder that holds the same handles already is left as it is, so the same command goes on where one was stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from pipeline.export.handles import cannot_be_read, cannot_be_written, check_folder, write_scene
+from pipeline.export.source import HandleSource, stamp_of
+from pipeline.ledger.scene_names import file_name
+from pipeline.shards.reader import UNREADABLE, Row
+from pipeline.storage.folder import Storage
+from pipeline.wording import counted
+from schemas.errors import CommandError
+from stages.handles.diffusers_readme import MOST_LISTED, scenes_readme
+from stages.handles.exported_scene import read_exported
+
+_SHOWN_TOGETHER = 2
+
+
+def export_all(storage: Storage, folder: Path) -> Iterator[str]:
+    """Writes the scenes under `folder`, named by their ids; yields a line for each that is written or left out, and
+    the count. A scene that cannot be read is left out, and the others go on.
+
+    Raises OutputError when there is no job, CommandError when no scene has handles or `folder` cannot be written to,
+    SpecError where a scene with weights of its own needs its base and that is gone.
+    """
+    source = HandleSource(storage)
+    check_folder(folder)
+    if not source.shards:
+        raise CommandError(f"--all: no scene under {source.home.url} has handles; `unscene status` says how far it is")
+    written = left_out = 0
+    whole: list[str] = []
+    for scene_id, rows, fault in _scenes(source):
+        found = read_exported(folder / scene_id)
+        if rows and found is not None and found.made_of == stamp_of(rows):
+            whole.append(scene_id)
+            continue
+        fault = fault or write_scene(source, scene_id, rows, folder / scene_id)
+        name = file_name(source.uris[scene_id])
+        if fault is None:
+            whole.append(scene_id)
+            written += 1
+            yield f"{scene_id} ({name}): handles {', '.join(row['token'] for row in rows)}"
+        else:
+            left_out += 1
+            yield f"{scene_id} ({name}): left out, {fault}"
+    for scene_id, uri, why in source.without():
+        left_out += 1
+        yield f"{scene_id} ({file_name([uri])}): left out, {why}"
+    counts = f"{written:,} written, {len(whole) - written:,} there already, {left_out:,} left out"
+    if not whole:
+        raise CommandError(f"--all: no scene under {source.home.url} could be exported ({counts})")
+    readme = _write_readme(source, folder, whole)
+    yield f"{counted(len(whole), 'scene')} in {folder} ({counts}); {readme} shows how to load them"
+
+
+def _scenes(source: HandleSource) -> Iterator[tuple[str, list[Row], str | None]]:
+    """(scene_id, its rows of `handles`, what is wrong with its shard) of all scenes with handles, a shard at a time."""
+    for shard in sorted(set(source.shards.values())):
+        rows: dict[str, list[Row]] = {}
+        fault = None
+        try:
+            rows = source.reader.rows("handles", shard)
+        except UNREADABLE as error:
+            fault = cannot_be_read(error)
+        for scene_id in source.commit(shard).done:
+            yield scene_id, rows.get(scene_id, []), fault
+
+
+def _write_readme(source: HandleSource, folder: Path, scenes: list[str]) -> Path:
+    found = (read_exported(folder / scene_id) for scene_id in scenes)
+    together = list(islice((scene for scene in found if scene is not None and scene.shares), _SHOWN_TOGETHER))
+    listed = [(scene_id, file_name(source.uris[scene_id])) for scene_id in scenes[:MOST_LISTED]]
+    readme = folder / "README.md"
+    try:
+        text = scenes_readme(together, listed, len(scenes))
+        readme.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise cannot_be_written(folder, error) from error
+    return readme

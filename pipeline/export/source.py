@@ -1,0 +1,66 @@
+"""The handles of an OUTPUT as `unscene export` reads them: which scenes have some, and why the others have none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+from pipeline.ledger.commits import Commit
+from pipeline.ledger.plan import read_plan
+from pipeline.ledger.run_record import recorded_spec
+from pipeline.ledger.scene_names import uris_of
+from pipeline.shards.reader import OutputReader, Row
+from pipeline.storage.folder import Storage
+
+NOT_YET = "it is not through extract yet; the same `unscene run` goes on"
+_UNTIL_HANDLES = ("scenes", "concepts", "handles")
+
+
+class HandleSource:
+    """storage: of an OUTPUT; where its job drew pictures of given handles, they are read from the OUTPUT that has them.
+
+    shards: scene with handles -> its shard; uris: those scenes -> the addresses of their files. Raises OutputError when
+    there is no job.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        given = recorded_spec(storage).source.handles
+        self.reader = OutputReader(storage, Storage(given) if given else None)
+        self.home = self.reader.home("handles")
+        self.shards = dict(self.reader.find("handles", ""))
+        self.plan = read_plan(self.home)
+        self.uris = uris_of(self.plan, self.shards)
+
+    def commit(self, shard: int) -> Commit:
+        """The handles' commit of a shard that has some."""
+        found = self.reader.commit("handles", shard)
+        assert found is not None
+        return found
+
+    def files(self, scene_id: str) -> tuple[bytes, Row]:
+        """The scene's .safetensors, and the content of its .json. Raises one of `UNREADABLE`."""
+        commit = self.commit(self.shards[scene_id])
+        weights, info = (
+            self.reader.member("handles", commit, f"{scene_id}.{kind}") for kind in ("safetensors", "json")
+        )
+        return weights, json.loads(info)
+
+    def without(self) -> Iterator[tuple[str, str, str]]:
+        """(scene_id, address, why) of every scene of the plan that has no handles, a shard's at a time."""
+        for shard in range(self.plan.shards):
+            lost = {
+                row["scene_id"]: f"it failed in {row['stage']} ({row['error']}: {' '.join(row['message'].split())})"
+                for table in _UNTIL_HANDLES
+                if (commit := self.reader.commit(table, shard)) is not None
+                for row in commit.failures
+            }
+            for row in self.plan.rows(shard):
+                scene_id = row["scene_id"]
+                if row["duplicate_of"] is None and scene_id not in self.shards:
+                    yield scene_id, row["uri"], lost.get(scene_id, NOT_YET)
+
+
+def stamp_of(rows: list[Row]) -> str:
+    """What tells a scene's handles from those of another training: a hash of its rows of `handles`."""
+    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()

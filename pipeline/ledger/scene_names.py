@@ -1,0 +1,66 @@
+"""What a person calls a scene: its id or the beginning of it, its file, or the file's name without the ending."""
+
+from __future__ import annotations
+
+import posixpath
+import unicodedata
+from collections.abc import Iterable, Mapping
+
+from pipeline.ledger.plan import Plan
+from schemas.errors import CommandError
+
+_SHOWN = 10
+
+
+def uris_of(plan: Plan, scenes: Iterable[str]) -> dict[str, list[str]]:
+    """Scene -> the addresses of its files, of those scenes: one, and more where others have the same bytes. A scene
+    that has left the plan (its file changed since) has none."""
+    found: dict[str, list[str]] = {scene_id: [] for scene_id in scenes}
+    columns = (plan.table.column(name).to_pylist() for name in ("scene_id", "uri"))
+    for scene_id, uri in zip(*columns, strict=True):
+        if scene_id in found:
+            found[scene_id].append(uri)
+    return found
+
+
+def find_scenes(wanted: str, scenes: Mapping[str, list[str]]) -> list[str]:
+    """Ids of the scenes that `wanted` may mean, in order; a whole id means that scene and no other."""
+    if wanted in scenes:
+        return [wanted]
+    return sorted(
+        scene_id
+        for scene_id, uris in scenes.items()
+        if scene_id.startswith(wanted) or any(_is_called(wanted, uri) for uri in uris)
+    )
+
+
+def one_scene(wanted: str, scenes: Mapping[str, list[str]], kind: str, where: str) -> str:
+    """The id of the one scene that `wanted` means. kind: what the scenes are, `scene with handles`; where: the OUTPUT.
+
+    Raises CommandError where it means none, or several, which it lists.
+    """
+    found = find_scenes(wanted, scenes)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise CommandError(
+            f"--scene {wanted}: no {kind} begins so, and no file of one is called so, under {where}; its report names "
+            "the scenes and their files"
+        )
+    listed = ", ".join(f"{scene_id} ({', '.join(scenes[scene_id])})" for scene_id in found[:_SHOWN])
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    raise CommandError(f"--scene {wanted}: it may mean {len(found)} scenes, {listed}{more}; name one by its id")
+
+
+def file_name(uris: list[str]) -> str:
+    """The name of a scene's file, as a person knows it."""
+    return posixpath.basename(uris[0]) if uris else "its file has changed since"
+
+
+def _is_called(wanted: str, uri: str) -> bool:
+    """Whether the file's address is or ends in `wanted`, with its ending or without, at a slash."""
+    # One system writes an accented letter as one character, another as two.
+    wanted, uri = (unicodedata.normalize("NFC", text) for text in (wanted, uri))
+    return bool(wanted) and any(
+        name == wanted or name.endswith(f"/{wanted}") for name in (uri, posixpath.splitext(uri)[0])
+    )
