@@ -13,7 +13,7 @@ class Workers(Strict):
     """The workers of one stage."""
 
     workers: Annotated[int, Ge(1)] | Literal["auto"] = field(
-        "auto", "Actors; `auto`: as many as the cluster's GPUs (or cores) carry.", result=False
+        "auto", "Actors; `auto`: as many as the cluster's GPUs (or cores) carry.", result=False, also=("num_workers",)
     )
     gpus: Annotated[float, Ge(0)] | Literal["auto"] = field(
         "auto",
@@ -28,6 +28,7 @@ class Workers(Strict):
         "unit tried again. Unit: seconds.",
         gt=0,
         result=False,
+        also=("timeout", "timeout_s", "deadline"),
     )
 
 
@@ -35,16 +36,27 @@ class Cluster(Strict):
     """Where and how the job runs. Nothing here changes a result."""
 
     address: str | None = field(
-        None, "Ray cluster to join (`auto`, `ray://...`). Default: a Ray of its own on this machine.", result=False
+        None,
+        "Ray cluster to join (`auto`, `ray://...`). Default: a Ray of its own on this machine.",
+        result=False,
+        also=("ray_address",),
     )
-    cpus: int | None = field(None, "Cores of the embedded Ray. Default: all.", ge=1, result=False)
-    gpus: int | None = field(None, "GPUs of the embedded Ray. Default: all.", ge=0, result=False)
+    cpus: int | None = field(
+        None, "Cores of the embedded Ray. Default: all.", ge=1, result=False, also=("cpus", "num_cpus", "cores")
+    )
+    gpus: int | None = field(
+        None, "GPUs of the embedded Ray. Default: all.", ge=0, result=False, also=("gpus", "num_gpus", "gpu")
+    )
     ingest: Workers = field(Workers(deadline_s=600), "Workers of ingest.", result=False)
     segment: Workers = field(Workers(deadline_s=1800), "Workers of segment.", result=False)
     extract: Workers = field(Workers(deadline_s=7200), "Workers of extract.", result=False)
     generate: Workers = field(Workers(deadline_s=7200), "Workers of generate.", result=False)
     evaluate: Workers = field(Workers(deadline_s=3600), "Workers of evaluate.", result=False)
     max_attempts: int = field(
-        3, "A scene whose process dies or hangs alone so many times is a failure.", ge=1, result=False
+        3,
+        "A scene whose process dies or hangs alone so many times is a failure.",
+        ge=1,
+        result=False,
+        also=("retries", "max_retries"),
     )
     max_setup_failures: int = field(3, "Stop the job after so many failed worker set-ups in a row.", ge=1, result=False)

@@ -1,15 +1,46 @@
 """The errors that a person is meant to read: one sentence that names the thing, what is wrong, and the remedy."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class JobError(Exception):
     """What was asked for cannot be done as things are. The command line prints the message alone and exits with code 2.
 
-    The classes below say where the remedy lies; this one alone is for what lies in none of them.
+    Made of several sentences, one a mistake, it says all of them, numbered. The classes below say where the remedy
+    lies; this one alone is for what lies in none of them.
     """
+
+    def __str__(self) -> str:
+        if len(self.args) < 2:
+            return super().__str__()
+        return f"{len(self.args)} mistakes: " + " ".join(f"({n}) {text}" for n, text in enumerate(self.args, 1))
 
 
 class SpecError(JobError):
     """In the job spec: a field is wrong, or what it names is not there."""
+
+
+class Mistakes:
+    """Collects the mistakes of several checks, none of which needs another to pass, to tell them at once."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    @contextmanager
+    def told_later(self) -> Iterator[None]:
+        """Keeps the SpecError of a check for `tell`."""
+        try:
+            yield
+        except SpecError as error:
+            self._texts += [str(text) for text in error.args if text not in self._texts]
+
+    def tell(self) -> None:
+        """Raises SpecError with all that was kept, if anything was."""
+        if self._texts:
+            raise SpecError(*self._texts)
 
 
 class OutputError(JobError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.fields import Strict, field
+from schemas.fields import BATCHES, Strict, field
 
 
 class Evaluate(Strict):
@@ -11,7 +11,9 @@ class Evaluate(Strict):
     pictures are worse than none, and the judges for photographs are a download of 2 GB. jobs/overnight.yaml names them.
     """
 
-    enabled: bool = field(False, "Score the variations. Nothing is deleted: `keep` is a column of the scores.")
+    enabled: bool = field(
+        False, "Score the variations. Nothing is deleted: `keep` is a column of the scores.", also=("score", "scores")
+    )
     min_prompt: float | None = field(
         None, "Keep pictures with at least this prompt similarity (cosine). None: any.", ge=-1, le=1
     )
@@ -36,4 +38,6 @@ class Evaluate(Strict):
         ge=0,
         le=0.5,
     )
-    batch: int = field(16, "Pictures scored at once on one worker; memory and speed, not results.", ge=1, result=False)
+    batch: int = field(
+        16, "Pictures scored at once on one worker; memory and speed, not results.", ge=1, result=False, also=BATCHES
+    )

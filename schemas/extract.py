@@ -7,21 +7,24 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge
 from pydantic import field_validator, model_validator
 
-from schemas.fields import Strict, field
+from schemas.fields import BATCHES, Strict, field
 from schemas.methods import with_method
+
+_STEPS = ("steps", "max_train_steps", "train_steps", "training_steps", "num_train_epochs", "max_train_epochs", "epochs")
+_RATES = ("learning_rate", "initial_learning_rate", "unet_lr", "text_encoder_lr")
 
 
 class Phase(Strict):
     """One of the two training phases."""
 
-    steps: int = field(400, "Optimizer steps. 0 leaves the phase out.", ge=0)
-    lr: float = field(5e-4, "Constant learning rate.", gt=0)
+    steps: int = field(400, "Optimizer steps. 0 leaves the phase out.", ge=0, also=_STEPS)
+    lr: float = field(5e-4, "Constant learning rate.", gt=0, also=_RATES)
 
 
 class Lora(Strict):
     """Low-rank factors around frozen layers of the UNet and the text encoder."""
 
-    rank: int = field(4, "Rank of the factors.", ge=1)
+    rank: int = field(4, "Rank of the factors.", ge=1, also=("lora_rank", "network_dim", "network_rank", "dim", "r"))
     targets: Literal["cross_kv", "attention", "attention_ff", "attention_ff_conv"] = field(
         "attention_ff",
         "Layers with factors. `cross_kv`: keys and values of the UNet's cross-attention only, and none of the text "
@@ -32,6 +35,7 @@ class Lora(Strict):
         False,
         "Train factors in the text encoder too (SDXL: in both), as the paper trains the whole of it. They double the "
         "size for little (docs/engine.md).",
+        also=("train_text_encoder", "train_text_encoders"),
     )
 
 
@@ -48,9 +52,9 @@ class Full(Strict):
 class Prior(Strict):
     """Prior preservation: pictures of the base model keep it from forgetting (phase 2)."""
 
-    weight: float = field(1.0, "Weight of the prior term; 0 leaves it out.", ge=0)
-    prompt: str = field("a photo at the beach", "Prompt of the prior set.")
-    images: int = field(100, "Size of the prior set, generated once a run.", ge=1)
+    weight: float = field(1.0, "Weight of the prior term; 0 leaves it out.", ge=0, also=("prior_loss_weight",))
+    prompt: str = field("a photo at the beach", "Prompt of the prior set.", also=("class_prompt",))
+    images: int = field(100, "Size of the prior set, generated once a run.", ge=1, also=("num_class_images",))
     steps: int = field(30, "Sampler steps for the prior set.", ge=1)
     guidance: float = field(7.5, "Guidance for the prior set.", ge=0)
 
@@ -69,10 +73,11 @@ class Extract(Strict):
         "scene",
         "What a step shows: the whole `scene`, or its concepts `pasted` on a random solid colour (the baselines).",
     )
-    phase1: Phase = field(Phase(steps=400, lr=5e-4), "Handle rows only.")
+    phase1: Phase = field(Phase(steps=400, lr=5e-4), "Handle rows only.", also=("phase1_train_steps",))
     phase2: Phase = field(
         Phase(steps=400, lr=1e-4),
         "Weights too: LoRA factors, or everything with `tuning: full` (then the paper's rate is 2e-6).",
+        also=("phase2_train_steps",),
     )
     tuning: Literal["lora", "full"] = field(
         "lora", "What phase 2 trains. `full` holds one scene at a time and ~5 GB a scene at SD 2.1 size."
@@ -85,6 +90,7 @@ class Extract(Strict):
         "paper",
         "`paper`: masked squared error over all latent elements. `area_balanced`: over the mask's area. "
         "`none`: unmasked (ablation).",
+        also=("do_not_apply_masked_loss",),
     )
     attention_loss: Literal["mse", "none"] = field("mse", "Cross-attention loss by name; `none`: ablation.")
     attention_maps: int | None = field(
@@ -93,24 +99,28 @@ class Extract(Strict):
         "nearest to 1/32 of the picture's, as in the paper. Unit: latent elements.",
         ge=1,
     )
-    attention_weight: float = field(0.01, "Weight of the cross-attention loss.", ge=0)
-    flip: bool = field(True, "Random horizontal flips, masks together with the picture.")
+    attention_weight: float = field(0.01, "Weight of the cross-attention loss.", ge=0, also=("lambda_attention",))
+    flip: bool = field(
+        True, "Random horizontal flips, masks together with the picture.", also=("random_flip", "flip_aug")
+    )
     init_word: str = field(
         "object",
         "Handles start from this word where the concept has no word of its own, or one that the base does not know. "
         "Of a word of several tokens it is the mean of their embeddings.",
+        also=("initializer_token", "initializer_tokens", "init_token"),
     )
-    template: str = field("a photo of {handles}", "Training prompt.")
-    placeholder: str = field("<asset{index}>", "Handle tokens.")
+    template: str = field("a photo of {handles}", "Training prompt.", also=("instance_prompt", "training_prompt"))
+    placeholder: str = field("<asset{index}>", "Handle tokens.", also=("placeholder_token", "modifier_token"))
     adam_beta2: float = field(0.999, "AdamW's second beta.", gt=0, lt=1)
-    weight_decay: float = field(1e-2, "AdamW's weight decay.", ge=0)
-    clip_norm: float = field(1.0, "Gradient-norm clip, per scene.", gt=0)
+    weight_decay: float = field(1e-2, "AdamW's weight decay.", ge=0, also=("adam_weight_decay",))
+    clip_norm: float = field(1.0, "Gradient-norm clip, per scene.", gt=0, also=("max_grad_norm",))
     gradient_checkpointing: bool = field(False, "Trade time for memory; same results.", result=False)
     batch: Annotated[int, Ge(1)] | Literal["auto"] = field(
         "auto",
         "Scenes that train side by side on one worker; memory and speed, not results. `auto`: as many as a probe of "
         "the memory allows. A batch that runs out of memory is halved.",
         result=False,
+        also=("train_batch_size", *BATCHES),
     )
     checkpoint_every_s: float | None = field(
         300,
@@ -118,6 +128,7 @@ class Extract(Strict):
         "is preempted. None: never. Unit: seconds.",
         gt=0,
         result=False,
+        also=("checkpointing_steps", "checkpoint_every", "save_every_n_steps"),
     )
 
     @property

@@ -9,17 +9,18 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from annotated_types import MinLen
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from schemas.bundled import with_bundled
 from schemas.cluster import Cluster, Workers
 from schemas.evaluate import Evaluate
 from schemas.extract import Extract, Phase, Prior
 from schemas.fields import Strict, field
+from schemas.generate import Generate
 from schemas.models import Models
 from schemas.protocol import Protocol
 
-__all__ = ["Cluster", "Evaluate", "Extract", "JobSpec", "Models", "Phase", "Prior", "Workers"]
+__all__ = ["Cluster", "Evaluate", "Extract", "Generate", "JobSpec", "Models", "Phase", "Prior", "Workers"]
 
 
 class Source(Strict):
@@ -31,12 +32,17 @@ class Source(Strict):
         "Folders are searched recursively.",
         result=False,
         min_length=1,
+        also=(
+            *("path", "url", "folder", "dir", "bucket", "images", "pictures", "input_dir", "image_dir", "images_dir"),
+            *("data_dir", "train_data_dir", "instance_data_dir", "dataset_name"),
+        ),
     )
     handles: str | None = field(
         None,
         "OUTPUT of an earlier job: skip to generation with the handles it learned. Instead of `uri`.",
         result=False,
         min_length=1,
+        also=("resume_from", "resume_from_checkpoint"),
     )
     suffixes: list[str] = field(
         [
@@ -45,12 +51,14 @@ class Source(Strict):
         ],
         "File names that count as pictures, when `uri` is a folder. HEIC needs `pip install pillow-heif`.",
         result=False,
+        also=("extensions", "file_types"),
     )
     masks: Literal["none", "beside", "coco"] = field(
         "none",
         "Where masks come from: `none` (Segment Anything makes them), `beside` (`mask0.png ...` in the "
         "picture's folder, or `<stem>.mask0.png ...`, or `<stem>.jpg.mask0.png ...` where two pictures share a stem), "
         "`coco` (an instances JSON).",
+        also=("mask", "mask_dir", "masks_dir"),
     )
     masks_drawn_on: Literal["auto", "shown", "stored"] = field(
         "auto",
@@ -64,6 +72,7 @@ class Source(Strict):
         "annotations it changes.",
         result=False,
         min_length=1,
+        also=("annotations", "annotation_file", "instances"),
     )
     crowds: Literal["use", "skip"] = field(
         "use",
@@ -71,7 +80,11 @@ class Source(Strict):
         "brush so, or `skip` them, since COCO's own are regions of many objects.",
     )
     limit: int | None = field(
-        None, "Take only the first so many files in sorted order. Unit: files.", ge=1, result=False
+        None,
+        "Take only the first so many files in sorted order. Unit: files.",
+        ge=1,
+        result=False,
+        also=("max_images", "max_files", "max_train_samples", "max_scenes"),
     )
     storage_options: dict[str, Any] = field(
         {},
@@ -91,7 +104,9 @@ class Source(Strict):
 class Ingest(Strict):
     """From files to square pictures of the base model's own size."""
 
-    square: Literal["crop", "pad"] = field("crop", "Make pictures square: `crop` the centre or `pad` with grey.")
+    square: Literal["crop", "pad"] = field(
+        "crop", "Make pictures square: `crop` the centre or `pad` with grey.", also=("center_crop", "crop")
+    )
     max_pixels: int = field(
         100_000_000, "Larger pictures are refused before decoding. Unit: pixels.", ge=1, result=False
     )
@@ -109,20 +124,35 @@ class Segment(Strict):
         0.92, "SAM drops masks that change more under a shifted threshold.", ge=0, le=1
     )
     crop_n_layers: int = field(0, "SAM's extra passes over crops of the picture.", ge=0)
-    min_area: float = field(0.02, "Smallest concept. Unit: share of the picture.", ge=0, le=1)
-    max_area: float = field(0.60, "Largest concept. Unit: share of the picture.", ge=0, le=1)
+    min_area: float = field(
+        0.02,
+        "Smallest concept. Unit: share of the picture.",
+        ge=0,
+        le=1,
+        also=("min_size", "min_mask_area", "min_mask_region_area"),
+    )
+    max_area: float = field(
+        0.60, "Largest concept. Unit: share of the picture.", ge=0, le=1, also=("max_size", "max_mask_area")
+    )
     max_border: float = field(0.35, "Masks with a larger share of the picture's border are background.", ge=0, le=1)
     duplicate_iou: float = field(0.7, "Of two masks that overlap more (IoU), the better one stays.", ge=0, le=1)
     part_containment: float = field(
         0.8, "A mask with more of itself inside a larger kept one is a part of it.", ge=0, le=1
     )
-    max_concepts: int = field(4, "At most so many concepts a scene; the method is best with 4 or fewer.", ge=1, le=16)
+    max_concepts: int = field(
+        4,
+        "At most so many concepts a scene; the method is best with 4 or fewer.",
+        ge=1,
+        le=16,
+        also=("num_of_assets", "max_masks", "num_concepts"),
+    )
     background: bool = field(False, "The background (complement of all concepts) is one more concept.")
     vocabulary: list[Annotated[str, MinLen(1)]] = field(
         [],
         "Words to name concepts by, such as [dog, mug, teddy bear]: each concept that brings no word of its own gets "
         "the one that `models.clip` finds most like it. Handles start from it and scores read prompts with it. Empty: "
         "no words.",
+        also=("words", "classes", "labels", "class_names"),
     )
 
     @model_validator(mode="after")
@@ -135,60 +165,6 @@ class Segment(Strict):
         return self
 
 
-class Generate(Strict):
-    """New pictures of the learned concepts."""
-
-    prompts: list[str] = field(
-        ["a photo of {handles} at the beach", "a photo of {handles} in the snow"],
-        "Templates; `{handles}` becomes `<asset0> and <asset1> ...`.",
-        min_length=1,
-    )
-    subsets: list[Literal["singles", "pairs", "union", "all"]] | list[list[int]] = field(
-        ["singles", "union"],
-        "Which handles appear together: `singles` each alone, `pairs` every two, `union` all at once, `all` every "
-        "subset but the empty one; or lists of concept indices such as [[0], [0, 2]]: of a list that names a concept "
-        "which a scene does not have, it gets no picture.",
-        min_length=1,
-    )
-    images_per_prompt: int = field(4, "Pictures per prompt and subset.", ge=1)
-    sampler: Literal["dpmsolver++", "ddim", "euler", "unipc"] = field(
-        "dpmsolver++",
-        "Sampler. It is built over the base's own betas and spacing of steps; options of the sampler that the base was "
-        "saved with (clipping, Karras' sigmas, a stochastic solver) are not used.",
-    )
-    steps: int = field(30, "Sampler steps.", ge=1)
-    guidance: float = field(7.5, "Classifier-free guidance scale; 1 or less: none.", ge=0)
-    negative_prompt: str = field(
-        "",
-        "Negative prompt. An empty one is what the base's own pipeline does without: the empty text, or zeros for "
-        "an SDXL base with `force_zeros_for_empty_prompt`.",
-    )
-    format: Literal["png", "jpg", "webp"] = field("png", "File format of the pictures.")
-    batch: int = field(16, "Pictures made at once on one worker; memory and speed, not results.", ge=1, result=False)
-
-    @field_validator("prompts")
-    @classmethod
-    def _have_handles(cls, value: list[str]) -> list[str]:
-        for prompt in value:
-            if "{handles}" not in prompt:
-                raise ValueError(f"the prompt {prompt!r} needs {{handles}}")
-        return value
-
-    @field_validator("subsets")
-    @classmethod
-    def _name_concepts(cls, value: list[Any]) -> list[Any]:
-        for subset in value:
-            if isinstance(subset, str):
-                continue
-            if not subset:
-                raise ValueError("the subset [] names no concept; give it indices such as [0], or take it out")
-            if min(subset) < 0:
-                raise ValueError(f"the subset {subset} has a negative index; concepts are counted from 0")
-            if len(set(subset)) < len(subset):
-                raise ValueError(f"the subset {subset} names a concept twice; name each once")
-        return value
-
-
 class Pack(Strict):
     """How results are cut into shards."""
 
@@ -198,24 +174,36 @@ class Pack(Strict):
         "with; a change is for scenes that come later.",
         ge=1,
         result=False,
+        also=("shard_size", "samples_per_shard", "maxcount"),
     )
 
 
 class JobSpec(Strict):
     """A whole job."""
 
-    source: Source
-    output: str = field(..., "Where everything lands: a folder, as any fsspec URL.", result=False, min_length=1)
-    seed: int = field(0, "Seed of every random stream, together with the scene's own id.", ge=0)
+    source: Source = field(..., "Where the pictures come from.", also=("dataset", "data", "input", "inputs"))
+    output: str = field(
+        ...,
+        "Where everything lands: a folder, as any fsspec URL.",
+        result=False,
+        min_length=1,
+        also=("out", "output_dir", "out_dir", "output_path", "save_dir", "outdir", "destination"),
+    )
+    seed: int = field(
+        0,
+        "Seed of every random stream, together with the scene's own id.",
+        ge=0,
+        also=("random_seed", "manual_seed", "generator"),
+    )
     models: Models = field(Models(), "Pretrained models.")
     ingest: Ingest = field(Ingest(), "Reading pictures.")
-    segment: Segment = field(Segment(), "Finding concepts.")
-    extract: Extract = field(Extract(), "Learning handles.")
-    generate: Generate = field(Generate(), "Making variations.")
-    evaluate: Evaluate = field(Evaluate(), "Scoring variations.")
-    pack: Pack = field(Pack(), "Cutting shards.")
+    segment: Segment = field(Segment(), "Finding concepts.", also=("segmentation",))
+    extract: Extract = field(Extract(), "Learning handles.", also=("train", "training", "extraction", "learn"))
+    generate: Generate = field(Generate(), "Making variations.", also=("generation", "inference", "sampling", "sample"))
+    evaluate: Evaluate = field(Evaluate(), "Scoring variations.", also=("evaluation", "scoring"))
+    pack: Pack = field(Pack(), "Cutting shards.", also=("packing", "shards"))
     protocol: Protocol = field(Protocol(), "Comparing methods (`unscene evaluate`).", result=False)
-    cluster: Cluster = field(Cluster(), "Running.", result=False)
+    cluster: Cluster = field(Cluster(), "Running.", result=False, also=("ray", "resources"))
 
     @model_validator(mode="before")
     @classmethod

@@ -2,38 +2,84 @@
 
 from __future__ import annotations
 
-import difflib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from schemas.field_paths import section_at, section_of
+from schemas.field_paths import field_at, section_at, section_of
 from schemas.job import JobSpec
+from schemas.nearest import hint, nearest
 
 
 class Mistake(NamedTuple):
-    """keys: the path of the field in the spec; text: what is wrong with it, and what to do."""
+    """keys: the path of the field in the spec; text: what is wrong with it, and what to do; meant: the fields that an
+    unknown key may stand for; missing: whether the field is not there."""
 
     keys: tuple[str, ...]
     text: str
+    meant: tuple[tuple[str, ...], ...] = ()
+    missing: bool = False
+
+
+def check(tree: dict[str, Any]) -> tuple[JobSpec | None, list[Mistake]]:
+    """The spec that a tree stands for, or None and all mistakes, one a field.
+
+    pydantic holds fields of a section against each other only where each is right by itself, so what is wrong by itself
+    is put aside and the rest looked at once more.
+    """
+    try:
+        return JobSpec.model_validate(tree), []
+    except ValidationError as problem:
+        found = mistakes_of(problem)
+    rest: Any = tree
+    for mistake in found:
+        if not mistake.missing:
+            rest = _without(rest, mistake.keys)
+    try:
+        JobSpec.model_validate(rest)
+    except ValidationError as problem:
+        known = {keys for mistake in found for keys in (mistake.keys, *mistake.meant)}
+        spoken = {".".join(keys) for keys in known}
+        found += [
+            mistake
+            for mistake in mistakes_of(problem)
+            if not mistake.missing and mistake.keys not in known and not any(name in mistake.text for name in spoken)
+        ]
+    return None, found
 
 
 def mistakes_of(problem: ValidationError) -> list[Mistake]:
     """All mistakes, one a field. A field that is missing under its name and there under a like one is one mistake."""
     found = _by_field(problem)
     missing = {keys for keys, errors in found.items() if errors[0]["type"] == "missing"}
-    meant = set()
+    meant: set[tuple[str, ...]] = set()
     mistakes = []
     for keys, errors in found.items():
         if errors[0]["type"] == "extra_forbidden":
-            near, hint = _known(keys, missing)
-            meant.add((*keys[:-1], near))
-            mistakes.append(Mistake(keys, f"unknown key `{'.'.join(keys)}`; {hint}"))
+            near = nearest(keys, missing)
+            meant.update(name[:depth] for name in near for depth in range(1, len(name) + 1))
+            mistakes.append(Mistake(keys, f"unknown key `{'.'.join(keys)}`; {hint(keys, near)}", tuple(near)))
         elif errors[0]["type"] != "missing":
-            mistakes.append(Mistake(keys, f"{'.'.join(keys) or 'the spec'}: {_wrong(errors)}"))
+            mistakes.append(Mistake(keys, f"{'.'.join(keys) or 'the spec'}: {_wrong(keys, errors)}"))
     lacking = sorted(missing - meant)
-    return mistakes + [Mistake(keys, f"`{'.'.join(keys)}` is missing; see docs/job-spec.md") for keys in lacking]
+    return mistakes + [
+        Mistake(keys, f"`{'.'.join(keys)}` is missing; see docs/job-spec.md", missing=True) for keys in lacking
+    ]
+
+
+def _without(tree: Any, keys: tuple[str, ...]) -> Any:
+    """A copy of a tree without the field, or the unknown key, that a path leads into."""
+    if not keys or not isinstance(tree, dict):
+        return tree
+    first, *below = keys
+    inner = {str(key): key for key in tree}.get(first)
+    if inner is None:
+        return tree
+    if below and isinstance(tree[inner], dict):
+        return {**tree, inner: _without(tree[inner], tuple(below))}
+    return {key: value for key, value in tree.items() if key != inner}
 
 
 def _by_field(problem: ValidationError) -> dict[tuple[str, ...], list[Any]]:
@@ -52,13 +98,6 @@ def _by_field(problem: ValidationError) -> dict[tuple[str, ...], list[Any]]:
     return found
 
 
-def together(mistakes: Sequence[str]) -> str:
-    """One mistake as it is, several numbered in one sentence."""
-    if len(mistakes) == 1:
-        return mistakes[0]
-    return f"{len(mistakes)} mistakes: " + " ".join(f"({n}) {text}" for n, text in enumerate(mistakes, 1))
-
-
 def _place(location: Sequence[int | str]) -> tuple[tuple[str, ...], str]:
     """Keys of a place in the spec, and the member of a union that pydantic names between them."""
     section: type[BaseModel] | None = JobSpec
@@ -74,33 +113,44 @@ def _place(location: Sequence[int | str]) -> tuple[tuple[str, ...], str]:
     return tuple(keys), member
 
 
-def _known(keys: tuple[str, ...], missing: set[tuple[str, ...]]) -> tuple[str, str]:
-    """The key that was meant, if one is like this one (first of all one that is missing), and the words for it."""
-    section = section_at(keys[:-1])
-    known = list(section.model_fields) if section else []
-    wanted = [name for name in known if (*keys[:-1], name) in missing]
-    near = difflib.get_close_matches(keys[-1], wanted, n=1, cutoff=0.6) or difflib.get_close_matches(
-        keys[-1], known, n=1, cutoff=0.4
-    )
-    return (near[0], f"did you mean `{near[0]}`?") if near else ("", f"known here: {', '.join(known)}")
-
-
 _SHOWN = 200
 """Characters of a wrong value that a message repeats."""
 
 
-def _wrong(errors: Sequence[Mapping[str, Any]]) -> str:
+def _wrong(keys: tuple[str, ...], errors: Sequence[Mapping[str, Any]]) -> str:
     """Why a value is refused; of the kinds that its field takes, each says why."""
-    given, kind = errors[0]["input"], errors[0]["type"]
+    given = errors[0]["input"]
     messages = [str(error["msg"]).removeprefix("Value error, ") for error in errors]
     reasons = list(dict.fromkeys(message[:1].lower() + message[1:] for message in messages))
     text = ", or ".join(reasons)
-    remedy = ""
-    if kind == "string_type" and isinstance(given, int | float | dict):
-        remedy = "; put it in quotes"
-    elif kind == "model_type" and given is None:
-        remedy = "; give the section fields, or take its line out"
+    remedy = _remedy(keys, {str(error["type"]) for error in errors}, given)
     if isinstance(given, dict):
         return text + remedy
     shown = repr(given)
     return f"{text} (got {shown if len(shown) <= _SHOWN else f'{shown[:_SHOWN]}...'}){remedy}"
+
+
+def _remedy(keys: tuple[str, ...], kinds: set[str], given: Any) -> str:
+    """What to do, where the reason alone does not say it."""
+    if "string_type" in kinds and isinstance(given, dict):
+        sign = "`{handles}` without them" if None in given.values() else "what stands before a `: `"
+        return f"; put it in quotes, as YAML reads {sign} as the key of a mapping"
+    if "string_type" in kinds and isinstance(given, int | float):
+        return "; put it in quotes"
+    if "string_type" in kinds and isinstance(given, list):
+        return "; give one text and no list"
+    if "list_type" in kinds and isinstance(given, str) and field_at(keys):
+        return f"; put it in a list: {_as_list(given)}"
+    if "model_type" in kinds:
+        section = section_at(keys)
+        names = f", such as {', '.join(list(section.model_fields)[:3])}" if section else ""
+        return "; give the section fields" + (", or take its line out" if given is None else names)
+    if kinds & {"float_parsing", "int_parsing"} and isinstance(given, str) and "," in given:
+        return "; write a point for a comma"
+    return "; take it out" if "invalid_key" in kinds else ""
+
+
+def _as_list(given: str) -> str:
+    """A text as YAML's list of texts: commas divide words, but not prompts."""
+    texts = [given] if "{" in given and not given.startswith("[") else given.strip("[] ").split(",")
+    return json.dumps([text.strip(" \"'") for text in texts], ensure_ascii=False)[:_SHOWN]

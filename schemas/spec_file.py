@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from schemas.errors import SpecError
+from schemas.errors import Mistakes, SpecError
 from schemas.job import JobSpec
-from schemas.mistakes import Mistake, mistakes_of, together
+from schemas.mistakes import Mistake, check
 from schemas.overrides import apply, setter_of
 from schemas.shipped import is_job, job_text
 from schemas.writable import unwritable
@@ -27,10 +26,9 @@ def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
     Raises SpecError naming file, line and the nearest known key, of all mistakes that there are.
     """
     file = Path(path)
-    node, tree = parse(job_text(file) if is_job(file) else read_text(file), str(file))
-    if not isinstance(tree, dict):
-        raise SpecError(f"{file}: a job spec is a mapping with at least `source` and `output`; see `unscene jobs demo`")
-    found: list[tuple[int, str]] = [
+    found: list[tuple[int, str]] = []
+    node, tree = _parsed(file, overrides)
+    found += [
         (
             twice.later,
             f"{file}:{twice.later}: `{twice.dotted}` stands there twice, first in line {twice.first}; keep one, with "
@@ -38,8 +36,13 @@ def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
         )
         for twice in keys_twice(node)
     ]
+    refused = {}
     for override in overrides:
-        apply(tree, override)
+        try:
+            apply(tree, override)
+        except SpecError as error:
+            refused[override] = str(error)
+    found += [(0, text) for text in refused.values()]
 
     def told(mistake: Mistake) -> tuple[int, str]:
         setter = setter_of(mistake.keys, overrides)
@@ -47,24 +50,44 @@ def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
         where = f"--set {setter}" if setter is not None else f"{file}:{line}"
         return line, f"{where}: {mistake.text}"
 
-    tree, refused = unwritable(tree)
-    found += map(told, refused)
-    try:
-        spec = JobSpec.model_validate(tree)
-    except ValidationError as problem:
-        known = {mistake.keys for mistake in refused}
-        found += [told(mistake) for mistake in mistakes_of(problem) if mistake.keys not in known]
-    if found:
-        raise SpecError(together([text for _, text in sorted(found, key=lambda one: one[0])]))
+    tree, unfit = unwritable(tree)
+    spec, mistakes = check(tree)
+    known = {mistake.keys for mistake in unfit}
+    mistakes = [
+        mistake
+        for mistake in mistakes
+        if mistake.keys not in known and not (mistake.missing and setter_of(mistake.keys, list(refused)))
+    ]
+    found += map(told, [*unfit, *mistakes])
+    if spec is None or found:
+        raise SpecError(*[text for _, text in sorted(found, key=lambda one: one[0])])
     return spec
+
+
+def _parsed(file: Path, overrides: Sequence[str]) -> tuple[yaml.Node | None, dict[str, Any]]:
+    """The file's nodes and values. Raises SpecError, with what is wrong with the overrides as they are typed."""
+    try:
+        node, tree = parse(job_text(file) if is_job(file) else read_text(file), str(file))
+        if not isinstance(tree, dict):
+            raise SpecError(f"{file}: a job spec is a mapping with at least `source` and `output`; see `unscene jobs demo`")
+        return node, tree
+    except SpecError as error:
+        mistakes = Mistakes()
+        for override in overrides:
+            with mistakes.told_later():
+                apply({}, override)
+        with mistakes.told_later():
+            raise error
+        mistakes.tell()
+        raise
 
 
 def spec_from(tree: dict[str, Any], origin: str) -> JobSpec:
     """A spec from an already parsed tree, such as the one in run.json; errors name `origin`."""
-    try:
-        return JobSpec.model_validate(tree)
-    except ValidationError as problem:
-        raise SpecError(together([f"{origin}: {mistake.text}" for mistake in mistakes_of(problem)])) from None
+    spec, mistakes = check(tree)
+    if spec is None:
+        raise SpecError(*[f"{origin}: {mistake.text}" for mistake in mistakes])
+    return spec
 
 
 def _line(node: yaml.Node | None, keys: Sequence[str]) -> int:

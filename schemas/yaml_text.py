@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import difflib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,10 +32,7 @@ def read_text(file: Path) -> str:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise SpecError(
-            f"{file}: cannot read the job spec ({error.strerror or error}); name a file, or one of the jobs that ship "
-            f"with Unscene: {', '.join(job_names())}"
-        ) from None
+        raise SpecError(f"{file}: cannot read the job spec ({error.strerror or error}); {_meant(file)}") from None
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         return data.decode(encoding)
@@ -43,6 +42,24 @@ def read_text(file: Path) -> str:
             f"{file}:{line}: not {encoding.removesuffix('-sig').upper()} (byte 0x{data[error.start]:02x}); save the "
             "job spec as UTF-8"
         ) from None
+
+
+def _meant(file: Path) -> str:
+    """What to do where there is no job spec."""
+    if file.is_dir():
+        if (file / "run.json").is_file():
+            return "this folder is the output of a job; name the YAML file of the job"
+        inside = sorted(path.name for path in file.glob("*.y*ml"))
+        return f"it is a folder; name a YAML file{f', such as {file / inside[0]}' if inside else ''}"
+    beside = {path.name: path for path in file.parent.glob("*.y*ml")} if file.parent.is_dir() else {}
+    near = difflib.get_close_matches(file.name, list(beside), n=1) or [
+        name for name in (f"{file.name}.yaml", f"{file.name}.yml") if name in beside
+    ]
+    if near:
+        return f"did you mean {beside[near[0]]}?"
+    shipped = difflib.get_close_matches(str(file), job_names(), n=1)
+    meant = f"did you mean `{shipped[0]}`? " if shipped else ""
+    return f"{meant}name a file, or one of the jobs that ship with Unscene: {', '.join(job_names())}"
 
 
 def parse(text: str, name: str) -> tuple[yaml.Node | None, Any]:
@@ -62,8 +79,32 @@ def parse(text: str, name: str) -> tuple[yaml.Node | None, Any]:
         ) from None
     except yaml.MarkedYAMLError as error:
         where = f"{name}:{error.problem_mark.line + 1}" if error.problem_mark else name
-        tab = "; indent with spaces, YAML takes no tabs" if "'\\t'" in str(error.problem) else ""
-        raise SpecError(f"{where}: not valid YAML: {error.problem or error.context}{tab}") from None
+        problem = str(error.problem or error.context)
+        raise SpecError(f"{where}: not valid YAML: {problem}{_remedy(text, error)}") from None
+
+
+_BARE = re.compile(r"""(?:^|[-:,\[])\s*(\{\w*\}[^"'\]}]*)$""")
+"""A text at the end of a line that begins with a brace, outside quotes."""
+
+
+def _remedy(text: str, error: yaml.MarkedYAMLError) -> str:
+    """What to do about a text that is no YAML, where its own words do not say it."""
+    problem, lines = str(error.problem), text.splitlines()
+    marks = [mark for mark in (error.problem_mark, error.context_mark) if mark is not None]
+    near = [line for mark in marks for line in lines[max(0, mark.line - 1) : mark.line + 1]]
+    for line in near:
+        if bare := _BARE.search(line.split(" #")[0].rstrip().rstrip("]").rstrip()):
+            said = json.dumps(bare[1].strip(), ensure_ascii=False)
+            return f"; a text that begins with a brace stands in quotes: {said}"
+    if "'\\t'" in problem:
+        return "; indent with spaces, YAML takes no tabs"
+    if problem.startswith("mapping values are not allowed"):
+        return "; put a text with `: ` in it in quotes, or look at the indentation of this line"
+    if problem.startswith("could not find expected ':'"):
+        return "; a key ends in `:`, and a text of several lines stands in quotes"
+    if problem.startswith(("found character '@'", "found character '`'", "found character '%'")):
+        return "; put the text in quotes"
+    return ""
 
 
 def parse_value(text: str) -> Any:
