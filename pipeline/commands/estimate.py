@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pipeline.commands.asked import check_asked, subset_lines
 from pipeline.commands.bill import Work, bill, gpu_time, not_counted
+from pipeline.commands.opening import check_models_and_source
+from pipeline.commands.paths import anchored
 from pipeline.commands.survey import survey, work_from_handles, work_left
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.run_record import NAME, read_record, revisions
@@ -19,6 +21,8 @@ def estimate(spec: JobSpec) -> list[str]:
 
     Raises SpecError for what `unscene run` would refuse to start with: no source, no model.
     """
+    spec = anchored(spec)
+    check_models_and_source(spec)
     storage = Storage(spec.output)
     if spec.source.handles is None:
         listed = survey(spec, storage)

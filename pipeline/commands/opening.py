@@ -16,9 +16,10 @@ from pipeline.ledger.run_record import start_record
 from pipeline.stage_kinds import GENERATE, LEARNING, StageKind, kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.storage.probe import check_writable
-from schemas.errors import SpecError
+from schemas.errors import Mistakes, SpecError
 from schemas.job import JobSpec
 from stages.ingest.census import take_census
+from stages.ingest.source.listing import check_there
 from stages.models.check import check_models
 
 
@@ -56,7 +57,7 @@ def open_job(
     """
     spec = anchored(spec)
     if kinds is None:
-        check_models(spec)
+        check_models_and_source(spec)
     kinds = kinds or kinds_of(spec)
     storage = Storage(spec.output)
     census = None if spec.source.handles else take_census(spec)
@@ -77,6 +78,16 @@ def open_job(
     ledger, plan = Ledger(storage, names), planned.plan
     open_shards = ledger.unsettled(plan.shards)
     return JobState(spec, storage, kinds, plan, ledger, given, open_shards, [*notes, *planned.remarks], planned.stale)
+
+
+def check_models_and_source(spec: JobSpec) -> None:
+    """Raises SpecError with all that can be told of what the spec names without listing a bucket."""
+    mistakes = Mistakes()
+    with mistakes.told_later():
+        check_there(spec.source)
+    with mistakes.told_later():
+        check_models(spec)
+    mistakes.tell()
 
 
 def _earlier(spec: JobSpec) -> Storage | None:

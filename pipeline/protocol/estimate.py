@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pipeline.commands.asked import check_asked
 from pipeline.commands.bill import bill, gpu_hours, gpu_time, not_counted
+from pipeline.commands.opening import check_models_and_source
+from pipeline.commands.paths import anchored
 from pipeline.commands.survey import survey, work_left
 from pipeline.protocol.jobs import method_spec, scenes_spec
 from pipeline.storage.folder import Storage
@@ -16,7 +18,10 @@ def estimate_protocol(spec: JobSpec) -> list[str]:
 
     Raises SpecError for what `unscene evaluate` would refuse to start with.
     """
+    spec = anchored(spec)
     jobs = {name: method_spec(spec, name) for name in spec.protocol.methods}
+    for job in jobs.values():
+        check_models_and_source(job)
     notes = dict.fromkeys(line for job in jobs.values() for line in check_asked(job))
     prepared = scenes_spec(spec)
     listed = survey(prepared, Storage(prepared.output))

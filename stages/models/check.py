@@ -5,6 +5,7 @@ The driver asks, so nothing here imports torch. What only loading can tell, the 
 
 from __future__ import annotations
 
+from schemas.errors import Mistakes
 from schemas.job import JobSpec
 from stages.models.base.files import check_handles, check_parts
 from stages.models.base.layout import check_base
@@ -14,19 +15,25 @@ from stages.models.sam_files import check_sam
 
 
 def check_models(spec: JobSpec) -> int:
-    """Raises a SpecError that names the field, the part and the remedy for the first model that will not do.
+    """Raises a SpecError that names the field, the part and the remedy, of each model that will not do.
 
     Returns the side of the base's pictures. Unit: pixels.
     """
     models, learns, judges = spec.models, not spec.source.handles, spec.evaluate.enabled
-    base = bundled(models.base, "models.base")
-    side = check_base(spec)
-    check_parts(base, models.revision)
-    check_handles(base, spec.extract.placeholder, models.revision)
+    mistakes, side = Mistakes(), 0
+    with mistakes.told_later():
+        base = bundled(models.base, "models.base")
+        side = check_base(spec)
+        check_parts(base, models.revision)
+        check_handles(base, spec.extract.placeholder, models.revision)
     if judges or (learns and spec.source.masks == "none"):
-        check_sam(models.sam)
+        with mistakes.told_later():
+            check_sam(models.sam)
     if judges or (learns and spec.segment.vocabulary):
-        check_judge(models.clip, "models.clip")
+        with mistakes.told_later():
+            check_judge(models.clip, "models.clip")
     if judges:
-        check_judge(models.identity, "models.identity")
+        with mistakes.told_later():
+            check_judge(models.identity, "models.identity")
+    mistakes.tell()
     return side

@@ -13,8 +13,11 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from schemas.errors import SpecError
+from schemas.near_path import near_path
 from schemas.shipped import SHIPPED
 from stages.models.content import content_hash
+from stages.models.hub import NotFromHub, hub_file
+from stages.models.misnamed import meant, official
 
 ModelField = Literal["models.base", "models.sam", "models.clip", "models.identity"]
 
@@ -50,7 +53,8 @@ SINGLE_FILE: dict[ModelField, str] = {
 }
 """What to do with a file in place of a folder."""
 
-HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+HUB_ID = re.compile(r"(?!\.)[\w.-]+/(?!\.)[\w.-]+")
+"""OWNER/NAME. A name alone is none: every text-to-image base and every judge on the Hub has an owner."""
 
 
 def bundled(name: str, field: ModelField) -> str:
@@ -79,11 +83,16 @@ def locate(name: str, field: ModelField) -> str:
         path = Path(_path_of(place)).expanduser()
         if path.exists() or "://" in place:
             return str(path) if path.exists() else place
-        raise SpecError(f"{field}: {name}: no such file or folder; {REMEDY[field]}")
+        if near := meant(name):
+            raise SpecError(f"{field}: {name}: no such file or folder; did you mean `{near}`?")
+        such = f", such as {url}" if (url := official(name)) else ""
+        raise SpecError(f"{field}: {name}: no such file or folder; {REMEDY[field]}{such}")
     if Path(place).is_file():
         raise SpecError(f"{field}: {name} is a single file, and a folder is needed; {SINGLE_FILE[field]}")
     if Path(place).is_dir() or HUB_ID.fullmatch(place):
         return place
+    if near := meant(name):
+        raise SpecError(f"{field}: there is no model {name}; did you mean `{near}`?")
     raise SpecError(f"{field}: there is no directory {name}; {REMEDY[field]}")
 
 
@@ -101,15 +110,16 @@ def model_file(name: str, file: str, field: ModelField, revision: str | None = N
     if Path(place).is_dir():
         return Path(place) / file
     try:
-        from huggingface_hub import hf_hub_download
-
-        return Path(hf_hub_download(place, file, revision=revision))
-    except Exception as error:  # The Hub's errors share no base class with the network's.
-        reason = (str(error).strip().splitlines() or [""])[0]
+        return hub_file(place, file, revision)
+    except NotFromHub as error:
         wrong = "the name and models.revision" if field == "models.base" else "the name"
+        near = f", where `{found}` was meant name that" if (found := near_path(place)) else ""
+        fetch = (
+            f", fetch it where there is a network (`hf download {place}`) and name its folder" if error.offline else ""
+        )
         raise SpecError(
-            f"{field}: {place} is no directory here, and {file} did not come from the Hugging Face Hub "
-            f"({type(error).__name__}: {reason}); check {wrong}, or {REMEDY[field]}"
+            f"{field}: {place} is no directory here, and {file} did not come from the Hugging Face Hub ({error}); "
+            f"check {wrong}{near}{fetch}, or {REMEDY[field]}"
         ) from error
 
 

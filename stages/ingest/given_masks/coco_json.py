@@ -8,6 +8,7 @@ from typing import Any
 
 from schemas.errors import SpecError
 from schemas.job import Source
+from schemas.near_path import near_path
 from stages.ingest.given_masks.coco_shapes import Shape, read_shape, shown
 from stages.ingest.source.files import locate
 
@@ -65,6 +66,8 @@ def _text(source: Source, url: str) -> str:
     except MemoryError:
         raise
     except Exception as error:  # every backend has its own classes
+        if isinstance(error, FileNotFoundError) and (near := near_path(url)):
+            raise SpecError(f"source.coco: {url} is not there; did you mean {near}?") from error
         raise SpecError(
             f"source.coco: cannot read {url}: {type(error).__name__}: {error}; check the address and the "
             "credentials in the environment"

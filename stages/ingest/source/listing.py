@@ -12,6 +12,7 @@ from fsspec.core import has_magic
 
 from schemas.errors import SpecError
 from schemas.job import Source
+from schemas.near_path import near_path
 from stages.ingest.source.files import Root, locate, root
 from stages.ingest.source.kind import check_address, check_kind, holds
 from stages.ingest.source.walking import Found, look_at, walk
@@ -94,7 +95,8 @@ def list_source(source: Source, output: str | None = None) -> Listing:
     if folder is None and source.masks == "beside":
         _add_masks_beside(listing)
     if not listing.pictures:
-        held = holds([file.path for file in files])
+        check_there(source)
+        held = holds([file.path for file in files]) or _nothing(at)
         wanted = f"{held} (looked for {' '.join(source.suffixes)})" if folder is not None else ""
         raise SpecError(f"source.uri: no images under {source.uri}{wanted}; check the prefix or set source.suffixes")
     if source.limit is not None:
@@ -102,6 +104,20 @@ def list_source(source: Source, output: str | None = None) -> Listing:
     for file in listing.beyond:
         listing.leave_out(file.path, "beyond source.limit")
     return listing
+
+
+def check_there(source: Source) -> None:
+    """Raises SpecError where the source is a path on this machine and misspelt: what can be told without listing it."""
+    if source.uri is None or "://" in source.uri or "::" in source.uri:
+        return
+    at = root(source)
+    if not has_magic(at.path) and not at.fs.exists(at.path) and (near := near_path(at.path)):
+        raise SpecError(f"source.uri: no images under {source.uri}, which is not there; did you mean {near}?")
+
+
+def _nothing(at: Root) -> str:
+    """What to say of a place without a single file."""
+    return ", a folder without a file" if at.fs.isdir(at.path) else ", where there is nothing"
 
 
 def _files(at: Root) -> tuple[Iterator[Found] | list[Found], str | None]:

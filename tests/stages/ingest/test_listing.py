@@ -116,6 +116,25 @@ def test_an_empty_folder_and_an_unknown_protocol(tmp_path: Path) -> None:
         list_pictures(Source(handles="out"))
 
 
+def test_a_source_that_is_misspelt_or_empty_is_told_so(tmp_path: Path) -> None:
+    write(tmp_path, "photos/night/a.jpg")
+    (tmp_path / "none" / "below").mkdir(parents=True)
+    for uri, sentence in (
+        (tmp_path / "phtos", f"phtos, which is not there; did you mean {tmp_path}/photos?"),
+        (tmp_path / "Photo" / "night", f"night, which is not there; did you mean {tmp_path}/photos/night?"),
+        (
+            tmp_path / "photos" / "night" / "a.jpeg",
+            f"a.jpeg, which is not there; did you mean {tmp_path}/photos/night/a.",
+        ),
+        (tmp_path / "xyz", "xyz, where there is nothing (looked for "),
+        (tmp_path / "none", "none, a folder without a file (looked for "),
+    ):
+        with pytest.raises(SpecError) as caught:
+            list_pictures(Source(uri=str(uri)))
+        assert str(caught.value).startswith(f"source.uri: no images under {uri},")
+        assert sentence in str(caught.value)
+
+
 def test_roots_that_relative_paths_start_from(tmp_path: Path) -> None:
     write(tmp_path, "a/b.jpg")
     assert root_of(Source(uri=str(tmp_path))) == str(tmp_path)

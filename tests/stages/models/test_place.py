@@ -6,10 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import huggingface_hub
 import pytest
 
 from schemas.errors import SpecError
+from stages.models import hub as hub_module
 from stages.models import place
 from stages.models.place import INDEX, ModelField, bundled, locate, model_file, model_revision, read_json
 from tests.support import ROOT
@@ -101,6 +104,76 @@ def test_a_sam_is_a_file_a_folder_or_a_url(tmp_path: Path, monkeypatch: pytest.M
         SpecError, match=r"^models\.sam: owner/sam: no such file or folder; check the path or give a URL"
     ):
         model_revision("owner/sam", "models.sam")
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_misspelt_seedling_is_told_at_once(
+    field: ModelField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", None)  # not asked
+    for name in ("sedling", "Seedling", "seedlings"):
+        with pytest.raises(SpecError, match=rf"^{field}: .*{name}.*; did you mean `seedling`\?$"):
+            model_revision(name, field)
+    (tmp_path / "models" / "sd-2-1").mkdir(parents=True)
+    for name in ("models/sd-2.1", f"{tmp_path}/modells/sd-2-1", "./models/SD-2-1"):
+        if field == "models.sam" or not place.HUB_ID.fullmatch(name):
+            with pytest.raises(SpecError, match=rf"^{field}: .*{name}.*; did you mean `\S*models/sd-2-1`\?$"):
+                model_revision(name, field)
+
+
+@pytest.mark.parametrize("field", ON_THE_HUB)
+@pytest.mark.parametrize("name", ["stable-diffusion-v1-5", "./sd", "../sd", "a b/c", "owner/name/more", "C:\\models"])
+def test_what_is_no_path_and_no_id_is_refused_without_the_network(
+    field: ModelField, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", None)
+    with pytest.raises(SpecError) as caught:
+        model_revision(name, field)
+    assert str(caught.value).startswith(f"{field}: there is no directory {name}; give a")
+
+
+def test_a_kind_of_sam_is_told_with_its_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, file in (
+        ("vit_h", "sam_vit_h_4b8939.pth"),
+        ("sam_vit_b.pth", "sam_vit_b_01ec64.pth"),
+        ("facebook/sam-vit-large", "sam_vit_l_0b3195.pth"),
+    ):
+        with pytest.raises(SpecError, match=rf"check the path or give a URL, such as https://\S+/{file}$"):
+            locate(name, "models.sam")
+
+
+@pytest.mark.parametrize("field", ON_THE_HUB)
+def test_a_hub_that_does_not_answer_is_asked_once_and_quietly(
+    field: ModelField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+    monkeypatch.setattr(hub_module, "_TRIED", {})
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    ask = huggingface_hub.get_session().send
+
+    def send(request: Any, **settings: Any) -> Any:
+        asked.append(str(request.url))
+        return ask(request, **settings)
+
+    monkeypatch.setattr(huggingface_hub.get_session(), "send", send)
+    for _ in range(2):
+        with pytest.raises(
+            SpecError, match=r"Hugging Face Hub \(ConnectError: .* at http://127.0.0.1:9, and it was not"
+        ):
+            model_revision("owner/model", field)
+    assert len(asked) == 1
+    assert capfd.readouterr() == ("", "")
+    commit = tmp_path / "models--owner--model" / "snapshots" / COMMIT
+    commit.mkdir(parents=True)
+    (commit / INDEX[field]).write_text("{}")
+    (tmp_path / "models--owner--model" / "refs").mkdir()
+    (tmp_path / "models--owner--model" / "refs" / "main").write_text(COMMIT)
+    assert model_revision("owner/model", field) == f"owner/model@{COMMIT}", "what was downloaded before counts"
 
 
 def test_the_driver_asks_without_torch() -> None:
