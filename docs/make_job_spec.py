@@ -30,7 +30,9 @@ unscene run jobs/demo.yaml --set extract.phase1.steps=100 --set "generate.subset
 
 A section given in part keeps its defaults for the rest. The model `seedling` changes some of them, see
 [models](#models). An unknown key, one that stands twice, a value of the wrong type and a value out of range are errors
-that name file, line and remedy, all of them at once; nothing is started. Numbers are read as they look (`0100` is 100),
+that name file, line and remedy, all of them at once; nothing is started. Names that other people's scripts have for a
+field (`learning_rate`, `num_images`) are answered with the field's own. In a path `~` is read and `$HOME` is not, and a
+relative one counts from the folder in which the command is typed. Numbers are read as they look (`0100` is 100),
 and a field for text takes the value of `--set` as it is typed.
 
 **Changes results** says whether a field is part of the run's fingerprint. A finished or half-finished output goes on

@@ -13,6 +13,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipeline.commands.addressed import output_at
+from pipeline.commands.usage import usage_sentence
 from pipeline.ledger.run_record import recorded_spec
 from pipeline.storage.folder import Storage
 from schemas.errors import CommandError, JobError, SpecError
@@ -32,7 +34,9 @@ SpecArg = Annotated[
     Path,
     typer.Argument(help="Job spec: a YAML file, or the name of one that ships (`unscene jobs`).", show_default=False),
 ]
-OutputArg = Annotated[str, typer.Argument(help="OUTPUT of a job: a folder, as any fsspec URL.", show_default=False)]
+OutputArg = Annotated[
+    str, typer.Argument(help="OUTPUT of a job: a folder, as any fsspec URL; or the job's spec.", show_default=False)
+]
 SetOption = Annotated[list[str], typer.Option("--set", help="Override a field: section.field=value. Repeatable.")]
 
 
@@ -105,15 +109,16 @@ def status(output: OutputArg) -> None:
     """Progress, failures and ETA of a job, from storage alone, from any machine."""
     from pipeline.commands.status import status_lines
 
-    for line in status_lines(Storage(output)):
+    for line in status_lines(output_at(output)):
         _say(line)
 
 
 @app.command()
 def retry(output: OutputArg) -> None:
     """Try the failed scenes of a job again, and make those anew whose picture or masks changed since."""
-    spec = recorded_spec(Storage(output))
-    _run(spec.model_copy(update={"output": output}), f"unscene retry {output}", retry=True, refresh=True)
+    storage = output_at(output)
+    spec = recorded_spec(storage)
+    _run(spec.model_copy(update={"output": storage.url}), f"unscene retry {output}", retry=True, refresh=True)
 
 
 @app.command()
@@ -127,7 +132,7 @@ def withdraw(
     """Take one scene out of a job, also while it runs; the others go on."""
     from pipeline.ledger.withdrawals import withdraw as mark
 
-    _say(mark(Storage(output), scene, undo))
+    _say(mark(output_at(output), scene, undo))
 
 
 @app.command()
@@ -150,7 +155,8 @@ def export(
 
     if (scene is None) is not all_:
         raise CommandError("export: name one scene by `--scene birds.jpg` (or its id), or all of them by `--all`")
-    for line in export_all(Storage(output), to) if scene is None else export_from(Storage(output), scene, to):
+    storage = output_at(output)
+    for line in export_all(storage, to) if scene is None else export_from(storage, scene, to):
         _say(line)
 
 
@@ -159,7 +165,7 @@ def report(output: OutputArg) -> None:
     """Write the HTML report of a job (it is also written at the end of every run)."""
     from pipeline.report.page import write_report
 
-    _say(f"report: {write_report(Storage(output))}")
+    _say(f"report: {write_report(output_at(output))}")
 
 
 @app.command()
@@ -233,13 +239,17 @@ def main() -> None:
     os.environ.setdefault("RAY_AUTH_MODE", "token")  # read when ray is imported
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except JobError as error:
         print(f"unscene: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except Exception as error:
+        if (sentence := usage_sentence(error)) is not None:
+            if sentence:
+                print(f"unscene: {sentence}", file=sys.stderr)
+            sys.exit(2)
         traceback.print_exc()
         print(
             f"unscene: stopped by {type(error).__name__}: {error}. What is committed is safe; the same command goes "

@@ -8,7 +8,7 @@ from pipeline.commands.opening import check_models_and_source
 from pipeline.commands.paths import anchored
 from pipeline.commands.survey import survey, work_from_handles, work_left
 from pipeline.ledger.numbers import committed_counts
-from pipeline.ledger.run_record import NAME, read_record, revisions
+from pipeline.ledger.run_record import NAME, read_identity, revisions
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted, flop_text, size_text
@@ -89,7 +89,7 @@ def _done_lines(spec: JobSpec, storage: Storage) -> list[str]:
             for kind in kinds
         )
     ]
-    changes = changed_fields(read_record(storage)["fields"], result_fields(spec, revisions(spec)))
+    changes = changed_fields(read_identity(storage)["fields"], result_fields(spec, revisions(spec)))
     if changes:
         lines.append(
             f"warning: {storage.url} was made with other settings ({'; '.join(changes)}); `unscene run` will "

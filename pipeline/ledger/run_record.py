@@ -16,6 +16,7 @@ from pipeline.storage.folder import Storage
 from schemas.errors import OutputError
 from schemas.fingerprint import changed_fields, fingerprint, result_fields
 from schemas.job import JobSpec
+from schemas.mistakes import check
 from schemas.spec_file import spec_from
 from stages.models.content import is_partial
 
@@ -40,7 +41,7 @@ def revisions(spec: JobSpec) -> dict[str, str]:
         found["models.identity"] = model_revision(spec.models.identity, "models.identity")
         found["models.sam"] = model_revision(spec.models.sam, "models.sam")
     if spec.source.handles:
-        earlier = read_record(Storage(spec.source.handles))
+        earlier = read_identity(Storage(spec.source.handles))
         check_learned_with(spec, found["models.base"], earlier)
         found["source.handles"] = str(earlier["fingerprint"])
         return found
@@ -70,12 +71,18 @@ def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None
     }
     if storage.create(NAME, json.dumps(record, indent=1).encode()):
         return
-    earlier = read_record(storage)
+    unmade = not storage.folders("_commits") and not storage.folders("_work")
+    earlier = _loaded(storage)
+    if misfit := _misfit(earlier, _IDENTITY):
+        if not unmade:
+            raise _of_another_version(storage, earlier, misfit)
+        earlier = record
+        storage.write(NAME, json.dumps(record, indent=1).encode())
     if earlier["fingerprint"] == record["fingerprint"]:
         if earlier["spec"] != record["spec"]:  # limits, workers: `unscene retry` goes by the last ones
             storage.write(NAME, json.dumps({**earlier, "spec": record["spec"]}, indent=1).encode())
         return
-    if not storage.folders("_commits") and not storage.folders("_work"):  # nothing has been made yet
+    if unmade:
         storage.write(NAME, json.dumps(record, indent=1).encode())
         return
     changed = [
@@ -102,7 +109,50 @@ def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None
 
 
 def read_record(storage: Storage) -> dict[str, Any]:
-    """run.json of an OUTPUT. Raises OutputError if there is none, or none that can be read."""
+    """run.json of an OUTPUT, with a spec that this version reads. Raises OutputError if there is none, or none that can
+    be read, or one of another version."""
+    record = _loaded(storage)
+    if misfit := _misfit(record):
+        raise _of_another_version(storage, record, misfit)
+    return record
+
+
+def read_identity(storage: Storage) -> dict[str, Any]:
+    """The same with `fingerprint` and `fields`, for what goes by them."""
+    record = read_record(storage)
+    if misfit := _misfit(record, _IDENTITY):
+        raise _of_another_version(storage, record, misfit)
+    return record
+
+
+_SHAPES: dict[str, type[Any]] = {"spec": dict, "fingerprint": str, "fields": dict, "stages": list, "versions": dict}
+_IDENTITY = ("fingerprint", "fields")
+
+
+def _misfit(record: dict[str, Any], needed: Sequence[str] = ()) -> str | None:
+    """Why a run.json is not one as this version writes it, if it is not. needed: keys that have to be there, beside
+    the spec. Keys that this version does not know are no reason."""
+    for name in ("spec", *needed):
+        if name not in record:
+            return f"`{name}` is missing"
+    for name, shape in _SHAPES.items():
+        if not isinstance(record.get(name, shape()), shape):
+            return f"`{name}` is a {type(record[name]).__name__}"
+    spec, mistakes = check(record["spec"])
+    return None if spec is not None else f"spec: {mistakes[0].text.partition(';')[0]}"
+
+
+def _of_another_version(storage: Storage, record: dict[str, Any], misfit: str) -> OutputError:
+    versions = record.get("versions")
+    theirs, ours = versions.get("unscene") if isinstance(versions, dict) else None, _versions()["unscene"]
+    wrote = f"was written by Unscene {theirs}" if theirs not in (None, ours) else "was written by another Unscene"
+    return OutputError(
+        f"{storage.url_of(NAME)} {wrote}, and {ours} cannot read it ({misfit}); use the version that wrote it, or give "
+        "the job a new output"
+    )
+
+
+def _loaded(storage: Storage) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(storage.read(NAME))
         if not isinstance(record, dict):
@@ -137,7 +187,7 @@ def recorded_stages(record: dict[str, Any], spec: JobSpec) -> list[str]:
 
 def recorded_spec(storage: Storage) -> JobSpec:
     """The resolved spec that an OUTPUT was made with."""
-    return spec_from(read_record(storage).get("spec", {}), storage.url_of(NAME))
+    return spec_from(read_record(storage)["spec"], storage.url_of(NAME))
 
 
 def _versions() -> dict[str, str]:

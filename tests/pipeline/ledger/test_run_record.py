@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
 
-from pipeline.ledger.run_record import read_record, recorded_spec, start_record
+from pipeline.ledger.run_record import read_identity, read_record, recorded_spec, start_record
 from pipeline.storage.folder import Storage
-from schemas.errors import OutputError, SpecError
+from schemas.errors import OutputError
 from schemas.job import JobSpec
 from tests.support.tiny_models import build_tiny_model
 
 
 def test_the_folder_above_is_named(tmp_path: Path) -> None:
     (tmp_path / "variations").mkdir()
-    (tmp_path / "run.json").write_text('{"spec": {}}')
-    assert read_record(Storage(str(tmp_path))) == {"spec": {}}
+    record = {"spec": {"source": {"uri": "/photos"}, "output": "out"}}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    assert read_record(Storage(str(tmp_path))) == record
     with pytest.raises(OutputError, match=rf"variations: no run.json there; name {tmp_path}, the folder above"):
         read_record(Storage(str(tmp_path / "variations")))
 
@@ -45,10 +48,31 @@ def test_a_broken_record_is_named(tmp_path: Path, text: str) -> None:
         read_record(Storage(str(tmp_path)))
 
 
-def test_a_record_without_a_spec_is_named(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text("{}")
-    with pytest.raises(SpecError, match="run.json: `source` is missing"):
-        recorded_spec(Storage(str(tmp_path)))
+@pytest.mark.parametrize(
+    ("record", "sentence"),
+    [
+        ({}, "was written by another Unscene, and .* cannot read it \\(`spec` is missing\\); use the version"),
+        ({"spec": {}}, "`output` is missing"),
+        ({"spec": []}, "`spec` is a list"),
+        (
+            {"spec": {"source": {"uri": "x"}, "output": "o", "later": 1}, "versions": {"unscene": "9.1"}},
+            r"run.json was written by Unscene 9\.1, and \S+ cannot read it \(spec: unknown key `later`\); use the ",
+        ),
+    ],
+)
+def test_a_record_of_another_version_is_named(tmp_path: Path, record: dict[str, Any], sentence: str) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    for read in (read_record, read_identity, recorded_spec):
+        with pytest.raises(OutputError, match=sentence):
+            read(Storage(str(tmp_path)))
+
+
+def test_what_a_later_version_adds_beside_the_spec_is_no_reason(tmp_path: Path) -> None:
+    record = {"spec": {"source": {"uri": "/photos"}, "output": "out"}, "mood": "fine"}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    assert read_record(Storage(str(tmp_path))) == record
+    with pytest.raises(OutputError, match="`fingerprint` is missing"):
+        read_identity(Storage(str(tmp_path)))
 
 
 def test_a_file_is_no_output(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_no_such_scene_and_no_such_output_are_one_sentence(tmp_path: Path) -> No
     storage = Storage(str(tmp_path))
     with pytest.raises(OutputError, match=r"no run\.json there"):
         withdraw(storage, "abc")
-    storage.create("run.json", b"{}")
+    storage.create("run.json", b'{"spec": {"source": {"uri": "/photos"}, "output": "out"}}')
     with pytest.raises(CommandError, match=r"--scene abc: no scene of the plan begins so"):
         withdraw(storage, "abc")
 

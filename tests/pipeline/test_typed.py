@@ -1,0 +1,176 @@
+"""Commands as people mistype them: one sentence, exit code 2, at once and without a shell of their own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pipeline.cli import main
+from tests.support.sample_output import SampleOutput
+
+EVERY_OUTPUT = [
+    ["status"],
+    ["report"],
+    ["retry"],
+    ["withdraw", "--scene", "00"],
+    ["export", "--scene", "00", "--to", "x"],
+]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder: a job, a folder of pictures, an empty one, an OUTPUT of another version."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "photos" / "a.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "job.yaml").write_text("source: {uri: photos}\noutput: out\n")
+    (tmp_path / "sam").mkdir()
+    (tmp_path / "sam" / "sam_vit_b_01ec64.pth").touch()
+    return tmp_path
+
+
+def typed(words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of `unscene WORDS`."""
+    monkeypatch.setattr(sys, "argv", ["unscene", *words])
+    with pytest.raises(SystemExit) as left:
+        main()
+    shown = capfd.readouterr()
+    return int(left.value.code or 0), shown.out, shown.err
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("rnu job.yaml", "there is no command `rnu`; did you mean `unscene run`?"),
+        ("frobnicate", "there is no command `frobnicate`; there are run, evaluate, plan, "),
+        ("job.yaml", "there is no command `job.yaml`; did you mean `unscene run job.yaml`?"),
+        ("run job.yaml --sett seed=1", "`unscene run` has no option --sett; did you mean --set?"),
+        ("run job.yaml --set", "--set needs a value after it"),
+        ("run job.yaml --refresh=yes", "--refresh takes no value"),
+        ("run", "`unscene run` needs SPEC (Job spec, a YAML file); type `unscene run SPEC`"),
+        ("status", "`unscene status` needs OUTPUT ("),
+        ("status my out", "`unscene status` has no place for `out`; type `unscene status OUTPUT`, with quotes around"),
+        ("export out --to x", "`unscene export` needs --scene ("),
+        ("withdraw out", "`unscene withdraw` needs --scene ("),
+        ("submit job.yaml", "`unscene submit` needs --address ("),
+        ("run jbo.yaml", "jbo.yaml: cannot read the job spec (No such file or directory); did you mean job.yaml?"),
+        ("plan photos", "photos: cannot read the job spec (Is a directory); it is a folder; name a YAML file"),
+        ("status photos", "photos: no run.json there; name the output folder of an Unscene job"),
+        ("status nothing", "nothing: no run.json there; name the output folder of an Unscene job"),
+        ("status photos/a.png", "photos/a.png is a file; name the output folder of an Unscene job"),
+        ("status job.yaml", "out: no run.json there; name the output folder of an Unscene job"),
+        ("status jbo.yaml", "jbo.yaml: cannot read the job spec (No such file or directory); did you mean job.yaml?"),
+        ("run job.yaml --set seed", "--set seed: write it as --set section.field=value"),
+        ("run job.yaml --set output=", "--set output=: no value; write `null` for none"),
+        (
+            "run job.yaml --set output=$HOME/x",
+            "output: $HOME/x: variables such as $HOME are not read in a spec; write ~",
+        ),
+        ("run job.yaml --set source.uri=phtos", "phtos, which is not there; did you mean "),
+        ("run job.yaml --set source.uri=empty", "empty, a folder without a file (looked for .jpg "),
+        ("run job.yaml --set source.uri=job.yaml", "job.yaml names a list or a table"),
+        ("run job.yaml --set models.base=sedling", "models.base: there is no model sedling; did you mean `seedling`?"),
+        ("plan job.yaml --set models.base=sedling", "models.base: there is no model sedling; did you mean `seedling`?"),
+        (
+            "run job.yaml --set models.sam=sedling",
+            "models.sam: sedling: no such file or folder; did you mean `seedling`?",
+        ),
+        ("plan job.yaml --set models.sam=sam/sam_vit_b.pth", "did you mean `sam/sam_vit_b_01ec64.pth`?"),
+        (
+            "run job.yaml --set models.sam=vit_b",
+            "check the path or give a URL, such as https://dl.fbaipublicfiles.com/",
+        ),
+        (
+            "run job.yaml --set models.base=sd-v1-5",
+            "models.base: there is no directory sd-v1-5; give a directory in Sta",
+        ),
+        ("evaluate job.yaml --only tim", "--only tim: not in protocol.methods; it has break_a_scene, "),
+        ("submit job.yaml --address 127.0.0.1", "--address 127.0.0.1: give the URL of the cluster's dashboard"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_a_mistake_is_one_sentence(
+    line: str, sentence: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, _, said = typed(line.split(), monkeypatch, capfd)
+    assert sentence in said
+    assert (code, said.count("\n"), said.startswith("unscene: ")) == (2, 1, True)
+    assert not Path("out").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_wrong_models_and_a_wrong_source_are_told_together(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wrong = {"models.base": "sedling", "models.sam": "vit_h", "source.uri": "phtos"}
+    words = [word for name, value in wrong.items() for word in ("--set", f"{name}={value}")]
+    for command in ("run", "plan"):
+        code, _, said = typed([command, "job.yaml", *words], monkeypatch, capfd)
+        assert code == 2
+        assert said.startswith("unscene: 3 mistakes: (1) source.uri: ")
+        assert "(2) models.base: there is no model sedling" in said
+        assert "(3) models.sam: vit_h: no such file or folder" in said
+
+
+@pytest.mark.parametrize("command", [["run", "job.yaml"], ["plan", "job.yaml"], *EVERY_OUTPUT])
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"spec": {"source": {"uri": "photos"}, "output": "out", "later": 1}}, "spec: unknown key `later`"),
+        ({"spec": None}, "`spec` is a NoneType"),
+    ],
+)
+def test_an_output_of_another_version_is_named_by_every_command(
+    command: list[str],
+    changes: dict[str, Any],
+    why: str,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (here / "out" / "_commits" / "ingest").mkdir(parents=True)
+    record = {"fingerprint": "0", "fields": {}, "versions": {"unscene": "9.1"}, **changes}
+    (here / "out" / "run.json").write_text(json.dumps(record))
+    words = command if "job.yaml" in command else [command[0], "out", *command[1:]]
+    code, _, said = typed(words, monkeypatch, capfd)
+    assert f"out/run.json was written by Unscene 9.1, and 0.1.0 cannot read it ({why}); use the version" in said
+    assert (code, said.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("command", EVERY_OUTPUT)
+@pytest.mark.usefixtures("here")
+def test_a_spec_stands_for_the_output_that_it_names(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, _, said = typed([command[0], "job.yaml", *command[1:]], monkeypatch, capfd)
+    assert (code, said) == (
+        2,
+        f"unscene: {tmp_path}/out: no run.json there; name the output folder of an Unscene job\n",
+    )
+
+
+def test_a_spec_shows_the_status_of_its_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sample = SampleOutput(tmp_path / "out", scenes=1)
+    (tmp_path / "job.yaml").write_text("source: {uri: photos}\noutput: out\n")
+    monkeypatch.chdir(tmp_path)
+    by_address, by_spec = (typed(["status", named], monkeypatch, capfd) for named in (sample.storage.url, "job.yaml"))
+    assert by_address == by_spec
+    assert by_spec[0] == 0
+    assert "2 scenes of 3 files" in by_spec[1]
+
+
+def test_no_words_at_all_show_the_help_alone(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, out, said = typed([], monkeypatch, capfd)
+    assert code == 2
+    assert "Usage: " in out + said
+    assert "unscene: " not in said
