@@ -31,9 +31,10 @@ def estimate(spec: JobSpec) -> list[str]:
         work = work_from_handles(spec, storage)
         revisions(spec)  # refuses another base than the handles'
         lines = [f"source: {counted(work.known, 'scene')} with handles under {spec.source.handles}"]
+    done = _done_lines(spec, storage)  # an OUTPUT of another version is told before anything is counted
     lines.append(_shard_line(work, spec))
     lines += _cost_lines(spec, storage, work)
-    return [*lines, *check_asked(spec), *subset_lines(spec), *_done_lines(spec, storage), "nothing was written"]
+    return [*lines, *check_asked(spec), *subset_lines(spec), *done, "nothing was written"]
 
 
 def _shard_line(work: Work, spec: JobSpec) -> str:

@@ -118,7 +118,9 @@ def test_wrong_models_and_a_wrong_source_are_told_together(
         assert "(3) models.sam: vit_h: no such file or folder" in said
 
 
-@pytest.mark.parametrize("command", [["run", "job.yaml"], ["plan", "job.yaml"], *EVERY_OUTPUT])
+@pytest.mark.parametrize(
+    "command", [["run", "job.yaml"], ["plan", "job.yaml"], ["evaluate", "job.yaml"], *EVERY_OUTPUT]
+)
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -134,12 +136,13 @@ def test_an_output_of_another_version_is_named_by_every_command(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    (here / "out" / "_commits" / "ingest").mkdir(parents=True)
+    out = here / "out" / "scenes" if command[0] == "evaluate" else here / "out"
+    (out / "_commits" / "ingest").mkdir(parents=True)
     record = {"fingerprint": "0", "fields": {}, "versions": {"unscene": "9.1"}, **changes}
-    (here / "out" / "run.json").write_text(json.dumps(record))
+    (out / "run.json").write_text(json.dumps(record))
     words = command if "job.yaml" in command else [command[0], "out", *command[1:]]
     code, _, said = typed(words, monkeypatch, capfd)
-    assert f"out/run.json was written by Unscene 9.1, and 0.1.0 cannot read it ({why}); use the version" in said
+    assert f"{out}/run.json was written by Unscene 9.1, and 0.1.0 cannot read it ({why}); use the version" in said
     assert (code, said.count("\n")) == (2, 1)
 
 
