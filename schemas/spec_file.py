@@ -69,7 +69,9 @@ def _parsed(file: Path, overrides: Sequence[str]) -> tuple[yaml.Node | None, dic
     try:
         node, tree = parse(job_text(file) if is_job(file) else read_text(file), str(file))
         if not isinstance(tree, dict):
-            raise SpecError(f"{file}: a job spec is a mapping with at least `source` and `output`; see `unscene jobs demo`")
+            raise SpecError(
+                f"{file}: a job spec is a mapping with at least `source` and `output`; see `unscene jobs demo`"
+            )
         return node, tree
     except SpecError as error:
         mistakes = Mistakes()

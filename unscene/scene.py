@@ -109,7 +109,7 @@ class Scene:
 
     def export(self, folder: str | Path) -> list[str]:
         """`unscene export`: its handles as files that diffusers loads, with a README; what to tell of them."""
-        return export_from(self.output.storage, self.id, Path(folder))
+        return list(export_from(self.output.storage, self.id, Path(folder)))
 
     def _info(self) -> dict[str, Any]:
         return dict(json.loads(self.output.file("handles", self, f"{self.id}.json")))

@@ -53,10 +53,13 @@ def typed(words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
         ("run job.yaml --sett seed=1", "`unscene run` has no option --sett; did you mean --set?"),
         ("run job.yaml --set", "--set needs a value after it"),
         ("run job.yaml --refresh=yes", "--refresh takes no value"),
-        ("run", "`unscene run` needs SPEC (Job spec, a YAML file); type `unscene run SPEC`"),
+        (
+            "run",
+            "`unscene run` needs SPEC (Job spec: a YAML file, or the name of one that ships (`unscene jobs`)); type",
+        ),
         ("status", "`unscene status` needs OUTPUT ("),
         ("status my out", "`unscene status` has no place for `out`; type `unscene status OUTPUT`, with quotes around"),
-        ("export out --to x", "`unscene export` needs --scene ("),
+        ("export out --to x", "export: name one scene by `--scene birds.jpg` (or its id), or all of them by `--all`"),
         ("withdraw out", "`unscene withdraw` needs --scene ("),
         ("submit job.yaml", "`unscene submit` needs --address ("),
         ("run jbo.yaml", "jbo.yaml: cannot read the job spec (No such file or directory); did you mean job.yaml?"),
@@ -168,6 +171,17 @@ def test_a_spec_shows_the_status_of_its_output(
     assert by_address == by_spec
     assert by_spec[0] == 0
     assert "2 scenes of 3 files" in by_spec[1]
+
+
+@pytest.mark.usefixtures("here")
+def test_the_name_of_a_job_that_ships_stands_for_its_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, _, said = typed(["status", "demo"], monkeypatch, capfd)
+    assert (code, said.partition(":")[2]) == (
+        2,
+        f" {tmp_path}/out/demo: no run.json there; name the output folder of an Unscene job\n",
+    )
 
 
 def test_no_words_at_all_show_the_help_alone(

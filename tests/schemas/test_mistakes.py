@@ -162,7 +162,11 @@ def test_fields_are_held_against_each_other_only_where_both_are_right(tmp_path: 
     [
         ("demo.yml", "cannot read the job spec (No such file or directory); did you mean {0}/demo.yaml?"),
         ("demo", "cannot read the job spec (No such file or directory); did you mean {0}/demo.yaml?"),
-        ("other", "cannot read the job spec (No such file or directory); see jobs/ for examples"),
+        (
+            "other",
+            "cannot read the job spec (No such file or directory); name a file, or one of the jobs that ship with "
+            "Unscene: augment, demo",
+        ),
         ("", "cannot read the job spec (Is a directory); it is a folder; name a YAML file, such as {0}/demo.yaml"),
         ("out", "cannot read the job spec (Is a directory); this folder is the output of a job; name the YAML file of"),
     ],

@@ -45,7 +45,7 @@ def test_a_file_of_that_name_goes_first_and_a_folder_does_not(elsewhere: Path) -
     assert load_spec("protocol").output == "mine"
 
 
-@pytest.mark.parametrize("name", ["dmeo", "jobs/demo.yaml", "../jobs/demo", "demo.yaml", ""])
+@pytest.mark.parametrize("name", ["dmeo", "jobs/demo.yaml", "../jobs/demo", "demo.yaml"])
 def test_another_name_is_told_the_ones_there_are(elsewhere: Path, name: str) -> None:
     assert not is_job(name)
     with pytest.raises(SpecError, match="cannot read the job spec .* ship with Unscene: augment, demo, overnight"):
