@@ -1,18 +1,15 @@
 # make demo     everything from nothing: environment, then the demo job
 # make test     the tests                      make lint     ruff, mypy and the layers
 # make prove    long proofs                    make report   the demo's report, written again
-# make sprites  the drawings that the small models are trained on
-# make seedling train the small models anew: DEVICE=cuda WORLD=full where there is a GPU (models/README.md)
+# make seedling train the small models anew in out/seedling: DEVICE=cuda where there is a GPU (models/README.md)
 # make clean    caches, outputs and the environment
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-SPRITES_PACKAGE := @lobehub/fluent-emoji-3d
-SPRITES := out/sprites
 
-.PHONY: env demo test lint prove report sprites seedling clean
+.PHONY: env demo test lint prove report seedling clean
 
 env: $(READY)
 
@@ -43,37 +40,25 @@ prove: env
 report: env
 	$(BIN)/unscene report out/demo
 
-sprites: $(SPRITES)/package.json
-
-$(SPRITES)/package.json:
-	mkdir -p $(SPRITES)
-	cd $(SPRITES) && npm pack --silent $(SPRITES_PACKAGE)
-	tar -xzf $(SPRITES)/*.tgz -C $(SPRITES) --strip-components=1
-	rm $(SPRITES)/*.tgz
-
 DEVICE ?= cpu
-WORLD  ?= calm
-RUNS   := out/seedling-$(WORLD)
-TRAIN   = $(BIN)/python -m models.training.$(1) --sprites $(SPRITES)/assets --world $(WORLD) --device $(DEVICE) \
-          --work $(RUNS)/$(1) $(SPEED_$(DEVICE)_$(1))
-# A GPU has room for larger batches, and so many scenes and steps a minute that minutes are enough.
-SPEED_cuda_vae  := --batch 128 --scenes 60000 --minutes 4 --learning-rate 1.5e-3 --average 0.999 --compile
-SPEED_cuda_unet := --batch 1024 --scenes 300000 --minutes 20 --average 0.9995 --compile
-SPEED_cuda_sam  := --batch 256 --scenes 200000 --minutes 6
-SPEED_cuda_clip := --batch 1024 --scenes 100000 --minutes 4
-SPEED_cpu_unet  := --batch 12 --scenes 16000 --minutes 300 --learning-rate 1.6e-3 --average 0.999 --workers 2
-SPEED_cpu_sam   := --scenes 16000 --minutes 120 --workers 2
-SPEED_cpu_clip  := --batch 64 --scenes 8000 --width 128 --layers 4 --minutes 90 --warm-up 30 --learning-rate 1.5e-3
+RUNS   := out/seedling
+# On a CPU two processes of one thread do more than one of two (models/training/workers.py).
+LAUNCH_cpu  := $(BIN)/python -m torch.distributed.run --standalone --nproc-per-node 2 -m
+LAUNCH_cuda := $(BIN)/python -m
+TRAIN        = $(LAUNCH_$(DEVICE)) models.training.$(1) --device $(DEVICE) --threads 1 --work $(RUNS)/work/$(2)
 
-seedling: env sprites
-	$(call TRAIN,vae) --out $(RUNS)/vae/final
-	$(call TRAIN,unet) --vae $(RUNS)/vae/final --out models/seedling/base
-	$(call TRAIN,sam) --out models/seedling/sam
-	$(call TRAIN,clip) --vae $(RUNS)/vae/final --out models/seedling/clip
-	$(BIN)/python -m models.training.demo_bucket --sprites $(SPRITES)/assets --world $(WORLD) --out demo
-	$(BIN)/python -m models.training.protocol_bucket --sprites $(SPRITES)/assets --world $(WORLD) --out demo/protocol
-	$(BIN)/python -m models.training.measure --sprites $(SPRITES)/assets --world $(WORLD) --seedling models/seedling \
-	    --sheets models/sheets
+# Each step says where it is, saves its state every few minutes, and goes on from it when this is started again.
+seedling: env
+	$(call TRAIN,vae,half) --half-size --out $(RUNS)/work/half/final
+	$(call TRAIN,vae,vae) --grow-from $(RUNS)/work/half/final --out $(RUNS)/work/vae/final
+	$(call TRAIN,unet,unet) --vae $(RUNS)/work/vae/final --out $(RUNS)/base \
+	    --batch 64 --scenes 40000 --total-scenes 800000 --learning-rate 1.5e-3
+	$(call TRAIN,sam,sam) --out $(RUNS)/sam --batch 16 --prompts 6 --scenes 10000 --total-scenes 120000
+	$(call TRAIN,toys.train_reader,reader) --vae $(RUNS)/work/vae/final --out $(RUNS)/reader --total-scenes 100000
+	$(call TRAIN,toys.clip,clip) --vae $(RUNS)/work/vae/final --out $(RUNS)/clip
+	$(BIN)/python -m models.training.toys.demo_bucket --out $(RUNS)/demo
+	$(BIN)/python -m models.training.toys.protocol_bucket --out $(RUNS)/demo/protocol
+	$(BIN)/python -m models.training.measure --seedling $(RUNS) --sheets $(RUNS)/sheets
 
 clean:
 	rm -rf $(VENV) out build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

@@ -7,7 +7,7 @@ started from the same handles (phase 1 is trained once), as mean +- standard err
 
     fit         masked error on the training picture, over fixed timesteps and noise that no training draws; lower is
                 closer to the picture
-    identity    likeness of the generated concept to its true cut-out, 1 is the same, 0 another sprite (see
+    identity    likeness of the generated concept to its true cut-out, 1 is the same, 0 another object (see
                 `lora_instruments.py`; the first lines say what the instruments give where the truth is known)
     nearest     share of pictures whose nearest concept of all the demo's is the right one
     background  share of "a photo of <asset> in the snow" that show snow; backgrounds are never the scene's own

@@ -1,7 +1,7 @@
 """What a seedling picture shows: which concept, and which background, as the seedling's own judge sees it.
 
-The judge is a CLIP that knows the sprites and never draws. Objects are found by the seedling's Segment Anything and the
-product's own concept selection. `check` says how well the instruments themselves do; every report prints it.
+The judge is a CLIP that knows what is held out and never draws. Objects are found by the seedling's Segment Anything
+and the product's own concept selection. `check` says how well the instruments themselves do; every report prints it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.training.backgrounds import BACKGROUNDS, paint
 from models.training.placing import defocused
-from models.training.world import WorldSettings
+from models.training.toys.world import ToySettings
 from schemas.job import Segment
 from stages.masks.views import on_black
 from stages.models.base.base_model import BaseModel
@@ -72,7 +72,7 @@ class Eyes:
 
 def painted(index: int, side: int, rng: np.random.Generator) -> Picture:
     """Background `index` alone as scenes show it, uint8 [side, side, 3]."""
-    ground = defocused(paint(index, side, side, rng), WorldSettings.defocus)
+    ground = defocused(paint(index, side, side, rng), ToySettings.defocus)
     return (ground * 255 + 0.5).astype(np.uint8)
 
 

@@ -15,38 +15,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from models.training.configs import forget_paths
 from models.training.tokenizer import build as build_tokenizer
-from models.training.tokenizer import world_words
 
 SHEET_PROMPTS = (
-    "a photo of a red apple on grass",
-    "a photo of a green frog at the beach",
-    "a photo of a pig in the snow",
-    "a photo of tangerine at night",
-    "a photo of a purple eggplant on a wooden floor",
-    "a photo of a star on pink fabric",
-    "a photo of a basketball in the desert",
-    "a photo of a blue whale on a checkerboard",
-    "a photo of a yellow star and a red heart at night",
-    "a photo of a fox and a bear on grass",
-    "a photo of koala and blue gem at the beach",
-    "a photo of a rabbit and a hat on pink fabric",
-    "a photo of a red car and green broccoli in the snow",
-    "a photo of a lemon and a purple object on a wooden floor",
-    "a photo of a chick and a frog and a gem in the desert",
-    "a photo of an object on a checkerboard",
-    "a photo of a hat",
-    "a photo of a cookie on top of a pink fabric",
-    "a photo of a heart at the beach",
-    "a photo of a red object in the snow",
-    "a photo of a bear on grass",
-    "a photo at the beach",
-    "a photo of an orange tangerine and a rabbit on grass",
-    "a photo of a lemon at night",
-)
-"""What the sample sheets of sprites show, 24 prompts: a row of eight single objects, a row of groups, a row of the
-rest."""
-
-TOY_SHEET_PROMPTS = (
     "a photo of a red striped star on grass",
     "a photo of a blue spotted heart at the beach",
     "a photo of a plain pink fish in the snow",
@@ -72,7 +42,7 @@ TOY_SHEET_PROMPTS = (
     "a photo of an orange ringed boat and a plain black crown in the street",
     "a photo of a white checked moon with the eiffel tower in the background",
 )
-"""The same of toys."""
+"""What the sample sheets show, 24 prompts: a row of eight single toys, a row of groups, a row of the rest."""
 
 
 @dataclass(frozen=True)
@@ -84,44 +54,37 @@ class Size:
     text_layers: int
 
 
-SIZES = {
-    "calm": Size((32, 64, 128), 128, 2),
-    "full": Size((32, 96, 192), 192, 3),
-    "toys": Size((96, 128, 192), 128, 2),
-}
-"""By world. Channels at 16x16 cost as much as sixteen times as many at 4x4, so the larger one grows from below."""
+SIZE = Size((96, 128, 192), 128, 2)
 
 
-def build_unet(world: str = "calm") -> UNet2DConditionModel:
-    """An untrained UNet of 4.2 M parameters ("full": 9.4 M, "toys": 11.7 M); cross-attention at 8x8 and 4x4 only,
-    because attention is what costs most on a CPU."""
-    size = SIZES[world]
+def build_unet() -> UNet2DConditionModel:
+    """An untrained UNet of 11.7 M parameters; cross-attention at 8x8 and 4x4 only, because attention is what costs most
+    on a CPU."""
     return UNet2DConditionModel(
         sample_size=16,
         in_channels=4,
         out_channels=4,
         layers_per_block=1,
-        block_out_channels=size.channels,
+        block_out_channels=SIZE.channels,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=size.text_width,
+        cross_attention_dim=SIZE.text_width,
         attention_head_dim=4,
         norm_num_groups=8,
     )
 
 
-def build_text_encoder(tokenizer: CLIPTokenizer, world: str = "calm") -> CLIPTextModel:
-    """An untrained text encoder: two layers, 128 wide ("full": three, 192 wide)."""
-    size = SIZES[world]
+def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """An untrained text encoder: two layers, 128 wide."""
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
-            hidden_size=size.text_width,
-            intermediate_size=2 * size.text_width,
-            num_hidden_layers=size.text_layers,
+            hidden_size=SIZE.text_width,
+            intermediate_size=2 * SIZE.text_width,
+            num_hidden_layers=SIZE.text_layers,
             num_attention_heads=4,
             max_position_embeddings=tokenizer.model_max_length,
-            projection_dim=size.text_width,
+            projection_dim=SIZE.text_width,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
@@ -161,9 +124,9 @@ def assemble(
     return pipeline
 
 
-def export(pipeline: StableDiffusionPipeline, folder: Path, world: str = "calm") -> None:
-    """Write the pipeline, fp16, in files of at most 36 MB, with the tokenizer of `world`'s words; `folder` is swapped
-    in whole by renaming."""
+def export(pipeline: StableDiffusionPipeline, folder: Path) -> None:
+    """Write the pipeline, fp16, in files of at most 36 MB, with the tokenizer of the world's words; `folder` is
+    swapped in whole by renaming."""
     fresh, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -172,7 +135,7 @@ def export(pipeline: StableDiffusionPipeline, folder: Path, world: str = "calm")
     pipeline.save_pretrained(fresh, safe_serialization=True, max_shard_size="36MB")
     forget_paths(fresh)
     # With vocab.json and merges.txt, which older transformers read.
-    build_tokenizer(fresh / "tokenizer", world_words(world))
+    build_tokenizer(fresh / "tokenizer")
     for part in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
         part.float()
     folder.parent.mkdir(parents=True, exist_ok=True)

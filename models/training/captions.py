@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
 from models.training.backgrounds import BACKGROUNDS
-
-WITHOUT_ARTICLE = (
-    "grapes broccoli cheese corn fries popcorn bread sushi pancakes coffee beer milk jeans gloves glasses scissors "
-    "dice fire clothing food"
-)
-"""Nouns that take no "a"."""
+from models.training.toys.roster import Toy
 
 
-class Named(Protocol):
-    """Anything that a scene shows and a caption names."""
-
-    @property
-    def noun(self) -> str:
-        """What it is called."""
-
-    def words(self, rng: np.random.Generator) -> list[str]:
-        """What one caption calls it, its noun last and without an article, drawn at random."""
-
-
-def draw_caption(objects: Sequence[Named], background: int, rng: np.random.Generator) -> str:
+def draw_caption(objects: Sequence[Toy], background: int, rng: np.random.Generator) -> str:
     """A caption of the objects in random order, each called by its own `words`.
 
     Left out at random: everything (10 %: no conditioning), the place (15 %), articles (half of the captions, because
@@ -39,8 +22,8 @@ def draw_caption(objects: Sequence[Named], background: int, rng: np.random.Gener
     names: list[str] = []
     for i in rng.permutation(len(objects)):
         words = objects[i].words(rng)
-        if articles and words[-1] not in WITHOUT_ARTICLE.split():
-            words.insert(0, "an" if words[0][0] in "aeiou" and not words[0].startswith(("u", "eu")) else "a")
+        if articles:
+            words.insert(0, "an" if words[0][0] in "aeiou" else "a")
         names.append(" ".join(words))
     caption = "a photo of " + " and ".join(names) if names else "a photo"
     if rng.random() < 0.85:

@@ -69,9 +69,7 @@ def open_encoded(folder: Path, count: int, scaling_factor: float, device: str | 
     def joined(name: str) -> Tensor:
         return torch.from_numpy(np.concatenate([shard[name] for shard in shards])).to(device)
 
-    return EncodedScenes(
-        joined("moments"), joined("covered"), joined("token_ids"), scaling_factor, parts=joined("parts")
-    )
+    return EncodedScenes(*map(joined, ("moments", "covered", "token_ids", "parts")), scaling_factor)
 
 
 def _path(folder: Path, shard: int) -> Path:

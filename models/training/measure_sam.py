@@ -1,8 +1,8 @@
 """Measure the finished mask model: one point an object, and the concepts that the product finds by itself.
 
-    python -m models.training.measure_sam --world toys --sam models/seedling/sam --sheet models/sheets/sam.png
+    python -m models.training.measure_sam --sam models/seedling/sam --sheet models/sheets/sam.png
 
-Both on scenes of what is held out; of toys also by kind, and in places without any. `--choose` prints precision and
+Both on scenes of what is held out; also by kind, and in places without any. `--choose` prints precision and
 recall under several thresholds instead, on scenes of what the model trained on, so that thresholds are chosen on other
 scenes than those they are reported on.
 """
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from segment_anything.modeling import Sam
 
-from models.training.mask_worlds import empty_places, known, unseen, unseen_toys_by_kind
+from models.training.mask_worlds import empty_places, known, unseen, unseen_by_kind
 from models.training.prompts import EDGE_POINTS, OBJECT_POINTS, label_scenes
 from models.training.sam_points import PointScore, point_score
 from models.training.world import Scene
@@ -133,18 +133,9 @@ def concept_score(sam: Sam, scenes: list[Scene], settings: Segment, sheet: Path 
     return ConceptScore(len(scenes), *counts.tolist(), seconds)
 
 
-def measure_sam(
-    sam: Sam,
-    sprites: Path | None,
-    settings: Segment,
-    scenes: int = 200,
-    kind: str = "calm",
-    seed: int = 903,
-    sheet: Path | None = None,
-) -> SamScore:
-    """Both measures on scenes 0 to `scenes` - 1 of what is held out in the world of a `kind`. sprites: their folder,
-    which toys do without."""
-    world = unseen(kind, sprites, seed).open()
+def measure_sam(sam: Sam, settings: Segment, scenes: int = 200, seed: int = 903, sheet: Path | None = None) -> SamScore:
+    """Both measures on scenes 0 to `scenes` - 1 of what is held out."""
+    world = unseen(seed).open()
     return score_scenes(sam, [world.scene(i) for i in range(scenes)], settings, sheet)
 
 
@@ -155,10 +146,17 @@ def score_scenes(sam: Sam, scenes: list[Scene], settings: Segment, sheet: Path |
     return SamScore(points, edges, concept_score(sam, scenes, settings, sheet))
 
 
+def print_score(score: SamScore) -> None:
+    """A line a measure."""
+    print(f"sam, one point a toy: {score.points}", flush=True)
+    print(f"sam, one point at a toy's edge: {score.edges}", flush=True)
+    print(f"sam, automatic: {score.concepts}", flush=True)
+
+
 def print_kinds(sam: Sam, settings: Segment, scenes: int, seed: int = 905) -> None:
     """A table of held-out toys: `scenes` of each kind, and as many places without a toy."""
     print("| held-out toys | IoU, one point | one at an outline | precision | recall |", flush=True)
-    for name, kind in unseen_toys_by_kind(seed).items():
+    for name, kind in unseen_by_kind(seed).items():
         world = kind.open()
         score = score_scenes(sam, [world.scene(i) for i in range(scenes)], settings)
         found = score.concepts
@@ -172,9 +170,9 @@ def print_kinds(sam: Sam, settings: Segment, scenes: int, seed: int = 905) -> No
     print(f"concepts found in {scenes} places without a toy: {wrong}", flush=True)
 
 
-def choose(sam: Sam, sprites: Path | None, settings: Segment, scenes: int, kind: str, seed: int = 904) -> None:
+def choose(sam: Sam, settings: Segment, scenes: int, seed: int = 904) -> None:
     """Print precision and recall under a grid of thresholds, on scenes of what the model trained on."""
-    world = known(kind, sprites, seed).open()
+    world = known(seed).open()
     shown = [world.scene(i) for i in range(scenes)]
     for iou, stability in itertools.product((0.5, 0.6, 0.7, 0.8), (0.4, 0.6, 0.8)):
         tried = settings.model_copy(update={"pred_iou_thresh": iou, "stability_score_thresh": stability})
@@ -204,12 +202,8 @@ def save_rows(pictures: list[NDArray[np.uint8]], path: Path, columns: int = 8, z
 def main() -> None:
     """Print the numbers, or the table to choose thresholds from."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sprites", type=Path, help="assets folder of @lobehub/fluent-emoji-3d; toys need none")
     parser.add_argument("--sam", required=True, help="folder of the model")
     parser.add_argument("--scenes", type=int, default=200)
-    parser.add_argument(
-        "--world", choices=("toys", "calm", "full"), default="calm", help="as the model was trained for"
-    )
     parser.add_argument("--by-kind", type=int, default=60, help="scenes of each kind of toys; 0: no table of them")
     parser.add_argument("--sheet", type=Path, help="file for a picture of scenes and the concepts found in them")
     parser.add_argument("--job", type=Path, default=JOB, help="job whose `segment` settings are used")
@@ -217,18 +211,13 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-    if args.world != "toys" and args.sprites is None:
-        parser.error(f"--world {args.world} needs --sprites")
     torch.set_num_threads(args.threads)
     sam, settings = load_sam(args.sam, args.device), load_spec(args.job).segment
     if args.choose:
-        choose(sam, args.sprites, settings, args.scenes, args.world)
+        choose(sam, settings, args.scenes)
         return
-    score = measure_sam(sam, args.sprites, settings, args.scenes, args.world, sheet=args.sheet)
-    print(f"sam, one point an object: {score.points}", flush=True)
-    print(f"sam, one point at an object's edge: {score.edges}", flush=True)
-    print(f"sam, automatic: {score.concepts}", flush=True)
-    if args.world == "toys" and args.by_kind:
+    print_score(measure_sam(sam, settings, args.scenes, sheet=args.sheet))
+    if args.by_kind:
         print_kinds(sam, settings, args.by_kind)
 
 

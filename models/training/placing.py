@@ -1,4 +1,4 @@
-"""How sprites get into a scene: turned, placed so that none hides too much of another, shadowed, relit."""
+"""How toys get into a scene: placed so that none hides too much of another, shadowed, relit."""
 
 from __future__ import annotations
 
@@ -21,27 +21,11 @@ def defocused(canvas: Pixels, blur: float) -> Pixels:
     return np.asarray(soft, np.float32) / 255
 
 
-def posed(sprite: Image.Image, rng: np.random.Generator, turns: float, mirrored: float, jitter: bool) -> Image.Image:
-    """The sprite mirrored with probability `mirrored` and turned by up to `turns` degrees, cropped to what shows. With
-    `jitter`, half of them are also flipped or quarter-turned."""
-    if rng.random() < mirrored:
-        sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if jitter and rng.random() < 0.5:
-        sprite = sprite.transpose(Image.Transpose(int(rng.choice([1, 2, 4]))))
-    sprite = sprite.rotate(rng.uniform(-turns, turns), Image.Resampling.BILINEAR, expand=True)
-    return sprite.crop(sprite.getchannel("a").point(lambda alpha: 255 * (alpha > 8)).getbbox())
-
-
-def relit(pixels: Pixels, rng: np.random.Generator, jitter: bool) -> Pixels:
-    """The pixels with brightness and contrast changed by up to 8 %. With `jitter`, half are also darker by up to a
-    quarter and a third have their colours swapped."""
+def relit(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """The pixels with brightness and contrast changed by up to 8 %."""
     brightness, contrast = rng.uniform(0.92, 1.08, 2).astype(np.float32)
     alpha = pixels[..., 3:]
     colours = (pixels[..., :3] * contrast + alpha * (0.5 - 0.5 * contrast)) * brightness
-    if jitter:
-        colours *= np.float32(rng.uniform(0.75, 1.0) if rng.random() < 0.5 else 1.0)
-        if rng.random() < 0.3:
-            colours = colours[..., rng.permutation(3)]
     return np.concatenate([np.clip(colours, 0, alpha), alpha], -1)
 
 
@@ -58,7 +42,7 @@ def darken_below(canvas: NDArray[np.float32], rows: slice, columns: slice, stren
 
 
 class Placing:
-    """Places sprites one after the other in a frame, the later in front, and keeps the masks of what shows.
+    """Places toys one after the other in a frame, the later in front, and keeps the masks of what shows.
 
     No object loses more than the share `most_hidden` of its pixels to those in front of it.
     """
@@ -72,15 +56,15 @@ class Placing:
         """bool [k, h, w]: each object's visible pixels."""
         return np.stack(self._masks) if self._masks else np.zeros((0, self._height, self._width), bool)
 
-    def place(self, sprite: Image.Image, longest: float, rng: np.random.Generator) -> tuple[Pixels, slice, slice]:
-        """The sprite's pixels at a longer side of `longest`, and the rows and columns they go to.
+    def place(self, toy: Image.Image, longest: float, rng: np.random.Generator) -> tuple[Pixels, slice, slice]:
+        """The toy's pixels at a longer side of `longest`, and the rows and columns they go to.
 
-        Of up to 16 random places the first that hides little enough; when there is none, a smaller sprite tries.
+        Of up to 16 random places the first that hides little enough; when there is none, a smaller toy tries.
         """
         while True:
-            ratio = min(longest / max(sprite.size), self._height / sprite.height, self._width / sprite.width)
-            size = (max(2, int(sprite.width * ratio)), max(2, int(sprite.height * ratio)))
-            pixels = np.asarray(sprite.resize(size, Image.Resampling.BILINEAR), np.float32) / 255
+            ratio = min(longest / max(toy.size), self._height / toy.height, self._width / toy.width)
+            size = (max(2, int(toy.width * ratio)), max(2, int(toy.height * ratio)))
+            pixels = np.asarray(toy.resize(size, Image.Resampling.BILINEAR), np.float32) / 255
             solid = pixels[..., 3] > 0.5
             for _ in range(16):
                 left, top = self._corner(size, rng)

@@ -17,13 +17,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.captions import Named, draw_caption
+from models.training.toys.roster import Toy
 from models.training.toys.world import ToySettings, ToyWorld
-from models.training.world import World, WorldSettings
 
 MAX_OBJECTS = 3
 _CHUNK = 500
-_world: World | ToyWorld | None = None  # of this worker process
+_world: ToyWorld | None = None  # of this worker process
 
 
 @dataclass(frozen=True)
@@ -35,21 +34,14 @@ class ScenePool:
     labels: NDArray[np.uint8]
     objects: NDArray[np.int16]
     backgrounds: NDArray[np.int16]
-    roster: tuple[Named, ...]
+    roster: tuple[Toy, ...]
 
-    def names(self, row: int) -> tuple[Named, ...]:
+    def names(self, row: int) -> tuple[Toy, ...]:
         """The objects of scene `row`, in its order."""
         return tuple(self.roster[place] for place in self.objects[row] if place >= 0)
 
-    def captions(self, row: int, count: int) -> list[str]:
-        """`count` captions of scene `row`; the same ones each time."""
-        rng = np.random.default_rng((row, count))
-        return [draw_caption(self.names(row), int(self.backgrounds[row]), rng) for _ in range(count)]
 
-
-def render_pool(
-    settings: WorldSettings | ToySettings, count: int, folder: Path, workers: int | None = None
-) -> ScenePool:
+def render_pool(settings: ToySettings, count: int, folder: Path, workers: int | None = None) -> ScenePool:
     """The pool of the first `count` scenes of the world of `settings`, made in `folder` unless it is there.
 
     workers: processes; by default one a core.
@@ -79,14 +71,14 @@ def render_pool(
     return open_pool(folder, settings.roster)
 
 
-def open_pool(folder: Path, roster: Sequence[Named]) -> ScenePool:
+def open_pool(folder: Path, roster: Sequence[Toy]) -> ScenePool:
     """The pool that `render_pool` made in `folder`. What is written to its arrays stays out of the files: mapped so,
     torch takes them without a copy."""
     images, labels, facts = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("images", "labels", "facts"))
     return ScenePool(images, labels, facts[:, 1:], facts[:, 0], tuple(roster))
 
 
-def _open_world(settings: WorldSettings | ToySettings) -> None:
+def _open_world(settings: ToySettings) -> None:
     global _world
     _world = settings.open()
 

@@ -23,7 +23,6 @@ def training_arguments(
 ) -> argparse.ArgumentParser:
     """The options that all scripts have, with this model's defaults."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--sprites", type=Path, help="assets folder of @lobehub/fluent-emoji-3d; toys need none")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
     parser.add_argument("--work", type=Path, required=True, help="folder for state and sample sheets")
     parser.add_argument(
@@ -35,12 +34,6 @@ def training_arguments(
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that render scenes")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--world",
-        choices=("toys", "calm", "full"),
-        default="calm",
-        help="toys: drawn by the project; of sprites, calm: what two cores can learn; full: for a GPU",
-    )
     parser.add_argument("--save-every", type=float, default=4.0, help="minutes between states")
     parser.add_argument("--no-resume", dest="resume", action="store_false", help="ignore the state in --work")
     return parser

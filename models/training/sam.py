@@ -1,11 +1,11 @@
 """Train the seedling's mask model: segment-anything's own classes, small, prompted with points and boxes.
 
-    python -m models.training.sam --world toys --work runs/sam --out models/seedling/sam
+    python -m models.training.sam --work runs/sam --out models/seedling/sam
 
 It learns on everything that is not held out (see `mask_worlds`), and is measured on what is, one point an object. Its
 scenes are rendered first, by all cores. A GPU keeps them, and draws prompts from them, so that it does not wait:
 
-    python -m models.training.sam ... --world full --device cuda --batch 256 --scenes 300000 --minutes 5 --save-every 1
+    python -m models.training.sam ... --device cuda --batch 256 --scenes 300000 --minutes 5 --save-every 1
 
 On a shared CPU two processes of one thread do more than one of two (see `workers`). A budget of scenes may be spent in
 many sittings: the learning rate follows the scenes seen, and the same command goes on from the last state.
@@ -39,44 +39,25 @@ from models.training.workers import Workers, join_workers
 from stages.models.sam import build_sam, load_sam
 
 CONFIG: dict[str, Any] = {
-    "image_size": 64,
-    "patch_size": 4,
-    "prompt_dim": 96,
+    "image_size": 128,
+    "patch_size": 8,
+    "prompt_dim": 128,
     "image_encoder": {
-        "dim": 128,
+        "dim": 160,
         "depth": 5,
-        "heads": 4,
+        "heads": 5,
         "mlp_ratio": 3.0,
         "window": 8,
         "global_layers": [1, 3, 4],
         "relative_positions": False,
     },
-    "mask_decoder": {"depth": 2, "heads": 4, "mlp_dim": 192, "iou_hidden": 96},
+    "mask_decoder": {"depth": 2, "heads": 4, "mlp_dim": 256, "iou_hidden": 128},
     "pixel_mean": [123.675, 116.28, 103.53],
     "pixel_std": [58.395, 57.12, 57.375],
 }
-"""For the calm world, and what two cores can train: 1.3 M parameters."""
-
-WIDE: dict[str, Any] = CONFIG | {
-    "prompt_dim": 128,
-    "image_encoder": CONFIG["image_encoder"] | {"dim": 192, "depth": 6, "heads": 6, "global_layers": [1, 3, 5]},
-    "mask_decoder": {"depth": 2, "heads": 4, "mlp_dim": 256, "iou_hidden": 128},
-}
-"""For the full world: 3.1 M parameters, a third slower. A patch of 4 x 4 pixels is 16 logits of the mask, which
-`prompt_dim` numbers must tell."""
-
-TOYS: dict[str, Any] = CONFIG | {
-    "image_size": 128,
-    "patch_size": 8,
-    "prompt_dim": 128,
-    "image_encoder": CONFIG["image_encoder"] | {"dim": 160, "heads": 5},
-    "mask_decoder": {"depth": 2, "heads": 4, "mlp_dim": 256, "iou_hidden": 128},
-}
-"""For the world of toys: 2.2 M parameters. As many patches as in the smaller pictures, so that attention costs the
-same, of four times the pixels; the masks are 64 x 64 and are enlarged, which toys' clear outlines bear."""
-
-CONFIGS = {"calm": CONFIG, "full": WIDE, "toys": TOYS}
-"""By the world."""
+"""2.2 M parameters, what two cores can train. As many patches as pictures of half the size would have, so that
+attention costs the same, of four times the pixels; the masks are 64 x 64 and are enlarged, which toys' clear outlines
+bear."""
 
 
 def averaged(sam: Sam, average: Average) -> Sam:
@@ -105,7 +86,7 @@ def start(args: argparse.Namespace) -> tuple[Sam, dict[str, Any]]:
     if args.start_from:
         config = json.loads((args.start_from / "config.json").read_text(encoding="utf-8"))
         return load_sam(str(args.start_from), "cpu"), config
-    config = CONFIGS[args.world]
+    config = CONFIG
     sam = build_sam(config)
     torch.nn.init.trunc_normal_(sam.image_encoder.pos_embed, std=0.02)
     return sam, config
@@ -113,7 +94,7 @@ def start(args: argparse.Namespace) -> tuple[Sam, dict[str, Any]]:
 
 def load_scenes(args: argparse.Namespace, workers: Workers) -> LabelledScenes:
     """The scenes to train on, rendered by the leader."""
-    settings, folder = lessons(args.world, args.sprites, args.seed + 10), args.work / "scenes"
+    settings, folder = lessons(args.seed + 10), args.work / "scenes"
     if workers.leads:
         render_pool(settings, args.scenes, folder, args.workers)
         print(f"sam: {args.scenes} scenes ready", flush=True)
@@ -125,7 +106,7 @@ def load_scenes(args: argparse.Namespace, workers: Workers) -> LabelledScenes:
 def train(args: argparse.Namespace, workers: Workers) -> None:
     """Train for the budget; state, an export and a short measurement every few minutes."""
     scenes = load_scenes(args, workers)
-    world = unseen(args.world, args.sprites, args.seed + 11).open()
+    world = unseen(args.seed + 11).open()
     measured = label_scenes([world.scene(i) for i in range(args.measured if workers.leads else 1)], args.device)
 
     sam, config = start(args)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from transformers import CLIPTokenizer
 
 from models.training.backgrounds import BACKGROUNDS
-from models.training.sprites import HELD_OUT, TRAINING, SpriteName
 from models.training.toys.palette import COLOURS
 from models.training.toys.patterns import PATTERNS
 from models.training.toys.silhouettes import SILHOUETTES
@@ -35,21 +34,11 @@ PROMPT_WORDS = (
 """Words of the captions' grammar, of the paper's prompts, and a few class words for concepts."""
 
 
-def world_words(world: str = "calm") -> list[str]:
-    """Every word of the world and of the prompts, once, in a fixed order; held-out nouns included."""
-    words = PROMPT_WORDS.split()
-    if world == "toys":
-        words += [*SILHOUETTES, *COLOURS, *PATTERNS]
-    else:
-        words += [word for sprite in TRAINING + HELD_OUT for word in roster_words((sprite,))]
+def world_words() -> list[str]:
+    """Every word of the world and of the prompts, once, in a fixed order; held-out silhouettes included."""
+    words = [*PROMPT_WORDS.split(), *SILHOUETTES, *COLOURS, *PATTERNS]
     words += [word for background in BACKGROUNDS for phrase in background.phrases for word in phrase.lower().split()]
     return list(dict.fromkeys(words))
-
-
-def roster_words(roster: tuple[SpriteName, ...]) -> list[str]:
-    """Every word of the sprites' nouns, colours and class words, once, in the roster's order."""
-    texts = [text for sprite in roster for text in (sprite.noun, sprite.colour, sprite.kind)]
-    return list(dict.fromkeys(word for text in texts for word in text.lower().split()))
 
 
 def byte_characters() -> list[str]:

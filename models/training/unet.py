@@ -1,6 +1,6 @@
 """Train the seedling's UNet and text encoder together on encoded scenes, and export the whole base as it improves.
 
-python -m models.training.unet --world toys --vae runs/vae/final --work runs/unet --out models/seedling/base
+python -m models.training.unet --vae runs/vae/final --work runs/unet --out models/seedling/base
 
 With `--total-scenes` a run may take many sittings: the learning rate depends on the scenes seen alone; weights,
 optimizer and position are saved whole every few minutes, and the same command goes on from there.
@@ -22,7 +22,6 @@ from transformers import CLIPTokenizer
 from models.training import tokenizer as vocabulary
 from models.training.base import (
     SHEET_PROMPTS,
-    TOY_SHEET_PROMPTS,
     assemble,
     build_scheduler,
     build_text_encoder,
@@ -33,13 +32,11 @@ from models.training.base import (
 )
 from models.training.dense import WEIGHT, DenseHead, dense_loss
 from models.training.encoding import encode_world, open_encoded
-from models.training.latents import Batch, EncodedScenes, encode_pool
-from models.training.pool import open_pool, render_pool
+from models.training.latents import Batch, EncodedScenes
 from models.training.precision import half_precision
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
 from models.training.toys.world import ToySettings
 from models.training.workers import Workers, join_workers
-from models.training.world import broad_roster, world_settings
 
 TEXT_RATE = 0.15
 """The text encoder's share of the learning rate. At the full rate each appearance of a rare word moves its embedding by
@@ -54,28 +51,25 @@ nothing else: at each place the best prediction stays the mean."""
 class Denoiser(nn.Module):
     """The trained pair as one module, so that one optimizer, one average and one state hold both."""
 
-    def __init__(self, tokens: CLIPTokenizer, world: str = "calm") -> None:
+    def __init__(self, tokens: CLIPTokenizer) -> None:
         super().__init__()
         self.tokens = tokens
-        self.world = world
-        self.unet = build_unet(world)
-        self.text_encoder = build_text_encoder(tokens, world)
+        self.unet = build_unet()
+        self.text_encoder = build_text_encoder(tokens)
         # With heads of so few channels PyTorch's fused attention is slow to differentiate on a CPU: plain matrices
         # train the whole UNet a fifth faster.
         self.unet.set_attn_processor(AttnProcessor())
-        self.dense: DenseHead | None = None
-        if world == "toys":
-            self.dense = DenseHead(self.unet.config.block_out_channels[-1])
-            self.unet.up_blocks[0].register_forward_hook(self._keep)
+        self.dense = DenseHead(self.unet.config.block_out_channels[-1])
+        self.unet.up_blocks[0].register_forward_hook(self._keep)
 
     def _keep(self, block: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         self._coarse = output
 
-    def forward(self, noisy: Tensor, timesteps: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor | None]:
-        """noisy [b, 4, h, w], timesteps [b], token_ids [b, 32]; returns the predicted velocity [b, 4, h, w], and of
-        toys the logits of what lies where, see `dense`."""
+    def forward(self, noisy: Tensor, timesteps: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """noisy [b, 4, h, w], timesteps [b], token_ids [b, 32]; returns the predicted velocity [b, 4, h, w], and
+        the logits of what lies where, see `dense`."""
         velocity = self.unet(noisy, timesteps, self.text_encoder(token_ids)[0]).sample
-        return velocity, None if self.dense is None else self.dense(self._coarse)
+        return velocity, self.dense(self._coarse)
 
 
 def adopt(model: Denoiser, base: Path) -> None:
@@ -128,8 +122,6 @@ def loss_of(
         predicted, logits = model(noisy, timesteps, batch.token_ids)
     weight = 1 + FOREGROUND * batch.covered
     error = (weight * (predicted.float() - velocity).square()).mean() / weight.mean()
-    if logits is None or batch.parts is None:
-        return error, error
     return error, error + WEIGHT * dense_loss(logits, batch.parts)
 
 
@@ -137,43 +129,30 @@ def publish(
     model: Denoiser, average: Average, vae: AutoencoderKL, tokens: CLIPTokenizer, work: Path, out: Path
 ) -> None:
     """The whole pipeline of the averaged weights in `out`, and a sample sheet in `work`."""
-    fresh = Denoiser(tokens, model.world).eval()
+    fresh = Denoiser(tokens).eval()
     average.copy_to(fresh)
     pipeline = assemble(vae.to("cpu"), fresh.unet, fresh.text_encoder, tokens)
-    export(pipeline, out, model.world)
-    prompts = TOY_SHEET_PROMPTS if model.world == "toys" else SHEET_PROMPTS
-    save_sheet(sample(pipeline, list(prompts)), work / f"sheet-{time.strftime('%m%d-%H%M')}.png")
+    export(pipeline, out)
+    save_sheet(sample(pipeline, list(SHEET_PROMPTS)), work / f"sheet-{time.strftime('%m%d-%H%M')}.png")
 
 
 def load_scenes(args: argparse.Namespace, workers: Workers, vae: AutoencoderKL, tokenizer: Path) -> EncodedScenes:
-    """Render, encode and caption the scenes to train on: the leader alone, or, of sprites, each for itself."""
-    if args.world == "toys":
-        if workers.leads:
-            encode_world(
-                ToySettings(seed=args.seed), args.scenes, args.vae, tokenizer, args.work / "scenes", args.workers
-            )
-            print(f"unet: {args.scenes} scenes ready", flush=True)
-        workers.wait()
-        return open_encoded(args.work / "scenes", args.scenes, vae.config.scaling_factor, args.device)
-    more = broad_roster(args.sprites) if args.broad else {}
-    settings, folder = world_settings(args.world, args.sprites, seed=args.seed, **more), args.work / "pool"
+    """The scenes to train on, rendered, encoded and captioned by the leader."""
     if workers.leads:
-        render_pool(settings, args.scenes, folder, args.workers)
+        encode_world(ToySettings(seed=args.seed), args.scenes, args.vae, tokenizer, args.work / "scenes", args.workers)
+        print(f"unet: {args.scenes} scenes ready", flush=True)
     workers.wait()
-    scenes = encode_pool(vae, open_pool(folder, settings.roster), tokenizer, args.workers)
-    if workers.leads:
-        print(f"unet: {len(scenes.moments)} scenes ready", flush=True)
-    return scenes
+    return open_encoded(args.work / "scenes", args.scenes, vae.config.scaling_factor, args.device)
 
 
 def train(args: argparse.Namespace, workers: Workers) -> None:
     """Train for the budget; state every few minutes, an export every `--export-every` minutes."""
     vae = AutoencoderKL.from_pretrained(args.vae, torch_dtype=torch.float32).to(args.device).eval()
     tokenizer = args.work / f"tokenizer-{workers.rank}"
-    tokens = vocabulary.build(tokenizer, vocabulary.world_words(args.world))
+    tokens = vocabulary.build(tokenizer, vocabulary.world_words())
     scenes = load_scenes(args, workers, vae, tokenizer)
 
-    model = Denoiser(tokens, args.world)
+    model = Denoiser(tokens)
     if args.start_from:
         adopt(model, args.start_from)
     model = model.to(args.device, memory_format=torch.channels_last).train()
@@ -183,9 +162,8 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
     groups = [
         {"params": list(model.unet.parameters()), "scale": 1.0},
         {"params": list(model.text_encoder.parameters()), "scale": TEXT_RATE},
+        {"params": list(model.dense.parameters()), "scale": 1.0},
     ]
-    if model.dense is not None:
-        groups.append({"params": list(model.dense.parameters()), "scale": 1.0})
     optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     budget, step = Budget(args.minutes, args.save_every, args.total_scenes), 0
     running = torch.ones((), device=args.device)
@@ -251,7 +229,6 @@ def main() -> None:
         "--total-scenes", type=int, help="scenes to see in all, instead of --minutes; resumed runs included"
     )
     parser.add_argument("--average", type=float, default=0.998, help="decay of the average of the weights")
-    parser.add_argument("--broad", action="store_true", help="draw every sprite that may be trained on, not 24 alone")
     parser.add_argument("--compile", action="store_true", help="torch.compile the model: for a GPU")
     parser.add_argument("--start-from", type=Path, help="folder of a trained base to go on from")
     parser.add_argument("--stop-after", type=float, help="minutes after which this run stops, to be resumed")

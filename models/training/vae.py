@@ -1,11 +1,10 @@
 """Train the seedling's autoencoder: a picture to 16x16x4 latents.
 
-python -m models.training.vae --world toys --work runs/vae --out runs/vae/final --minutes 40
+python -m models.training.vae --work runs/vae --out runs/vae/final --minutes 40
 
-Sprites are 64x64 and three levels halve them twice (0.6 M parameters); toys are 128x128 and four levels halve them
-three times (0.7 M), so that the UNet's work is the same: they are learnt at 64x64 first, `--half-size`, and grown from
-that, `--grow-from`. Once a UNet is trained on the latents the encoder is settled;
-the decoder can still be trained on, `--start-from` it with `--settled`.
+Pictures are 128x128 and four levels halve them three times (0.7 M parameters). They are learnt at 64x64 first,
+`--half-size`, and grown from that, `--grow-from`. Once a UNet is trained on the latents the encoder is settled; the
+decoder can still be trained on, `--start-from` it with `--settled`.
 """
 
 from __future__ import annotations
@@ -28,11 +27,9 @@ from models.training.growing import build, grown
 from models.training.pool import render_pool
 from models.training.precision import half_precision
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
-from models.training.sprites import HELD_OUT, wide_roster
-from models.training.toys.roster import HELD_OUT as HELD_OUT_TOYS
+from models.training.toys.roster import HELD_OUT
 from models.training.toys.world import ToySettings
 from models.training.workers import Workers, join_workers
-from models.training.world import WorldSettings, world_settings
 
 KL_WEIGHT = 1e-4
 """Per latent number. Small: enough to keep the latents smooth, too little to cost sharpness."""
@@ -43,8 +40,8 @@ FOREGROUND = 3.0
 RIM = 3
 """Pixels around an object that count as its edge."""
 
-CHANNELS = {"calm": (16, 32, 64), "full": (24, 48, 96), "toys": (16, 16, 32, 64)}
-"""Of the levels, by world."""
+CHANNELS = (16, 16, 32, 64)
+"""Of the levels; pictures half as large do without the first."""
 
 
 def to_tensor(images: list) -> Tensor:
@@ -108,7 +105,7 @@ def starting_weights(args: argparse.Namespace) -> AutoencoderKL:
         return grown(AutoencoderKL.from_pretrained(args.grow_from, torch_dtype=torch.float32))
     if args.start_from:
         return AutoencoderKL.from_pretrained(args.start_from, torch_dtype=torch.float32)
-    return build(CHANNELS[args.world][1 if args.half_size else 0 :])
+    return build(CHANNELS[1 if args.half_size else 0 :])
 
 
 def toy_settings(args: argparse.Namespace, **more: Any) -> ToySettings:
@@ -119,31 +116,20 @@ def toy_settings(args: argparse.Namespace, **more: Any) -> ToySettings:
 
 
 def load_images(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """Pictures to train on, uint8 [n, h, w, 3], and their label maps, uint8 [n, h, w] (0: no object), on the training
-    device: half of the world that the UNet learns, half with more shapes: sprites that have no name, turned and
-    recoloured, or toys turned all ways, most of them small."""
-    worlds: dict[str, ToySettings | WorldSettings]
-    if args.world == "toys":
-        worlds = {
-            "named": toy_settings(args, seed=args.seed),
-            "wide": toy_settings(args, seed=args.seed + 1, turns=180, mirrored=0.5, toy_counts=(0.0, 0.2, 0.4, 0.4)),
-        }
-    else:
-        worlds = {
-            "named": world_settings(args.world, args.sprites, seed=args.seed),
-            "wide": WorldSettings(args.sprites, roster=wide_roster(args.sprites), jitter=True, seed=args.seed + 1),
-        }
+    """Pictures to train on, uint8 [n, h, w, 3], and their label maps, uint8 [n, h, w] (0: no toy), on the training
+    device: half of the world that the UNet learns, half of toys turned all ways, most of them small."""
+    worlds = {
+        "named": toy_settings(args, seed=args.seed),
+        "wide": toy_settings(args, seed=args.seed + 1, turns=180, mirrored=0.5, toy_counts=(0.0, 0.2, 0.4, 0.4)),
+    }
     pools = [render_pool(world, args.scenes, args.work / name, args.workers) for name, world in worlds.items()]
     images, labels = (np.concatenate([getattr(pool, field) for pool in pools]) for field in ("images", "labels"))
     return torch.from_numpy(images).to(args.device), torch.from_numpy(labels).to(args.device)
 
 
 def unseen_images(args: argparse.Namespace, count: int = 128) -> Tensor:
-    """Pictures of held-out sprites or toys, float [count, 3, h, w] in -1..1: what its sharpness is measured on."""
-    if args.world == "toys":
-        world = toy_settings(args, roster=HELD_OUT_TOYS, seed=args.seed + 2).open()
-    else:
-        world = world_settings(args.world, args.sprites, HELD_OUT, seed=args.seed + 2).open()
+    """Pictures of held-out toys, float [count, 3, h, w] in -1..1: what its sharpness is measured on."""
+    world = toy_settings(args, roster=HELD_OUT, seed=args.seed + 2).open()
     return to_tensor([world.scene(i).image for i in range(count)]).to(args.device)
 
 
@@ -229,7 +215,7 @@ def main() -> None:
     parser.add_argument("--average", type=float, default=0.998, help="decay of the average of the weights")
     parser.add_argument("--compile", action="store_true", help="torch.compile the loss: for a GPU")
     parser.add_argument("--start-from", type=Path, help="folder of a trained autoencoder to go on from")
-    parser.add_argument("--half-size", action="store_true", help="toys in pictures half as large, to be grown")
+    parser.add_argument("--half-size", action="store_true", help="pictures half as large, to be grown")
     parser.add_argument("--grow-from", type=Path, help="folder of a trained autoencoder of pictures half as large")
     parser.add_argument("--settled", action="store_true", help="train the decoder alone, so that latents stay the same")
     args = parser.parse_args()

@@ -1,20 +1,19 @@
-"""Measuring the mask model: counts of one scene by hand, and the committed model over ellipses from end to end."""
+"""Measuring the mask model: counts of one scene by hand, and the committed model over toys from end to end."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from models.training import measure_sam as measuring
-from models.training.measure_sam import iou_table, measure_sam, save_rows, score_scene
-from models.training.sam import TOYS
-from models.training.sprites import HELD_OUT
-from models.training.toys.roster import TRAINED
+from models.training.measure_sam import iou_table, save_rows, score_scene, score_scenes
+from models.training.sam import CONFIG
+from models.training.toys.roster import HELD_OUT, TRAINED
+from models.training.toys.world import ToySettings
 from models.training.world import Scene
 from schemas.spec_file import load_spec
 from stages.models.sam import build_sam, load_sam
@@ -51,14 +50,13 @@ def test_a_scene_s_counts() -> None:
 
 
 def test_the_committed_model_is_measured_end_to_end(tmp_path: Path) -> None:
-    for number, sprite in enumerate(HELD_OUT):
-        picture = Image.new("RGBA", (64, 64))
-        ImageDraw.Draw(picture).ellipse((4, 8, 59, 55), fill=(10 + 8 * number, 250 - 8 * number, 120, 255))
-        picture.save(tmp_path / f"{sprite.code}.webp", lossless=True)
     sam = load_sam(str(ROOT / "models" / "seedling" / "sam"), "cpu")
+    side = sam.image_encoder.img_size
+    world = ToySettings(HELD_OUT, height=side, width=side, seed=903).open()
+    scenes = [world.scene(i) for i in range(6)]
     settings = load_spec(ROOT / "jobs" / "demo.yaml").segment
     sheet = tmp_path / "sheets" / "sam.png"
-    score = measure_sam(sam, tmp_path, settings, scenes=6, sheet=sheet)
+    score = score_scenes(sam, scenes, settings, sheet)
     assert score.concepts.scenes == 6
     assert 0.5 < score.points.top <= score.points.best <= 1
     assert 0.4 < score.edges.best <= 1
@@ -67,7 +65,7 @@ def test_the_committed_model_is_measured_end_to_end(tmp_path: Path) -> None:
     assert score.concepts.recall >= 0.5
     assert score.concepts.precision >= 0.5
     assert Image.open(sheet).size == (8 * 128, 256)
-    strict = measure_sam(sam, tmp_path, settings.model_copy(update={"min_area": 0.6}), scenes=6).concepts
+    strict = score_scenes(sam, scenes, settings.model_copy(update={"min_area": 0.6})).concepts
     assert (strict.objects, strict.concepts, strict.precision, strict.recall) == (0, 0, 0.0, 0.0)
     assert strict.hidden == score.concepts.objects + score.concepts.hidden
 
@@ -88,7 +86,7 @@ def test_toys_are_measured_by_kind_and_in_places_without_them(
 
     monkeypatch.setattr(measuring, "concept_score", concepts)
     torch.manual_seed(0)
-    measuring.print_kinds(build_sam(TOYS), load_spec(ROOT / "jobs" / "demo.yaml").segment, 2)
+    measuring.print_kinds(build_sam(CONFIG), load_spec(ROOT / "jobs" / "demo.yaml").segment, 2)
     head, *rows, empty = capsys.readouterr().out.splitlines()
     assert head.count("|") == 6
     assert [row.split("|")[1].strip() for row in rows] == [
@@ -97,15 +95,6 @@ def test_toys_are_measured_by_kind_and_in_places_without_them(
     assert [row.split("|")[5].strip() for row in rows] == [f"0.500 ({n} of {2 * n})" for n in (1, 2, 3)] * 2
     assert empty == "concepts found in 2 places without a toy: 2"
     assert not {toy for scene in asked for toy in scene.objects} & set(TRAINED)
-
-
-def test_a_world_of_sprites_asks_for_their_folder(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["measure_sam", "--sam", "models/seedling/sam", "--world", "full"])
-    with pytest.raises(SystemExit):
-        measuring.main()
-    assert "--world full needs --sprites" in capsys.readouterr().err
 
 
 def test_a_sheet_keeps_its_last_row(tmp_path: Path) -> None:

@@ -1,7 +1,4 @@
-"""Training the mask model: label maps, prompts that agree with them, the loss, and what is written at the end.
-
-The sprites are not part of the repository, so flat ellipses stand in for them, one colour each.
-"""
+"""Training the mask model: label maps, prompts that agree with them, the loss, and what is written at the end."""
 
 from __future__ import annotations
 
@@ -11,34 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
 
 from models.training import sam as training
-from models.training.mask_worlds import empty_places, known, lessons, unseen, unseen_toys_by_kind
+from models.training.mask_worlds import empty_places, known, lessons, unseen, unseen_by_kind
 from models.training.pool import render_pool
 from models.training.progress import Average
 from models.training.prompts import RIM, LabelledScenes, Mix, Prompts, draw_prompts, label_scenes, near, recoloured
 from models.training.sam_answers import answers
 from models.training.sam_losses import loss_of, true_iou
-from models.training.sprites import TRAINING
 from models.training.toys import roster as toys
-from models.training.toys.world import ToySettings
-from models.training.world import World, WorldSettings
+from models.training.toys.world import ToySettings, ToyWorld
 from stages.models.sam import build_sam, load_sam
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    folder = tmp_path_factory.mktemp("sprites")
-    for number, sprite in enumerate(TRAINING):
-        picture = Image.new("RGBA", (64, 64))
-        ImageDraw.Draw(picture).ellipse((4, 12, 59, 51), fill=(10 + 9 * number, 250 - 9 * number, 97, 255))
-        picture.save(folder / f"{sprite.code}.webp", lossless=True)
-    return World(WorldSettings(folder, seed=5))
+def world() -> ToyWorld:
+    return ToySettings(seed=5).open()
 
 
 @pytest.fixture(scope="module")
-def maps(world: World) -> torch.Tensor:
+def maps(world: ToyWorld) -> torch.Tensor:
     return label_scenes([world.scene(i) for i in range(40)], "cpu").labels
 
 
@@ -53,7 +42,7 @@ def pixel(prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.arange(len(row)), row, column
 
 
-def test_a_label_map_is_the_scene_s_masks_and_what_the_pool_renders(world: World, tmp_path: Path) -> None:
+def test_a_label_map_is_the_scene_s_masks_and_what_the_pool_renders(world: ToyWorld, tmp_path: Path) -> None:
     scenes = [world.scene(i) for i in range(12)]
     labelled = label_scenes(scenes, "cpu")
     for scene, image, labels in zip(scenes, labelled.images, labelled.labels.numpy(), strict=True):
@@ -180,7 +169,7 @@ def test_mirrored_pictures_keep_their_labels() -> None:
 
 
 def test_a_step_of_training_reaches_every_weight_and_the_export_reloads(
-    tmp_path: Path, maps: torch.Tensor, world: World
+    tmp_path: Path, maps: torch.Tensor, world: ToyWorld
 ) -> None:
     torch.manual_seed(0)
     sam = build_sam(training.CONFIG)
@@ -214,9 +203,9 @@ def test_a_step_of_training_reaches_every_weight_and_the_export_reloads(
 
 def test_the_model_of_toys_answers_in_small_masks_of_their_pictures() -> None:
     torch.manual_seed(0)
-    sam = build_sam(training.TOYS)
+    sam = build_sam(training.CONFIG)
     assert 1.3e6 < sum(weight.numel() for weight in sam.parameters()) < 2.4e6
-    scenes = lessons("toys", None, 3).open()
+    scenes = lessons(3).open()
     labelled = label_scenes([scenes.scene(i) for i in range(2)], "cpu")
     prompts = draw(labelled.labels, 3, inside=0.5, box=0.5)
     logits, quality = answers(sam, labelled.images, prompts)
@@ -226,10 +215,10 @@ def test_the_model_of_toys_answers_in_small_masks_of_their_pictures() -> None:
 
 
 def test_no_world_that_the_mask_model_learns_from_or_is_tuned_on_shows_what_it_is_measured_on() -> None:
-    for world in (lessons("toys", None, 0), known("toys", None, 0)):
+    for world in (lessons(0), known(0)):
         assert set(world.roster) == set(toys.TRAINED)
-    assert set(unseen("toys", None, 0).roster) == set(toys.HELD_OUT)
-    kinds = unseen_toys_by_kind(0)
+    assert set(unseen(0).roster) == set(toys.HELD_OUT)
+    kinds = unseen_by_kind(0)
     assert {toy for kind in kinds.values() for toy in kind.roster} == set(toys.HELD_OUT)
     shown = {name: kind.open().scene(0).objects for name, kind in kinds.items()}
     assert sorted(len(objects) for objects in shown.values()) == [1, 1, 2, 2, 3, 3]
@@ -237,8 +226,6 @@ def test_no_world_that_the_mask_model_learns_from_or_is_tuned_on_shows_what_it_i
         new = {toy.silhouette in toys.NEW_SILHOUETTES for toy in objects}
         assert new == {"silhouettes" in name}
     assert empty_places(0).open().scene(0).objects == ()
-    with pytest.raises(ValueError, match="--sprites"):
-        lessons("calm", None, 0)
 
 
 def test_a_pool_is_mapped_and_not_copied_and_its_files_stay_as_they_are(tmp_path: Path) -> None:
@@ -254,13 +241,13 @@ def test_a_pool_is_mapped_and_not_copied_and_its_files_stay_as_they_are(tmp_path
 def test_a_stopped_run_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = training.TOYS | {
+    small = training.CONFIG | {
         "prompt_dim": 16,
-        "image_encoder": training.TOYS["image_encoder"] | {"dim": 16, "depth": 1, "heads": 1, "global_layers": []},
+        "image_encoder": training.CONFIG["image_encoder"] | {"dim": 16, "depth": 1, "heads": 1, "global_layers": []},
         "mask_decoder": {"depth": 1, "heads": 1, "mlp_dim": 16, "iou_hidden": 16},
     }
-    monkeypatch.setitem(training.CONFIGS, "toys", small)
-    command = ["sam", "--world", "toys", "--work", str(tmp_path / "work"), "--out", str(tmp_path / "sam")]
+    monkeypatch.setattr(training, "CONFIG", small)
+    command = ["sam", "--work", str(tmp_path / "work"), "--out", str(tmp_path / "sam")]
     command += ["--batch", "2", "--prompts", "2", "--scenes", "4", "--total-scenes", "30", "--workers", "1"]
     command += ["--threads", "1", "--measured", "4"]
     monkeypatch.setattr(sys, "argv", [*command, "--stop-after", "0.00001"])

@@ -21,8 +21,6 @@ from models.training.latents import CAPTIONS
 from models.training.precision import cpu_multiplies_bfloat16
 from models.training.progress import Budget
 from models.training.tokenizer import build as build_tokenizer
-from models.training.tokenizer import world_words
-from models.training.toys.roster import HELD_OUT, TRAINED
 from models.training.toys.world import ToySettings
 from models.training.vae import CHANNELS
 from tests.support import ROOT
@@ -36,7 +34,7 @@ def _small() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoding, "SHARD", 8)
         patch.setattr(encoding, "_BATCH", 4)
-        patch.setitem(base.SIZES, "toys", base.Size((8, 16, 16), 16, 1))
+        patch.setattr(base, "SIZE", base.Size((8, 16, 16), 16, 1))
         yield
 
 
@@ -44,22 +42,22 @@ def _small() -> Iterator[None]:
 def autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("autoencoder")
     torch.manual_seed(0)
-    build_vae(CHANNELS["toys"]).half().save_pretrained(folder)
+    build_vae(CHANNELS).half().save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tokenizer")
-    build_tokenizer(folder, world_words("toys"))
+    build_tokenizer(folder)
     return folder
 
 
 def test_the_latents_of_toys_are_as_large_as_the_unet_takes(autoencoder: Path) -> None:
-    vae = build_vae(CHANNELS["toys"])
+    vae = build_vae(CHANNELS)
     with torch.no_grad():
         latents = vae.encode(torch.zeros(1, 3, ToySettings().height, ToySettings().width)).latent_dist.mean
-    side = base.build_unet("toys").config.sample_size
+    side = base.build_unet().config.sample_size
     assert latents.shape == (1, 4, side, side)
 
 
@@ -77,12 +75,6 @@ def test_a_grown_autoencoder_begins_where_the_small_one_stands() -> None:
     assert (grown_latents - latents).std() < 0.1 * latents.std()
     assert grown_drawn.shape == pictures.shape
     assert (avg_pool2d(grown_drawn, 2) - drawn).square().mean().sqrt() < 0.05
-
-
-def test_each_word_of_the_toys_is_one_token(tokenizer: Path) -> None:
-    tokens = build_tokenizer(tokenizer, world_words("toys"))
-    facts = {word for toy in TRAINED + HELD_OUT for word in (toy.silhouette, toy.colour, toy.pattern)}
-    assert [word for word in (*facts, "object", "plain") if len(tokens(word).input_ids) != 3] == []
 
 
 def test_shards_are_made_once_and_more_scenes_leave_them_as_they_are(
@@ -115,7 +107,7 @@ def test_a_stopped_run_goes_on_where_it_was(
 ) -> None:
     """The second sitting starts from the first one's weights, at the rate of the scenes seen, and ends the run."""
     monkeypatch.setattr(unet, "publish", lambda *_: None)
-    command = ["unet", "--world", "toys", "--vae", str(autoencoder), "--work", str(tmp_path), "--out", str(tmp_path)]
+    command = ["unet", "--vae", str(autoencoder), "--work", str(tmp_path), "--out", str(tmp_path)]
     command += ["--batch", "4", "--scenes", "8", "--total-scenes", "80", "--workers", "1", "--threads", "1"]
     monkeypatch.setattr(sys, "argv", [*command, "--stop-after", "0.00001"])
     unet.main()

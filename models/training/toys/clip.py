@@ -103,7 +103,7 @@ def publish(
 
 def open_tokenizer(folder: Path) -> tuple[CLIPTokenizer, WordTokens]:
     """The vocabulary of toys, written to `folder`, and its table."""
-    words = vocabulary.world_words("toys")
+    words = vocabulary.world_words()
     tokenizer = vocabulary.build(folder, words)
     return tokenizer, WordTokens(tokenizer, words, tokenizer.model_max_length)
 

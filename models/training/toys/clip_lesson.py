@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.training.clip_losses import ANY_PLACE, contrast, matching_loss, sprite_loss
+from models.training.clip_losses import ANY_PLACE, contrast, identity_loss, matching_loss
 from models.training.clip_views import junk_views, object_views, still_views
 from models.training.dense import SIDE, DenseHead, dense_loss
 from models.training.tokenizer import WordTokens
@@ -101,7 +101,7 @@ class Lesson:
         scale = towers.model.logit_scale.exp().clamp(max=MAX_SCALE)
         matching = matching_loss(pictures, captions, scale, own, fitting(shows, claimed), claim_keys(claimed))
         identities = np.concatenate([np.tile(toys, 2), np.full(junk, -1)])
-        telling = sprite_loss(pictures[batch:], torch.from_numpy(identities).to(device))
+        telling = identity_loss(pictures[batch:], torch.from_numpy(identities).to(device))
         return Losses(matching, self._naming(towers, pictures, shows, scale), telling, placing)
 
     def _parts(self, rows: Tensor, shown: np.ndarray) -> Tensor:

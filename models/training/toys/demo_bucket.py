@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +20,6 @@ from PIL import Image
 from scipy.ndimage import binary_dilation
 
 from models.training.backgrounds import BACKGROUNDS
-from models.training.demo_bucket import in_central_square, write_broken
 from models.training.toys.roster import HELD_OUT, Toy
 from models.training.toys.world import ToySettings
 from models.training.world import Scene
@@ -66,6 +67,14 @@ def toy_named(name: str) -> Toy:
     return toy
 
 
+def in_central_square(masks: np.ndarray) -> bool:
+    """True when no object reaches outside the centred square, which is what a square crop keeps. masks: [k, h, w]."""
+    height, width = masks.shape[1:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return int(masks[:, top : top + side, left : left + side].sum()) == int(masks.sum())
+
+
 def compose(number: int, seed: int) -> Scene:
     """Scene `number`: each toy well in view, as `SCENES` plans it."""
     plan = SCENES[number]
@@ -90,6 +99,27 @@ def _one_before_the_other(scene: Scene) -> bool:
     """The second toy's edge runs along the visible part of the first."""
     behind, front = scene.masks
     return np.count_nonzero(binary_dilation(front) & behind) >= _EDGE
+
+
+def png_bomb(side: int = 60_000) -> bytes:
+    """A PNG whose header declares side x side pixels and which holds none: a decoder that believes it runs out of
+    memory."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
+    )
+
+
+def write_broken(bucket: Path, whole_jpeg: bytes) -> None:
+    """Four files that a real bucket holds sooner or later: each must cost one row of failures and no more."""
+    (bucket / "broken-truncated.jpg").write_bytes(whole_jpeg[: len(whole_jpeg) // 3])
+    (bucket / "broken-empty.jpg").write_bytes(b"")
+    (bucket / "broken-text.jpg").write_text("<html><body>403 Forbidden</body></html>\n", encoding="utf-8")
+    (bucket / "broken-huge.png").write_bytes(png_bomb())
 
 
 def main() -> None:

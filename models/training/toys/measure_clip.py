@@ -22,7 +22,7 @@ from models.training.toys.clip import GROUP
 from models.training.toys.clip_captions import ToyFacts, describe_fully, exchanged
 from models.training.toys.clip_scenes import VISIBLE_PIXELS, judged_world, through_autoencoder
 from models.training.toys.reading import FactReader, facts_right, pairs_by_difference
-from models.training.toys.roster import NEW_COMBINATIONS, NEW_SHAPES, TRAINED, Toy
+from models.training.toys.roster import NEW_COMBINATIONS, NEW_SHAPES, TRAINED
 from models.training.world import Scene
 from schemas.evaluate import Evaluate
 from stages.models.clip import ClipJudge, load_clip
@@ -35,7 +35,7 @@ SIMILAR = 400
 
 def facts_of(scene: Scene) -> list[ToyFacts]:
     """The facts of the scene's toys."""
-    return [FACTS[NUMBER[toy]] for toy in scene.objects if isinstance(toy, Toy)]
+    return [FACTS[NUMBER[toy]] for toy in scene.objects]
 
 
 def retrieval_in_groups(clip: ClipJudge, scenes: Sequence[Scene]) -> tuple[float, float, int]:
@@ -73,7 +73,7 @@ def masked_concepts(scenes: Sequence[Scene]) -> Concepts:
     pictures, masks, toys = [], [], []
     for scene in scenes:
         for toy, mask in zip(scene.objects, scene.masks, strict=True):
-            if mask.sum() >= VISIBLE_PIXELS and isinstance(toy, Toy):
+            if mask.sum() >= VISIBLE_PIXELS:
                 pictures.append(scene.image * mask[..., None])
                 masks.append(mask)
                 toys.append(NUMBER[toy])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,15 +20,19 @@ from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 
 from models.training.toys.matching import DRAWN, Fit, read_toys
+from models.training.toys.measure_base import through
 from models.training.toys.roster import HELD_OUT, TRAINED, Toy
 from models.training.toys.world import ToySettings
-from models.training.vae import to_images, to_tensor
 from models.training.world import Scene
 
 SEED = 915
 """Of the scenes that are measured; `DRAWN` and the rest were chosen on others."""
 
-Picture = NDArray[np.uint8]
+SCENES = (50, 150, 100)
+"""Of no toy, one and two, where no other numbers are given."""
+
+Pictures = NDArray[np.uint8]
+"""[n, h, w, 3]."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,11 @@ def paired(toys: tuple[Toy, ...], fits: list[Fit]) -> list[tuple[Toy, Fit | None
     return [(toy, fit or (left.pop(0) if left else None)) for toy, fit in pairs]
 
 
-def measure_matching(scenes: list[Scene], pictures: list[Picture]) -> Reading:
+def measure_matching(scenes: list[Scene], pictures: Pictures) -> Reading:
     """Of scenes of as many toys each, at least one, as `pictures` show them."""
     rows, began = [], time.process_time()
     for scene, picture in zip(scenes, pictures, strict=True):
-        toys = tuple(toy for toy in scene.objects if isinstance(toy, Toy))
-        for toy, fit in paired(toys, read_toys(picture, len(toys))):
+        for toy, fit in paired(scene.objects, read_toys(picture, len(scene.objects))):
             words = fit.words if fit else (None, None, None)
             right = [a == b for a, b in zip(words, (toy.silhouette, toy.colour, toy.pattern), strict=True)]
             rows.append([*right, all(right), fit is not None and fit.score >= DRAWN])
@@ -81,19 +85,25 @@ def measure_matching(scenes: list[Scene], pictures: list[Picture]) -> Reading:
     return Reading(silhouette, colour, pattern, toy_, float(whole), drawn, seconds)
 
 
-@torch.no_grad()
-def through(vae: AutoencoderKL, pictures: list[Picture], batch: int = 16) -> list[Picture]:
-    """Pictures, uint8 [h, w, 3], as the autoencoder gives them back."""
-    shown: list[Picture] = []
-    for first in range(0, len(pictures), batch):
-        latents = vae.encode(to_tensor(pictures[first : first + batch])).latent_dist.mode()
-        shown.extend(to_images(vae.decode(latents).sample).numpy())
-    return shown
-
-
-def mistaken(pictures: list[Picture]) -> float:
+def mistaken(pictures: Pictures) -> float:
     """The share of pictures without a toy in which one is read."""
     return float(np.mean([read_toys(picture)[0].score >= DRAWN for picture in pictures]))
+
+
+def print_readings(vae: AutoencoderKL | None, counts: Sequence[int]) -> None:
+    """A line for each kind of so many scenes of no toy, one, two...: composed, and, with `vae`, through it."""
+    for toys, count in enumerate(counts):
+        if not count:
+            continue
+        world = ToySettings(roster=TRAINED + HELD_OUT, toy_counts=(0,) * toys + (1,), seed=SEED).open()
+        scenes = [world.scene(index) for index in range(count)]
+        composed = np.stack([scene.image for scene in scenes])
+        kinds = {"composed": composed} | ({} if vae is None else {"autoencoded": through(vae, composed)})
+        for kind, pictures in kinds.items():
+            if toys:
+                print(f"{count} of {toys}, {kind}: {measure_matching(scenes, pictures)}", flush=True)
+            else:
+                print(f"{count} of none, {kind}: a toy read in {mistaken(pictures):.3f}", flush=True)
 
 
 def main() -> None:
@@ -102,23 +112,12 @@ def main() -> None:
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--vae", type=Path, help="folder of the autoencoder; without it, composed scenes alone")
-    parser.add_argument("--scenes", type=int, nargs=3, default=[50, 150, 100], help="of no toy, one and two")
+    parser.add_argument("--scenes", type=int, nargs=3, default=SCENES, help="of no toy, one and two")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     vae = AutoencoderKL.from_pretrained(args.vae, torch_dtype=torch.float32).eval() if args.vae else None
-    for toys, count in enumerate(args.scenes):
-        world = ToySettings(roster=TRAINED + HELD_OUT, toy_counts=(0,) * toys + (1,), seed=SEED).open()
-        scenes = [world.scene(index) for index in range(count)]
-        composed = [scene.image for scene in scenes]
-        kinds = {"composed": composed} | ({} if vae is None else {"autoencoded": through(vae, composed)})
-        for kind, pictures in kinds.items():
-            if not pictures:
-                continue
-            if toys:
-                print(f"{count} of {toys}, {kind}: {measure_matching(scenes, pictures)}", flush=True)
-            else:
-                print(f"{count} of none, {kind}: a toy read in {mistaken(pictures):.3f}", flush=True)
+    print_readings(vae, args.scenes)
 
 
 if __name__ == "__main__":

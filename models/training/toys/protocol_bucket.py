@@ -17,10 +17,10 @@ import numpy as np
 from PIL import Image
 
 from models.training.backgrounds import BACKGROUNDS
-from models.training.protocol_bucket import annotations
 from models.training.toys.roster import HELD_OUT, NEW_COMBINATIONS, NEW_SHAPES, Toy
 from models.training.toys.world import ToySettings, ToyWorld
 from models.training.world import Scene
+from schemas.masks import encode_mask
 
 SCENES = 48
 EVERY_THIRD_CONCEPT = 6
@@ -63,6 +63,26 @@ def compose(world: ToyWorld, number: int, toys: tuple[Toy, ...], seed: int) -> S
     raise RuntimeError(f"scene {number}: no placement found in 1,000 tries; lower LEAST_AREA")
 
 
+def annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[str, Any]]:
+    """COCO's annotations of a scene, in the order of its objects; category ids count `HELD_OUT` from 1."""
+    found = []
+    for slot, (mask, toy) in enumerate(zip(scene.masks, scene.objects, strict=True)):
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        left, top = int(columns[0]), int(rows[0])
+        found.append(
+            {
+                "id": first_id + slot,
+                "image_id": image_id,
+                "category_id": HELD_OUT.index(toy) + 1,
+                "segmentation": encode_mask(mask),
+                "area": int(mask.sum()),
+                "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
+                "iscrowd": 0,
+            }
+        )
+    return found
+
+
 def write_bucket(out: Path, seed: int, scenes: int = SCENES) -> int:
     """Writes `scene-00.png` ... and `instances.json` under `out`; returns the number of concepts. A category is a toy,
     called by its three facts."""
@@ -75,7 +95,7 @@ def write_bucket(out: Path, seed: int, scenes: int = SCENES) -> int:
         Image.fromarray(scene.image).save(out / name, optimize=True)
         height, width = scene.image.shape[:2]
         images.append({"id": number, "file_name": name, "width": width, "height": height})
-        marks += annotations(scene, number, len(marks), HELD_OUT)
+        marks += annotations(scene, number, len(marks))
     shown = {mark["category_id"] for mark in marks}
     categories = [
         {"id": number, "name": toy.name, "supercategory": "new shape" if toy in NEW_SHAPES else "new combination"}

@@ -96,7 +96,7 @@ class ToyWorld:
             for _, rows, columns in shown:
                 darken_below(canvas, rows, columns, strength)
         for pixels, rows, columns in shown:
-            pixels = relit(pixels, rng, False)
+            pixels = relit(pixels, rng)
             canvas[rows, columns] = canvas[rows, columns] * (1 - pixels[..., 3:]) + pixels[..., :3]
         image = (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8)
         return Scene(image, masks, tuple(toys), background)

@@ -37,7 +37,7 @@ def test_a_folder_comes_back_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     loaded = load_sam(str(tmp_path), "cpu")
     assert not loaded.training
-    assert loaded.image_encoder.img_size == 64
+    assert loaded.image_encoder.img_size == CONFIG["image_size"]
     for name, value in sam.state_dict().items():
         assert loaded.state_dict()[name].dtype == torch.float32
         assert torch.allclose(loaded.state_dict()[name], value, atol=2e-3), name
@@ -124,7 +124,7 @@ def test_training_decodes_as_segment_anything_does() -> None:
     sam = build_sam(CONFIG).eval()
     points, labels = torch.tensor([[[10.0, 20.0], [0.0, 0.0]]]), torch.tensor([[1, -1]])
     with torch.no_grad():
-        image = sam.image_encoder(torch.randn(1, 3, 64, 64))
+        image = sam.image_encoder(torch.randn(1, 3, 128, 128))
         sparse, dense = sam.prompt_encoder((points[:, :1], labels[:, :1]), None, None)
         positions = sam.prompt_encoder.get_dense_pe()
         wanted = sam.mask_decoder.predict_masks(image, positions, sparse, dense)
