@@ -49,15 +49,15 @@ TRAIN        = $(LAUNCH_$(DEVICE)) models.training.$(1) --device $(DEVICE) --thr
 
 # Each step says where it is, saves its state every few minutes, and goes on from it when this is started again.
 seedling: env
-	$(call TRAIN,vae,half) --half-size --out $(RUNS)/work/half/final
-	$(call TRAIN,vae,vae) --grow-from $(RUNS)/work/half/final --out $(RUNS)/work/vae/final
-	$(call TRAIN,unet,unet) --vae $(RUNS)/work/vae/final --out $(RUNS)/base \
+	$(call TRAIN,base.vae,half) --half-size --out $(RUNS)/work/half/final
+	$(call TRAIN,base.vae,vae) --grow-from $(RUNS)/work/half/final --out $(RUNS)/work/vae/final
+	$(call TRAIN,base.unet,unet) --vae $(RUNS)/work/vae/final --out $(RUNS)/base \
 	    --batch 64 --scenes 40000 --total-scenes 800000 --learning-rate 1.5e-3
-	$(call TRAIN,sam,sam) --out $(RUNS)/sam --batch 16 --prompts 6 --scenes 10000 --total-scenes 120000
-	$(call TRAIN,toys.train_reader,reader) --vae $(RUNS)/work/vae/final --out $(RUNS)/reader --total-scenes 100000
-	$(call TRAIN,toys.clip,clip) --vae $(RUNS)/work/vae/final --out $(RUNS)/clip
-	$(BIN)/python -m models.training.toys.demo_bucket --out $(RUNS)/demo
-	$(BIN)/python -m models.training.toys.protocol_bucket --out $(RUNS)/demo/protocol
+	$(call TRAIN,masks.train,sam) --out $(RUNS)/sam --batch 16 --prompts 6 --scenes 10000 --total-scenes 120000
+	$(call TRAIN,reading.train,reader) --vae $(RUNS)/work/vae/final --out $(RUNS)/reader --total-scenes 100000
+	$(call TRAIN,judge.train,clip) --vae $(RUNS)/work/vae/final --out $(RUNS)/clip
+	$(BIN)/python -m models.training.world.demo_bucket --out $(RUNS)/demo
+	$(BIN)/python -m models.training.world.protocol_bucket --out $(RUNS)/demo/protocol
 	$(BIN)/python -m models.training.measure --seedling $(RUNS) --sheets $(RUNS)/sheets
 
 clean:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from models.training.backgrounds import BACKGROUNDS, paint
-from models.training.placing import defocused
-from models.training.toys.world import ToySettings
+from models.training.world.places.backgrounds import BACKGROUNDS, paint
+from models.training.world.placing import defocused
+from models.training.world.world import ToySettings
 from schemas.job import Segment
 from stages.masks.views import on_black
 from stages.models.base.base_model import BaseModel

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.lora_instruments import Eyes, Mask, Picture
-from models.training.backgrounds import BACKGROUNDS
+from models.training.world.places.backgrounds import BACKGROUNDS
 from schemas.job import Extract, Prior
 from schemas.templates import fill_template
 from stages.extract.method.latents import encode_scene

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import torch
 
-from models.training.measure_sam import JOB, measure_sam, print_kinds, print_score
-from models.training.toys import measure_personalised
-from models.training.toys.facts import Reader
-from models.training.toys.matching import TemplateReader
-from models.training.toys.measure_base import BaseSettings, load_pipeline, measure_base, measure_vae
-from models.training.toys.measure_clip import measure_clip
-from models.training.toys.measure_matching import SCENES, print_readings
-from models.training.toys.reader import load_reader
+from models.training.base import measure_personalised
+from models.training.base.measure import BaseSettings, load_pipeline, measure_base, measure_vae
+from models.training.judge.measure import measure_clip
+from models.training.masks.measure import JOB, measure_sam, print_kinds, print_score
+from models.training.reading.facts import Reader
+from models.training.reading.matching import TemplateReader
+from models.training.reading.measure import SCENES, print_readings
+from models.training.reading.network import load_reader
 from schemas.spec_file import load_spec
 from stages.models.clip import load_clip
 from stages.models.sam import load_sam

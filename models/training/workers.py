@@ -3,7 +3,7 @@
 On a shared CPU two processes of one thread do far more than one process of two threads, which waits at every operation
 for whichever thread was put aside; on a machine of several GPUs it is the usual data parallelism. Start them with
 
-    python -m torch.distributed.run --nproc-per-node 2 -m models.training.unet ...
+    python -m torch.distributed.run --nproc-per-node 2 -m models.training.base.unet ...
 
 Without a launcher there is one worker and nothing here costs anything.
 """

@@ -65,7 +65,7 @@ def load_sam(path_or_url: str, device: str) -> Sam:
 
 
 def build_sam(config: dict[str, Any]) -> Sam:
-    """An untrained Sam of any size from the numbers of a `config.json` (see models/training/sam.py for one)."""
+    """An untrained Sam of any size from the numbers of a `config.json` (see models/training/masks/train.py for one)."""
     encoder, decoder = config["image_encoder"], config["mask_decoder"]
     side, patch, dim = config["image_size"], config["patch_size"], config["prompt_dim"]
     grid = (side // patch, side // patch)

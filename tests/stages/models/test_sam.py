@@ -18,8 +18,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from segment_anything import sam_model_registry
 
-from models.training.sam import CONFIG
-from models.training.sam_answers import decode, embed_points
+from models.training.masks.answers import decode, embed_points
+from models.training.masks.train import CONFIG
 from schemas.errors import SpecError
 from schemas.spec_file import load_spec
 from stages.models.sam import _local, build_sam, load_sam

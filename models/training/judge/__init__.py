@@ -1,0 +1,1 @@
+"""The judge: a CLIP that knows every toy and never draws."""

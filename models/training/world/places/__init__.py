@@ -1,0 +1,1 @@
+"""The places of the world, and how they are painted."""
