@@ -58,8 +58,12 @@ class Asked:
     @property
     def prompt(self) -> str:
         """ "a photo of a red striped star and a plain blue fish on grass"."""
-        names = [("an " if toy.name[0] in "aeiou" else "a ") + toy.name for toy in self.toys]
-        return f"a photo of {' and '.join(names)} {BACKGROUNDS[self.place].phrases[0]}"
+        return f"a photo of {' and '.join(map(called, self.toys))} {BACKGROUNDS[self.place].phrases[0]}"
+
+
+def called(toy: Toy) -> str:
+    """ "a red striped star", "an orange spotted fish"."""
+    return ("an " if toy.name[0] in "aeiou" else "a ") + toy.name
 
 
 def draw_asked(roster: Sequence[Toy], count: int, toys: int, seed: int) -> list[Asked]:

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.training.base.measure import load_pipeline
+from models.training.base.measure import called, load_pipeline
 from models.training.base.parts import sample
 from models.training.base.personalised import KINDS, Subject, find_concepts, learn_and_draw, spec_of, subjects
 from models.training.reading.alignment import aligned_iou
@@ -41,8 +41,8 @@ Pictures = NDArray[np.uint8]
 
 @dataclass
 class Drawn:
-    """Pictures uint8 [h, w, 3] and the toys that each was asked for; lost: toys that were never drawn, for want of a
-    mask."""
+    """Pictures uint8 [h, w, 3] and the toys that each was asked for; lost: pictures that were never drawn, for
+    want of a mask."""
 
     pictures: list[Pictures] = field(default_factory=list)
     asked: list[tuple[Toy, ...]] = field(default_factory=list)
@@ -55,21 +55,22 @@ class Drawn:
 
 
 def gather(given: Sequence[Subject], kind: str, images: int, prompts: int) -> tuple[Drawn, Drawn]:
-    """Of a kind's scenes: pictures of one concept, and of both of two."""
+    """Of a kind's scenes: pictures of one toy, and of both of two. Lost is whatever of `images` pictures a prompt is
+    not there: of a toy that was missed, of two beside which the mask model found a third thing, of a failed scene."""
     single, both = Drawn(), Drawn()
     for subject in given:
         if subject.kind != kind:
             continue
-        toys = subject.scene.objects
-        single.lost += images * prompts * (subject.missed if subject.failure is None else len(toys))
-        if len(toys) == 2 and (subject.missed or subject.failure is not None):
-            both.lost += images * prompts
+        toys, had = len(subject.scene.objects), (len(single.pictures), len(both.pictures))
         for (concepts, _, _), picture in subject.pictures.items():
             names = tuple(toy for toy in (subject.toys[i] for i in concepts) if toy is not None)
             if len(names) == len(concepts) == 1:
                 single.add(picture, names)
             elif len(names) == len(concepts) == 2:
                 both.add(picture, names)
+        single.lost += images * prompts * toys - (len(single.pictures) - had[0])
+        if toys == 2:
+            both.lost += images * prompts - (len(both.pictures) - had[1])
     return single, both
 
 
@@ -103,7 +104,7 @@ def draw_known(base: Path, given: Sequence[Subject], spec: JobSpec, kind: str) -
     """For each toy of a kind's scenes the base's picture of its nearest known toy, by words, at the first prompt."""
     pipeline, drawn = load_pipeline(base), Drawn()
     toys = [toy for s in given if s.kind == kind for toy in s.scene.objects]
-    prompts = [spec.generate.prompts[0].replace("{handles}", f"a {nearest_known(toy).name}") for toy in toys]
+    prompts = [spec.generate.prompts[0].replace("{handles}", called(nearest_known(toy))) for toy in toys]
     for start in range(0, len(toys), 32):
         part = prompts[start : start + 32]
         pictures = sample(pipeline, part, seed=5 + start, steps=spec.generate.steps, guidance=spec.generate.guidance)

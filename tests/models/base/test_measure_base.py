@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models.training.base.growing import build
-from models.training.base.measure import Asked, composed, draw_asked, measure_vae, through
+from models.training.base.measure import Asked, called, composed, draw_asked, measure_vae, through
 from models.training.base.vae import CHANNELS
 from models.training.world.places.backgrounds import BACKGROUNDS
 from models.training.world.roster import HELD_OUT, TRAINED, Toy
@@ -23,6 +23,7 @@ def test_a_prompt_names_every_fact_in_the_pipelines_grammar() -> None:
     assert Asked((star, fish), NAMES.index("snow")).prompt == (
         "a photo of an orange striped star and a plain blue fish in the snow"
     )
+    assert (called(star), called(fish)) == ("an orange striped star", "a plain blue fish")
     assert Asked((fish,), NAMES.index("beach")).prompt == "a photo of a plain blue fish at the beach"
 
 

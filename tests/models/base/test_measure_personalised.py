@@ -51,6 +51,11 @@ def test_what_was_missed_counts_as_lost_and_what_is_nobodys_counts_for_nothing()
     single, both = gather([half], KIND, images=2, prompts=3)
     assert single.asked == [(FISH,)] * 6
     assert (single.lost, both.asked, both.lost) == (6, [], 6)
+    third = drawn(subject(FISH, BOAT), (0,), (1,), (2,), (0, 1, 2), prompts=3, images=2)
+    third.toys = [FISH, None, BOAT]
+    single, both = gather([third], KIND, images=2, prompts=3)
+    assert (len(single.asked), single.lost) == (12, 0)
+    assert (both.asked, both.lost) == ([], 6), "there is no picture of the two alone"
     failed = subject(FISH, BOAT)
     failed.failure = "no concept"
     single, both = gather([failed], KIND, images=2, prompts=3)
