@@ -39,9 +39,9 @@ def decode(
     return masks, decoder.iou_prediction_head(hidden[:, 0])
 
 
-def answers(sam: Sam, images: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:
-    """Mask logits [P, 4, h, w] and predicted IoU [P, 4], float32, of prompts about images (uint8 [B, 3, H, W]). h and
-    w are the decoder's: four logits along each side of a patch.
+def answers(sam: Sam, images: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor, Tensor]:
+    """Mask logits [P, 4, h, w], predicted IoU [P, 4] and the images' embeddings [B, d, g, g], float32, of prompts about
+    images (uint8 [B, 3, H, W]). h and w are the decoder's: four logits along each side of a patch.
 
     Where bfloat16 pays (see `precision`) all is computed in it but the prompts' coordinates, which need more digits.
     """
@@ -52,4 +52,4 @@ def answers(sam: Sam, images: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]
     with half_precision(images.device):
         embeddings = sam.image_encoder(pixels)
         logits, quality = decode(sam.mask_decoder, embeddings[prompts.scene], positions, sparse, dense)
-    return logits.float(), quality.float()
+    return logits.float(), quality.float(), embeddings.float()

@@ -36,7 +36,7 @@ def point_score(
     rows = []
     for part in (scenes.labels.flatten(1) > 0).any(1).nonzero()[:, 0].split(batch):
         prompts = draw_prompts(scenes.labels[part], per_scene, generator, mix)
-        logits, quality = answers(sam, scenes.images[part], prompts)
+        logits, quality, _ = answers(sam, scenes.images[part], prompts)
         iou, quality = true_iou(logits, prompts.masks)[:, 1:], quality[:, 1:]
         best, top = iou.max(1).values, iou.gather(1, quality.argmax(1, keepdim=True))[:, 0]
         rows.append(torch.stack([best, top, (best >= 0.75).float(), (quality - iou).abs().mean(1)], 1))

@@ -32,6 +32,7 @@ from models.training.masks.answers import answers
 from models.training.masks.losses import loss_of
 from models.training.masks.points import PointScore, point_score
 from models.training.masks.prompts import LabelledScenes, draw_prompts, label_scenes, recoloured
+from models.training.masks.whereabouts import WayHead, way_loss
 from models.training.masks.worlds import lessons, unseen
 from models.training.progress import Average, Budget, load_state, save_state, set_learning_rate, training_arguments
 from models.training.workers import Workers, join_workers
@@ -111,14 +112,16 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
 
     sam, config = start(args)
     sam = sam.to(args.device).train()
+    head = WayHead(config["prompt_dim"]).to(args.device)
+    both = torch.nn.ModuleList([sam, head])
     average = Average(sam, decay=args.average)
     optimizer = torch.optim.AdamW(
-        sam.parameters(), lr=args.learning_rate, betas=(0.9, 0.98), weight_decay=0.02, fused=True
+        both.parameters(), lr=args.learning_rate, betas=(0.9, 0.98), weight_decay=0.02, fused=True
     )
     budget, step = Budget(args.minutes, args.save_every, args.total_scenes), 0
     running = torch.tensor(3.0, device=args.device)
     if state := load_state(args.work / "state.pt", args.resume):
-        sam.load_state_dict(state["model"])
+        both.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         average.load(state["average"])
         step, running = state["step"], torch.tensor(state.get("loss", 3.0), device=args.device)
@@ -128,7 +131,7 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
 
     def publish() -> PointScore:
         """The state, and the averaged weights in `--out`; their score."""
-        saved = {"model": sam.state_dict(), "optimizer": optimizer.state_dict(), "average": average.values}
+        saved = {"model": both.state_dict(), "optimizer": optimizer.state_dict(), "average": average.values}
         save_state(args.work / "state.pt", saved | {"minutes": budget.used, "step": step, "loss": running.item()})
         finished = averaged(sam, average)
         export(finished, config, args.out)
@@ -142,13 +145,15 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
         set_learning_rate(optimizer, args.learning_rate, step, share)
         batch = recoloured(scenes.picked(args.batch // workers.count, generator), generator)
         prompts = draw_prompts(batch.labels, args.prompts, generator)
-        loss = loss_of(*answers(sam, batch.images, prompts), prompts.masks)
+        logits, quality, embeddings = answers(sam, batch.images, prompts)
+        loss = loss_of(logits, quality, prompts.masks)
+        total = loss + way_loss(head(embeddings), batch.labels)
         optimizer.zero_grad()
-        loss.backward()
+        total.backward()
         share = budget.tick((step + 1) * args.batch)
         stop = 1.0 if budget.used >= stop_at else share  # the leader's clock, so that all stop at the same step
-        mean_loss, share = workers.average_gradients(sam, loss.detach(), stop)
-        torch.nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
+        mean_loss, share = workers.average_gradients(both, loss.detach(), stop)
+        torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
         optimizer.step()
         average.update(sam, step)
         running = running.lerp(mean_loss, 0.02)

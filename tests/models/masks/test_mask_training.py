@@ -185,7 +185,7 @@ def test_a_step_of_training_reaches_every_weight_and_the_export_reloads(
     average = Average(sam, decay=0.9)
     images = torch.from_numpy(np.stack([world.scene(i).image for i in range(4)])).permute(0, 3, 1, 2)
     prompts = draw(maps[:4], 4, inside=0.4, box=0.4)
-    loss = loss_of(*answers(sam, images, prompts), prompts.masks)
+    loss = loss_of(*answers(sam, images, prompts)[:2], prompts.masks)
     loss.backward()
     still = {name for name, weight in sam.named_parameters() if weight.grad is None or not weight.grad.any()}
     # No negative points and no mask prompts are trained, the keys' biases cancel in the softmax, and a mask that is
@@ -217,7 +217,7 @@ def test_the_model_of_toys_answers_in_small_masks_of_their_pictures() -> None:
     scenes = lessons(3).open()
     labelled = label_scenes([scenes.scene(i) for i in range(2)], "cpu")
     prompts = draw(labelled.labels, 3, inside=0.5, box=0.5)
-    logits, quality = answers(sam, labelled.images, prompts)
+    logits, quality, _ = answers(sam, labelled.images, prompts)
     assert (logits.shape, quality.shape, prompts.masks.shape) == ((6, 4, 64, 64), (6, 4), (6, 128, 128))
     assert logits.dtype == quality.dtype == torch.float32
     assert loss_of(logits, quality, prompts.masks).isfinite()
