@@ -1,0 +1,105 @@
+"""Choose the method's settings for a base of toys, on scenes that are neither the demo's nor the protocol's.
+
+    python -m models.training.base.choose --base models/seedling/base --sam models/seedling/sam \\
+        --reader models/seedling/reader --work out/choose
+
+One setting after another is tried at each of its values with the others as they stand, and the best stays; what was
+tried, of which models and scenes, is kept in `--work`, so that the same command goes on. The score is the mean of four
+shares: pictures of one toy and of two whose facts are all right, of new combinations and of new silhouettes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.training.base.measure_personalised import arguments, gather, settings_of
+from models.training.base.personalised import find_concepts, learn_and_draw, spec_of, subjects
+from models.training.reading.facts import read_facts
+from models.training.reading.network import FactReader, load_reader
+from stages.models.place import model_revision
+
+TRIED: dict[str, tuple[str, ...]] = {
+    "extract.phase1.steps": ("300", "150", "500"),
+    "extract.phase1.lr": ("2e-3", "5e-3", "1e-3"),
+    "extract.phase2.steps": ("400", "200", "600"),
+    "extract.phase2.lr": ("5e-4", "1e-3", "2e-4"),
+    "extract.lora.rank": ("16", "4", "32"),
+    "extract.masked_loss": ("paper", "area_balanced"),
+    "extract.attention_maps": ("8", "4"),
+    "generate.guidance": ("3.0", "2.0", "5.0"),
+}
+"""Setting -> its values, where to start first."""
+
+
+def score(
+    models: Mapping[str, str], reader: FactReader, chosen: Mapping[str, str], args: argparse.Namespace
+) -> dict[str, float]:
+    """Shares of pictures that are right, by what they are of, and their mean, `score`."""
+    spec = spec_of(
+        models, "break_a_scene", settings_of([f"{name}={value}" for name, value in chosen.items()]), args.images
+    )
+    given = [s for kind in args.kinds for s in subjects(kind, args.singles, args.pairs, args.seed)]
+    with tempfile.TemporaryDirectory() as shared:
+        find_concepts(spec, given, shared)
+        learn_and_draw(spec, given, shared)
+    shares: dict[str, float] = {}
+    for kind in args.kinds:
+        for what, drawn in zip(
+            ("one", "two"), gather(given, kind, args.images, len(spec.generate.prompts)), strict=True
+        ):
+            count = len(drawn.pictures) + drawn.lost
+            right = read_facts(reader, np.stack(drawn.pictures), drawn.asked).whole if drawn.pictures else 0.0
+            shares[f"{kind}, {what}"] = right * len(drawn.pictures) / count if count else 0.0
+    return shares | {"score": float(np.mean(list(shares.values())))}
+
+
+def main() -> None:
+    """Print each trial as it is done, and the settings in the end."""
+    parser = arguments(__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder for what was tried")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    models, reader = {"base": str(args.base), "sam": str(args.sam)}, load_reader(args.reader)
+    args.work.mkdir(parents=True, exist_ok=True)
+    kept = args.work / "tried.json"
+    tried: dict[str, dict[str, float]] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    chosen = {name: values[0] for name, values in TRIED.items()} | dict(one.split("=", 1) for one in args.set)
+
+    measured = {
+        "base": model_revision(str(args.base), "models.base", None),
+        "sam": model_revision(str(args.sam), "models.sam", None),
+        **{name: getattr(args, name) for name in ("kinds", "singles", "pairs", "images", "seed")},
+    }
+
+    def of(settings: Mapping[str, str]) -> float:
+        name = json.dumps([measured, settings], sort_keys=True)
+        if name not in tried:
+            began = time.monotonic()
+            tried[name] = score(models, reader, settings, args) | {"seconds": time.monotonic() - began}
+            kept.write_text(json.dumps(tried, indent=1) + "\n", encoding="utf-8")
+        return tried[name]["score"]
+
+    best = of(chosen)
+    print(f"{best:.3f} to start with: {chosen}", flush=True)
+    for name, values in TRIED.items():
+        for value in values:
+            if value == chosen[name]:
+                continue
+            other = {**chosen, name: value}
+            found = of(other)
+            print(f"{found:.3f} with {name}={value} (best so far {best:.3f})", flush=True)
+            if found > best:
+                best, chosen = found, other
+    print(f"{best:.3f}: {' '.join(f'{name}={value}' for name, value in chosen.items())}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
