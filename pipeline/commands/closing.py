@@ -9,6 +9,7 @@ from pipeline.ledger.commits import commits_of
 from pipeline.ledger.numbers import committed_rows
 from pipeline.ledger.run_record import recorded_spec
 from pipeline.shards.account import account_counts, account_rows, account_text, is_told, line_text
+from pipeline.shards.quality import quality_lines
 from pipeline.shards.scores import ScoreNumbers, score_numbers
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted, span
@@ -19,6 +20,7 @@ _SHOWN = 10
 
 def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     """What a finished run says last: what was made, what failed and why, where to look."""
+    spec = recorded_spec(storage)
     made = {stage: done for stage, (done, _) in result.counts.items()}
     handles, variations = (committed_rows(storage, stage) for stage in ("extract", "generate"))
     what = [counted(made["ingest"], "scene")] if "ingest" in made else []
@@ -28,11 +30,9 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     what += [counted(scores.count, "score")] if scores.count else []
     took = f" in {span(result.seconds)}" if result.worked else ""
     lines = [f"made {', '.join(what)}{took}"]
-    if scores.count:
-        dropped = f"; not kept: {scores.why()}" if scores.dropped else ""
-        lines.append(f"kept {scores.kept} of {scores.count} variations{dropped}")
+    lines += quality_lines(scores, spec, trained=handles > 0)
     if "generate" in made:
-        lines += subset_lines(recorded_spec(storage))
+        lines += subset_lines(spec)
     lines += _account_lines(storage)
     lines += [*failure_lines(storage, list(result.counts)), f"output: {storage.url}"]
     if storage.exists("report/index.html"):

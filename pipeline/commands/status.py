@@ -10,6 +10,8 @@ from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.rounds import Ledger
 from pipeline.ledger.run_record import read_record, recorded_spec, recorded_stages
+from pipeline.shards.quality import quality_lines
+from pipeline.shards.scores import score_numbers
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.watching.snapshot import is_fresh, pace, read_snapshot
@@ -37,7 +39,8 @@ def status_lines(storage: Storage) -> list[str]:
         )
     left = ledger.unsettled(plan.shards)
     if not left:
-        lines.append("finished")
+        trained = counts.get("extract", (0, 0))[0] > 0
+        lines += ["finished", *quality_lines(score_numbers(storage), spec, trained)]
     elif is_fresh(live):
         lines.append(f"running: {len(left)} shards to go")
     else:

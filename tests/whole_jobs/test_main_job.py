@@ -155,10 +155,11 @@ def test_every_variation_is_scored_beside_its_masks(demo: Finished) -> None:
     for row in scores:
         assert masks[row["key"]].shape == (64, 64)
         assert set(np.unique(masks[row["key"]])) - {0} == {i + 1 for i, count in enumerate(row["found"]) if count}
-    kept = sum(row["keep"] for row in scores)
-    assert f"kept {kept} of {len(scores)} variations" in demo.words
-    page = (demo.output / "report" / "index.html").read_text()
-    assert f"Of {len(scores)} scored variations {kept} are kept" in page
+    complete = sum(row["complete"] for row in scores)
+    said = f"no thresholds set: {complete} of {len(scores)} show every concept once"
+    assert said in demo.words
+    assert f"N{said[1:]}" in (demo.output / "report" / "index.html").read_text()
+    assert "steps a scene, where the default for seedling is 220: expect pictures that do not show" in demo.words
 
 
 def test_concepts_have_words_and_handles_start_from_them(demo: Finished) -> None:

@@ -1,0 +1,55 @@
+"""What a job's pictures are worth, in words that promise no more than was measured: one wording for the end of a run,
+`unscene status` and the report.
+"""
+
+from __future__ import annotations
+
+from pipeline.shards.scores import ScoreNumbers
+from schemas.evaluate import Evaluate
+from schemas.job import JobSpec
+
+FEW = 0.25
+"""Fewer of the base's own steps than this share, and a job is told to have trained little."""
+
+
+def quality_lines(scores: ScoreNumbers, spec: JobSpec, trained: bool) -> list[str]:
+    """What is to be said of a job's pictures, a line each. trained: whether it has handles of its own."""
+    caution = little_training(spec) if trained else None
+    return [*([kept_text(scores, spec.evaluate)] if scores.count else []), *([caution] if caution else [])]
+
+
+def thresholds(settings: Evaluate) -> str:
+    """`min_identity 0.6, complete_only`: what a picture has to pass to be kept; empty where everything passes. The
+    checks for copies and for flat pictures are always on, and say nothing of what is seen."""
+    limits = {"min_prompt": settings.min_prompt, "min_identity": settings.min_identity}
+    parts = [f"{name} {value:g}" for name, value in limits.items() if value is not None]
+    return ", ".join([*parts, *(["complete_only"] if settings.complete_only else [])])
+
+
+def kept_text(scores: ScoreNumbers, settings: Evaluate) -> str:
+    """`kept 48 of 204 (min_identity 0.6)`, or without thresholds how many show what was asked for; reasons after it."""
+    set_ = thresholds(settings)
+    if set_:
+        text = f"kept {scores.kept:,} of {scores.count:,} ({set_})"
+    else:
+        share = f" ({100 * (scores.complete_share or 0):.0f} %)"
+        text = f"no thresholds set: {scores.complete:,} of {scores.count:,} show every concept once{share}"
+    return f"{text}; not kept: {scores.why()}" if scores.dropped else text
+
+
+def little_training(spec: JobSpec) -> str | None:
+    """One sentence where a job trains far less than its base and method do by themselves; None where it does not, or
+    where the handles are given."""
+    if spec.source.handles:
+        return None
+    same = {"models": {"base": spec.models.base}, "extract": {"method": spec.extract.method}}
+    usual = JobSpec.model_validate({"source": {"uri": "-"}, "output": "-", **same}).extract
+    steps = spec.extract.phase1.steps + spec.extract.phase2.steps
+    least = usual.phase1.steps + usual.phase2.steps
+    if steps >= FEW * least:
+        return None
+    return (
+        f"trained for {steps} steps a scene, where the default for {spec.models.base} is {least}: expect "
+        "pictures that do not show the concepts; raise extract.phase1.steps and extract.phase2.steps, in an output of "
+        "its own"
+    )

@@ -1,0 +1,81 @@
+"""What is said of a job's pictures: how many were kept only where something was asked of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.commands.closing import closing_lines
+from pipeline.commands.run import JobResult
+from pipeline.commands.status import status_lines
+from pipeline.shards.quality import kept_text, little_training, thresholds
+from pipeline.shards.scores import ScoreNumbers
+from schemas.evaluate import Evaluate
+from schemas.job import JobSpec
+from tests.support.sample_output import SampleOutput
+
+
+def numbers(keep: int, complete: int, count: int, reason: str = "incomplete: not every concept") -> ScoreNumbers:
+    found = ScoreNumbers()
+    for i in range(count):
+        kept = i < keep
+        row = {"keep": kept, "complete": i < complete, "reason": None if kept else reason}
+        found.add(row | {"prompt_similarity": 0.25, "identity_similarity": 0.75})
+    return found
+
+
+def test_without_thresholds_nothing_is_called_kept() -> None:
+    """Of the demo's 204 pictures 145 lacked a concept, and `kept 204 of 204` stood over them."""
+    text = kept_text(numbers(204, 59, 204), Evaluate())
+    assert text == "no thresholds set: 59 of 204 show every concept once (29 %)"
+    copies = kept_text(numbers(199, 59, 204, "copy of a-0000: correlation"), Evaluate())
+    assert copies == f"{text}; not kept: 5 near-duplicates"
+
+
+def test_thresholds_stand_beside_what_they_kept() -> None:
+    settings = Evaluate(min_identity=0.6, complete_only=True)
+    assert kept_text(numbers(48, 60, 204), settings) == (
+        "kept 48 of 204 (min_identity 0.6, complete_only); not kept: 156 incomplete"
+    )
+    assert thresholds(Evaluate(min_prompt=0.0)) == "min_prompt 0", "a threshold of nothing is one, and is told"
+    assert thresholds(Evaluate(max_copy=0.5, min_contrast=0.1)) == ""
+
+
+@pytest.mark.parametrize(
+    ("extract", "base", "said"),
+    [
+        (
+            {"phase1": {"steps": 2}, "phase2": {"steps": 2}},
+            "seedling",
+            "4 steps a scene, where the default for seedling",
+        ),
+        ({"phase1": {"steps": 1}, "phase2": {"steps": 1}}, "own/base", "is 800"),
+        ({"method": "ti_m", "phase1": {"steps": 10}}, "own/base", "is 400"),
+        ({"method": "ti_m"}, "own/base", None),
+        ({"phase1": {"steps": 100}}, "seedling", None),
+        ({}, "own/base", None),
+    ],
+)
+def test_a_job_that_hardly_trains_is_told_so(extract: dict[str, Any], base: str, said: str | None) -> None:
+    tree = {"source": {"uri": "x"}, "output": "y", "models": {"base": base}, "extract": extract}
+    text = little_training(JobSpec.model_validate(tree))
+    assert (text is None) == (said is None)
+    assert said is None or said in str(text)
+    given = JobSpec.model_validate(tree | {"source": {"handles": "z"}})
+    assert little_training(given) is None, "the handles are another job's"
+
+
+def test_end_of_a_run_and_status_use_the_same_words(tmp_path: Path) -> None:
+    few = {"extract.phase1.steps": 2, "extract.phase2.steps": 0}
+    sample = SampleOutput(tmp_path / "out", scenes=6, settings=few)
+    counts = {"ingest": (6, 1), "extract": (5, 1), "generate": (5, 0), "evaluate": (5, 0)}
+    result = JobResult(complete=True, worked=True, counts=counts, seconds=1.0)
+    for lines in (closing_lines(sample.storage, result), status_lines(sample.storage)):
+        assert "no thresholds set: 20 of 20 show every concept once (100 %); not kept: 5 near-duplicates" in lines
+        assert any(line.startswith("trained for 2 steps a scene") for line in lines)
+    strict = SampleOutput(tmp_path / "strict", scenes=6, settings={"evaluate.min_identity": 0.5})
+    for lines in (closing_lines(strict.storage, result), status_lines(strict.storage)):
+        assert "kept 15 of 20 (min_identity 0.5); not kept: 5 near-duplicates" in lines
+        assert not any("trained for" in line for line in lines)
