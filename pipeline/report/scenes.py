@@ -1,52 +1,55 @@
-"""The scenes of a report: which ones, and all that the page says of each. One scene's pictures are in memory at a time.
+"""All that a page of the report says of its scenes. The thumbnails of one page are in memory at a time.
 
-Everything is read from committed shards: a few columns of the tables, and ranged reads into the tars. What is not there
-(yet), or cannot be read, is left out, and the page says so.
+Everything is read from committed shards by ranged reads into the tars. What is not there (yet), or cannot be read, is
+left out, and the page says so.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from pipeline.ledger.commits import Commit
 from pipeline.report.curves import Curve, curves_of, draw
-from pipeline.report.thumbnails import colour_of, css_colour, data_uri, masked_picture, open_picture
+from pipeline.report.facts import MAX_VARIATIONS, ONCE, SceneFacts, by_prompt, state_of
+from pipeline.report.thumbnails import (
+    colour_of,
+    css_colour,
+    data_uri,
+    ink_on,
+    masked_picture,
+    middle,
+    open_picture,
+)
 from pipeline.shards.reader import UNREADABLE, OutputReader, Row
-from pipeline.stage_kinds import STAGE_OF
-from pipeline.storage.folder import Storage
+from pipeline.shards.tars import tar_name
 from schemas.masks import decode_mask
 
-MAX_VARIATIONS = 12
 MOST_BYTES = 20_000
-"""A thumbnail, when there are few; many scenes share the page's budget."""
-_COLUMNS = {
-    "handles": ["scene_id", "index", "token", "word", "diffusion_loss", "attention_loss", "prior_loss", "seconds"],
-    "scores": [
-        "scene_id",
-        "key",
-        "prompt_similarity",
-        "identity_similarity",
-        "found",
-        "complete",
-        "keep",
-        "reason",
-    ],
-}
-"""Columns that the page needs, where a table has large ones besides (embeddings)."""
+"""A thumbnail, when there are few; many share the page's budget."""
+TILE_BYTES = 2_500
+"""A picture of the contact sheet."""
 
 
 @dataclass(frozen=True)
 class ConceptView:
-    """colour: CSS, the same in the masks, the legend and the prompts. concept, handle: rows of the tables."""
+    """colour: CSS, the same in the masks, the legend and the prompts, under its number in `ink`. concept, handle: rows
+    of the tables. place: where the number stands on the picture, (x, y) in percent."""
 
     index: int
-    colour: str
     concept: Row
     handle: Row
+    place: tuple[float, float] | None = None
+
+    @property
+    def colour(self) -> str:
+        return css_colour(colour_of(self.index))
+
+    @property
+    def ink(self) -> str:
+        return ink_on(colour_of(self.index))
 
     @property
     def token(self) -> str:
@@ -56,40 +59,59 @@ class ConceptView:
     def word(self) -> str:
         return self.concept.get("word") or ""
 
+    @property
+    def name(self) -> str:
+        """`0 <asset0> cat`, or without a word `0 <asset0>`."""
+        return " ".join(part for part in (str(self.index), self.token, self.word) if part)
+
+
+@dataclass(frozen=True)
+class PictureView:
+    """One variation. image: data URI, None if it cannot be read; score: its row of SCORES or nothing."""
+
+    row: Row
+    image: str | None
+    score: Row
+    seen: str
+
+    @property
+    def state(self) -> str:
+        return state_of(self.score)
+
 
 @dataclass(frozen=True)
 class PromptView:
-    """Variations of one prompt. colours: of its concepts; pictures: (row, data URI or None if it cannot be read, row of
-    SCORES or nothing)."""
+    """Variations of one prompt. concepts: those that it asks for."""
 
     prompt: str
     text: str
-    colours: list[str]
-    pictures: list[tuple[Row, str | None, Row]]
+    concepts: list[ConceptView]
+    pictures: list[PictureView]
 
 
 @dataclass
 class SceneView:
-    """All that the page says of one scene. row: its row of `scenes`; failure: its row of FAILURES, if it has one."""
+    """All that the page says of one scene. small: the overlay (or picture) for the fold; tile: its
+    picture on the contact sheet, with `tile_text` in words."""
 
-    scene_id: str
-    row: Row
+    facts: SceneFacts
+    name: str
     picture: str | None = None
     overlay: str | None = None
-    failure: Row | None = None
     concepts: list[ConceptView] = field(default_factory=list)
     prompts: list[PromptView] = field(default_factory=list)
-    variations: int = 0
-    extracted: bool = False
     curves: list[tuple[Curve, Markup]] = field(default_factory=list)
+    small: str | None = None
+    tile: str | None = None
+    tile_text: str = ""
 
     @property
-    def uri(self) -> str:
-        return self.row.get("uri") or ""
+    def row(self) -> Row:
+        return next(iter(self.facts.rows.get("scenes", [])), {})
 
     @property
-    def name(self) -> str:
-        return self.uri.rstrip("/").rsplit("/", 1)[-1] or self.scene_id
+    def extracted(self) -> bool:
+        return bool(self.facts.rows.get("handles"))
 
     @property
     def shown(self) -> int:
@@ -99,125 +121,107 @@ class SceneView:
     def seconds(self) -> float | None:
         return self.concepts[0].handle.get("seconds") if self.concepts else None
 
-
-def spread(per_shard: Mapping[int, int], most: int) -> dict[int, list[int]]:
-    """Shard -> places in its list of scenes: at most `most` scenes in all, evenly over everything there is."""
-    total = sum(per_shard.values())
-    wanted = iter([(2 * i + 1) * total // (2 * most) for i in range(most)] if total > most else range(total))
-    chosen: dict[int, list[int]] = {}
-    start, place = 0, next(wanted, None)
-    for shard in sorted(per_shard):
-        end = start + per_shard[shard]
-        while place is not None and place < end:
-            chosen.setdefault(shard, []).append(place - start)
-            place = next(wanted, None)
-        start = end
-    return chosen
+    @property
+    def verdict(self) -> str:
+        """`3 of 4 show every concept once`, or what stands in the way of saying so."""
+        if self.facts.failure:
+            return f"failed in {self.facts.failure['stage']}"
+        if self.facts.standing is None:
+            return f"{self.facts.variations} pictures, not scored" if self.facts.variations else "no pictures yet"
+        return f"{self.facts.states[ONCE]} of {self.facts.variations} good"
 
 
 class SceneReader:
-    """Reads the views of scenes. earlier: the OUTPUT that holds scenes, concepts and handles, if it is another one.
+    """Reads the views of scenes. root: the source's address, which titles leave out; most_bytes: of a thumbnail, before
+    base64."""
 
-    most_bytes: of a thumbnail, before base64.
-    """
+    def __init__(self, reader: OutputReader, root: str, most_bytes: int) -> None:
+        self._reader, self._root, self.most_bytes = reader, root, most_bytes
 
-    def __init__(self, storage: Storage, earlier: Storage | None, most_bytes: int) -> None:
-        self._reader, self.most_bytes = OutputReader(storage, earlier), most_bytes
-
-    def views(self, chosen: Mapping[int, Sequence[int]], stage: str) -> Iterator[SceneView]:
-        """Views of the chosen places among the scenes that `stage` has done, shard by shard."""
-        table = next(name for name, made_by in STAGE_OF.items() if made_by == stage)
-        for shard, places in sorted(chosen.items()):
-            commits = {name: commit for name in STAGE_OF if (commit := self._reader.commit(name, shard)) is not None}
-            if table not in commits:
-                continue
-            done = commits[table].done
-            scenes = [done[place] for place in places if place < len(done)]
-            rows = {name: self._rows(name, shard, scenes) for name in commits}
-            failures = {
-                row["scene_id"]: row
-                for name, commit in commits.items()
-                for row in commit.failures
-                if self._reader.own(name)
-            }
-            for scene_id in scenes:
-                found = {name: rows[name].get(scene_id, []) for name in rows}
-                yield self._view(scene_id, found, commits, failures.get(scene_id))
-
-    def _view(
-        self, scene_id: str, rows: dict[str, list[Row]], commits: dict[str, Commit], failure: Row | None
-    ) -> SceneView:
-        view = SceneView(scene_id, next(iter(rows.get("scenes", [])), {}), failure=failure)
-        handles = {row["index"]: row for row in rows.get("handles", [])}
-        view.extracted = bool(handles)
+    def view(self, facts: SceneFacts) -> SceneView:
+        view = SceneView(facts, title_of(facts.uri, self._root) or facts.scene_id)
+        handles = {row["index"]: row for row in facts.rows.get("handles", [])}
         view.concepts = [
-            ConceptView(row["index"], css_colour(colour_of(row["index"])), row, handles.get(row["index"], {}))
-            for row in sorted(rows.get("concepts", []), key=lambda row: row["index"])
+            ConceptView(row["index"], row, handles.get(row["index"], {}), _place(row))
+            for row in sorted(facts.rows.get("concepts", []), key=lambda row: row["index"])
         ]
-        self._draw_scene(view, self._member(commits, "scenes", f"{scene_id}.png"))
-        self._draw_curves(view, self._member(commits, "handles", f"{scene_id}.json"))
-        variations = rows.get("variations", [])
-        view.variations = len(variations)
-        scores = {row["key"]: row for row in rows.get("scores", [])}
-        for prompt, group in by_prompt(variations, MAX_VARIATIONS).items():
-            pictures = [
-                (
-                    row,
-                    self._thumbnail(self._member(commits, "variations", row["file"])),
-                    scores.get(row["key"], {}),
-                )
-                for row in group
-            ]
-            colours = [css_colour(colour_of(index)) for index in group[0]["concepts"]]
-            view.prompts.append(PromptView(prompt, group[0]["text"], colours, pictures))
+        self._draw_scene(view)
+        self._draw_curves(view)
+        scores = {row["key"]: row for row in facts.rows.get("scores", [])}
+        known = {item.index: item for item in view.concepts}
+        for prompt, group in by_prompt(facts.rows.get("variations", []), MAX_VARIATIONS).items():
+            asked = [known.get(index) or ConceptView(index, {}, {}) for index in group[0]["concepts"]]
+            pictures = []
+            for row in group:
+                score = scores.get(row["key"], {})
+                pictures.append(PictureView(row, self._variation(view, row), score, seen_text(score, asked)))
+            view.prompts.append(PromptView(prompt, group[0]["text"], asked, pictures))
         return view
 
-    def _draw_scene(self, view: SceneView, data: bytes | None) -> None:
+    def _variation(self, view: SceneView, row: Row) -> str | None:
+        """The thumbnail of a variation; the first of a scene that asks for all of its concepts is its tile, too."""
         try:
-            picture = open_picture(data or b"")
+            picture = open_picture(self._member(view.facts, row["file"]) or b"")
+        except ValueError:
+            return None
+        whole = max(len(each["concepts"]) for each in view.facts.rows["variations"])
+        if len(row["concepts"]) == whole and not view.tile_text.startswith("new picture"):
+            view.tile, view.tile_text = data_uri(picture, TILE_BYTES), f"new picture: {row['text']}"
+        return data_uri(picture, self.most_bytes)
+
+    def _draw_scene(self, view: SceneView) -> None:
+        try:
+            picture = open_picture(self._member(view.facts, f"{view.facts.scene_id}.png") or b"")
             view.picture = data_uri(picture, self.most_bytes)
+            view.tile, view.tile_text = data_uri(picture, TILE_BYTES), "the source picture"
             masks = [(decode_mask(item.concept["mask"]), colour_of(item.index)) for item in view.concepts]
-            view.overlay = data_uri(masked_picture(picture, masks), self.most_bytes) if masks else None
+            view.small = view.tile
+            if masks:
+                drawn = masked_picture(picture, masks)
+                view.overlay, view.small = data_uri(drawn, self.most_bytes), data_uri(drawn, TILE_BYTES)
         except UNREADABLE:
             return
 
-    def _draw_curves(self, view: SceneView, data: bytes | None) -> None:
+    def _draw_curves(self, view: SceneView) -> None:
         try:
-            info = json.loads(data or b"{}")
+            info = json.loads(self._member(view.facts, f"{view.facts.scene_id}.json") or b"{}")
             boundary = info.get("settings", {}).get("phase1", {}).get("steps")
             view.curves = [(curve, draw(curve, boundary)) for curve in curves_of(info)]
         except (ValueError, AttributeError, TypeError):
             return
 
-    def _thumbnail(self, data: bytes | None) -> str | None:
-        try:
-            return data_uri(open_picture(data or b""), self.most_bytes)
-        except ValueError:
+    def _member(self, facts: SceneFacts, name: str) -> bytes | None:
+        if name not in facts.places:
             return None
-
-    def _member(self, commits: dict[str, Commit], table: str, name: str) -> bytes | None:
+        table, shard, offset, size = facts.places[name]
         try:
-            return self._reader.member(table, commits[table], name)
+            return self._reader.home(table).read_range(tar_name(table, shard), offset, size)
         except UNREADABLE:
             return None
 
-    def _rows(self, table: str, shard: int, scenes: Sequence[str]) -> dict[str, list[Row]]:
-        try:
-            return self._reader.rows(table, shard, scenes, _COLUMNS.get(table))
-        except UNREADABLE:
-            return {}
+
+def title_of(uri: str, root: str) -> str:
+    """The file's path under the source's folder, or the whole address where it lies elsewhere."""
+    folder = root.rstrip("/") + "/"
+    return uri.split(folder, 1)[1] if root and folder in uri else uri
 
 
-def by_prompt(rows: Sequence[Row], most: int) -> dict[str, list[Row]]:
-    """Prompt -> its rows: at most `most` in all, one of every prompt before a second of any."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row["prompt"], []).append(row)
-    shares = dict.fromkeys(groups, 0)
-    left = min(most, len(rows))
-    while left:
-        for prompt, group in groups.items():
-            if left and shares[prompt] < len(group):
-                shares[prompt] += 1
-                left -= 1
-    return {prompt: group[: shares[prompt]] for prompt, group in groups.items() if shares[prompt]}
+def seen_text(score: Row, asked: Sequence[ConceptView]) -> str:
+    """How the picture differs from one that shows every concept asked for once: `lacks <asset1>, 2 × <asset0>`."""
+    if not score:
+        return ""
+    found = dict(enumerate(score["found"]))
+    wrong = [
+        f"{found[item.index]} × {item.token}" if found.get(item.index) else f"lacks {item.token}"
+        for item in asked
+        if found.get(item.index) != 1
+    ]
+    return ", ".join(wrong) or ONCE
+
+
+def _place(concept: Row) -> tuple[float, float] | None:
+    try:
+        point = middle(decode_mask(concept["mask"]))
+    except UNREADABLE:
+        return None
+    return None if point is None else (round(100 * point[0], 1), round(100 * point[1], 1))

@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 
 
 def load_template(package: str, filters: Mapping[str, Any] | None = None, **names: Any) -> Template:
-    """`page.html.j2` of a package, with filters and names that it may use."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    """`page.html.j2` of a package, with filters and names that it may use; it may include others of the package."""
+    files = resources.files(package)
+    environment = Environment(
+        loader=FunctionLoader(lambda name: files.joinpath(name).read_text("utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters.update(filters or {})
     environment.globals.update(names)
-    return environment.from_string(resources.files(package).joinpath("page.html.j2").read_text("utf-8"))
+    return environment.get_template("page.html.j2")

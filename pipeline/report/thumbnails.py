@@ -16,15 +16,16 @@ from stages import pictures
 Colour = tuple[int, int, int]
 
 PALETTE: tuple[Colour, ...] = (
-    (238, 82, 83),
-    (46, 134, 222),
-    (255, 177, 66),
-    (16, 172, 132),
-    (155, 89, 240),
-    (243, 104, 224),
-    (140, 200, 60),
-    (34, 211, 238),
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+    (0, 0, 0),
 )
+"""Okabe and Ito's, which the colour-blind tell apart."""
 OPACITY = 0.45
 SIZES = ((256, 82, 0.25), (256, 70, 0.18), (192, 70, 0.20), (160, 62, 0.19), (128, 55, 0.19), (96, 40, 0.17))
 """(longest side in pixels, WebP quality, usual bytes per pixel of a photograph) of a thumbnail, best first."""
@@ -40,6 +41,17 @@ def colour_of(index: int) -> Colour:
 
 def css_colour(colour: Colour) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def ink_on(colour: Colour) -> str:
+    """Black or white, whichever is read better on the colour: a contrast of 4.58 at least."""
+    return "#000000" if luminance(colour) > 0.179 else "#ffffff"
+
+
+def luminance(colour: Colour) -> float:
+    """Relative luminance as WCAG defines it, 0 to 1."""
+    linear = [c / 3294.6 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def overlay(picture: NDArray[np.uint8], masks: Sequence[tuple[NDArray[np.bool_], Colour]]) -> NDArray[np.uint8]:
@@ -61,6 +73,16 @@ def outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     framed = np.pad(mask, 1, mode="edge")
     inside = framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:]
     return mask & ~inside
+
+
+def middle(mask: NDArray[np.bool_]) -> tuple[float, float] | None:
+    """Where a mask's number stands: (x, y) of its pixel nearest to its centre of mass, as shares of the picture, so
+    that it lies on the mask whatever the shape. None: the mask is empty."""
+    ys, xs = np.nonzero(mask)
+    if not len(ys):
+        return None
+    nearest = int(np.argmin((ys - ys.mean()) ** 2 + (xs - xs.mean()) ** 2))
+    return (float(xs[nearest]) + 0.5) / mask.shape[1], (float(ys[nearest]) + 0.5) / mask.shape[0]
 
 
 def masked_picture(picture: Image.Image, masks: Sequence[tuple[NDArray[np.bool_], Colour]]) -> Image.Image:

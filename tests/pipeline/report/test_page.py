@@ -22,7 +22,7 @@ from pipeline.storage.folder import Storage
 from schemas.errors import OutputError
 from tests.support.sample_output import BROKEN, ODD_NAMES, PROMPTS, SampleOutput, picture_colour, with_given_handles
 
-VOID = {"meta", "img", "br", "line", "circle", "polygon", "polyline"}
+VOID = {"meta", "img", "input", "br", "line", "circle", "polygon", "polyline"}
 
 
 class Page(HTMLParser):
@@ -66,6 +66,10 @@ class Page(HTMLParser):
 
 def page_of(storage: Storage) -> Page:
     return Page(Path(write_report(storage)).read_text("utf-8"))
+
+
+def scene_ids(page: Page) -> list[str]:
+    return [(attrs["id"] or "").removeprefix("scene-") for tag, attrs in page.tags if tag == "article"]
 
 
 def flat(text: str) -> str:
@@ -136,7 +140,7 @@ def test_names_from_strangers_are_text(sample: SampleOutput, page: Page) -> None
 
 def test_every_image_says_what_it_shows(page: Page) -> None:
     images = [attrs for tag, attrs in page.tags if tag == "img"]
-    assert len(images) == 6 * 2 + 5 * 4
+    assert len(images) == 6 * (2 + 1 + 1) + 5 * 4  # of a scene: its two, in its fold, on the contact sheet
     assert all((attrs.get("alt") or "").strip() for attrs in images)
     plots = [attrs for tag, attrs in page.tags if tag == "svg"]
     assert all(attrs["role"] == "img" and "loss" in (attrs["aria-label"] or "") for attrs in plots)
@@ -144,12 +148,13 @@ def test_every_image_says_what_it_shows(page: Page) -> None:
 
 
 def test_a_scene_is_shown_with_its_own_picture_masks_and_variations(sample: SampleOutput, page: Page) -> None:
-    order = [
-        sample.number_of(row["scene_id"])
+    planned = [
+        row["scene_id"]
         for shard in range(2)
         for row in sample.plan.rows(shard)
         if row["uri"] != BROKEN and row["duplicate_of"] is None
     ]
+    order = [sample.number_of(scene_id) for scene_id in sorted(planned, key=lambda found: found != sample.failing)]
     pictures, overlays = page.images("The picture"), page.images("concept masks in colour")
     assert len(pictures) == len(overlays) == len(order) == 6
     for number, picture, drawn in zip(order, pictures, overlays, strict=True):
@@ -236,10 +241,10 @@ def test_more_scenes_than_a_page_holds(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(report, "MAX_SCENES", 4)
     sample = SampleOutput(tmp_path / "out", scenes=12, variations=7)
     page = page_of(sample.storage)
-    assert "4 of 12 scenes, evenly spread" in flat(page.text)
-    assert len(page.scenes) == 4
-    ids = [(attrs["id"] or "").removeprefix("scene-") for tag, attrs in page.tags if tag == "article"]
-    assert len(set(ids) & set(sample.plan.scenes(0))) == len(set(ids) & set(sample.plan.scenes(1))) == 2
+    assert "4 of 12 scenes: the 2 worst by their scores, and 2 evenly spread over the others" in flat(page.text)
+    assert len(page.scenes) == len(set(scene_ids(page))) == 4
+    assert set(scene_ids(page)) & set(sample.plan.scenes(0))
+    assert set(scene_ids(page)) & set(sample.plan.scenes(1))
     full = next(scene for scene in page.scenes if "seed" in scene)
     assert "12 of 14" in full
     assert len(re.findall(r"seed \d+", full)) == 12
@@ -269,12 +274,14 @@ def test_a_record_without_versions_is_enough(tmp_path: Path) -> None:
 def test_scores_stand_with_their_variations_and_in_one_line(page: Page) -> None:
     """In the sample the last of each scene's four variations repeats the first."""
     text = flat(page.text)
-    assert "Of 20 scored variations 15 are kept (not kept: 5 near-duplicates); 100.0 % hold every concept" in text
+    assert "No thresholds set: 20 of 20 show every concept once (100 %); not kept: 5 near-duplicates" in text
+    assert "are kept" not in text.split("Contact sheet")[0]
     assert "Mean prompt similarity 0.25 by seedling , mean identity similarity 0.75 by seedling" in text
     last = flat(page.scenes[-1])
     assert last.count("prompt 0.25, identity 0.75") == 4
-    assert last.count("not kept: near-duplicates") == 1
-    dropped = [attrs for tag, attrs in page.tags if tag == "figure" and attrs.get("class") == "dropped"]
+    assert last.count("not kept: near-duplicates") == 2  # under the picture, and counted under the scene's name:
+    assert "3 of 4 good; 1 not kept: near-duplicates" in last
+    dropped = [attrs for tag, attrs in page.tags if tag == "figure" and "dropped" in (attrs.get("class") or "")]
     assert len(dropped) == 5
     assert all("correlation 0.990 over 0.95" in (attrs["title"] or "") for attrs in dropped)
     assert len(page.images("not kept")) == 5
@@ -282,6 +289,7 @@ def test_scores_stand_with_their_variations_and_in_one_line(page: Page) -> None:
 
 def test_without_scores_nothing_is_said_of_them(tmp_path: Path) -> None:
     page = page_of(SampleOutput(tmp_path / "out", stages=(INGEST, SEGMENT, EXTRACT, GENERATE)).storage)
-    assert "scored variations" not in page.text
+    assert "Not scored" in page.text
+    assert "show every concept" not in page.text
     assert "identity" not in page.text
     assert page.images("Variation")

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.report.choosing import spread
 from pipeline.report.curves import Curve, curves_of, draw
-from pipeline.report.scenes import by_prompt, spread
+from pipeline.report.facts import by_prompt
 from pipeline.report.thumbnails import OPACITY, colour_of, css_colour, data_uri, outline, overlay
 from pipeline.wording import size_text
 from tests.support.sample_output import half_masks
@@ -45,7 +46,7 @@ def test_masks_are_drawn_where_they_are() -> None:
     drawn = overlay(picture, [(left, colour_of(0)), (right, colour_of(1))])
     assert tuple(drawn[4, 2]) == colour_of(0)  # the outline is the pure colour of the legend
     assert tuple(drawn[4, 18]) == colour_of(1)
-    assert css_colour(colour_of(0)) == "#ee5253"
+    assert css_colour(colour_of(0)) == "#e69f00"
     assert tuple(drawn[16, 8]) == tuple(round(100 * (1 - OPACITY) + c * OPACITY) for c in colour_of(0))
     assert (drawn[~(left | right)] == 100).all()
     assert (picture == 100).all()

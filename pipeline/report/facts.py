@@ -1,0 +1,128 @@
+"""What is committed of the scenes of a report, less their pictures: a few columns of the tables, and where in the tars
+the pictures lie. Of hundreds of scenes this is a few megabytes, so that they can be put in order before any is drawn.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.ledger.commits import Commit
+from pipeline.report.choosing import Standing, standing
+from pipeline.shards.reader import UNREADABLE, OutputReader, Row
+from pipeline.shards.scores import kind_of
+from pipeline.stage_kinds import STAGE_OF
+
+MAX_VARIATIONS = 12
+ONCE = "every concept once"
+LACKING = "lacking or doubling a concept"
+NOT_SCORED = "not scored"
+_COLUMNS = {
+    "handles": ["scene_id", "index", "token", "word", "diffusion_loss", "attention_loss", "prior_loss", "seconds"],
+    "scores": [
+        "scene_id",
+        "key",
+        "prompt_similarity",
+        "identity_similarity",
+        "found",
+        "complete",
+        "keep",
+        "reason",
+    ],
+}
+"""Columns that the page needs, where a table has large ones besides (embeddings)."""
+
+Place = tuple[str, int, int, int]
+"""Table, shard, offset and size: one member of a tar."""
+
+
+@dataclass
+class SceneFacts:
+    """One scene. rows: table -> its rows, of `variations` and `scores` those that are shown; places: member of a tar ->
+    where it lies; failure: its row of FAILURES, if it has one; variations: how many it has; states: what its
+    pictures are worth -> how many, of all of them."""
+
+    scene_id: str
+    rows: dict[str, list[Row]]
+    places: dict[str, Place]
+    failure: Row | None = None
+    variations: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    standing: Standing | None = None
+
+    @property
+    def uri(self) -> str:
+        return next(iter(self.rows.get("scenes", [])), {}).get("uri") or ""
+
+    @property
+    def words(self) -> list[str]:
+        """Its concepts' words, where they have any."""
+        return list(dict.fromkeys(row["word"] for row in self.rows.get("concepts", []) if row.get("word")))
+
+
+def state_of(score: Row) -> str:
+    """What a picture is worth, in words to count and to filter by. A score of nothing: it has none."""
+    if not score:
+        return NOT_SCORED
+    if not score["keep"]:
+        return f"not kept: {kind_of(score['reason'])}"
+    return ONCE if score["complete"] else LACKING
+
+
+def gather(reader: OutputReader, chosen: Mapping[int, Sequence[str]]) -> list[SceneFacts]:
+    """The facts of the chosen scenes, the worst first: failures, then by scores, then what has none, as planned."""
+    facts = [found for shard, scenes in sorted(chosen.items()) for found in _shard(reader, shard, scenes)]
+    last = Standing(float("inf"), 0.0)
+    return sorted(facts, key=lambda scene: (scene.failure is None, scene.standing or last))
+
+
+def _shard(reader: OutputReader, shard: int, scenes: Sequence[str]) -> Iterator[SceneFacts]:
+    commits = {name: commit for name in STAGE_OF if (commit := reader.commit(name, shard)) is not None}
+    rows = {name: _rows(reader, name, shard, scenes) for name in commits}
+    failures = {row["scene_id"]: row for name, commit in commits.items() for row in commit.failures if reader.own(name)}
+    for scene_id in scenes:
+        own = {name: found.get(scene_id, []) for name, found in rows.items()}
+        yield _scene(scene_id, own, commits, failures.get(scene_id))
+
+
+def _scene(scene_id: str, rows: dict[str, list[Row]], commits: dict[str, Commit], failure: Row | None) -> SceneFacts:
+    scores = {row["key"]: row for row in rows.get("scores", [])}
+    made = rows.get("variations", [])
+    shown = [row for group in by_prompt(made, MAX_VARIATIONS).values() for row in group]
+    own = {**rows, "variations": shown, "scores": [scores[row["key"]] for row in shown if row["key"] in scores]}
+    wanted = [
+        ("scenes", f"{scene_id}.png"),
+        ("handles", f"{scene_id}.json"),
+        *(("variations", row["file"]) for row in shown),
+    ]
+    places: dict[str, Place] = {}
+    for table, name in wanted:
+        if table in commits and name in commits[table].members:
+            offset, size = commits[table].members[name]
+            places[name] = (table, commits[table].shard, offset, size)
+    states = Counter(state_of(scores.get(row["key"], {})) for row in made)
+    found = standing(list(scores.values())) if scores else None
+    return SceneFacts(scene_id, own, places, failure, len(made), states, found)
+
+
+def _rows(reader: OutputReader, table: str, shard: int, scenes: Sequence[str]) -> dict[str, list[Row]]:
+    try:
+        return reader.rows(table, shard, scenes, _COLUMNS.get(table))
+    except UNREADABLE:
+        return {}
+
+
+def by_prompt(rows: Sequence[Row], most: int) -> dict[str, list[Row]]:
+    """Prompt -> its rows: at most `most` in all, one of every prompt before a second of any."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row["prompt"], []).append(row)
+    shares = dict.fromkeys(groups, 0)
+    left = min(most, len(rows))
+    while left:
+        for prompt, group in groups.items():
+            if left and shares[prompt] < len(group):
+                shares[prompt] += 1
+                left -= 1
+    return {prompt: group[: shares[prompt]] for prompt, group in groups.items() if shares[prompt]}

@@ -1,0 +1,46 @@
+"""The first line of a report: whether it went well, as far as anybody has looked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.ledger.numbers import RunNumbers
+from pipeline.shards.quality import kept_text, little_training, thresholds
+from pipeline.shards.scores import ScoreNumbers
+from pipeline.wording import counted
+from schemas.job import JobSpec
+
+GOOD = 0.5
+"""Less than this share kept, or without thresholds showing every concept once, and the line is a warning."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """text: one line; well: nothing in it is a warning; caution: one more sentence, or None; thresholds: in words."""
+
+    text: str
+    well: bool
+    caution: str | None
+    thresholds: str
+
+
+def verdict_of(scores: ScoreNumbers, spec: JobSpec, numbers: RunNumbers, handles: int, variations: int) -> Verdict:
+    """handles, variations: how many there are. It is well only where pictures were looked at, most are good, nothing
+    failed and nothing is left to do."""
+    caution = little_training(spec) if handles else None
+    if scores.count:
+        text = kept_text(scores, spec.evaluate)
+        good = scores.kept if thresholds(spec.evaluate) else scores.complete
+        well = good >= GOOD * scores.count and scores.count == variations
+        if scores.count < variations:
+            text += f"; {variations - scores.count:,} not scored yet"
+    elif variations:
+        why = "yet" if spec.evaluate.enabled else "(evaluate.enabled is false)"
+        text, well = f"not scored {why}: nobody has looked at what {counted(variations, 'picture')} show", False
+    else:
+        text, well = "no pictures yet" if numbers.unsettled else "no pictures were made", False
+    if numbers.failed:
+        text += f"; {counted(numbers.failed, 'scene')} failed"
+    return Verdict(
+        text[:1].upper() + text[1:], well and not numbers.failed and caution is None, caution, thresholds(spec.evaluate)
+    )
