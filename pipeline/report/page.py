@@ -30,6 +30,7 @@ from pipeline.shards.reader import OutputReader
 from pipeline.shards.scores import kind_of, score_numbers
 from pipeline.stage_kinds import STAGE_OF
 from pipeline.storage.folder import Storage
+from pipeline.storage.many import in_order
 from pipeline.wording import size_text, span, stamp
 from schemas.job import JobSpec
 
@@ -78,7 +79,7 @@ def name_of(number: int) -> str:
 def _views(reader: OutputReader, spec: JobSpec, facts: list[SceneFacts]) -> list[SceneView]:
     thumbnails = sum(2 + min(MAX_VARIATIONS, scene.variations) for scene in facts)
     scenes = SceneReader(reader, spec.source.uri or "", min(MOST_BYTES, IMAGE_BYTES // max(1, thumbnails)))
-    return [scenes.view(scene) for scene in facts]
+    return list(in_order(scenes.view, facts))
 
 
 def _for_sheet(view: SceneView) -> SceneView:

@@ -25,6 +25,7 @@ from pipeline.report.thumbnails import (
 )
 from pipeline.shards.reader import UNREADABLE, OutputReader, Row
 from pipeline.shards.tars import tar_name
+from pipeline.wording import counted
 from schemas.masks import decode_mask
 
 MOST_BYTES = 20_000
@@ -127,7 +128,8 @@ class SceneView:
         if self.facts.failure:
             return f"failed in {self.facts.failure['stage']}"
         if self.facts.standing is None:
-            return f"{self.facts.variations} pictures, not scored" if self.facts.variations else "no pictures yet"
+            made = self.facts.variations
+            return f"{counted(made, 'picture')}, not scored" if made else "no pictures yet"
         return f"{self.facts.states[ONCE]} of {self.facts.variations} good"
 
 
