@@ -59,12 +59,16 @@ def pack(storage: Storage, order: PackOrder) -> Commit:
     rows: list[dict[str, Any]] = []
     done: list[str] = []
     failures: list[dict[str, Any]] = []
+    before = [] if order.earlier is None else read_commit(storage, order.stage, order.shard, order.earlier).failures
+    tried = {failure["scene_id"]: failure["attempt"] for failure in before}
 
     def members() -> Iterator[tuple[str, bytes]]:
         for output in _outputs(storage, order):
             rows.extend(output.rows)
             if output.failure:
-                failures.append({**output.failure.row(order.stage), "uri": order.uris.get(output.scene_id)})
+                row = output.failure.row(order.stage)
+                tries = row["attempt"] + tried.get(output.scene_id, 0)
+                failures.append({**row, "attempt": tries, "uri": order.uris.get(output.scene_id)})
                 if not output.rows and output.scene_id in order.fallback:
                     rows.append({**order.fallback[output.scene_id], "error": output.failure.message})
             else:
