@@ -26,8 +26,9 @@ class StageContext:
     """What a stage is given by the process that it runs in; it knows nothing else of its surroundings.
 
     shared: fsspec URL of a folder for what is computed once a run (the prior set), the same for all workers.
-    progress: told within a unit, every few seconds, how far it is: a few numbers by name, such as {"phase": 2,
-    "step": 120, "steps": 800}. It is not to raise.
+    progress: told within a unit, every few seconds, how far it is: a few numbers by name, such as {"share": 0.62,
+    "phase": 2, "step": 120, "steps": 800} or {"share": 0.25, "picture": 2, "pictures": 8}. share: of the whole unit's
+    work, 0 to 1, as near as the stage can tell. It is not to raise.
     withdrawn: asked within a unit, every few seconds, for the ids of scenes that are no longer wanted. A stage that
     works on for long leaves them out from then on; a short one need not ask.
     """

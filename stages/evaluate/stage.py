@@ -29,7 +29,8 @@ Row = Mapping[str, Any]
 
 
 class EvaluateStage:
-    """See `stages.stage.Stage`. One scene at a time, its pictures in batches of `evaluate.batch`.
+    """See `stages.stage.Stage`. One scene at a time, its pictures in batches of `evaluate.batch`. Progress is told as
+    {"share", "picture", "pictures"}.
 
     The judges compute in float32 whatever `models.dtype` says: they are instruments, and cheap beside the segmenter.
     """
@@ -40,7 +41,8 @@ class EvaluateStage:
     files: ClassVar[tuple[str, ...]] = ("scenes", "variations")
 
     def __init__(self, spec: JobSpec, context: StageContext) -> None:
-        self.spec = spec
+        self.spec, self.context = spec, context
+        self.judged = self.pictures = 0
         self.judges: Judges | None = None
 
     def prepare(self) -> None:
@@ -60,6 +62,7 @@ class EvaluateStage:
 
     def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
         """One output per task: rows of SCORES and `<key>.mask.png` in the order of its variations, or a failure."""
+        self.judged, self.pictures = 0, sum(len(task.rows.get("variations", [])) for task in tasks)
         for task in tasks:
             try:
                 output = self._evaluate(task)
@@ -80,6 +83,9 @@ class EvaluateStage:
                 if isinstance(one, Exception):
                     raise one
                 judged.append(one)
+            self.judged += len(part)
+            share = min(1.0, self.judged / self.pictures)
+            self.context.progress({"share": share, "picture": self.judged, "pictures": self.pictures})
         return self._output(task.scene_id, scene, rows, judged)
 
     def _output(self, scene_id: str, scene: SourceScene, rows: Sequence[Row], judged: Sequence[Judged]) -> SceneOutput:

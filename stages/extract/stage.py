@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -54,8 +54,8 @@ class _Prepared:
 
 
 class ExtractStage:
-    """See `stages.stage.Stage`. Progress is told as {"phase", "step", "steps"}; scenes that are withdrawn leave their
-    batch. size: scenes that train side by side.
+    """See `stages.stage.Stage`. Progress is told as {"share", "phase", "step", "steps"}; withdrawn scenes leave
+    their batch. size: scenes that train side by side.
     """
 
     name: ClassVar[str] = "extract"
@@ -70,6 +70,7 @@ class ExtractStage:
         self.model: SceneModel | None = None
         self.prior: Tensor | None = None
         self.revision = ""
+        self.through = self.of = 0
 
     @property
     def wants_prior(self) -> bool:
@@ -100,6 +101,7 @@ class ExtractStage:
         out of memory the batches are smaller.
         """
         waiting = deque(tasks)
+        self.through, self.of = 0, len(tasks)
         while waiting:
             ready: list[_Prepared] = []
             while waiting and len(ready) < self.size:
@@ -107,8 +109,10 @@ class ExtractStage:
                 try:
                     ready.append(self._prepare_scene(task))
                 except Exception as error:  # whatever is wrong with a scene is that scene's failure
+                    self.through += 1
                     yield failed(task.scene_id, error)
             for prepared, output in halving(self._train, ready):
+                self.through += 1
                 yield failed(prepared.scene.scene_id, output) if isinstance(output, Exception) else output
 
     def _load(self) -> SceneModel:
@@ -158,8 +162,9 @@ class ExtractStage:
         """Outputs of a batch, in order. After one that ran out of memory batches are at most half its size."""
         assert self.model is not None
         began, checkpoints, context = time.monotonic(), self._checkpoints(ready), self.context
+        progress = self._progress(len(ready))
         trainer = Trainer(
-            self.model, self.spec.extract, self.spec.seed, self.prior, context.progress, context.withdrawn, checkpoints
+            self.model, self.spec.extract, self.spec.seed, self.prior, progress, context.withdrawn, checkpoints
         )
         try:
             trained = trainer.train([p.scene for p in ready])
@@ -171,6 +176,17 @@ class ExtractStage:
             raise
         seconds = (time.monotonic() - began) / len(ready)
         return self._outputs(ready, trained, seconds, checkpoints)
+
+    def _progress(self, scenes: int) -> Callable[[dict[str, Any]], None]:
+        """The trainer's words for a batch of so many scenes, with the share of the unit that is done by then."""
+        first, second = self.spec.extract.phase1.steps, self.spec.extract.phase2.steps
+        through, of = self.through, max(1, self.of)
+
+        def told(word: dict[str, Any]) -> None:
+            done = word["step"] + (first if word["phase"] == 2 else 0)
+            self.context.progress({"share": (through + scenes * done / max(1, first + second)) / of, **word})
+
+        return told
 
     def _outputs(
         self,

@@ -16,7 +16,7 @@ from schemas.errors import SceneError
 from schemas.job import JobSpec
 from schemas.outcomes import SceneOutput, SceneTask
 from stages.generate.drawing import DrawnScene, draw
-from stages.generate.prompts import Variation, list_variations
+from stages.generate.prompts import Variation, list_variations, pick_subsets
 from stages.halving import halving
 from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
@@ -45,7 +45,7 @@ class _Scene:
 
 
 class GenerateStage:
-    """See `stages.stage.Stage`."""
+    """See `stages.stage.Stage`. Progress is told as {"share", "picture", "pictures"}."""
 
     name: ClassVar[str] = "generate"
     table: ClassVar[str] = "variations"
@@ -53,8 +53,9 @@ class GenerateStage:
     files: ClassVar[tuple[str, ...]] = ("handles",)
 
     def __init__(self, spec: JobSpec, context: StageContext) -> None:
-        self.spec = spec
+        self.spec, self.context = spec, context
         self.model: SceneModel | None = None
+        self.drawn = self.pictures = 0
 
     def prepare(self) -> None:
         """Nothing is shared."""
@@ -71,6 +72,7 @@ class GenerateStage:
         is made.
         """
         waiting: list[tuple[_Scene, Variation]] = []
+        self.drawn, self.pictures = 0, sum(self._count(task) for task in tasks)
         size = self.spec.generate.batch
         for task in tasks:
             try:
@@ -115,6 +117,12 @@ class GenerateStage:
         weights.lora = {}
         return _Scene(DrawnScene(weights, layout, flat), len(pictures), SceneOutput(task.scene_id)), pictures
 
+    def _count(self, task: SceneTask) -> int:
+        """How many pictures the scene is to have."""
+        settings = self.spec.generate
+        subsets = pick_subsets(len(task.rows.get("handles", [])), settings.subsets)
+        return len(set(settings.prompts)) * len(subsets) * settings.images_per_prompt
+
     def _make(self, jobs: list[tuple[_Scene, Variation]]) -> Iterator[SceneOutput]:
         """Makes the pictures of one batch and yields the scenes that are complete with it. A batch that raises is split
         until the culprit is alone; its scene then fails, and what is left of its pictures is not drawn."""
@@ -123,6 +131,10 @@ class GenerateStage:
                 scene.error = scene.error or image
             else:
                 self._keep(scene, picture, image)
+        self.drawn += len(jobs)
+        if jobs:
+            share = min(1.0, self.drawn / self.pictures)
+            self.context.progress({"share": share, "picture": self.drawn, "pictures": self.pictures})
         for scene, _ in jobs:
             scene.left -= 1
             if scene.left == 0:

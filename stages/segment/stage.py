@@ -82,7 +82,7 @@ class SegmentStage:
     files: ClassVar[tuple[str, ...]] = ("scenes",)
 
     def __init__(self, spec: JobSpec, context: StageContext) -> None:
-        self._spec = spec
+        self._spec, self._context = spec, context
         self._segmenter: Segmenter | None = None
         self._namer: Namer | None = None
 
@@ -101,7 +101,7 @@ class SegmentStage:
         Anything go through it side by side."""
         started = [self._start(task) for task in tasks]
         found = self._proposals([start for start in started if isinstance(start, np.ndarray)])
-        for task, start in zip(tasks, started, strict=True):
+        for number, (task, start) in enumerate(zip(tasks, started, strict=True), 1):
             given = next(found) if isinstance(start, np.ndarray) else start
             try:
                 if isinstance(given, Exception):
@@ -112,6 +112,7 @@ class SegmentStage:
                 yield failed(task.scene_id, error)
             else:
                 yield SceneOutput(task.scene_id, rows=rows)
+            self._context.progress({"share": number / len(tasks), "picture": number, "pictures": len(tasks)})
 
     def _start(self, task: SceneTask) -> list[Concept] | NDArray[np.uint8] | Exception:
         """The scene's own concepts, else its picture [side, side, 3] to look for some in, or why it has neither."""

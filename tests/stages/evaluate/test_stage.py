@@ -236,3 +236,12 @@ def test_a_broken_judge_is_an_error_and_not_a_score(folders: dict[str, str], tmp
     assert "not finite" in found.failure.message
     with pytest.raises(SpecError, match="models.identity"):
         made({**folders, "identity": str(tmp_path)})
+
+
+def test_progress_counts_the_pictures_of_the_unit(folders: dict[str, str]) -> None:
+    told: list[dict] = []
+    stage = made(folders, batch=4)
+    stage.context = StageContext("memory://none", told.append)
+    list(stage.process([task("s"), task("t")]))
+    assert [(word["picture"], word["pictures"]) for word in told] == [(4, 12), (6, 12), (10, 12), (12, 12)]
+    assert [word["share"] for word in told] == pytest.approx([4 / 12, 0.5, 10 / 12, 1.0])

@@ -199,3 +199,17 @@ def test_a_subset_that_a_scene_lacks_makes_no_picture_of_the_rest(model_dir: Pat
         "scene2": [[1, 0], [2]],
     }
     assert not any(output.failure for output in outputs.values())
+
+
+def test_progress_counts_the_pictures_of_the_unit(model_dir: Path, tasks: list[SceneTask]) -> None:
+    """Scenes with 1, 2 and 3 handles have 2, 4 and 6 pictures; one that cannot be opened has been counted too."""
+    told: list[dict] = []
+    settings = {"prompts": ["{handles}"], "subsets": ["singles"], "images_per_prompt": 2, "batch": 4, "steps": 2}
+    stage = GenerateStage(tiny_spec(model_dir, generate=settings), StageContext("memory://none", told.append))
+    stage.setup()
+    assert len(list(stage.process(tasks))) == 3
+    assert [(word["picture"], word["pictures"]) for word in told] == [(4, 12), (8, 12), (12, 12)]
+    assert told[-1]["share"] == 1.0
+    told.clear()
+    list(stage.process([tasks[0], SceneTask("lost", {"handles": tasks[1].rows["handles"]})]))
+    assert [(word["picture"], word["pictures"]) for word in told] == [(2, 6)]
