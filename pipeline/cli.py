@@ -131,8 +131,11 @@ def withdraw(
 ) -> None:
     """Take one scene out of a job, also while it runs; the others go on."""
     from pipeline.ledger.withdrawals import withdraw as mark
+    from pipeline.shards.withdrawn_account import account_withdrawn
 
-    _say(mark(output_at(output), scene, undo))
+    storage = output_at(output)
+    _say(mark(storage, scene, undo))
+    account_withdrawn(storage)
 
 
 @app.command()

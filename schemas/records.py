@@ -232,13 +232,18 @@ ACCOUNT = pa.schema(
         _field(
             "kind",
             pa.string(),
-            "`file`, `annotation`, `page` (more pages or frames of a file), or `gone file` (a scene whose file has "
-            "left the source).",
+            "`file`, `annotation`, `page` (more pages or frames of a file), `gone file` (a scene whose file has left "
+            "the source), or `withdrawal` (of a scene that was made already).",
             False,
         ),
         _field("uri", pa.string(), "The file; of an annotation, the annotation file.", False),
         _field("annotation", pa.string(), "Id of the annotation."),
-        _field("outcome", pa.string(), "`scene`, `duplicate`, `mask` (used as one or not) or `left out`.", False),
+        _field(
+            "outcome",
+            pa.string(),
+            "`scene`, `duplicate`, `mask` (used as one or not), `left out` or `withdrawn`.",
+            False,
+        ),
         _field("reason", pa.string(), "Why it was left out or not used, in a few words to count by; null if used."),
         _field("detail", pa.string(), "The same in a sentence, where there is more to say."),
         _field("scene_id", pa.string(), "The scene that it is, repeats, or is a mask of."),

@@ -93,13 +93,13 @@ def account_counts(storage: Storage) -> Counter[Counted]:
 
 def is_told(outcome: str, reason: str | None) -> bool:
     """Whether a line says that something was left out, repeated or not used, which no failure tells besides."""
-    return outcome in ("left out", "duplicate") or (outcome == "mask" and reason not in (None, _FAILED))
+    return outcome in ("left out", "duplicate", "withdrawn") or (outcome == "mask" and reason not in (None, _FAILED))
 
 
 def account_text(counts: Counter[Counted]) -> list[str]:
     """The counts of an account in words: files first, then annotations; reasons after what they are the reasons of."""
     lines = []
-    for kind in ("file", "annotation", "page", "gone file"):
+    for kind in ("file", "annotation", "page", "gone file", "withdrawal"):
         outcomes: Counter[str] = Counter()
         reasons: Counter[str] = Counter()
         for (of, outcome, reason), count in counts.items():
@@ -137,7 +137,7 @@ def account_rows(storage: Storage, most: int) -> Iterator[Row]:
 
 
 def _name(outcome: str, count: int) -> str:
-    return outcome if count == 1 or outcome == "left out" else f"{outcome}s"
+    return outcome if count == 1 or outcome in ("left out", "withdrawn") else f"{outcome}s"
 
 
 def _pages(uri: str, scene_id: str, pages: int | None) -> Iterator[AccountLine]:
