@@ -98,17 +98,28 @@ def plan(spec: SpecArg, set_: SetOption = []) -> None:  # noqa: B006
     """Dry run: scenes found, model FLOPs, GPU-hours, storage. Nothing is written."""
     from pipeline.commands.estimate import estimate
     from pipeline.protocol.estimate import estimate_protocol
+    from pipeline.watching.preparing import LOOKING, preparing
 
     loaded = load_spec(spec, set_)
-    for line in estimate_protocol(loaded) if "protocol" in loaded.model_fields_set else estimate(loaded):
+    with preparing(Console(stderr=True), LOOKING):
+        lines = estimate_protocol(loaded) if "protocol" in loaded.model_fields_set else estimate(loaded)
+    for line in lines:
         _say(line)
 
 
 @app.command()
-def status(output: OutputArg) -> None:
+def status(
+    output: OutputArg,
+    watch: Annotated[bool, typer.Option("--watch", help="Again and again, until the run ends.")] = False,
+) -> None:
     """Progress, failures and ETA of a job, from storage alone, from any machine."""
     from pipeline.commands.status import status_lines
 
+    if watch:
+        from pipeline.commands.watch import watch as follow
+
+        follow(output_at(output), _console)
+        return
     for line in status_lines(output_at(output)):
         _say(line)
 

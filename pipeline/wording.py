@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from rich import filesize
@@ -24,6 +25,11 @@ def span(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def about(seconds: float) -> str:
+    """The same for what is only estimated: below 90 s in steps of 10 s, so that it does not flicker."""
+    return span(max(10.0, 10.0 * round(seconds / 10)) if seconds < 85 else seconds)
+
+
 def flop_text(tflop: float) -> str:
     """`340 GFLOP`, `2.06 PFLOP`, `48 EFLOP`."""
     value, units = tflop * 1e3, ("GFLOP", "TFLOP", "PFLOP", "EFLOP")
@@ -44,3 +50,10 @@ def hours_text(hours: float) -> str:
 def counted(number: int, thing: str) -> str:
     """`1 scene`, `1,200 scenes`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def within(text: str, folder: str | None) -> str:
+    """The text with the files of `folder` named from there on, as in `birds/1.jpg: it is empty`."""
+    if not folder or not folder.strip("/"):
+        return text
+    return re.sub(rf"(?<![^\s'\"(]){re.escape(folder.rstrip('/'))}/(?=\S)", "", text)

@@ -16,6 +16,7 @@ from pipeline.ledger.run_record import start_record
 from pipeline.stage_kinds import GENERATE, LEARNING, StageKind, kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.storage.probe import check_writable
+from pipeline.watching.snapshot import announce
 from schemas.errors import Mistakes, SpecError
 from schemas.job import JobSpec
 from stages.ingest.census import take_census
@@ -68,6 +69,8 @@ def open_job(
         lease.enter_context(held(storage))
     names = [kind.name for kind in kinds]
     start_record(storage, spec, names)
+    if lease is not None:
+        announce(storage, "planning")
     given = Ledger(earlier, LEARNING) if earlier is not None else None
     if earlier is not None and given is not None:
         planned = plan_given(storage, earlier, names, given, retry)
@@ -77,6 +80,8 @@ def open_job(
     repair(storage, [*names, FAILURES])
     ledger, plan = Ledger(storage, names), planned.plan
     open_shards = ledger.unsettled(plan.shards)
+    if lease is not None:
+        announce(storage, "starting" if open_shards else "ended", stale=planned.stale)
     return JobState(spec, storage, kinds, plan, ledger, given, open_shards, [*notes, *planned.remarks], planned.stale)
 
 

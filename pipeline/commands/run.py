@@ -15,22 +15,25 @@ from rich.console import Console
 
 from pipeline.commands.opening import JobState, open_job
 from pipeline.ledger.numbers import committed_counts
+from pipeline.shards.withdrawn_account import account_withdrawn
 from pipeline.stage_kinds import StageKind
 from pipeline.storage.folder import SHARED
+from pipeline.watching.preparing import LOOKING, preparing
 from pipeline.watching.progress import Progress
 from schemas.job import JobSpec
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """How a run ended. complete: every shard is settled. stale: scenes that were left as they are though their file
-    changed."""
+    """How a run ended. complete: every shard is settled. counts: stage -> scenes with results and without, in all;
+    made: the same of this run alone. stale: scenes that were left as they are though their file changed."""
 
     complete: bool
     worked: bool
     counts: dict[str, tuple[int, int]]
     seconds: float
     stale: list[str] = field(default_factory=list)
+    made: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def run_job(
@@ -42,7 +45,9 @@ def run_job(
     scenes too whose file changed since their results were made.
     """
     with ExitStack() as lease:
-        return run_opened(open_job(spec, kinds, lease, retry, refresh), console)
+        with preparing(console, LOOKING):
+            state = open_job(spec, kinds, lease, retry, refresh)
+        return run_opened(state, console)
 
 
 def run_opened(state: JobState, console: Console) -> JobResult:
@@ -57,8 +62,11 @@ def run_opened(state: JobState, console: Console) -> JobResult:
     from pipeline.scheduling.scheduler import Scheduler
 
     stopped = threading.Event()
-    with connected(spec.cluster):
-        progress = Progress([kind.name for kind in state.kinds], _scenes_expected(state), state.storage, console)
+    with ExitStack() as session:
+        with preparing(console, "starting Ray"):
+            session.enter_context(connected(spec.cluster))
+        names = [kind.name for kind in state.kinds]
+        progress = Progress(names, _scenes_expected(state), state.storage, console, began=started)
         again = _to_be_made_again(state)
         for stage, (done, failed) in counts.items():
             progress.restore(stage, done - again[stage][0], failed - again[stage][1])
@@ -68,10 +76,12 @@ def run_opened(state: JobState, console: Console) -> JobResult:
             def stop() -> None:
                 stopped.set()
                 scheduler.stop()
+                progress.stopping()
                 progress.event("stopping: writing what is whole (Ctrl-C again to leave at once)")
 
             with _interrupts(stop):
                 scheduler.run()
+    account_withdrawn(state.storage)
     if not stopped.is_set():
         state.storage.delete_folder(f"{SHARED}/scratch")  # checkpoints of batches that were cut otherwise later
     return JobResult(
@@ -80,6 +90,7 @@ def run_opened(state: JobState, console: Console) -> JobResult:
         committed_counts(state.storage, state.kinds),
         time.monotonic() - started,
         state.stale,
+        progress.made,
     )
 
 

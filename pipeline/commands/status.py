@@ -6,22 +6,27 @@ import time
 from typing import Any
 
 from pipeline.ledger.commits import commits_of
+from pipeline.ledger.lease import at_work
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.rounds import Ledger
-from pipeline.ledger.run_record import read_record, recorded_spec, recorded_stages
+from pipeline.ledger.run_record import NAME, read_record, recorded_spec, recorded_stages
 from pipeline.shards.quality import quality_lines
 from pipeline.shards.scores import score_numbers
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
-from pipeline.watching.snapshot import is_fresh, pace, read_snapshot
-from pipeline.wording import counted, span
+from pipeline.watching.snapshot import in_hand, read_snapshot, stale_line
+from pipeline.watching.terminal import job_text
+from pipeline.wording import counted, span, within
 
 _SHOWN = 10
 
 
 def status_lines(storage: Storage) -> list[str]:
-    """The job's progress, failures and ETA. Raises OutputError if there is no job."""
+    """The job's progress, failures, and when it will end. Raises OutputError if there is no job."""
+    driver = at_work(storage)
+    if driver is not None and not storage.exists(NAME):
+        return [f"{storage.url}: a run has just begun ({_who(driver)}) and looks at the models and the source"]
     spec, record = recorded_spec(storage), read_record(storage)
     stages = recorded_stages(record, spec)
     kinds = [kind for kind in kinds_of(spec) if kind.name in stages]
@@ -35,18 +40,43 @@ def status_lines(storage: Storage) -> list[str]:
         committed = len(ledger.rounds[kind.name])
         lines.append(
             f"  {kind.name:<9} {done} done, {failed} failed, {committed} of {plan.shards} shards"
-            + pace(live, kind.name)
+            + (in_hand(live, kind.name) if driver else "")
         )
-    left = ledger.unsettled(plan.shards)
-    if not left:
+    state = _state_line(driver, live, len(ledger.unsettled(plan.shards)), planned=len(plan) > 0)
+    lines.append(state)
+    if state == "finished":
         trained = counts.get("extract", (0, 0))[0] > 0
-        lines += ["finished", *quality_lines(score_numbers(storage), spec, trained)]
-    elif is_fresh(live):
-        lines.append(f"running: {len(left)} shards to go")
-    else:
-        last = f" (last heard of {span(time.time() - live['at'])} ago)" if live else ""
-        lines.append(f"not running{last}: {len(left)} shards to go; `unscene run` with its spec goes on")
+        lines += quality_lines(score_numbers(storage), spec, trained)
+    if live and live.get("stale"):
+        found = [within(text, spec.source.uri) for text in live["stale"]]
+        lines.append(stale_line(found, f"unscene retry {storage.url}"))
     return lines + failure_lines(storage, [kind.name for kind in kinds])
+
+
+def _state_line(driver: dict[str, Any] | None, live: dict[str, Any] | None, left: int, planned: bool) -> str:
+    """Whether a run is at work and what is left to do. planned: whether there is a plan yet."""
+    to_go = f"{counted(left, 'shard')} to go" if planned else "no plan yet"
+    if driver is None:
+        if planned and not left:
+            return "finished"
+        last = f" (last heard of {span(time.time() - live['at'])} ago)" if live else ""
+        return f"not running{last}: {to_go}; `unscene run` with its spec goes on"
+    state = (live or {}).get("state", "planning")
+    if state == "planning" or live is None:
+        return f"running: it reads the source and plans ({_who(driver)})"
+    if state == "starting" or "job" not in live:
+        return f"running: {to_go}; Ray and the models are starting ({_who(driver)})"
+    if not left:
+        return f"running: every shard is written; it comes to its end ({_who(driver)})"
+    job, since = live["job"], max(0.0, time.time() - live["at"])
+    left_s = None if job["left_s"] is None else max(0.0, job["left_s"] - since)
+    text = job_text(job["elapsed_s"] + since, job["share"], left_s, job["unmeasured"])
+    what = "stopping, writing what is whole" if state == "stopping" else "running"
+    return f"{what}: {to_go}; {text} ({_who(driver)})"
+
+
+def _who(driver: dict[str, Any]) -> str:
+    return f"process {driver['pid']} on {driver['host']}"
 
 
 def failure_lines(storage: Storage, stages: list[str]) -> list[str]:
@@ -57,8 +87,14 @@ def failure_lines(storage: Storage, stages: list[str]) -> list[str]:
         for record in commits_of(storage, stage):
             total += len(record.failures)
             rows.extend(record.failures[: max(0, _SHOWN - len(rows))])
-    lines = [f"{total} failed:"] if total else []
-    lines += [f"  {row['stage']} {row['uri'] or row['scene_id']}: {row['message'].splitlines()[0]}" for row in rows]
+    source = recorded_spec(storage).source.uri
+    lines = [f"{total} failed" + (f", of the files under {source}:" if source else ":")] if total else []
+    lines += [f"  {within(_failure(row), source)}" for row in rows]
     if total > len(rows):
         lines.append(f"  ... and {total - len(rows)} more in {storage.url_of('failures')}")
     return lines
+
+
+def _failure(row: dict[str, Any]) -> str:
+    tried = f" (tried {row['attempt']} times)" if row["attempt"] > 1 else ""
+    return f"{row['stage']} {row['uri'] or row['scene_id']}: {row['message'].splitlines()[0]}{tried}"

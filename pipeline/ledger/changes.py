@@ -16,6 +16,7 @@ from pipeline.ledger.plan import Plan, Row, content_of
 from pipeline.ledger.rounds import Ledger
 from pipeline.storage.many import in_order
 from stages.ingest.census import Picked, Read
+from stages.telling import tell
 
 _SIGNS = ("stamp", "masks", "masks_stamp", "entry")
 
@@ -53,7 +54,8 @@ def find_changes(plan: Plan, pictures: Sequence[Picked], read: Callable[[Picked]
     suspects = (
         (row, listed[row["uri"]]) for row in plan.all_rows() if row["uri"] in listed and _looks_changed(row, listed)
     )
-    for row, found in in_order(lambda pair: (pair[0], read(pair[1])), suspects):
+    for number, (row, found) in enumerate(in_order(lambda pair: (pair[0], read(pair[1])), suspects)):
+        tell(f"reading pictures that look changed, {number:,} so far")
         content = content_of(found)
         masks_unreadable = content["masks_sha256"] is None and content["masks"]
         if content["sha256"] is None or (masks_unreadable and row["masks_sha256"] is not None):

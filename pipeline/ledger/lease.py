@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pipeline.storage.folder import Storage
 from schemas.errors import OutputError
@@ -49,15 +50,19 @@ def _ours() -> bytes:
     return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "at": time.time()}).encode()
 
 
-def _check(storage: Storage) -> None:
+def at_work(storage: Storage) -> dict[str, Any] | None:
+    """Who holds the lease (`host`, `pid`, `at`: when last heard of), or None where nobody is at work."""
     try:
-        holder = json.loads(storage.read(NAME))
-    except (FileNotFoundError, ValueError):
-        return
-    if holder["host"] == socket.gethostname():
-        if holder["pid"] == os.getpid() or not _alive(holder["pid"]):
-            return
-    elif time.time() - holder["at"] > EXPIRES_S:
+        holder: dict[str, Any] = json.loads(storage.read(NAME))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    here = holder["host"] == socket.gethostname()
+    return holder if (_alive(holder["pid"]) if here else time.time() - holder["at"] <= EXPIRES_S) else None
+
+
+def _check(storage: Storage) -> None:
+    holder = at_work(storage)
+    if holder is None or (holder["host"], holder["pid"]) == (socket.gethostname(), os.getpid()):
         return
     raise OutputError(
         f"{storage.url}: another run is at work here (process {holder['pid']} on {holder['host']}, last heard of "

@@ -22,6 +22,7 @@ from pipeline.storage.many import in_order
 from pipeline.storage.parquet import read_parquet
 from schemas.records import PLAN, scene_id_of
 from stages.ingest.census import Picked, Read
+from stages.telling import tell
 
 _BATCH = 4096
 
@@ -97,7 +98,8 @@ def extend_plan(
     mine: dict[str, Row] = {}
     rows: list[Row] = []
     scenes = 0
-    for found in in_order(read, new):
+    for number_read, found in enumerate(in_order(read, new)):
+        tell(f"reading the pictures once, {number_read:,} of {len(new):,}")
         content = content_of(found)
         duplicate_of = first.get(content["scene_id"])
         first.setdefault(content["scene_id"], content["uri"])

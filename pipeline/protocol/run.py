@@ -24,6 +24,7 @@ from pipeline.scheduling.cluster import connected
 from pipeline.stage_kinds import EXTRACT, StageKind, kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.storage.probe import check_writable
+from pipeline.watching.preparing import LOOKING, preparing
 from pipeline.wording import span
 from schemas.errors import CommandError, OutputError, SpecError
 from schemas.job import JobSpec
@@ -96,9 +97,11 @@ def _work(
     """Runs one job on the session's Ray, which starts with the first that has anything to do. False: interrupted."""
     started = time.monotonic()
     with ExitStack() as lease:
-        state = open_job(job, kinds, lease)
+        with preparing(console, LOOKING):
+            state = open_job(job, kinds, lease)
         if state.open_shards:
-            session.enter_context(connected(job.cluster))
+            with preparing(console, "starting Ray"):
+                session.enter_context(connected(job.cluster))
         result: JobResult = run_opened(state, console)
     found.seconds[name] = time.monotonic() - started
     found.complete = found.complete and result.complete

@@ -9,22 +9,31 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
 from pipeline.scheduling.worker import StageWorker
 from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import StageKind
+from pipeline.watching.watcher import InHand
 from schemas.job import JobSpec
+
+_ASK_S = 2.0
+"""Between two questions to a worker how far it is."""
 
 
 @dataclass
 class Worker:
-    """One actor: being set up (`ready` false), idle (no `call`), or on a unit."""
+    """One actor: being set up (`ready` false), idle (no `call`), or on a unit. word: its stage's last on that; asked:
+    the question for the next."""
 
     actor: Any
     call: Any
     ready: bool = False
     unit: Unit | None = None
     since: float = field(default_factory=time.monotonic)
+    word: dict[str, Any] = field(default_factory=dict)
+    asked: Any = None
+    asked_at: float = 0.0
 
     @property
     def idle(self) -> bool:
@@ -81,6 +90,26 @@ class WorkerPool:
                 worker.unit = self.queue.popleft()
                 worker.call = worker.actor.run.remote(worker.unit)
                 worker.since = time.monotonic()
+                worker.word, worker.asked = {}, None  # an answer that is under way is of the unit before
+
+    def listen(self) -> None:
+        """Takes in how far busy workers say they are, and asks again. Waits for none: one may be deep in its work."""
+        now = time.monotonic()
+        for worker in self.workers:
+            if worker.asked is not None and ray.wait([worker.asked], timeout=0)[0]:
+                with contextlib.suppress(RayError):  # of a process that died its own call tells
+                    worker.word = ray.get(worker.asked)
+                worker.asked = None
+            if worker.asked is None and worker.call is not None and now - worker.asked_at >= _ASK_S:
+                worker.asked, worker.asked_at = worker.actor.progress.remote(), now
+
+    def in_hand(self) -> list[InHand]:
+        """What the workers are at that start or have a unit."""
+        return [
+            InHand(0 if worker.unit is None else len(worker.unit.scene_ids), worker.word)
+            for worker in self.workers
+            if worker.unit is not None or not worker.ready
+        ]
 
     def overdue(self) -> list[Worker]:
         """Workers whose unit has run past the deadline."""

@@ -112,7 +112,9 @@ class Scheduler:
                     f"no answer within cluster.{pool.kind.name}.deadline_s = "
                     f"{pool.settings.deadline_s:g} s; the process was killed",
                 )
-        self.watcher.tick(self._working())
+        for pool in self.pools.values():
+            pool.listen()
+        self.watcher.tick({name: pool.in_hand() for name, pool in self.pools.items()})
         self._admit()
 
     def _run_of(self, shard: int) -> ShardRun:
@@ -257,6 +259,3 @@ class Scheduler:
         pool.queue.extendleft(reversed(verdict.again))
         if verdict.failed is not None:
             self._finish(verdict.failed, [verdict.failed.scene_ids[0]], 1)
-
-    def _working(self) -> dict[str, int]:
-        return {name: sum(1 for worker in pool.workers if worker.unit is not None) for name, pool in self.pools.items()}

@@ -19,6 +19,7 @@ from schemas.errors import JobError, Withdrawn
 from schemas.job import JobSpec
 from schemas.outcomes import Failure, SceneOutput
 from stages.stage import Stage, StageContext
+from stages.telling import listened
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,22 @@ class StageWorkerImpl:
 
     def setup(self, prepare: bool) -> SetupError | None:
         """Imports the stage and loads its models; `prepare` also makes what all workers share."""
+
+        def doing(text: str) -> None:
+            self.latest = {"doing": text}
+
+        doing("loading models")
         try:
             context = StageContext(
                 self.storage.url_of(SHARED), progress=self._note, withdrawn=partial(withdrawn_scenes, self.storage)
             )
             self.stage = load_stage(self.factory)(self.spec, context)
-            if prepare:
-                self.stage.prepare()
-            self.stage.setup()
+            with listened(doing):
+                if prepare:
+                    self.stage.prepare()
+                    doing("loading models")
+                self.stage.setup()
+            self.latest = {}
         except Exception as error:
             return SetupError(
                 f"{type(error).__name__}: {error}" if not isinstance(error, JobError) else str(error),
@@ -80,6 +89,7 @@ class StageWorkerImpl:
         if all(self.storage.exists(name) for name in names.values()):
             return [Outcome(scene_id, False) for scene_id in names]
         assert self.stage is not None, "setup() comes before run()"
+        self.latest = {}
         outcomes: dict[str, Outcome] = {}
         gone = withdrawn_scenes(self.storage).intersection(names)
         for scene_id in gone:

@@ -1,29 +1,43 @@
-"""Progress while a job runs: a table in a terminal, one plain line a minute in a log, `_progress.json` for `status`."""
+"""Progress while a job runs: a table in a terminal, one plain line now and then in a log, `_progress.json` for
+`status`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.live import Live
 
 from pipeline.storage.folder import Storage
 from pipeline.watching.counts import JobCounts
-from pipeline.watching.snapshot import write_snapshot
+from pipeline.watching.snapshot import measured, read_snapshot, write_snapshot
 from pipeline.watching.terminal import line, table
+from pipeline.watching.watcher import InHand
 
 _WRITE_S = 10.0
-_LOG_S = 60.0
+_LOG_S = 30.0
 
 
 class Progress:
-    """Counts what the scheduler reports and shows it: the `Watcher` of a job."""
+    """Counts what the scheduler reports and shows it: the `Watcher` of a job. made: stage -> scenes with results and
+    without that this run has brought."""
 
-    def __init__(self, stages: Sequence[str], scenes: int, storage: Storage, console: Console | None = None) -> None:
-        self.counts, self.storage = JobCounts(stages, scenes), storage
+    def __init__(
+        self,
+        stages: Sequence[str],
+        scenes: int,
+        storage: Storage,
+        console: Console | None = None,
+        began: float | None = None,
+    ) -> None:
+        """began: when the run did, by `time.monotonic`; now where it is not said."""
+        self.counts = JobCounts(stages, scenes, measured(read_snapshot(storage)), began)
+        self.storage = storage
+        self.made = dict.fromkeys(stages, (0, 0))
         self.console = console or Console()
         self.live = Live(console=self.console, refresh_per_second=2) if self.console.is_terminal else None
+        self.state = "running"
         self._written_at = self._logged_at = 0.0
 
     def __enter__(self) -> Progress:
@@ -32,30 +46,34 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.counts.rest()
         if self.live:
             self.live.update(table(self.counts))
             self.live.stop()
-        write_snapshot(self.storage, self.counts)
+        write_snapshot(self.storage, self.counts, "ended")
 
     def restore(self, stage: str, done: int, failed: int) -> None:
         """What earlier runs have committed."""
-        self.counts.stages[stage].done += done
-        self.counts.stages[stage].failed += failed
+        self.counts.restore(stage, done, failed)
 
     def unit_done(self, stage: str, done: int, failed: int) -> None:
-        self.counts.stages[stage].add(done, failed, time.monotonic())
+        self.counts.add(stage, done, failed)
+        self.made[stage] = (self.made[stage][0] + done, self.made[stage][1] + failed)
 
     def shard_packed(self, stage: str, shard: int, done: int, failed: int) -> None:
         self._written_at = 0.0
 
+    def stopping(self) -> None:
+        """The run has been asked to end; `status` says so."""
+        self.state, self._written_at = "stopping", 0.0
+
     def event(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def tick(self, working: dict[str, int]) -> None:
+    def tick(self, in_hand: Mapping[str, Sequence[InHand]]) -> None:
         """Called every turn of the scheduler's loop."""
         now = time.monotonic()
-        for stage, count in working.items():
-            self.counts.stages[stage].working = count
+        self.counts.tick(in_hand)
         if self.live:
             self.live.update(table(self.counts))
         elif now - self._logged_at >= _LOG_S:
@@ -63,4 +81,4 @@ class Progress:
             self.event(line(self.counts))
         if now - self._written_at >= _WRITE_S:
             self._written_at = now
-            write_snapshot(self.storage, self.counts)
+            write_snapshot(self.storage, self.counts, self.state)

@@ -1,51 +1,73 @@
-"""`_progress.json`: what a run leaves on storage of how far it is, for `unscene status` on any machine."""
+"""`_progress.json`: what a run leaves on storage of how far it is, for `unscene status` on any machine.
+
+It tells how far; whether a run is still at work the lease tells (`pipeline.ledger.lease`), which ends with the run.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from pipeline.storage.folder import Storage
 from pipeline.watching.counts import JobCounts
-from pipeline.wording import span
 
 NAME = "_progress.json"
 STALE_S = 60.0
-"""A snapshot that is older is of a run that has ended."""
+"""What a snapshot says of the work in hand is no longer so after a minute."""
 
 
-def write_snapshot(storage: Storage, counts: JobCounts) -> None:
-    """Replaces the last one. Never raises: progress must not stop a job."""
+def write_snapshot(storage: Storage, counts: JobCounts, state: str = "running") -> None:
+    """Replaces the last one but for what is told of stale scenes. Never raises: progress must not stop a job."""
     stages = {stage.name: asdict(stage) for stage in counts.states()}
-    found = {"at": time.time(), "scenes": counts.scenes, "stages": stages}
+    announce(storage, state, scenes=counts.scenes, stages=stages, job=asdict(counts.job()))
+
+
+def announce(storage: Storage, state: str, **more: Any) -> None:
+    """Says what a run is at, beside what is known of the job already: `planning`, `starting`, `running`, `stopping`,
+    `ended`. Never raises."""
     try:
+        found = (read_snapshot(storage) or {}) | more | {"at": time.time(), "state": state}
         storage.write(NAME, json.dumps(found, indent=1).encode())
     except Exception as error:
         print(f"could not write {NAME}: {error}", file=sys.stderr)
 
 
 def read_snapshot(storage: Storage) -> dict[str, Any] | None:
-    """The last one, or None: `at` (seconds since 1970), `scenes`, and for each of `stages` what `StageState` has."""
+    """The last one, or None: `at` (seconds since 1970), `state`, `scenes`, for each of `stages` what `StageState` has,
+    `job` as `Outlook`, `stale`: the scenes that the last run left as they are though their file has changed."""
     try:
         found: dict[str, Any] = json.loads(storage.read(NAME))
-        return found
     except (FileNotFoundError, ValueError):
         return None
+    return found if isinstance(found, dict) else None
+
+
+def measured(snapshot: dict[str, Any] | None) -> dict[str, float]:
+    """Stage -> seconds a scene, of those that the last run has measured."""
+    stages = (snapshot or {}).get("stages", {})
+    return {name: float(found["scene_s"]) for name, found in stages.items() if found.get("scene_s")}
 
 
 def is_fresh(snapshot: dict[str, Any] | None) -> bool:
-    """Whether the run that wrote it is at work, as far as one can tell."""
+    """Whether what it says of the work in hand is still so."""
     return snapshot is not None and time.time() - snapshot["at"] < STALE_S
 
 
-def pace(snapshot: dict[str, Any] | None, stage: str) -> str:
-    """How fast a stage goes, in words; nothing where that is not known."""
+def in_hand(snapshot: dict[str, Any] | None, stage: str) -> str:
+    """What a stage is at, in words; nothing where that is not known, or there is nothing to say."""
     if snapshot is None or not is_fresh(snapshot):
         return ""
-    now = snapshot["stages"].get(stage, {})
-    if not now.get("left") or not now.get("per_minute"):
+    now = snapshot.get("stages", {}).get(stage, {})
+    if not now.get("left") or not now.get("now"):
         return ""
-    return f" ({now['done']} with those not yet packed; {now['per_minute']:.1f}/min, ETA {span(now['eta_s'])})"
+    return f" ({now['done']} with those not yet packed; {int(100 * now['share'])} %, {now['now']})"
+
+
+def stale_line(found: Sequence[str], remedy: str, shown: int = 5) -> str:
+    """`changed since their results were made: 2 scenes ...`, for a line of its own."""
+    some = "; ".join(found[:shown]) + (" ..." if len(found) > shown else "")
+    return f"stale, as of the last run: {len(found)}, whose file changed since: {some}; make them anew: {remedy}"

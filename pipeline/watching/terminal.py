@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.watching.counts import JobCounts
-from pipeline.wording import span
+from pipeline.wording import about, span
+
+_WIDTHS = {"stage": 9, "done": 8, "failed": 7, "left": 8, "%": 4, "now": 37}
+"""Columns that do not move while numbers grow, 78 with the spaces between them: a terminal has at least 80."""
 
 
 def line(counts: JobCounts) -> str:
@@ -17,25 +23,38 @@ def line(counts: JobCounts) -> str:
         text = f"{stage.name} {stage.done} done"
         text += f", {stage.failed} failed" if stage.failed else ""
         text += f", {stage.left} left" if stage.left else ""
-        if stage.left and stage.eta_s is not None:
-            text += f", {stage.per_minute:.1f}/min, ETA {span(stage.eta_s)}"
+        text += f", {stage.now}" if stage.now and stage.left else ""
         parts.append(text)
+    job = counts.job()
+    parts.append(job_text(job.elapsed_s, job.share, job.left_s, job.unmeasured))
     return f"{time.strftime('%H:%M:%S')}  " + " | ".join(parts)
 
 
-def table(counts: JobCounts) -> Table:
-    """A row a stage."""
+def table(counts: JobCounts) -> Group:
+    """A row a stage, and a line for the whole job."""
     found = Table(box=None, pad_edge=False)
-    for name in ("stage", "done", "failed", "left", "working", "scenes/min", "ETA"):
-        found.add_column(name, justify="left" if name == "stage" else "right")
+    for name, width in _WIDTHS.items():
+        words = name in ("stage", "now")
+        found.add_column(name, justify="left" if words else "right", width=width, no_wrap=True, overflow="ellipsis")
     for stage in counts.states():
         found.add_row(
             stage.name,
             str(stage.done),
             str(stage.failed) if stage.failed else "-",
             str(stage.left),
-            str(stage.working),
-            f"{stage.per_minute:.1f}" if stage.per_minute else "-",
-            span(stage.eta_s) if stage.eta_s is not None and stage.left else "-",
+            str(int(100 * stage.share)),
+            Text(stage.now if stage.left else ""),
         )
-    return found
+    job = counts.job()
+    return Group(found, Text(job_text(job.elapsed_s, job.share, job.left_s, job.unmeasured)))
+
+
+def job_text(elapsed_s: float, share: float | None, left_s: float | None, unmeasured: Sequence[str]) -> str:
+    """`38 %, 4 min so far, about 6 min left`; before every stage is measured `at least 6 min left, and generate`."""
+    parts = [f"{int(100 * share)} %"] if share is not None else []
+    parts.append(f"{span(elapsed_s)} so far")
+    if left_s is not None and unmeasured:
+        parts.append(f"at least {about(left_s)} left, and {' and '.join(unmeasured)}")
+    elif left_s is not None:
+        parts.append(f"about {about(left_s)} left")
+    return ", ".join(parts)

@@ -16,6 +16,7 @@ from stages.ingest.source.files import root_of
 from stages.ingest.source.hashing import Hashed, hash_file, hash_of_all
 from stages.ingest.source.listing import Listing, list_source, looks_like_a_mask
 from stages.ingest.source.walking import Found
+from stages.telling import tell
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ class Read:
 
 def take_census(spec: JobSpec) -> Census:
     """Lists the source and gives every mask to its picture. Raises SpecError."""
+    tell("listing the source")
     listing = list_source(spec.source, spec.output)
+    tell(f"giving masks to {len(listing.pictures):,} pictures")
     census = Census(annotations=spec.source.coco)
     census.beyond = {listing.root.url_of(file.path) for file in listing.beyond}
     if spec.source.masks == "beside":

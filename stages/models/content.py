@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from stages.telling import tell
+
 BLOCK_BYTES = 1 << 22
 JUST_NOW_S = 2.0
 """A file changed so recently may change again within the same tick of its filesystem's clock: it is not remembered."""
@@ -66,10 +68,13 @@ def _files(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[tuple[
 
 
 def _hash(file: Path) -> str:
-    digest = hashlib.sha256()
+    digest, size, done = hashlib.sha256(), file.stat().st_size, 0
     with file.open("rb", buffering=0) as stream:
         while block := stream.read(BLOCK_BYTES):
             digest.update(block)
+            done += len(block)
+            percent = 100 * done // max(size, done)
+            tell(f"hashing {file.parent.name}/{file.name}, {percent} % of {-(-size // 10**6):,} MB")
     return digest.hexdigest()
 
 

@@ -26,7 +26,7 @@ class Toy:
     name: ClassVar[str]
 
     def __init__(self, spec: JobSpec, context: StageContext) -> None:
-        self.spec, self.shared = spec, Path(context.shared)
+        self.spec, self.shared, self.context = spec, Path(context.shared), context
 
     def prepare(self) -> None:
         self.shared.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,8 @@ class ToyExtract(Toy):
     files: ClassVar[tuple[str, ...]] = ("scenes",)
 
     def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
-        for task in tasks:
+        for number, task in enumerate(tasks, 1):
+            self.context.progress({"share": number / len(tasks), "picture": number, "pictures": len(tasks)})
             text = task.files["txt"].decode()
             if "extract:crash-batch" in text:
                 raise RuntimeError("the whole batch is gone")

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from pipeline.commands.opening import open_job
+from pipeline.commands.status import status_lines
 from pipeline.storage.folder import Storage
+from pipeline.watching.snapshot import read_snapshot
 from schemas.errors import OutputError, SpecError
 from tests.support import ROOT
 from tests.support.toy_stages import TOY_KINDS
@@ -98,10 +100,16 @@ def test_two_drivers_do_not_work_on_one_output(tmp_path: Path, slow_job: Any) ->
 
 def test_ctrl_c_writes_what_is_whole_and_the_next_run_goes_on(tmp_path: Path, slow_job: Any, local_ray: None) -> None:
     driver = start_driver(slow_job, tmp_path)
+    storage = Storage(str(tmp_path / "out"))
     wait_for(lambda: parts(tmp_path / "out") >= 2)
+    assert any(line.startswith("running: ") for line in status_lines(storage))
     driver.send_signal(signal.SIGINT)
     assert driver.wait(timeout=60) == 130
     assert "stopping: writing what is whole" in (tmp_path / "driver.log").read_text()
+    assert any(line.startswith("not running (last heard of ") for line in status_lines(storage)), "at once"
+    seen = read_snapshot(storage)
+    assert seen is not None
+    assert seen["stages"]["extract"]["scene_s"] > 0, "the next run knows what a scene costs"
     result, _ = run_toy(slow_job)
     assert result.complete
     assert len(rows_of(tmp_path / "out", "handles")) == 10

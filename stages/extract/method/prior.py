@@ -20,6 +20,7 @@ from stages.handles.scene_model import SceneModel
 from stages.models.base.sampler import denoise, initial_latents, make_scheduler
 from stages.shared_folder import write_whole
 from stages.streams import stream_seed
+from stages.telling import tell
 
 SAMPLER = "dpmsolver++"
 AT_ONCE = 8
@@ -53,6 +54,7 @@ def draw_prior(model: SceneModel, settings: Prior, seed: int) -> Tensor:
         else base.text_states(model.tokens.ids("")[None].to(base.device))
     )
     for start in range(0, settings.images, AT_ONCE):
+        tell(f"drawing the prior set, picture {start} of {settings.images}")
         numbers = range(start, min(start + AT_ONCE, settings.images))
         noise = initial_latents([stream_seed(seed, "prior", str(n)) for n in numbers], base.latent_shape)
         rows = len(numbers)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
+import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from pipeline.commands import watch as watching
 from pipeline.commands.status import status_lines
+from pipeline.ledger.lease import EXPIRES_S, held
+from pipeline.ledger.lease import NAME as LEASE
 from pipeline.ledger.rounds import FAILURES
 from pipeline.report.page import write_report
 from pipeline.shards.pack import pack_rows
 from pipeline.stage_kinds import INGEST, SEGMENT
-from tests.support.sample_output import SampleOutput
+from pipeline.storage.folder import Storage
+from pipeline.watching.counts import JobCounts
+from pipeline.watching.snapshot import announce, write_snapshot
+from pipeline.watching.watcher import InHand
+from schemas.errors import OutputError
+from schemas.job import JobSpec
+from tests.support.sample_output import SampleOutput, write_record
 
 
 @pytest.fixture
@@ -39,3 +51,73 @@ def test_a_job_of_all_stages_is_not(sample: SampleOutput) -> None:
     """A record that does not say which stages it has is of all of them; a commit that was deleted is work to do."""
     assert any("2 shards to go; `unscene run`" in line for line in status_lines(sample.storage))
     assert "Unfinished" in Path(write_report(sample.storage)).read_text()
+
+
+def state_of(storage: Storage) -> str:
+    return next(line for line in status_lines(storage) if line.startswith(("running", "stopping", "not", "finished")))
+
+
+def test_a_run_that_has_just_begun_is_running_before_there_is_anything_to_count(tmp_path: Path) -> None:
+    """From the lease to the first unit: no record yet, no plan yet, Ray not yet."""
+    storage = Storage(str(tmp_path / "out"))
+    with pytest.raises(OutputError, match="no run.json there"):
+        status_lines(storage)
+    with held(storage):
+        assert "a run has just begun (process" in status_lines(storage)[0]
+        write_record(storage, JobSpec.model_validate({"source": {"uri": "/photos"}, "output": storage.url}))
+        assert state_of(storage).startswith("running: it reads the source and plans (process")
+        announce(storage, "planning")
+        assert state_of(storage).startswith("running: it reads the source and plans (process")
+        announce(storage, "starting")
+        assert state_of(storage).startswith("running: no plan yet; Ray and the models are starting")
+    assert state_of(storage).startswith("not running (last heard of"), "no plan is not a finished job"
+    assert state_of(storage).endswith("no plan yet; `unscene run` with its spec goes on")
+
+
+def test_a_run_is_at_work_until_its_lease_ends_and_no_longer(sample: SampleOutput) -> None:
+    """A snapshot stays behind; whoever is gone is gone at once."""
+    counts = JobCounts(["ingest", "segment", "extract"], 4, {"ingest": 1.0, "segment": 1.0})
+    counts.restore("ingest", 4, 0)
+    counts.restore("segment", 4, 0)
+    counts.stages["extract"].in_hand = [InHand(4, {"share": 0.5, "phase": 1, "step": 5, "steps": 10})]
+    with held(sample.storage):
+        write_snapshot(sample.storage, counts)
+        lines = status_lines(sample.storage)
+        assert "(0 with those not yet packed; 50 %, phase 1, step 5 of 10)" in next(
+            line for line in lines if "extract" in line
+        )
+        assert state_of(sample.storage).startswith("running: 2 shards to go; 0 s so far")
+        write_snapshot(sample.storage, counts, "stopping")
+        assert state_of(sample.storage).startswith("stopping, writing what is whole: 2 shards to go")
+    assert state_of(sample.storage).startswith("not running (last heard of 0 s ago): 2 shards to go")
+    assert not any("phase 1" in line for line in status_lines(sample.storage))
+
+
+def test_a_driver_elsewhere_that_is_heard_of_no_more_is_not_at_work(sample: SampleOutput) -> None:
+    driver = {"host": "another-machine", "pid": 1, "at": time.time()}
+    sample.storage.write(LEASE, json.dumps(driver).encode())
+    assert state_of(sample.storage).startswith("running")
+    sample.storage.write(LEASE, json.dumps({**driver, "at": time.time() - EXPIRES_S - 1}).encode())
+    assert state_of(sample.storage).startswith("not running")
+
+
+def test_stale_scenes_and_failures_are_named_from_the_source_on(sample: SampleOutput) -> None:
+    announce(sample.storage, "ended", stale=["/photos/a/b.jpg: its picture changed"])
+    lines = status_lines(sample.storage)
+    assert any(
+        line.startswith("stale, as of the last run: 1, whose file changed since: a/b.jpg: its picture changed; make")
+        and line.endswith(f"unscene retry {sample.storage.url}")
+        for line in lines
+    )
+    assert "1 failed, of the files under /photos:" in lines
+    assert any(line.startswith("  ingest broken.jpg: ") for line in lines)
+
+
+def test_watch_ends_with_the_run_and_then_says_all(sample: SampleOutput, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = iter([True, True, False])
+    monkeypatch.setattr(watching, "at_work", lambda storage: {"pid": 1} if next(turns) else None)
+    out = io.StringIO()
+    watching.watch(sample.storage, Console(file=out, width=80), every_s=0.0)
+    printed = out.getvalue().splitlines()
+    assert printed[1:] == status_lines(sample.storage)
+    assert printed[0].endswith(status_lines(sample.storage)[0]), "one line in two quick turns"

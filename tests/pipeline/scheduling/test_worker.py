@@ -16,6 +16,7 @@ from pipeline.storage.folder import SHARED, Storage
 from schemas.job import JobSpec
 from schemas.outcomes import SceneOutput, SceneTask
 from stages.stage import StageContext, failed
+from stages.telling import tell
 
 ERRORS = {"slow": TimeoutError("storage is slow today"), "odd": ValueError("no picture")}
 
@@ -67,3 +68,22 @@ def test_only_a_failure_that_says_so_is_tried_again(worker: StageWorkerImpl, tmp
     kept = read_part(storage, part_name("extract", 0, 0, "odd"))
     assert kept.failure is not None
     assert kept.failure.error == "ValueError"
+
+
+def test_a_worker_tells_what_it_is_at_and_forgets_the_unit_before(worker: StageWorkerImpl) -> None:
+    assert worker.progress() == {}, "set up, and at nothing"
+    worker.stage.context.progress({"share": 0.5})
+    with pytest.raises(KeyError):
+        worker.run(Unit("extract", 0, 0, ("strange",), {"strange": {}}, {}))
+    assert worker.progress() == {}
+
+
+def test_a_worker_tells_what_it_is_at_while_it_starts(worker: StageWorkerImpl, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict] = []
+    monkeypatch.setattr(Attentive, "prepare", lambda self: (seen.append(worker.progress()), tell("drawing")))
+    monkeypatch.setattr(Attentive, "setup", lambda self: seen.append(worker.progress()))
+    assert worker.setup(prepare=True) is None
+    assert seen == [{"doing": "loading models"}, {"doing": "loading models"}]
+    monkeypatch.setattr(Attentive, "setup", lambda self: (tell("drawing"), seen.append(worker.progress())))
+    assert worker.setup(prepare=False) is None
+    assert seen[-1] == {"doing": "drawing"}

@@ -21,6 +21,7 @@ from schemas.outcomes import SceneTask
 from schemas.records import HANDLES
 from stages.extract.method.prior import load_prior, prior_name
 from stages.extract.stage import ExtractStage, shorten_curves
+from stages.extract.training import trainer as trainer_module
 from stages.extract.training.batch import TrainedScene, TrainingScene
 from stages.handles.cost import scene_cost
 from stages.handles.weights import unpack_scene
@@ -28,6 +29,7 @@ from stages.models.base.layout import model_side
 from stages.models.base.loading import load_base
 from stages.models.place import bundled, model_revision
 from stages.stage import StageContext
+from stages.telling import listened
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 
@@ -268,3 +270,30 @@ def test_the_size_of_a_scene_s_file_is_foretold(stage: ExtractStage, model_dir: 
     (output,) = stage.process([tiny_task(0, 2)])
     size = len(output.files["scene0.safetensors"])
     assert scene_cost(stage.spec)["handle_bytes"] == pytest.approx(size, rel=0.02)
+
+
+def test_progress_is_of_the_unit_and_not_of_the_batch(
+    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three scenes in batches of two, three steps and three: shares rise from batch to batch, and end at one."""
+    monkeypatch.setattr(trainer_module, "PROGRESS_EVERY_S", 0.0)
+    told: list[dict] = []
+    settings = {"batch": 2, "phase1": {"steps": 3}, "phase2": {"steps": 3}, "prior": {"weight": 0}}
+    stage = ExtractStage(tiny_spec(model_dir, extract=settings), StageContext(str(tmp_path), told.append))
+    stage.setup()
+    assert len(list(stage.process([tiny_task(n, 1) for n in range(3)]))) == 3
+    assert [(word["phase"], word["step"], word["steps"]) for word in told] == 2 * [
+        (phase, step, 3) for phase in (1, 2) for step in (1, 2, 3)
+    ]
+    first, second = ([word["share"] for word in part] for part in (told[:6], told[6:]))
+    assert first == pytest.approx([2 / 3 * n / 6 for n in range(1, 7)])
+    assert second == pytest.approx([2 / 3 + 1 / 3 * n / 6 for n in range(1, 7)])
+
+
+def test_the_prior_set_is_told_of_while_it_is_drawn(model_dir: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    settings = {"prior": {"images": 10, "steps": 1}}
+    with listened(told.append):
+        ExtractStage(tiny_spec(model_dir, extract=settings), StageContext(str(tmp_path / "shared"))).prepare()
+    drawing = [text for text in told if text.startswith("drawing")]
+    assert drawing == [f"drawing the prior set, picture {n} of 10" for n in (0, 8)]
