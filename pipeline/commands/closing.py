@@ -12,7 +12,7 @@ from pipeline.shards.account import account_counts, account_rows, account_text, 
 from pipeline.shards.quality import quality_lines
 from pipeline.shards.scores import ScoreNumbers, score_numbers
 from pipeline.storage.folder import Storage
-from pipeline.wording import counted, span
+from pipeline.wording import counted, span, within
 from schemas.errors import Withdrawn
 
 _SHOWN = 10
@@ -28,8 +28,7 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     what += [f"{counted(variations, 'variation')} of {counted(made.get('generate', 0), 'scene')}"]
     scores = score_numbers(storage) if "evaluate" in made else ScoreNumbers()
     what += [counted(scores.count, "score")] if scores.count else []
-    took = f" in {span(result.seconds)}" if result.worked else ""
-    lines = [f"made {', '.join(what)}{took}"]
+    lines = _made_lines(result, ", ".join(what))
     lines += quality_lines(scores, spec, trained=handles > 0)
     if "generate" in made:
         lines += subset_lines(spec)
@@ -40,12 +39,28 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     return lines
 
 
+def _made_lines(result: JobResult, what: str) -> list[str]:
+    """What this run has made, and apart from it what is there in all, where it has not made it all."""
+    took = f"in {span(result.seconds)}"
+    if not result.worked:
+        return [f"in all: {what}"]
+    if result.made in ({}, result.counts):
+        return [f"made {what} {took}"]
+    made = [
+        f"{stage} {done}" + (f" and {failed} failed" if failed else "")
+        for stage, (done, failed) in result.made.items()
+        if done or failed
+    ]
+    return [f"this run: {', '.join(made) or 'no scene, files only'}, {took}", f"in all: {what}"]
+
+
 def _account_lines(storage: Storage) -> list[str]:
     """What became of every file and annotation: counts, then the first lines of what was left out or not used."""
     counts = account_counts(storage)
     lines = account_text(counts)
     told = sum(count for (_, outcome, reason), count in counts.items() if is_told(outcome, reason))
-    lines += [f"  {line_text(row)}" for row in account_rows(storage, _SHOWN)]
+    source = recorded_spec(storage).source.uri
+    lines += [f"  {within(line_text(row), source)}" for row in account_rows(storage, _SHOWN)]
     if told > _SHOWN:
         lines.append(f"  ... and {told - _SHOWN} more in {storage.url_of('account')}")
     return lines

@@ -15,6 +15,7 @@ from pipeline.shards.pack import PackOrder, pack, pack_rows
 from pipeline.shards.parts import part_name, write_part
 from pipeline.stage_kinds import EXTRACT, GENERATE, INGEST, SEGMENT, StageKind
 from pipeline.storage.folder import Storage
+from pipeline.wording import within
 from schemas.job import JobSpec
 from schemas.outcomes import Failure, SceneOutput
 from tests.support.sample_output import SampleOutput, extracted, write_record
@@ -94,3 +95,42 @@ def test_the_command_ends_with_exit_code_1(
     said = capsys.readouterr()
     assert said.err.startswith(f"unscene: {storage.url}: ingest made nothing")
     assert len(said.err.strip().splitlines()) == 1
+
+
+def test_what_this_run_made_and_what_there_is_in_all_are_told_apart(tmp_path: Path) -> None:
+    storage = SampleOutput(tmp_path / "out").storage
+    counts = committed_counts(storage, KINDS)
+    whole = closing_lines(storage, JobResult(True, True, counts, 60.0, made=dict(counts)))
+    assert whole[0] == "made 4 scenes, 6 handles, 12 variations of 3 scenes in 60 s"
+    made = {"ingest": (1, 0), "segment": (1, 0), "extract": (1, 1), "generate": (0, 0)}
+    later = closing_lines(storage, JobResult(True, True, counts, 60.0, made=made))
+    assert later[:2] == [
+        "this run: ingest 1, segment 1, extract 1 and 1 failed, in 60 s",
+        "in all: 4 scenes, 6 handles, 12 variations of 3 scenes",
+    ]
+    nothing = closing_lines(storage, JobResult(True, False, counts, 0.1))
+    assert nothing[0] == "in all: 4 scenes, 6 handles, 12 variations of 3 scenes"
+
+
+def test_files_are_named_from_the_source_on(tmp_path: Path) -> None:
+    storage = SampleOutput(tmp_path / "out").storage
+    lines = closing_lines(storage, JobResult(True, False, committed_counts(storage, KINDS), 0.1))
+    assert not any(line.startswith("  ") and "/photos" in line for line in lines)
+    assert any(line.startswith("  ingest broken.jpg: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "folder", "short"),
+    [
+        ("/photos/a/b.jpg: it is empty", "/photos", "a/b.jpg: it is empty"),
+        ("as /photos/a.jpg; see '/photos/b.jpg'", "/photos/", "as a.jpg; see 'b.jpg'"),
+        ("/old/photos/a.jpg", "/photos", "/old/photos/a.jpg"),
+        ("/photos/ is empty", "/photos", "/photos/ is empty"),
+        ("/photos2/a.jpg", "/photos", "/photos2/a.jpg"),
+        ("/a.jpg", "/", "/a.jpg"),
+        ("s3://photos/x/a.jpg: gone", "s3://photos/x", "a.jpg: gone"),
+        ("/photos/a.jpg", None, "/photos/a.jpg"),
+    ],
+)
+def test_a_path_is_short_where_its_folder_is_known(text: str, folder: str | None, short: str) -> None:
+    assert within(text, folder) == short
