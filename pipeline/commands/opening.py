@@ -22,6 +22,7 @@ from schemas.job import JobSpec
 from stages.ingest.census import take_census
 from stages.ingest.source.listing import check_there
 from stages.models.check import check_models
+from stages.telling import tell
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def open_job(
     storage = Storage(spec.output)
     census = None if spec.source.handles else take_census(spec)
     earlier = _earlier(spec)
+    tell("checking the prompts")
     notes = check_asked(spec) if GENERATE in kinds else []
     check_writable(storage)
     if lease is not None:
@@ -77,6 +79,7 @@ def open_job(
     else:
         assert census is not None, "a job has one of the two"
         planned = plan_source(spec, census, storage, names, retry, refresh)
+    tell("looking at what is there already")
     repair(storage, [*names, FAILURES])
     ledger, plan = Ledger(storage, names), planned.plan
     open_shards = ledger.unsettled(plan.shards)

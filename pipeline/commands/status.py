@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import Any
 
@@ -40,7 +41,7 @@ def status_lines(storage: Storage) -> list[str]:
         committed = len(ledger.rounds[kind.name])
         lines.append(
             f"  {kind.name:<9} {done} done, {failed} failed, {committed} of {plan.shards} shards"
-            + (in_hand(live, kind.name) if driver else "")
+            + (in_hand(live, kind.name, done) if driver else "")
         )
     state = _state_line(driver, live, len(ledger.unsettled(plan.shards)), planned=len(plan) > 0)
     lines.append(state)
@@ -72,7 +73,7 @@ def _state_line(driver: dict[str, Any] | None, live: dict[str, Any] | None, left
     left_s = None if job["left_s"] is None else max(0.0, job["left_s"] - since)
     text = job_text(job["elapsed_s"] + since, job["share"], left_s, job["unmeasured"])
     what = "stopping, writing what is whole" if state == "stopping" else "running"
-    return f"{what}: {to_go}; {text} ({_who(driver)})"
+    return f"{what}: {to_go}; {text}" + ("" if driver["host"] == socket.gethostname() else f" ({_who(driver)})")
 
 
 def _who(driver: dict[str, Any]) -> str:

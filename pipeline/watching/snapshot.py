@@ -19,6 +19,9 @@ NAME = "_progress.json"
 STALE_S = 60.0
 """What a snapshot says of the work in hand is no longer so after a minute."""
 
+_AT_WORK = ("running", "stopping")
+"""In any other state the stages are as an earlier run left them, which may have been killed at its work."""
+
 
 def write_snapshot(storage: Storage, counts: JobCounts, state: str = "running") -> None:
     """Replaces the last one but for what is told of stale scenes. Never raises: progress must not stop a job."""
@@ -57,14 +60,16 @@ def is_fresh(snapshot: dict[str, Any] | None) -> bool:
     return snapshot is not None and time.time() - snapshot["at"] < STALE_S
 
 
-def in_hand(snapshot: dict[str, Any] | None, stage: str) -> str:
-    """What a stage is at, in words; nothing where that is not known, or there is nothing to say."""
-    if snapshot is None or not is_fresh(snapshot):
+def in_hand(snapshot: dict[str, Any] | None, stage: str, packed: int) -> str:
+    """What a stage is at, in words; nothing where that is not known, or there is nothing to say. packed: scenes that
+    its shards hold."""
+    if snapshot is None or not is_fresh(snapshot) or snapshot.get("state") not in _AT_WORK:
         return ""
     now = snapshot.get("stages", {}).get(stage, {})
     if not now.get("left") or not now.get("now"):
         return ""
-    return f" ({now['done']} with those not yet packed; {int(100 * now['share'])} %, {now['now']})"
+    more = f"{now['done']} with those not yet packed; " if now["done"] != packed else ""
+    return f" ({more}{int(100 * now['share'])} %, {now['now']})"
 
 
 def stale_line(found: Sequence[str], remedy: str, shown: int = 5) -> str:

@@ -50,11 +50,12 @@ def table(counts: JobCounts) -> Group:
 
 
 def job_text(elapsed_s: float, share: float | None, left_s: float | None, unmeasured: Sequence[str]) -> str:
-    """`38 %, 4 min so far, about 6 min left`; before every stage is measured `at least 6 min left, and generate`."""
+    """`38 %, 4 min so far, about 6 min left`; before every stage is measured
+    `at least 6 min left, not counting generate`."""
     parts = [f"{int(100 * share)} %"] if share is not None else []
     parts.append(f"{span(elapsed_s)} so far")
     if left_s is not None and unmeasured:
-        parts.append(f"at least {about(left_s)} left, and {' and '.join(unmeasured)}")
+        parts.append(f"at least {about(left_s)} left, not counting {', '.join(unmeasured)}")
     elif left_s is not None:
         parts.append(f"about {about(left_s)} left")
     return ", ".join(parts)
