@@ -17,7 +17,8 @@ from stages.telling import listened
 LOOKING = "looking at the models and the source"
 """What every command that opens a source starts with."""
 
-_SILENT_S = 2.0
+_SILENT_S = 10.0
+"""In a log: a command that is quickly through, or refused, has nothing else on its pages."""
 _LOG_S = 30.0
 
 
@@ -43,7 +44,7 @@ def preparing(console: Console, first: str) -> Iterator[None]:
 
 
 class _InLog:
-    """A line for what has gone on for two seconds, and one every half a minute while something goes on."""
+    """A line for what has gone on for ten seconds, and one every half a minute while something goes on."""
 
     def __init__(self, console: Console, doing: str) -> None:
         self._console, self._doing = console, doing
