@@ -16,7 +16,7 @@ from pipeline.ledger.run_record import start_record
 from pipeline.stage_kinds import GENERATE, LEARNING, StageKind, kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.storage.probe import check_writable
-from pipeline.watching.snapshot import announce
+from pipeline.watching.snapshot import announce, said_to_have_ended
 from schemas.errors import Mistakes, SpecError
 from schemas.job import JobSpec
 from stages.ingest.census import take_census
@@ -71,7 +71,8 @@ def open_job(
         lease.enter_context(held(storage))
     names = [kind.name for kind in kinds]
     start_record(storage, spec, names)
-    if lease is not None:
+    ended = said_to_have_ended(storage)  # such an output stays as it is unless there is something to do
+    if lease is not None and ended is None:
         announce(storage, "planning")
     given = Ledger(earlier, LEARNING) if earlier is not None else None
     if earlier is not None and given is not None:
@@ -83,7 +84,7 @@ def open_job(
     repair(storage, [*names, FAILURES])
     ledger, plan = Ledger(storage, names), planned.plan
     open_shards = ledger.unsettled(plan.shards)
-    if lease is not None:
+    if lease is not None and (open_shards or ended is None or ended != planned.stale):
         announce(storage, "starting" if open_shards else "ended", stale=planned.stale)
     return JobState(spec, storage, kinds, plan, ledger, given, open_shards, [*notes, *planned.remarks], planned.stale)
 

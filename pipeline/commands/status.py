@@ -16,7 +16,7 @@ from pipeline.shards.quality import quality_lines
 from pipeline.shards.scores import score_numbers
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
-from pipeline.watching.snapshot import in_hand, read_snapshot, stale_line
+from pipeline.watching.snapshot import in_hand, is_fresh, read_snapshot, stale_line
 from pipeline.watching.terminal import job_text
 from pipeline.wording import counted, span, within
 
@@ -63,7 +63,8 @@ def _state_line(driver: dict[str, Any] | None, live: dict[str, Any] | None, left
         last = f" (last heard of {span(time.time() - live['at'])} ago)" if live else ""
         return f"not running{last}: {to_go}; `unscene run` with its spec goes on"
     state = (live or {}).get("state", "planning")
-    if state == "planning" or live is None:
+    begun_anew = state == "ended" and (left > 0 or not is_fresh(live))  # the last run's word; this one has said none
+    if state == "planning" or live is None or begun_anew:
         return f"running: it reads the source and plans ({_who(driver)})"
     if state == "starting" or "job" not in live:
         return f"running: {to_go}; Ray and the models are starting ({_who(driver)})"

@@ -49,6 +49,12 @@ def read_snapshot(storage: Storage) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def said_to_have_ended(storage: Storage) -> list[str] | None:
+    """The stale scenes that the last run told of, where it said that it has ended; else None."""
+    found = read_snapshot(storage)
+    return list(found.get("stale") or []) if found and found.get("state") == "ended" else None
+
+
 def measured(snapshot: dict[str, Any] | None) -> dict[str, float]:
     """Stage -> seconds a scene, of those that the last run has measured."""
     stages = (snapshot or {}).get("stages", {})

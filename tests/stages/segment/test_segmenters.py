@@ -21,6 +21,7 @@ from stages.segment import stage as segment_stage
 from stages.segment.proposal import Proposal
 from stages.segment.segmenters import Segmenter, load_segmenter
 from stages.segment.stage import SegmentStage
+from stages.stage import StageContext
 from tests.support import ROOT
 
 SIDE = 64
@@ -62,7 +63,7 @@ class Middles:
 def test_a_segmenter_of_another_kind_needs_nothing_but_propose_all(monkeypatch: pytest.MonkeyPatch) -> None:
     middles: Segmenter = Middles()
     monkeypatch.setattr(segment_stage, "load_segmenter", lambda spec: middles)
-    stage = SegmentStage(spec(), "unused")
+    stage = SegmentStage(spec(), StageContext("unused"))
     stage.setup()
     tasks = []
     for scene, grey in (("black", 0), ("grey", 128)):
