@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+BEYOND = "beyond source.limit"
+"""The reason of what the job was asked not to take: counted, and not told file by file."""
+
 
 @dataclass(frozen=True)
 class AccountLine:

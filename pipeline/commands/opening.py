@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pipeline.commands.asked import check_asked
 from pipeline.commands.paths import anchored
-from pipeline.commands.planning import plan_given, plan_source
+from pipeline.commands.planning import check_limit, plan_given, plan_source
 from pipeline.ledger.commits import repair, rounds
 from pipeline.ledger.lease import held
 from pipeline.ledger.plan import Plan
@@ -70,6 +70,8 @@ def open_job(
     if lease is not None:
         lease.enter_context(held(storage))
     names = [kind.name for kind in kinds]
+    if census is not None:
+        check_limit(spec, census, storage, names)
     start_record(storage, spec, names)
     ended = said_to_have_ended(storage)  # such an output stays as it is unless there is something to do
     if lease is not None and ended is None:

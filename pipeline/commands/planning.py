@@ -13,13 +13,14 @@ import pyarrow.parquet as pq
 
 from pipeline.ledger.changes import Change, Revision, find_changes, find_gone, revision, with_results
 from pipeline.ledger.moves import find_moves
-from pipeline.ledger.plan import Plan, copy_plan, extend_plan, revise_plan
+from pipeline.ledger.plan import Plan, copy_plan, extend_plan, read_plan, revise_plan
 from pipeline.ledger.retries import failed_shards, request_round
 from pipeline.ledger.rounds import Ledger
 from pipeline.shards.account import SOURCE_ACCOUNT
 from pipeline.shards.parts import work_folder
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted
+from schemas.errors import SpecError
 from schemas.job import JobSpec
 from schemas.outcomes import AccountLine
 from schemas.records import ACCOUNT
@@ -67,6 +68,26 @@ def plan_source(
     _write(planned, storage, ledger, revision(planned.plan, gone))
     write_source_account(storage, _untold(census, planned.plan, stale))
     return planned
+
+
+def check_limit(spec: JobSpec, census: Census, storage: Storage, stages: Sequence[str]) -> None:
+    """Raises SpecError where the OUTPUT has work left on pictures that `source.limit` keeps out: an earlier run, with
+    another limit, has planned them, and a plan is only extended."""
+    if not census.beyond:
+        return
+    plan = read_plan(storage)
+    planned = set(plan.table.column("uri").to_pylist()).intersection(census.beyond)
+    if not planned:
+        return
+    ledger = Ledger(storage, stages)
+    rows = (row for shard in ledger.unsettled(plan.shards) for row in plan.rows(shard))
+    more = sum(row["uri"] in planned and row["duplicate_of"] is None for row in rows)
+    if more:
+        raise SpecError(
+            f"source.limit: {spec.source.limit}: {storage.url} has planned {counted(more, 'picture')} beyond it "
+            "already and not finished, which this run would make too; leave the limit out or raise it, or give the few "
+            "an output of their own: --set output=..."
+        )
 
 
 def _untold(census: Census, plan: Plan, stale: Sequence[Change]) -> list[AccountLine]:

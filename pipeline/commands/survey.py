@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.commands.bill import Work
 from pipeline.commands.paths import anchored
+from pipeline.commands.planning import check_limit
 from pipeline.ledger.changes import find_changes, with_results
 from pipeline.ledger.commits import commits_of, rounds
 from pipeline.ledger.numbers import committed_counts
@@ -21,6 +22,7 @@ from pipeline.storage.folder import Storage
 from pipeline.wording import counted, size_text
 from schemas.errors import SpecError
 from schemas.job import JobSpec
+from schemas.outcomes import BEYOND
 
 if TYPE_CHECKING:
     from stages.ingest.census import Census
@@ -42,14 +44,16 @@ class Listed:
 
 
 def survey(spec: JobSpec, storage: Storage) -> Listed:
-    """Lists the source and compares it with the plan under `storage`. Raises SpecError if there is no picture."""
+    """Lists the source and compares it with the plan under `storage`. Raises SpecError if there is no picture, or
+    where pictures beyond `source.limit` are planned already."""
     from stages.ingest.census import read_picked, take_census
 
     spec = anchored(spec)
     plan, census = read_plan(storage), take_census(spec)
     known = set(plan.table.column("uri").to_pylist())
     new = [picked for picked in census.pictures if picked.uri not in known]
-    listed = {picked.uri for picked in census.pictures}
+    check_limit(spec, census, storage, [kind.name for kind in kinds_of(spec)])
+    listed = {picked.uri for picked in census.pictures} | census.beyond
     lines = _source_lines(spec, census, known, len(known - listed))
     changes = [
         change
@@ -71,9 +75,10 @@ def survey(spec: JobSpec, storage: Storage) -> Listed:
     own = "file" if spec.source.masks == "beside" else "annotation"
     counts[own, "mask", None] += sum(len(picked.masks) for picked in census.pictures)
     lines += account_text(+counts)
-    lines += [f"  {line_text(line.row())}" for line in census.lines[:_SHOWN]]
-    if len(census.lines) > _SHOWN:
-        lines.append(f"  ... and {len(census.lines) - _SHOWN} more; a run writes them all to account/")
+    told = [line for line in census.lines if line.reason != BEYOND]
+    lines += [f"  {line_text(line.row())}" for line in told[:_SHOWN]]
+    if len(told) > _SHOWN:
+        lines.append(f"  ... and {len(told) - _SHOWN} more; a run writes them all to account/")
     lines += [f"  {remark}" for remark in census.remarks]
     return Listed(plan.scene_count(), plan.shards, len(new), lines, redo)
 

@@ -16,7 +16,7 @@ from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
 from pipeline.storage.parquet import read_parquet
 from pipeline.wording import counted
-from schemas.outcomes import AccountLine
+from schemas.outcomes import BEYOND, AccountLine
 from schemas.records import NOT_READ
 
 SOURCE_ACCOUNT = "account/account-source.parquet"
@@ -92,7 +92,10 @@ def account_counts(storage: Storage) -> Counter[Counted]:
 
 
 def is_told(outcome: str, reason: str | None) -> bool:
-    """Whether a line says that something was left out, repeated or not used, which no failure tells besides."""
+    """Whether a line says that something was left out, repeated or not used, which neither a failure nor the limit that
+    was asked for tells besides."""
+    if reason == BEYOND:
+        return False
     return outcome in ("left out", "duplicate", "withdrawn") or (outcome == "mask" and reason not in (None, _FAILED))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from schemas.job import JobSpec, Source
-from schemas.outcomes import AccountLine
+from schemas.outcomes import BEYOND, AccountLine
 from stages.ingest.given_masks.coco_entries import CocoFile, Entry
 from stages.ingest.given_masks.coco_file import read_coco
 from stages.ingest.given_masks.coco_names import check_any, match_names
@@ -122,7 +122,7 @@ def _with_annotations(listing: Listing, source: Source, census: Census) -> None:
                 )
             )
         elif entry is not None:
-            census.lines += _not_used(coco, entry, "beyond source.limit", f"of {at.url_of(file.path)}")
+            census.lines += _not_used(coco, entry, BEYOND, f"of {at.url_of(file.path)}")
     for image, why in matches.unmatched.items():
         entry = coco.entries[image]
         census.lines += _not_used(coco, entry, "no such picture", f"image {image} ({entry.file_name}): {why}")

@@ -6,6 +6,7 @@ import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from schemas.outcomes import BEYOND
 from stages.ingest.source.listing import MASK_NAME, Listing
 from stages.ingest.source.walking import Found
 
@@ -28,11 +29,13 @@ class Owners:
 
 @dataclass
 class _Folder:
-    """named: stem of the mask's name -> (number, file); "" for plain `mask0.png`. pictures: name -> file."""
+    """named: stem of the mask's name -> (number, file); "" for plain `mask0.png`. pictures: name -> file. others: names
+    of pictures that the job does not take; beyond: those of them that `source.limit` keeps out."""
 
     named: dict[str, list[tuple[int, Found]]] = field(default_factory=lambda: defaultdict(list))
     pictures: dict[str, Found] = field(default_factory=dict)
     others: set[str] = field(default_factory=set)
+    beyond: set[str] = field(default_factory=set)
 
 
 def owners_of(listing: Listing) -> Owners:
@@ -69,6 +72,11 @@ def _folders(listing: Listing, masks: list[Found]) -> dict[str, _Folder]:
         parent, _, name = path.rpartition("/")
         if parent in folders and not name.startswith(".") and _suffix(name) in PICTURE_SUFFIXES:
             folders[parent].others.add(name)
+    for file in listing.beyond:
+        parent, _, name = file.path.rpartition("/")
+        if parent in folders:
+            folders[parent].others.add(name)
+            folders[parent].beyond.add(name)
     return folders
 
 
@@ -85,7 +93,7 @@ def _share_out(folder: _Folder, listing: Listing, found: Owners) -> None:
             _not_given(masks, sorted(names), listing)
         elif names[0] in folder.others:
             for _, mask in masks:
-                listing.leave_out(mask.path, "mask of no picture", f"{names[0]} is left out itself")
+                listing.leave_out(mask.path, *_of_a_picture_left_out(names[0], folder))
         else:
             path = folder.pictures[names[0]].path
             found.masks.setdefault(path, []).extend(mask for _, mask in sorted(masks, key=_by_number))
@@ -105,12 +113,23 @@ def _give_plain(plain: list[tuple[int, Found]], folder: _Folder, listing: Listin
         for _, mask in plain:
             listing.leave_out(mask.path, "mask of no picture", "no picture lies in its folder")
     elif len(everybody) == 1 or not without:
+        why = (
+            _of_a_picture_left_out(everybody[0], folder)
+            if folder.others
+            else ("mask of no picture", f"{everybody[0]} has masks that carry its name")
+        )
         for _, mask in plain:
-            why = "is left out itself" if folder.others else "has masks that carry its name"
-            listing.leave_out(mask.path, "mask of no picture", f"{everybody[0]} {why}")
+            listing.leave_out(mask.path, *why)
     else:
         _unclear(plain[0][1].path.rpartition("/")[2], everybody, folder, found)
         _not_given(plain, everybody, listing)
+
+
+def _of_a_picture_left_out(name: str, folder: _Folder) -> tuple[str, str]:
+    """Why a mask is left out whose picture is."""
+    if name in folder.beyond:
+        return BEYOND, f"of {name}"
+    return "mask of no picture", f"{name} is left out itself"
 
 
 class _Names:

@@ -13,6 +13,7 @@ from fsspec.core import has_magic
 from schemas.errors import SpecError
 from schemas.job import Source
 from schemas.near_path import near_path
+from schemas.outcomes import BEYOND
 from stages.ingest.source.files import Root, locate, root
 from stages.ingest.source.kind import check_address, check_kind, holds
 from stages.ingest.source.walking import Found, look_at, walk
@@ -102,7 +103,7 @@ def list_source(source: Source, output: str | None = None) -> Listing:
     if source.limit is not None:
         listing.pictures, listing.beyond = listing.pictures[: source.limit], listing.pictures[source.limit :]
     for file in listing.beyond:
-        listing.leave_out(file.path, "beyond source.limit")
+        listing.leave_out(file.path, BEYOND)
     return listing
 
 

@@ -122,6 +122,15 @@ def test_masks_of_pictures_named_by_a_glob_are_found(tmp_path: Path) -> None:
     assert masks(take_census(spec), tmp_path) == {"a.jpg": ["a.mask0.png"], "b.jpg": []}
 
 
+def test_masks_of_pictures_beyond_the_limit_go_with_them(tmp_path: Path) -> None:
+    census(tmp_path, "a/img.jpg", "a/mask0.png", "b/img.jpg", "b/mask0.png", "c.jpg", "c.mask0.png", "d.mask0.png")
+    spec = JobSpec.model_validate({"source": {"uri": str(tmp_path), "masks": "beside", "limit": 1}, "output": "out"})
+    found = take_census(spec)
+    assert masks(found, tmp_path) == {"a/img.jpg": ["a/mask0.png"]}
+    beyond = dict.fromkeys(["b/img.jpg", "b/mask0.png", "c.jpg", "c.mask0.png"], "beyond source.limit")
+    assert left_out(found, tmp_path) == {**beyond, "d.mask0.png": "mask of no picture"}
+
+
 @pytest.mark.parametrize("uri", ["*.jpg", "dog.jpg"])
 def test_pictures_that_were_not_named_may_own_a_mask(tmp_path: Path, uri: str) -> None:
     census(tmp_path, "dog.jpg", "dog.png", "dog.mask0.png", "mask0.png", "notes.txt")
