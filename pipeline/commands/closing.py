@@ -22,10 +22,14 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     """What a finished run says last: what was made, what failed and why, where to look."""
     spec = recorded_spec(storage)
     made = {stage: done for stage, (done, _) in result.counts.items()}
-    handles, variations = (committed_rows(storage, stage) for stage in ("extract", "generate"))
+    concepts, handles, variations = (
+        committed_rows(storage, stage) if stage in made else 0 for stage in ("segment", "extract", "generate")
+    )
     what = [counted(made["ingest"], "scene")] if "ingest" in made else []
+    what += [counted(concepts, "concept")] if concepts and result.until else []
     what += [counted(handles, "handle")] if handles else []
-    what += [f"{counted(variations, 'variation')} of {counted(made.get('generate', 0), 'scene')}"]
+    if "generate" in made or not result.until:
+        what += [f"{counted(variations, 'variation')} of {counted(made.get('generate', 0), 'scene')}"]
     scores = score_numbers(storage) if "evaluate" in made else ScoreNumbers()
     what += [counted(scores.count, "score")] if scores.count else []
     lines = _made_lines(result, ", ".join(what))
@@ -36,6 +40,8 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     lines += [*failure_lines(storage, list(result.counts)), f"output: {storage.url}"]
     if storage.exists("report/index.html"):
         lines.append(f"report: {storage.url_of('report/index.html')}")
+    if result.until:
+        lines.append(f"stopped after {result.until}, as asked; the same command without --until goes on from there")
     return lines
 
 
@@ -78,6 +84,11 @@ def nothing_made(storage: Storage, result: JobResult) -> str | None:
             continue
         if lost and set(lost) == {Withdrawn.__name__}:
             return None
+        if result.until and (failed or not done):
+            return (
+                f"{storage.url}: {stage} made nothing, as every scene failed ({scenes}); a file that is mended is "
+                "taken up by the same command; for other settings, give the job a new output"
+            )
         if failed or not done:
             return (
                 f"{storage.url}: {stage} made nothing, as every scene failed ({scenes}); mend what failures/ names, "

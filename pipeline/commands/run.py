@@ -16,17 +16,23 @@ from rich.console import Console
 from pipeline.commands.opening import JobState, open_job
 from pipeline.ledger.numbers import committed_counts
 from pipeline.shards.withdrawn_account import account_withdrawn
-from pipeline.stage_kinds import StageKind
+from pipeline.stage_kinds import EVALUATE, StageKind, kinds_of
 from pipeline.storage.folder import SHARED
 from pipeline.watching.preparing import LOOKING, preparing
 from pipeline.watching.progress import Progress
+from pipeline.watching.run_log import RunLog
+from pipeline.watching.terminal import line
+from pipeline.watching.watchers import Watchers
+from schemas.errors import CommandError
 from schemas.job import JobSpec
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """How a run ended. complete: every shard is settled. counts: stage -> scenes with results and without, in all;
-    made: the same of this run alone. stale: scenes that were left as they are though their file changed."""
+    """How a run ended. complete: every shard is settled, or has gone through `until`, the stage after which the run was
+    to stop. counts: stage -> scenes with results and without, in all, of the stages up to there; made: the same of this
+    run alone. stale: scenes that were left as they are though their file changed. log: what the run told, where it had
+    anything to do."""
 
     complete: bool
     worked: bool
@@ -34,64 +40,106 @@ class JobResult:
     seconds: float
     stale: list[str] = field(default_factory=list)
     made: dict[str, tuple[int, int]] = field(default_factory=dict)
+    until: str | None = None
+    log: RunLog | None = None
 
 
 def run_job(
-    spec: JobSpec, console: Console, kinds: list[StageKind] | None = None, retry: bool = False, refresh: bool = False
+    spec: JobSpec,
+    console: Console,
+    kinds: list[StageKind] | None = None,
+    retry: bool = False,
+    refresh: bool = False,
+    until: str | None = None,
 ) -> JobResult:
     """Runs a job to its end, or resumes it; safe to call again at any time.
 
     kinds: the stages, where they are not the usual ones (a test's faulty stage). retry: failed scenes too. refresh:
-    scenes too whose file changed since their results were made.
+    scenes too whose file changed since their results were made. until: the stage after which to stop; a later call
+    goes on from there.
+    Raises JobError, of `until` too where the job has no such stage.
     """
+    first_stages(kinds or kinds_of(spec), until)  # before anything is opened
     with ExitStack() as lease:
         with preparing(console, LOOKING):
             state = open_job(spec, kinds, lease, retry, refresh)
-        return run_opened(state, console)
+        return run_opened(state, console, until)
 
 
-def run_opened(state: JobState, console: Console) -> JobResult:
-    """Runs a job that `open_job` has opened with its lease."""
-    started, spec = time.monotonic(), state.spec
-    counts = committed_counts(state.storage, state.kinds)
+def first_stages(kinds: list[StageKind], until: str | None) -> list[StageKind]:
+    """The stages up to the one called `until`, which is among them; all where it is None. Raises CommandError."""
+    names = [kind.name for kind in kinds]
+    if until is None:
+        return kinds
+    if until not in names:
+        off = "; scores are made with evaluate.enabled: true" if until == EVALUATE.name else ""
+        raise CommandError(f"--until {until}: this job has no stage of that name; it has {', '.join(names)}{off}")
+    return kinds[: names.index(until) + 1]
+
+
+def run_opened(state: JobState, console: Console, until: str | None = None) -> JobResult:
+    """Runs a job that `open_job` has opened with its lease, to its end or through the stage `until`."""
+    started, spec, kinds = time.monotonic(), state.spec, first_stages(state.kinds, until)
+    until = until if len(kinds) < len(state.kinds) else None
+    counts = committed_counts(state.storage, kinds)
     for remark in state.remarks:
         console.print(remark, markup=False, highlight=False, soft_wrap=True)
-    if not state.open_shards:
-        return JobResult(True, False, counts, time.monotonic() - started, state.stale)
-    from pipeline.scheduling.cluster import connected
+    if not _to_do(state, kinds):
+        return JobResult(True, False, counts, time.monotonic() - started, state.stale, until=until)
+    from pipeline.scheduling.cluster import connected, logs_folder
     from pipeline.scheduling.scheduler import Scheduler
 
     stopped = threading.Event()
-    with ExitStack() as session:
+    with RunLog(state.storage) as log, ExitStack() as session:
         with preparing(console, "starting Ray"):
             session.enter_context(connected(spec.cluster))
-        names = [kind.name for kind in state.kinds]
+        for remark in state.remarks:
+            log.say(remark)
+        log.say(f"Ray keeps the logs of its workers on each machine, here under {logs_folder()}")
+        names = [kind.name for kind in kinds]
         progress = Progress(names, _scenes_expected(state), state.storage, console, began=started)
         again = _to_be_made_again(state)
         for stage, (done, failed) in counts.items():
             progress.restore(stage, done - again[stage][0], failed - again[stage][1])
+        log.line = lambda: line(progress.counts).partition("  ")[2]  # without its time
+        watcher = Watchers(progress, log)
         with progress:
-            scheduler = Scheduler(spec, state.kinds, state.storage, state.plan, state.ledger, state.given, progress)
+            scheduler = Scheduler(spec, kinds, state.storage, state.plan, state.ledger, state.given, watcher)
 
             def stop() -> None:
                 stopped.set()
                 scheduler.stop()
                 progress.stopping()
-                progress.event("stopping: writing what is whole (Ctrl-C again to leave at once)")
+                watcher.event("stopping: writing what is whole (Ctrl-C again to leave at once)")
 
             with _interrupts(stop):
                 scheduler.run()
     account_withdrawn(state.storage)
-    if not stopped.is_set():
+    if not stopped.is_set() and until is None:
         state.storage.delete_folder(f"{SHARED}/scratch")  # checkpoints of batches that were cut otherwise later
     return JobResult(
         not stopped.is_set(),
         True,
-        committed_counts(state.storage, state.kinds),
+        committed_counts(state.storage, kinds),
         time.monotonic() - started,
         state.stale,
         progress.made,
+        until,
+        log,
     )
+
+
+def _to_do(state: JobState, kinds: list[StageKind]) -> list[int]:
+    """Shards that these stages have still to look at. A stage with nothing to make anew in a later round leaves no
+    commit of it, so that its shard may be looked at in vain."""
+    if len(kinds) == len(state.kinds):
+        return state.open_shards
+    ledger = state.ledger
+    return [
+        shard
+        for shard in state.open_shards
+        if any((found := ledger.round(kind.name, shard)) is None or found < ledger.target(shard) for kind in kinds)
+    ]
 
 
 def _to_be_made_again(state: JobState) -> dict[str, tuple[int, int]]:

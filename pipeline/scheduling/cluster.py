@@ -76,6 +76,12 @@ def connected(settings: Cluster) -> Iterator[None]:
         ray.shutdown()
 
 
+def logs_folder() -> str:
+    """Where the Ray that is joined keeps the logs of its processes on this machine, as far as it tells."""
+    node = getattr(ray._private.worker, "_global_node", None)
+    return str(node.get_logs_dir_path()) if node is not None else "ray/session_latest/logs of its temporary folder"
+
+
 def _resolved(address: str) -> str:
     """`auto` is first of all what RAY_ADDRESS names, as in a job that Ray's Jobs API started."""
     named = os.environ.get("RAY_ADDRESS")

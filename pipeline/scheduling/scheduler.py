@@ -35,6 +35,8 @@ _RESOURCES_S = 10.0
 class Scheduler:
     """Runs every shard that is not settled through its stages.
 
+    kinds: the stages to run: all of the ledger's, or the first of them; a shard that stops before the last stays open.
+
     Memory: the shards in hand (a few per worker) and one integer per settled shard, whatever the corpus's size.
     """
 
@@ -56,6 +58,7 @@ class Scheduler:
         self.pools = {kind.name: WorkerPool(kind, spec, storage.url, earlier, has_gpus) for kind in kinds}
         scenes = plan.scene_count()
         self.sizes = {name: pool.unit_size(scenes, self.resources) for name, pool in self.pools.items()}
+        self.to_the_end = tuple(self.pools) == ledger.stages
         self.todo = iter(ledger.unsettled(plan.shards))
         self.active: dict[int, ShardRun] = {}
         self.packing = Packing(storage, watcher.event, spec.source.coco)
@@ -146,7 +149,9 @@ class Scheduler:
     def _advance(self, shard: ShardRun) -> None:
         """The next step of a shard: units into a queue, its files to the packer, or done."""
         units = shard.advance(self.sizes)
-        if units is None:
+        if units is None and not self.to_the_end:
+            del self.active[shard.shard]  # its failures say that it is settled, and are committed once a round
+        elif units is None:
             self.packing.pack_failures(shard)
         elif units:
             assert shard.kind is not None
