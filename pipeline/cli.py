@@ -3,6 +3,7 @@ nothing is one sentence and exit code 1."""
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -14,6 +15,23 @@ import typer
 from rich.console import Console
 
 from pipeline.commands.addressed import output_at
+from pipeline.commands.examples import examples
+from pipeline.commands.options import (
+    BaseOption,
+    ExampleOption,
+    FolderArg,
+    GpuOption,
+    JsonOption,
+    LimitOption,
+    MasksOption,
+    OutOption,
+    OutputArg,
+    SetOption,
+    SourceOption,
+    SpecArg,
+    ToOption,
+    UntilOption,
+)
 from pipeline.commands.usage import usage_sentence
 from pipeline.ledger.run_record import recorded_spec
 from pipeline.storage.folder import Storage
@@ -23,21 +41,12 @@ from schemas.shipped import job_names, job_text, job_title, version
 from schemas.spec_file import load_spec
 
 app = typer.Typer(
-    add_completion=False,
+    add_completion=True,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Take every scene of a bucket apart into text handles, and make new pictures of them.",
 )
 _console = Console(highlight=False)
-
-SpecArg = Annotated[
-    Path,
-    typer.Argument(help="Job spec: a YAML file, or the name of one that ships (`unscene jobs`).", show_default=False),
-]
-OutputArg = Annotated[
-    str, typer.Argument(help="OUTPUT of a job: a folder, as any fsspec URL; or the job's spec.", show_default=False)
-]
-SetOption = Annotated[list[str], typer.Option("--set", help="Override a field: section.field=value. Repeatable.")]
 
 
 def _version(asked: bool) -> None:
@@ -54,25 +63,29 @@ def _before_any_command(
 ) -> None: ...
 
 
-@app.command()
+@app.command(epilog=examples("run"))
 def run(
     spec: SpecArg,
     set_: SetOption = [],  # noqa: B006
+    limit: LimitOption = None,
+    until: UntilOption = None,
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Make those scenes anew whose picture or masks changed since.")
     ] = False,
 ) -> None:
     """Run a job, or go on with it: the same command."""
-    loaded = load_spec(spec, set_)
+    loaded = _limited(load_spec(spec, set_), limit)
     if "protocol" in loaded.model_fields_set:
         raise SpecError(
             f"{spec}: protocol: this spec compares methods; run it with `unscene evaluate {spec}`, or take the section "
             "out to run one job"
         )
-    _run(loaded, f"unscene run {spec}" + _again("--set", set_), refresh=refresh)
+    command = f"unscene run {shlex.quote(str(spec))}{_again('--set', set_)}"
+    command += (f" --limit {limit}" if limit else "") + (f" --until {until}" if until else "")
+    _run(loaded, command, refresh=refresh, until=until)
 
 
-@app.command()
+@app.command(epilog=examples("evaluate"))
 def evaluate(
     spec: SpecArg,
     only: Annotated[
@@ -93,38 +106,122 @@ def evaluate(
     _end_with(found.nothing)
 
 
-@app.command()
-def plan(spec: SpecArg, set_: SetOption = []) -> None:  # noqa: B006
+@app.command(epilog=examples("plan"))
+def plan(spec: SpecArg, set_: SetOption = [], limit: LimitOption = None, json_: JsonOption = False) -> None:  # noqa: B006
     """Dry run: scenes found, model FLOPs, GPU-hours, storage. Nothing is written."""
     from pipeline.commands.estimate import estimate
+    from pipeline.commands.facts import plan_facts
     from pipeline.protocol.estimate import estimate_protocol
     from pipeline.watching.preparing import LOOKING, preparing
 
-    loaded = load_spec(spec, set_)
+    loaded = _limited(load_spec(spec, set_), limit)
+    compares = "protocol" in loaded.model_fields_set
+    if json_ and compares:
+        raise CommandError(f"--json: {spec} compares methods; plan it without --json, or a job without the section")
     with preparing(Console(stderr=True), LOOKING):
-        lines = estimate_protocol(loaded) if "protocol" in loaded.model_fields_set else estimate(loaded)
+        if json_:
+            lines = [json.dumps(plan_facts(loaded), indent=1)]
+        else:
+            lines = estimate_protocol(loaded) if compares else estimate(loaded)
     for line in lines:
         _say(line)
 
 
-@app.command()
+@app.command(epilog=examples("check"))
+def check(spec: SpecArg, set_: SetOption = []) -> None:  # noqa: B006
+    """Look at everything that can be known before work: spec, models, source and masks, prompts, output."""
+    from pipeline.commands.check import check_job
+    from pipeline.commands.paths import anchored
+    from pipeline.protocol.jobs import method_spec
+
+    loaded = anchored(load_spec(spec, set_))
+    names = loaded.protocol.methods if "protocol" in loaded.model_fields_set else []
+    _say(f"ok     spec: {spec}")
+    wrong: list[str] = []
+    for checked in check_job(loaded, {name: method_spec(loaded, name) for name in names}):
+        wrong += [checked.wrong] if checked.wrong else []
+        for line in checked.lines():
+            _say(line)
+    if wrong:
+        raise SpecError(f"{wrong[0]}" if len(wrong) == 1 else f"{len(wrong)} things are wrong; the first: {wrong[0]}")
+    _say(f"nothing keeps it from running: unscene {'evaluate' if names else 'run'} {shlex.quote(str(spec))}")
+
+
+@app.command(epilog=examples("init"))
+def init(
+    folder: FolderArg = None,
+    source: SourceOption = None,
+    masks: MasksOption = None,
+    out: OutOption = None,
+    base: BaseOption = None,
+    gpu: GpuOption = None,
+    to: ToOption = None,
+    example: ExampleOption = None,
+) -> None:
+    """Write a job for a folder of your own, by what lies in it. Asks in a terminal; nothing is ever written over."""
+    from pipeline.commands.init import Wanted, init_example, init_job
+
+    if example is not None:
+        if strange := [name for name in (folder, source, masks, out, base) if name is not None]:
+            raise CommandError(f"--example {example}: it is written as it ships; leave {strange[0]} out, and edit it")
+        lines = init_example(example, to)
+    else:
+        if folder is not None and source is not None:
+            raise CommandError(f"--source {source}: FOLDER says {folder} already; give one of the two")
+        asks = sys.stdin.isatty() and sys.stdout.isatty()
+        wanted = Wanted(folder or source, masks, out, base, gpu, to)
+        lines = init_job(wanted, (lambda text, default: typer.prompt(text, default=default or None)) if asks else None)
+    for line in lines:
+        _say(line)
+
+
+@app.command(epilog=examples("status"))
 def status(
     output: OutputArg,
     watch: Annotated[bool, typer.Option("--watch", help="Again and again, until the run ends.")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """Progress, failures and ETA of a job, from storage alone, from any machine."""
+    from pipeline.commands.facts import status_facts
     from pipeline.commands.status import status_lines
 
+    if watch and json_:
+        raise CommandError("--watch is for eyes and --json for programs; give one of the two")
     if watch:
         from pipeline.commands.watch import watch as follow
 
         follow(output_at(output), _console)
         return
+    if json_:
+        typer.echo(json.dumps(status_facts(output_at(output)), indent=1))
+        return
     for line in status_lines(output_at(output)):
         _say(line)
 
 
-@app.command()
+@app.command(epilog=examples("scenes"))
+def scenes(
+    output: OutputArg,
+    find: Annotated[
+        str | None,
+        typer.Option("--find", help="Those whose file, id or word this is part of.", show_default=False),
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Every scene in a line: its path, the stage it has reached, concepts, pictures, failure."""
+    from pipeline.commands.scenes import as_json, list_scenes, scene_lines
+
+    storage = output_at(output)
+    found = list_scenes(storage, find)
+    if json_:
+        for piece in as_json(found, storage):
+            typer.echo(piece, nl=False)
+        return
+    for line in scene_lines(found, storage, find):
+        _say(line)
+
+
+@app.command(epilog=examples("retry"))
 def retry(output: OutputArg) -> None:
     """Try the failed scenes of a job again, and make those anew whose picture or masks changed since."""
     storage = output_at(output)
@@ -132,7 +229,7 @@ def retry(output: OutputArg) -> None:
     _run(spec.model_copy(update={"output": storage.url}), f"unscene retry {output}", retry=True, refresh=True)
 
 
-@app.command()
+@app.command(epilog=examples("withdraw"))
 def withdraw(
     output: OutputArg,
     scene: Annotated[
@@ -149,7 +246,7 @@ def withdraw(
     account_withdrawn(storage)
 
 
-@app.command()
+@app.command(epilog=examples("export"))
 def export(
     output: OutputArg,
     to: Annotated[Path, typer.Option("--to", help="Folder to write to.")],
@@ -174,7 +271,7 @@ def export(
         _say(line)
 
 
-@app.command()
+@app.command(epilog=examples("report"))
 def report(output: OutputArg) -> None:
     """Write the HTML report of a job (it is also written at the end of every run)."""
     from pipeline.report.page import write_report
@@ -182,7 +279,7 @@ def report(output: OutputArg) -> None:
     _say(f"report: {write_report(output_at(output))}")
 
 
-@app.command()
+@app.command(epilog=examples("jobs"))
 def jobs(
     name: Annotated[str | None, typer.Argument(help="Print this one, to copy and edit.", show_default=False)] = None,
 ) -> None:
@@ -197,7 +294,7 @@ def jobs(
         raise CommandError(f"{name}: no job of that name ships with Unscene; there are {', '.join(job_names())}")
 
 
-@app.command()
+@app.command(epilog=examples("submit"))
 def submit(
     spec: SpecArg,
     address: Annotated[str, typer.Option("--address", help="Ray dashboard of the cluster, http://127.0.0.1:8265.")],
@@ -210,24 +307,46 @@ def submit(
     raise typer.Exit(submit_job(spec, set_, address, wait, _say))
 
 
-def _run(spec: JobSpec, command: str, retry: bool = False, refresh: bool = False) -> None:
+def _limited(spec: JobSpec, limit: int | None) -> JobSpec:
+    """The spec with `--limit` in place of its own."""
+    if limit is None:
+        return spec
+    if spec.source.handles is not None:
+        raise CommandError(
+            f"--limit {limit}: this job draws all scenes of source.handles; leave it out, or name an OUTPUT of fewer"
+        )
+    return spec.model_copy(update={"source": spec.source.model_copy(update={"limit": limit})})
+
+
+def _run(spec: JobSpec, command: str, retry: bool = False, refresh: bool = False, until: str | None = None) -> None:
     from pipeline.commands.closing import closing_lines, nothing_made
     from pipeline.commands.run import run_job
     from pipeline.report.page import write_report
 
-    result = run_job(spec, _console, retry=retry, refresh=refresh)
+    result = run_job(spec, _console, retry=retry, refresh=refresh, until=until)
     if not result.worked:
         rest = ", but for the changed ones" if result.stale else ""
-        _say(f"nothing to do: {'no scene has failed' if retry else 'every scene of the plan is committed'}{rest}")
+        done = (
+            f"every scene of the plan is through {result.until}"
+            if result.until
+            else "every scene of the plan is committed"
+        )
+        _say(f"nothing to do: {'no scene has failed' if retry else done}{rest}")
     elif not result.complete:
         _say(f"stopped; what was whole is written. Go on with: {command}")
         raise typer.Exit(130)
     else:
         write_report(Storage(spec.output))
-    for line in closing_lines(Storage(spec.output), result):
-        _say(line)
+    lines = closing_lines(Storage(spec.output), result)
     if result.stale:
-        _say(f"stale: {len(result.stale)}, results of files that changed since; make them anew: {command} --refresh")
+        lines.append(
+            f"stale: {len(result.stale)}, results of files that changed since; make them anew: {command} --refresh"
+        )
+    for line in lines:
+        _say(line)
+    if result.log is not None:
+        result.log.event("\n".join(lines))
+        result.log.write()
     _end_with([why] if (why := nothing_made(Storage(spec.output), result)) else [])
 
 
@@ -253,7 +372,7 @@ def main() -> None:
     os.environ.setdefault("RAY_AUTH_MODE", "token")  # read when ray is imported
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(prog_name="unscene", standalone_mode=False))  # by which completion finds it
     except JobError as error:
         print(f"unscene: {error}", file=sys.stderr)
         sys.exit(2)

@@ -22,19 +22,33 @@ def estimate(spec: JobSpec) -> list[str]:
     Raises SpecError for what `unscene run` would refuse to start with: no source, no model.
     """
     spec = anchored(spec)
-    check_models_and_source(spec)
     storage = Storage(spec.output)
-    if spec.source.handles is None:
-        listed = survey(spec, storage)
-        lines, work = listed.lines, work_left(spec, storage, listed)
-    else:
-        work = work_from_handles(spec, storage)
-        revisions(spec)  # refuses another base than the handles'
-        lines = [f"source: {counted(work.known, 'scene')} with handles under {spec.source.handles}"]
+    lines, work = look(spec, storage)
     done = _done_lines(spec, storage)  # an OUTPUT of another version is told before anything is counted
     lines.append(_shard_line(work, spec))
     lines += _cost_lines(spec, storage, work)
     return [*lines, *check_asked(spec), *subset_lines(spec), *done, "nothing was written"]
+
+
+def look(spec: JobSpec, storage: Storage) -> tuple[list[str], Work]:
+    """What the source holds, for reading, and what there is to do. spec: with its paths made absolute.
+
+    Raises SpecError for what `unscene run` would refuse to start with: no source, no model.
+    """
+    check_models_and_source(spec)
+    if spec.source.handles is None:
+        listed = survey(spec, storage)
+        return listed.lines, work_left(spec, storage, listed)
+    work = work_from_handles(spec, storage)
+    revisions(spec)  # refuses another base than the handles'
+    return [f"source: {counted(work.known, 'scene')} with handles under {spec.source.handles}"], work
+
+
+def other_settings(spec: JobSpec, storage: Storage) -> list[str]:
+    """`name: old -> new` of every field that would change results and is another than the OUTPUT was made with."""
+    if NAME not in storage.names(""):
+        return []
+    return changed_fields(read_identity(storage)["fields"], result_fields(spec, revisions(spec)))
 
 
 def _shard_line(work: Work, spec: JobSpec) -> str:
@@ -90,8 +104,7 @@ def _done_lines(spec: JobSpec, storage: Storage) -> list[str]:
             for kind in kinds
         )
     ]
-    changes = changed_fields(read_identity(storage)["fields"], result_fields(spec, revisions(spec)))
-    if changes:
+    if changes := other_settings(spec, storage):
         lines.append(
             f"warning: {storage.url} was made with other settings ({'; '.join(changes)}); `unscene run` will "
             "refuse to go on there"

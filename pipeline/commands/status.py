@@ -43,7 +43,7 @@ def status_lines(storage: Storage) -> list[str]:
             f"  {kind.name:<9} {done} done, {failed} failed, {committed} of {plan.shards} shards"
             + (in_hand(live, kind.name, done) if driver else "")
         )
-    state = _state_line(driver, live, len(ledger.unsettled(plan.shards)), planned=len(plan) > 0)
+    state = state_line(driver, live, len(ledger.unsettled(plan.shards)), planned=len(plan) > 0)
     lines.append(state)
     if state == "finished":
         trained = counts.get("extract", (0, 0))[0] > 0
@@ -54,8 +54,8 @@ def status_lines(storage: Storage) -> list[str]:
     return lines + failure_lines(storage, [kind.name for kind in kinds])
 
 
-def _state_line(driver: dict[str, Any] | None, live: dict[str, Any] | None, left: int, planned: bool) -> str:
-    """Whether a run is at work and what is left to do. planned: whether there is a plan yet."""
+def state_line(driver: dict[str, Any] | None, live: dict[str, Any] | None, left: int, planned: bool) -> str:
+    """Whether a run is at work and what is left to do. left: shards; planned: whether there is a plan yet."""
     to_go = f"{counted(left, 'shard')} to go" if planned else "no plan yet"
     if driver is None:
         if planned and not left:

@@ -62,7 +62,7 @@ class Storage:
         self.fs.invalidate_cache()
         try:
             found = self.fs.ls(self.path(folder), detail=True)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         return {
             posixpath.basename(entry["name"]): int(entry["size"] or 0) for entry in found if entry["type"] == "file"
@@ -73,7 +73,7 @@ class Storage:
         self.fs.invalidate_cache()
         try:
             found = self.fs.ls(self.path(folder), detail=True)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(posixpath.basename(entry["name"].rstrip("/")) for entry in found if entry["type"] == "directory")
 

@@ -66,10 +66,15 @@ def is_fresh(snapshot: dict[str, Any] | None) -> bool:
     return snapshot is not None and time.time() - snapshot["at"] < STALE_S
 
 
+def is_telling(snapshot: dict[str, Any]) -> bool:
+    """Whether it is of a run that is under way, and what it says of the work in hand is still so."""
+    return is_fresh(snapshot) and snapshot.get("state") in _AT_WORK and "job" in snapshot
+
+
 def in_hand(snapshot: dict[str, Any] | None, stage: str, packed: int) -> str:
     """What a stage is at, in words; nothing where that is not known, or there is nothing to say. packed: scenes that
     its shards hold."""
-    if snapshot is None or not is_fresh(snapshot) or snapshot.get("state") not in _AT_WORK:
+    if snapshot is None or not is_telling(snapshot):
         return ""
     now = snapshot.get("stages", {}).get(stage, {})
     if not now.get("left") or not now.get("now"):

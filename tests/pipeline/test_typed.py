@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipeline.cli import main
+from pipeline.cli import app, main
 from tests.support.sample_output import SampleOutput
 
 EVERY_OUTPUT = [
@@ -19,6 +21,9 @@ EVERY_OUTPUT = [
     ["retry"],
     ["withdraw", "--scene", "00"],
     ["export", "--scene", "00", "--to", "x"],
+    ["scenes"],
+    ["scenes", "--json"],
+    ["status", "--json"],
 ]
 
 
@@ -94,6 +99,32 @@ def typed(words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
             "models.base: there is no directory sd-v1-5; give a directory in Sta",
         ),
         ("evaluate job.yaml --only tim", "--only tim: not in protocol.methods; it has break_a_scene, "),
+        (
+            "run job.yaml --until segmnt",
+            "--until segmnt: this job has no stage of that name; it has ingest, segment, extr",
+        ),
+        ("run job.yaml --until evaluate", "scores are made with evaluate.enabled: true"),
+        (
+            "run job.yaml --limit 0",
+            "`unscene run`: invalid value for '--limit': Input should be greater than or equal to 1",
+        ),
+        ("run augment --limit 2", "--limit 2: this job draws all scenes of source.handles; leave it out"),
+        ("plan augment --limit 2", "--limit 2: this job draws all scenes of source.handles; leave it out"),
+        ("plan protocol --json", "--json: protocol compares methods; plan it without --json"),
+        ("init", "init: name the folder of the pictures, `unscene init photos`, or take --example demo"),
+        ("init phtos", "phtos, which is not there; did you mean "),
+        (
+            "init photos --to job.yaml",
+            "init: job.yaml is there already, and nothing is written over; name another: --to",
+        ),
+        ("init photos --source empty", "--source empty: FOLDER says photos already; give one of the two"),
+        ("init photos --example demo", "--example demo: it is written as it ships; leave photos out, and edit it"),
+        ("init --example dmeo", "--example dmeo: no job of that name ships with Unscene; there are augment, demo"),
+        ("check jbo.yaml", "jbo.yaml: cannot read the job spec (No such file or directory); did you mean job.yaml?"),
+        (
+            "check job.yaml --set models.base=sedling",
+            "models.base: there is no model sedling; did you mean `seedling`?",
+        ),
         ("submit job.yaml --address 127.0.0.1", "--address 127.0.0.1: give the URL of the cluster's dashboard"),
     ],
 )
@@ -122,7 +153,14 @@ def test_wrong_models_and_a_wrong_source_are_told_together(
 
 
 @pytest.mark.parametrize(
-    "command", [["run", "job.yaml"], ["plan", "job.yaml"], ["evaluate", "job.yaml"], *EVERY_OUTPUT]
+    "command",
+    [
+        ["run", "job.yaml"],
+        ["plan", "job.yaml"],
+        ["plan", "job.yaml", "--json"],
+        ["evaluate", "job.yaml"],
+        *EVERY_OUTPUT,
+    ],
 )
 @pytest.mark.parametrize(
     ("changes", "why"),
@@ -191,3 +229,43 @@ def test_no_words_at_all_show_the_help_alone(
     assert code == 2
     assert "Usage: " in out + said
     assert "unscene: " not in said
+
+
+@pytest.mark.parametrize("command", [command.name or command.callback.__name__ for command in app.registered_commands])
+def test_every_help_has_examples_that_are_such_commands(
+    command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, _ = typed([command, "--help"], monkeypatch, capfd)
+    assert code == 0
+    shown = [line.strip() for line in out.partition("Examples:")[2].splitlines() if line.strip()]
+    assert shown
+    for line in shown:
+        words = shlex.split(line.partition(" > ")[0])
+        assert words[:2] == ["unscene", command], line
+        assert {word for word in words[2:] if word.startswith("--")} <= set(
+            re.findall(r"--[a-z-]+", out.partition("Exa")[0])
+        )
+
+
+def test_the_shell_completes_commands(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = typed(["--show-completion", "bash"], monkeypatch, capfd)
+    assert (code, "_UNSCENE_COMPLETE=complete_bash" in out) == (0, True)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_check_tells_all_and_ends_with_the_first_remedy(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, out, said = typed(["check", "job.yaml"], monkeypatch, capfd)
+    assert (code, said) == (0, "")
+    assert out.endswith("nothing keeps it from running: unscene run job.yaml\n")
+    code, out, said = typed(
+        ["check", "job.yaml", "--set", "models.base=sedling", "--set", "output=job.yaml/x"], monkeypatch, capfd
+    )
+    assert code == 2
+    assert [line.split()[0] for line in out.splitlines() if line[0] != " "] == ["ok", "wrong", "ok", "wrong"]
+    assert said.startswith(
+        "unscene: 2 things are wrong; the first: models.base: there is no model sedling; did you mean"
+    )
+    assert not Path("out").exists()

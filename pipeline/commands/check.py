@@ -1,0 +1,129 @@
+"""`unscene check`: everything that can be known of a job without work, a line each, right or wrong. Nothing stays
+written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.commands.asked import check_asked
+from pipeline.commands.estimate import other_settings
+from pipeline.commands.survey import survey, work_from_handles
+from pipeline.ledger.numbers import committed_counts
+from pipeline.ledger.plan import read_plan
+from pipeline.ledger.run_record import NAME, revisions
+from pipeline.stage_kinds import kinds_of
+from pipeline.storage.folder import Storage
+from pipeline.storage.probe import check_writable
+from pipeline.wording import counted
+from schemas.errors import JobError, OutputError
+from schemas.job import JobSpec
+from stages.models.check import check_models
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A thing that was looked at. wrong: the sentence with the remedy, where it keeps the job from starting; said:
+    what was found, with lines of more below."""
+
+    what: str
+    said: list[str]
+    wrong: str | None = None
+
+    def lines(self) -> list[str]:
+        """For a person: the thing and its verdict, one line, then what there is to say beside it."""
+        first, *more = self.said or [""]
+        return (
+            [f"wrong  {self.wrong}"]
+            if self.wrong
+            else [f"ok     {self.what}: {first}", *(f"       {one}" for one in more)]
+        )
+
+
+def check_job(spec: JobSpec, methods: Mapping[str, JobSpec]) -> Iterator[Checked]:
+    """Looks at models, source with its masks, prompts and OUTPUT of a job, each whatever the others come to.
+
+    spec: with its paths made absolute. methods: name -> job, of a spec that compares methods; else empty.
+    """
+    jobs = list(methods.values()) or [spec]
+    models = list(_all("models", lambda: _models(jobs)))
+    yield from models
+    yield from _all("source", lambda: _source(spec))
+    if not any(checked.wrong for checked in models):
+        yield from _all("prompts", lambda: _prompts(jobs))
+    yield from _all("output", lambda: _output(spec, bool(methods)))
+
+
+def _all(what: str, look: Callable[[], list[str]]) -> Iterator[Checked]:
+    """What a look came to, or each of its mistakes."""
+    try:
+        yield Checked(what, look())
+    except JobError as error:
+        for text in error.args:
+            yield Checked(what, [], str(text))
+
+
+def _models(jobs: list[JobSpec]) -> list[str]:
+    side = 0
+    for job in jobs:
+        side = check_models(job)
+    spec = jobs[0]
+    judges, learns = spec.evaluate.enabled, not spec.source.handles
+    found = [f"base {spec.models.base}, pictures of {side} x {side} pixels"]
+    if judges or (learns and spec.source.masks == "none"):
+        found.append(f"sam {spec.models.sam}{_fetched(spec.models.sam)}")
+    if judges or (learns and spec.segment.vocabulary):
+        found.append(f"clip {spec.models.clip}")
+    if judges:
+        found.append(f"identity {spec.models.identity}")
+    return found
+
+
+def _fetched(name: str) -> str:
+    return " (a download, which the run makes once a machine)" if "://" in name else ""
+
+
+def _source(spec: JobSpec) -> list[str]:
+    if spec.source.handles is None:
+        return [line.removeprefix("source: ") for line in survey(spec, Storage(spec.output)).lines]
+    work = work_from_handles(spec, Storage(spec.output))
+    revisions(spec)  # refuses another base than the handles'
+    return [f"{counted(work.known, 'scene')} with handles under {spec.source.handles}"]
+
+
+def _prompts(jobs: list[JobSpec]) -> list[str]:
+    notes = dict.fromkeys(line for job in jobs for line in check_asked(job))
+    asked = jobs[0].generate
+    said = f"{counted(len(asked.prompts), 'prompt')}, {asked.images_per_prompt} of each for {asked.subsets}"
+    return [said, *notes]
+
+
+def _output(spec: JobSpec, compares: bool) -> list[str]:
+    storage = Storage(spec.output)
+    if storage.local:
+        _check_folder(storage)
+    else:
+        check_writable(storage)
+    if NAME not in storage.names(""):
+        return [f"{storage.url}, which holds no job yet"]
+    if compares:
+        raise OutputError(f"output: {spec.output} holds a job of its own; give the evaluation another folder")
+    if changes := other_settings(spec, storage):
+        raise OutputError(
+            f"{storage.url} was made with other settings ({'; '.join(changes)}); put the fields back, or give the job "
+            "a new output"
+        )
+    plan, counts = read_plan(storage), committed_counts(storage, kinds_of(spec))
+    done = ", ".join(f"{stage} {made}" for stage, (made, _) in counts.items())
+    return [f"{storage.url}, which this job has begun: {counted(plan.scene_count(), 'scene')} planned; done: {done}"]
+
+
+def _check_folder(storage: Storage) -> None:
+    """Whether the folder can be written or made, without making it: a check leaves nothing behind."""
+    place = Path(storage.root)
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise OutputError(f"output: cannot write under {storage.url} ({place} is no folder of yours); name another")

@@ -1,0 +1,72 @@
+"""`unscene check`: each thing is looked at whatever the others come to, and nothing stays behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.commands.check import check_job
+from pipeline.commands.opening import open_job
+from pipeline.commands.paths import anchored
+from pipeline.protocol.jobs import method_spec
+from schemas.job import JobSpec
+from schemas.spec_file import load_spec
+from tests.support import ROOT
+
+
+def demo(output: Path, *settings: str) -> JobSpec:
+    return anchored(load_spec(ROOT / "jobs" / "demo.yaml", [f"output={output}", *settings]))
+
+
+def told(spec: JobSpec) -> list[str]:
+    return [checked.lines()[0] for checked in check_job(spec, {})]
+
+
+@pytest.fixture(autouse=True)
+def in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_a_job_that_is_right(tmp_path: Path) -> None:
+    lines = told(demo(tmp_path / "new" / "out"))
+    assert [line.partition(":")[0] for line in lines] == [
+        "ok     " + what for what in ("models", "source", "prompts", "output")
+    ]
+    assert "base seedling, pictures of 64 x 64 pixels" in lines[0]
+    assert lines[1].startswith("ok     source: 14 pictures, ")
+    assert lines[3].endswith("/new/out, which holds no job yet")
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_that_is_wrong_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    spec = demo(tmp_path / "file" / "out", "source.uri=demo/bukcet", "models.sam=vit_h", "models.clip=sedling")
+    lines = told(spec)
+    assert [line.split()[0] for line in lines] == ["wrong"] * 4
+    assert [line.split()[1].rstrip(":") for line in lines] == ["models.sam", "models.clip", "source.uri", "output"]
+    assert "did you mean" in lines[2]
+
+
+def test_wrong_prompts_are_told_where_the_base_is_right(tmp_path: Path) -> None:
+    lines = told(demo(tmp_path / "out", "generate.subsets=[[7]]"))
+    wrong = next(line for line in lines if line.startswith("wrong"))
+    assert wrong.startswith("wrong  generate.subsets: [7] asks for")
+    assert not any(line.startswith("ok     prompts") for line in told(demo(tmp_path / "out", "models.base=sedling")))
+
+
+def test_an_output_of_the_same_job_is_right_and_of_another_wrong(tmp_path: Path) -> None:
+    spec = demo(tmp_path / "out")
+    open_job(spec)
+    assert told(spec)[-1].startswith(f"ok     output: {tmp_path}/out, which this job has begun: 14 scenes planned")
+    (tmp_path / "out" / "_commits" / "ingest").mkdir(parents=True)
+    other = told(demo(tmp_path / "out", "seed=5"))[-1]
+    assert other.startswith(f"wrong  {tmp_path}/out was made with other settings (seed: 0 -> 5); put the fields back")
+
+
+def test_a_spec_that_compares_methods_is_looked_at_for_each(tmp_path: Path) -> None:
+    spec = anchored(load_spec(ROOT / "jobs" / "protocol.yaml", [f"output={tmp_path / 'out'}"]))
+    methods = {name: method_spec(spec, name) for name in spec.protocol.methods}
+    found = list(check_job(spec, methods))
+    assert [checked.wrong for checked in found if checked.wrong] == []
+    assert len(methods) > 3

@@ -1,0 +1,94 @@
+"""`--json` of status and plan: the same numbers as the lines, under the names that docs/outputs.md gives."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from pipeline.commands.facts import plan_facts, status_facts
+from pipeline.commands.scenes import list_scenes
+from pipeline.commands.status import status_lines
+from pipeline.ledger.lease import held
+from pipeline.stage_kinds import INGEST, SEGMENT
+from pipeline.watching.counts import JobCounts, Outlook, StageState
+from pipeline.watching.snapshot import write_snapshot
+from schemas.spec_file import load_spec
+from tests.support import ROOT
+from tests.support.sample_output import SampleOutput
+
+
+def shape(tree: object) -> object:
+    """Names and kinds of values of a JSON tree."""
+    if isinstance(tree, dict):
+        return {name: shape(value) for name, value in tree.items()}
+    return [shape(tree[0])] if isinstance(tree, list) and tree else type(tree).__name__
+
+
+def documented(command: str) -> object:
+    """The example that docs/outputs.md shows for a command."""
+    text = (ROOT / "docs" / "outputs.md").read_text()
+    found = re.search(rf"`unscene {command} \w+ --json`.*?```json\n(.*?)```", text, re.DOTALL)
+    assert found is not None, command
+    return json.loads(found[1])
+
+
+def test_status_of_a_finished_job(tmp_path: Path) -> None:
+    sample = SampleOutput(tmp_path / "out")
+    facts = json.loads(json.dumps(status_facts(sample.storage)))
+    assert (facts["state"], facts["files"], facts["scenes"]) == ("finished", 6, 5)
+    assert facts["shards"] == {"count": 2, "to_go": 0}
+    assert facts["stages"]["extract"] == {"done": 3, "failed": 1, "shards": 2, "live": None}
+    assert (facts["failed"], len(facts["failures"])) == (2, 2)
+    assert any(line.startswith("2 failed") for line in status_lines(sample.storage))
+    assert facts["failures"][1]["message"] == "diverged at phase 1 step 7 <b>"
+
+
+def test_status_of_a_job_at_work_and_of_one_that_stopped(tmp_path: Path) -> None:
+    sample = SampleOutput(tmp_path / "out", stages=(INGEST, SEGMENT))
+    assert (status_facts(sample.storage)["state"], status_facts(sample.storage)["heard_at"]) == ("stopped", None)
+    write_snapshot(sample.storage, JobCounts([kind.name for kind in (INGEST, SEGMENT)], 5))
+    assert status_facts(sample.storage)["state"] == "stopped"  # it was killed: nobody holds the lease
+    with held(sample.storage):
+        facts = status_facts(sample.storage)
+        assert facts["text"] in status_lines(sample.storage)
+    assert facts["state"] == "running"
+    assert facts["job"]["left_s"] is None
+    assert facts["stages"]["segment"]["live"]["left"] == 5
+    assert facts["stages"]["extract"]["live"] is None
+
+
+def test_the_documented_shapes_are_these(tmp_path: Path) -> None:
+    sample = SampleOutput(tmp_path / "out")
+    status, shown = status_facts(sample.storage), documented("status")
+    assert isinstance(shown, dict)
+    assert list(status) == list(shown)
+    assert shape(status["failures"]) == shape(shown["failures"])
+    assert shape(status["stages"]["ingest"]) == shape(shown["stages"]["ingest"])
+    assert list(shown["stages"]["extract"]["live"]) == [field.name for field in fields(StageState)]
+    assert list(shown["job"]) == [field.name for field in fields(Outlook)]
+    spec = load_spec(ROOT / "jobs" / "demo.yaml", [f"output={tmp_path / 'new'}"])
+    plan, shown = json.loads(json.dumps(plan_facts(spec))), documented("plan")
+    assert isinstance(shown, dict)
+    assert list(plan) == list(shown)
+    (scene,) = json.loads(json.dumps(documented("scenes")))["scenes"]
+    assert list(scene) == list(next(list_scenes(sample.storage)).facts())
+    for name in ("scenes", "concepts_per_scene", "tflop", "gpu_hours", "bytes_to_come"):
+        assert shape(plan[name]) == shape(shown[name]), name
+
+
+@pytest.mark.parametrize(("limit", "count"), [(None, 14), (3, 3)])
+def test_plan_counts_what_there_is_to_do(tmp_path: Path, limit: int | None, count: int) -> None:
+    spec = load_spec(
+        ROOT / "jobs" / "demo.yaml", [f"output={tmp_path / 'new'}", *([f"source.limit={limit}"] if limit else [])]
+    )
+    facts = plan_facts(spec)
+    assert facts["scenes"] == {"planned": 0, "new_files": count, "to_learn": count, "to_draw": count}
+    assert facts["shards"] == -(-count // 5)
+    assert facts["tflop"]["total"] == pytest.approx(
+        count * (facts["tflop"]["scene_handles"] + facts["tflop"]["scene_variations"]) + facts["tflop"]["prior"]
+    )
+    assert not (tmp_path / "new").exists()
