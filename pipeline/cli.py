@@ -164,14 +164,14 @@ def init(
     if example is not None:
         if strange := [name for name in (folder, source, masks, out, base) if name is not None]:
             raise CommandError(f"--example {example}: it is written as it ships; leave {strange[0]} out, and edit it")
-        lines = init_example(example, to)
-    else:
-        if folder is not None and source is not None:
-            raise CommandError(f"--source {source}: FOLDER says {folder} already; give one of the two")
-        asks = sys.stdin.isatty() and sys.stdout.isatty()
-        wanted = Wanted(folder or source, masks, out, base, gpu, to)
-        lines = init_job(wanted, (lambda text, default: typer.prompt(text, default=default or None)) if asks else None)
-    for line in lines:
+        for line in init_example(example, to):
+            _say(line)
+        return
+    if folder is not None and source is not None:
+        raise CommandError(f"--source {source}: FOLDER says {folder} already; give one of the two")
+    asks = sys.stdin.isatty() and sys.stdout.isatty()
+    wanted = Wanted(folder or source, masks, out, base, gpu, to)
+    for line in init_job(wanted, (lambda text, default: typer.prompt(text, default=default or None)) if asks else None):
         _say(line)
 
 

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,13 +37,16 @@ class Wanted:
     to: Path | None = None
 
 
-def init_job(wanted: Wanted, ask: Ask | None) -> list[str]:
-    """Writes the job; returns what was found, what was chosen, and what to type next. ask: asks a person for what no
-    flag says; None where nobody is there to answer.
+def init_job(wanted: Wanted, ask: Ask | None) -> Iterator[str]:
+    """Writes the job; yields what was found (before more is asked), what was chosen, and what to type next.
 
+    ask: asks a person for what no flag says; None where nobody is there to answer.
     Raises CommandError where the source is not said or the file is there already, SpecError where the source has no
     picture.
     """
+    for flag in ("masks", "out", "base"):
+        if getattr(wanted, flag) == "":  # what a shell makes of a variable that is not set
+            raise CommandError(f"--{flag}: no value; give one, or leave the option out")
     source = wanted.source or (ask("Where are the pictures? A folder, or a bucket's address", "") if ask else "")
     if not source:
         raise CommandError("init: name the folder of the pictures, `unscene init photos`, or take --example demo")
@@ -52,7 +55,7 @@ def init_job(wanted: Wanted, ask: Ask | None) -> list[str]:
     _check_new(file)
     out = wanted.out or _free(f"out/{name}")
     found = look_into(source, out, _coco_file(wanted.masks))
-    lines = [f"found: {found.line()}"]
+    yield f"found: {found.line()}"
     masks = wanted.masks or _masks_of(found)
     gpu = _has_gpu() if wanted.gpu is None else wanted.gpu
     base = wanted.base or (PHOTO_BASE if gpu else "seedling")
@@ -75,8 +78,8 @@ def init_job(wanted: Wanted, ask: Ask | None) -> list[str]:
     _write(file, text)
     load_spec(file)  # what we write is a job
     how = {"none": "masks are found by Segment Anything", "beside": "masks beside the pictures"}
-    lines.append(f"chosen: {how.get(masks, f'masks of {masks}')}; base {base}, {_why(base, gpu)}")
-    return [*lines, *_next(file)]
+    yield f"chosen: {how.get(masks, f'masks of {masks}')}; base {base}, {_why(base, gpu)}"
+    yield from _next(file)
 
 
 def init_example(name: str, to: Path | None) -> list[str]:

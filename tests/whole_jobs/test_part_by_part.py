@@ -128,7 +128,7 @@ def test_a_run_leaves_a_log_of_what_it_told(tmp_path: Path, local_ray: None) -> 
     text = file.read_text()
     assert "extract: shard 000000 committed, 1 done, 1 failed" in text
     assert "Ray keeps the logs of its workers on each machine, here under /" in text
-    told = [line for line in said.splitlines() if "died" in line]
+    told = [line for line in said.splitlines() if "splitting them" in line]
     assert told
     assert all(line.strip() in text for line in told)
     assert not run_toy(spec)[0].worked

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 
 from pipeline import cli
 from pipeline.commands import run
@@ -134,3 +136,35 @@ def test_files_are_named_from_the_source_on(tmp_path: Path) -> None:
 )
 def test_a_path_is_short_where_its_folder_is_known(text: str, folder: str | None, short: str) -> None:
     assert within(text, folder) == short
+
+
+def test_an_interrupted_run_says_the_whole_command_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --until it would train what was to be looked at first."""
+    storage, _ = output_of(tmp_path / "out", {})
+    job = tmp_path / "my job.yaml"
+    job.write_text(f"source: {{uri: /photos}}\noutput: {tmp_path / 'out'}\n")
+    asked: list[tuple[int | None, str | None]] = []
+
+    def stopped(spec: JobSpec, console: Console, **how: Any) -> JobResult:
+        asked.append((spec.source.limit, how["until"]))
+        return JobResult(False, True, committed_counts(storage, KINDS[:2]), 1.0, until="segment")
+
+    monkeypatch.setattr(run, "run_job", stopped)
+    monkeypatch.setattr(
+        "sys.argv", ["unscene", "run", str(job), "--limit", "2", "--until", "segment", "--set", "seed=3"]
+    )
+    with pytest.raises(SystemExit) as ended_with:
+        cli.main()
+    assert (ended_with.value.code, asked) == (130, [(2, "segment")])
+    assert f"Go on with: unscene run '{job}' --set seed=3 --limit 2 --until segment\n" in capsys.readouterr().out
+
+
+def test_a_run_of_the_first_stages_says_what_they_made_and_how_to_go_on(tmp_path: Path) -> None:
+    sample = SampleOutput(tmp_path / "out", stages=KINDS[:2])
+    counts = committed_counts(sample.storage, KINDS[:2])
+    lines = closing_lines(sample.storage, JobResult(True, True, counts, 1.0, until="segment"))
+    assert lines[0] == "made 4 scenes, 8 concepts in 1 s"
+    assert lines[-1] == "stopped after segment, as asked; the same command without --until goes on from there"
+    assert not any("variation" in line for line in lines)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.commands.check import check_job
-from pipeline.commands.init import Wanted, init_example, init_job
+from pipeline.commands.init import Ask, Wanted, init_example, init_job
 from pipeline.commands.paths import anchored
 from schemas.errors import CommandError, SpecError
 from schemas.job import JobSpec
@@ -25,6 +25,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number, size in enumerate([(64, 48), (200, 100), (96, 96)]):
         Image.new("RGB", size, (number, 90, 200)).save(tmp_path / "photos" / f"{number}.png")
     return tmp_path
+
+
+def written(wanted: Wanted, ask: Ask | None) -> list[str]:
+    return list(init_job(wanted, ask))
 
 
 def masks_beside(folder: Path, *names: str) -> None:
@@ -52,7 +56,7 @@ def accepted(file: Path) -> JobSpec:
 
 
 def test_a_folder_of_pictures(here: Path) -> None:
-    lines = init_job(Wanted("photos", gpu=False), None)
+    lines = written(Wanted("photos", gpu=False), None)
     assert lines[0].startswith("found: 3 pictures, ")
     assert "; 64 x 48 to 200 x 100 pixels; no masks" in lines[0]
     assert lines[1].startswith("chosen: masks are found by Segment Anything; base seedling, which shows the machinery")
@@ -66,7 +70,7 @@ def test_a_folder_of_pictures(here: Path) -> None:
 
 def test_masks_beside_are_seen(here: Path) -> None:
     masks_beside(here / "photos", "0.mask0.png", "0.mask1.png", "2.mask0.png")
-    lines = init_job(Wanted("photos", gpu=False, out="out/x", to=Path("my job.yaml")), None)
+    lines = written(Wanted("photos", gpu=False, out="out/x", to=Path("my job.yaml")), None)
     assert "3 masks beside 2 of them" in lines[0]
     assert "  unscene check 'my job.yaml'" in lines
     spec = accepted(here / "my job.yaml")
@@ -78,7 +82,7 @@ def test_masks_beside_are_seen(here: Path) -> None:
 def test_a_coco_file_is_seen_where_it_usually_lies(here: Path, place: str) -> None:
     (here / "photos" / "notes.json").write_text('{"some": "other JSON"}')
     annotations(here / place, 2)
-    lines = init_job(Wanted("photos", gpu=False), None)
+    lines = written(Wanted("photos", gpu=False), None)
     assert "2 annotations of 2 of them in " in lines[0]
     assert accepted(here / "photos.yaml").source.coco is not None
 
@@ -86,23 +90,23 @@ def test_a_coco_file_is_seen_where_it_usually_lies(here: Path, place: str) -> No
 def test_what_is_asked_for_goes_before_what_is_found(here: Path) -> None:
     masks_beside(here / "photos", "0.mask0.png")
     annotations(here / "noted.json", 3)
-    init_job(Wanted("photos", masks="none", base="some/base", gpu=True, to=Path("none.yaml")), None)
+    written(Wanted("photos", masks="none", base="some/base", gpu=True, to=Path("none.yaml")), None)
     spec = load_spec(here / "none.yaml")
     assert (spec.source.masks, spec.models.base, spec.cluster.gpus) == ("none", "some/base", None)
     assert spec.models.sam.startswith("https://")
-    init_job(Wanted("photos", masks="noted.json", gpu=False, to=Path("coco.yaml")), None)
+    written(Wanted("photos", masks="noted.json", gpu=False, to=Path("coco.yaml")), None)
     assert accepted(here / "coco.yaml").source.coco == str(here / "noted.json")
 
 
 def test_masks_that_are_not_called_as_masks_are_read_are_said(here: Path) -> None:
     Image.new("L", (64, 48)).save(here / "photos" / "0_mask.png")
-    assert "1 file called like masks but not as masks are read" in init_job(Wanted("photos", gpu=False), None)[0]
+    assert "1 file called like masks but not as masks are read" in written(Wanted("photos", gpu=False), None)[0]
 
 
 def test_names_that_yaml_would_read_as_something_else_keep_their_text(here: Path) -> None:
     for number, name in enumerate(["no", "1e3", "a: b", "#7", "it's", 'the "best"', "Zoë 🏖", "12:30", "null"]):
         (here / "photos").rename(here / name)
-        init_job(Wanted(name, gpu=False, to=Path(f"{number}.yaml")), None)
+        written(Wanted(name, gpu=False, to=Path(f"{number}.yaml")), None)
         assert accepted(here / f"{number}.yaml").source.uri == str(here / name)
         (here / name).rename(here / "photos")
 
@@ -110,14 +114,14 @@ def test_names_that_yaml_would_read_as_something_else_keep_their_text(here: Path
 def test_nothing_is_written_over(here: Path) -> None:
     (here / "photos.yaml").write_text("mine")
     with pytest.raises(CommandError, match=r"init: photos.yaml is there already, .* name another: --to my-job.yaml"):
-        init_job(Wanted("photos"), None)
+        written(Wanted("photos"), None)
     (here / "demo.yaml").symlink_to("photos.yaml")
     with pytest.raises(CommandError, match=r"demo.yaml is there already"):
         init_example("demo", None)
     assert (here / "photos.yaml").read_text() == "mine"
     (here / "out" / "photos").mkdir(parents=True)
     (here / "out" / "photos" / "run.json").write_text("{}")
-    init_job(Wanted("photos", gpu=False, to=Path("second.yaml")), None)
+    written(Wanted("photos", gpu=False, to=Path("second.yaml")), None)
     assert accepted(here / "second.yaml").output == str(here / "out" / "photos-2"), "nor is another job gone on with"
 
 
@@ -125,6 +129,7 @@ def test_nothing_is_written_over(here: Path) -> None:
     ("wanted", "sentence"),
     [
         (Wanted(), "init: name the folder of the pictures, `unscene init photos`, or take --example demo"),
+        (Wanted("photos", out=""), "--out: no value; give one, or leave the option out"),
         (Wanted("photos", masks="besid"), "--masks besid: no file of that name; say none, beside, or the address"),
         (Wanted("photos", masks="coco"), "--masks coco: no COCO file lies in photos or beside it; name it"),
         (Wanted("photos", to=Path("no/such/job.yaml")), "--to no/such/job.yaml: cannot be written"),
@@ -132,7 +137,7 @@ def test_nothing_is_written_over(here: Path) -> None:
 )
 def test_what_cannot_be_done_is_one_sentence(here: Path, wanted: Wanted, sentence: str) -> None:
     with pytest.raises(CommandError) as error:
-        init_job(wanted, None)
+        written(wanted, None)
     assert str(error.value).startswith(sentence)
     assert not list(here.glob("*.yaml"))
 
@@ -140,7 +145,7 @@ def test_what_cannot_be_done_is_one_sentence(here: Path, wanted: Wanted, sentenc
 def test_a_source_without_a_picture_is_told_and_no_file_is_left(here: Path) -> None:
     for source in ("phtos", "photos/0.txt"):
         with pytest.raises(SpecError, match=r"source.uri: no images under "):
-            init_job(Wanted(source), None)
+            written(Wanted(source), None)
     assert not list(here.glob("*.yaml"))
 
 
@@ -153,10 +158,13 @@ def test_a_person_is_asked_for_what_no_flag_says(here: Path) -> None:
             next(start for start in ("Where are", "Masks:", "Where should", "Base mod") if question.startswith(start))
         ]
 
-    init_job(Wanted(gpu=False), answer)
+    lines = init_job(Wanted(gpu=False), answer)
+    assert next(lines).startswith("found: 3 pictures")
+    assert len(asked) == 1, "what was found is said before more is asked"
+    list(lines)
     assert len(asked) == 4
     assert accepted(here / "photos.yaml").output == str(here / "out" / "mine")
-    init_job(Wanted("photos", "none", "out/x", "seedling", False, Path("x.yaml")), answer)
+    written(Wanted("photos", "none", "out/x", "seedling", False, Path("x.yaml")), answer)
     assert len(asked) == 4, "nothing was left to ask"
 
 

@@ -1,15 +1,21 @@
-"""Pictures drawn from the handles of an earlier OUTPUT follow when that learns them anew."""
+"""Pictures drawn from the handles of an earlier OUTPUT follow when that learns them anew; a limit below the plan."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.commands.planning import plan_given
+import pytest
+
+from pipeline.commands.planning import plan_given, plan_source
+from pipeline.commands.survey import survey
 from pipeline.ledger.commits import Commit, commit
 from pipeline.ledger.retries import request_round, requested_rounds
-from pipeline.ledger.rounds import Ledger
-from pipeline.stage_kinds import LEARNING
+from pipeline.ledger.rounds import FAILURES, Ledger
+from pipeline.stage_kinds import LEARNING, kinds_of
 from pipeline.storage.folder import Storage
+from schemas.errors import SpecError
+from schemas.job import JobSpec
+from stages.ingest.census import take_census
 from tests.support.sample_output import SampleOutput
 
 
@@ -38,3 +44,22 @@ def test_handles_learned_anew_are_followed_in_their_shards_alone(tmp_path: Path)
     (wanted,) = requested_rounds(storage)
     assert (wanted.shards, wanted.again) == ([1], {1: scenes[1][:1]})
     assert plan() == [], "once"
+
+
+def test_a_limit_below_a_finished_plan_takes_no_picture_for_one_that_left(tmp_path: Path) -> None:
+    source = tmp_path / "photos"
+    source.mkdir()
+    for name in "abc":
+        (source / f"{name}.jpg").write_text(name)
+    spec = JobSpec.model_validate({"source": {"uri": str(source)}, "output": str(tmp_path / "out")})
+    few = spec.model_copy(update={"source": spec.source.model_copy(update={"limit": 1})})
+    storage, stages = Storage(spec.output), [kind.name for kind in kinds_of(spec)]
+    planned = plan_source(spec, take_census(spec), storage, stages, False, False)
+    with pytest.raises(SpecError, match=r"source.limit: 1: .* has planned 2 pictures beyond it already"):
+        survey(few, storage)
+    for stage in (*stages, FAILURES):
+        committed(storage, stage, 0, 0, planned.plan.scenes(0))
+    listed = survey(few, storage)
+    assert (listed.scenes, listed.new) == (3, 0)
+    assert not any("no longer listed" in line for line in listed.lines)
+    assert not plan_source(few, take_census(few), storage, stages, False, False).remarks
