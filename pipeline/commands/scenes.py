@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.ledger.commits import Commit
 from pipeline.ledger.plan import Plan, read_plan
 from pipeline.ledger.run_record import read_record, recorded_spec, recorded_stages
+from pipeline.shards.quality import thresholds
 from pipeline.shards.reader import UNREADABLE, OutputReader, Row
 from pipeline.stage_kinds import LEARNING, STAGE_OF
 from pipeline.storage.folder import Storage
@@ -31,7 +32,8 @@ class ListedScene:
     path: below the source, with its folders; uris: of its file, then of others with the same bytes. stage: the last
     that has made something of it, None where none has. words: of its concepts, None where a concept has none. kept,
     complete: of its scored pictures, those with `keep` and those that show every concept once; None without scores.
-    failure: its row of FAILURES. unreadable: tables of its shard that cannot be read.
+    chosen: whether a threshold was set, so that `kept` says something of what is seen. failure: its row of FAILURES.
+    unreadable: tables of its shard that cannot be read.
     """
 
     scene_id: str
@@ -44,6 +46,7 @@ class ListedScene:
     complete: int | None = None
     failure: Row | None = None
     unreadable: list[str] = field(default_factory=list)
+    chosen: bool = False
 
     def is_called(self, wanted: str) -> bool:
         """Whether `wanted` begins its id, or stands in the address of a file of its or in a word of its concepts; in
@@ -77,7 +80,8 @@ class ListedScene:
         if self.pictures:
             said.append(counted(self.pictures, "picture"))
         if self.kept is not None:
-            said.append(f"{self.kept} kept, {self.complete} with every concept once")
+            kept = f"{self.kept} kept, " if self.chosen else ""
+            said.append(f"{kept}{self.complete} with every concept once")
         if self.failure is not None:
             reason = str(self.failure["message"]).splitlines() or [self.failure["error"]]
             said.append(f"failed in {self.failure['stage']}: {reason[0]}")
@@ -96,6 +100,7 @@ def list_scenes(storage: Storage, wanted: str | None = None) -> Iterator[ListedS
     earlier = Storage(spec.source.handles) if spec.source.handles else None
     stages = [*(LEARNING if earlier is not None else ()), *recorded_stages(record, spec)]
     reader, plan = OutputReader(storage, earlier), read_plan(storage)
+    chosen = bool(thresholds(spec.evaluate))
     base = _base(plan, spec.source.uri)
     repeats: dict[str, list[str]] = {}
     for row in plan.all_rows():
@@ -103,6 +108,7 @@ def list_scenes(storage: Storage, wanted: str | None = None) -> Iterator[ListedS
             repeats.setdefault(row["scene_id"], []).append(row["uri"])
     for shard in range(plan.shards):
         for scene in _of_shard(reader, plan, shard, stages, base, repeats):
+            scene.chosen = chosen
             if wanted is None or scene.is_called(wanted):
                 yield scene
 

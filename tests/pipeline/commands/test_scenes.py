@@ -44,7 +44,7 @@ def test_every_scene_of_the_plan_is_listed_once(sample: SampleOutput) -> None:
     lost = next(scene for scene in scenes if scene.scene_id == sample.failing)
     assert (lost.stage, lost.pictures, lost.kept) == ("segment", 0, None)
     assert "; failed in extract: diverged at phase 1 step 7 <b>" in lost.line()
-    assert first.line().endswith(": through evaluate; 2 concepts (cat); 4 pictures; 3 kept, 4 with every concept once")
+    assert first.line().endswith(": through evaluate; 2 concepts (cat); 4 pictures; 4 with every concept once")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,12 @@ def test_the_json_has_its_documented_names(sample: SampleOutput) -> None:
     failures = [scene["failure"] for scene in found["scenes"] if scene["failure"]]
     assert sorted(failure["stage"] for failure in failures) == ["extract", "ingest"]
     assert json.loads("".join(as_json(iter(()), sample.storage)))["scenes"] == []
+
+
+def test_kept_is_said_only_where_a_threshold_was_set(tmp_path: Path) -> None:
+    sample = SampleOutput(tmp_path / "out", settings={"evaluate.min_identity": 0.5})
+    (found,) = list_scenes(sample.storage, "0000/")
+    assert found.line().endswith("; 4 pictures; 3 kept, 4 with every concept once")
 
 
 def test_a_job_at_work_says_how_far_each_scene_is(tmp_path: Path) -> None:
