@@ -59,4 +59,16 @@ class Cluster(Strict):
         result=False,
         also=("retries", "max_retries"),
     )
+    max_failure_rate: float = field(
+        0.5,
+        "Stop the job where a larger share of a stage's scenes failed, by no fault of the pictures' own: a machine is "
+        "broken, or a store. 1: never.",
+        gt=0,
+        le=1,
+        result=False,
+        also=("failure_rate", "max_failures"),
+    )
+    max_failure_rate_after: int = field(
+        50, "Scenes of a stage that a run is to have tried before `max_failure_rate` is looked at.", ge=1, result=False
+    )
     max_setup_failures: int = field(3, "Stop the job after so many failed worker set-ups in a row.", ge=1, result=False)

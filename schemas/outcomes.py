@@ -30,7 +30,9 @@ class AccountLine:
 class Failure:
     """Why one scene failed in one stage; the columns of `FAILURES` but `stage`.
 
-    transient: of the place, not of the scene, so that it is tried again; no column: the table's are final.
+    transient: of the place, not of the scene, so that it is tried again. suspect: perhaps of the process that worked on
+    the scene (a GPU in an error state fails everything after), so that another one tries it again. Neither is a column:
+    the table's are final.
     """
 
     scene_id: str
@@ -40,10 +42,16 @@ class Failure:
     attempt: int = 1
     uri: str | None = None
     transient: bool = False
+    suspect: bool = False
+
+    @property
+    def final(self) -> bool:
+        """Whether it is the scene's own, so that another try would end in the same way."""
+        return not self.transient and not self.suspect
 
     def row(self, stage: str) -> dict[str, Any]:
         columns = asdict(self)
-        del columns["transient"]
+        del columns["transient"], columns["suspect"]
         return {"stage": stage, **columns}
 
 

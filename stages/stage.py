@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from schemas.job import JobSpec
 from schemas.outcomes import Failure, SceneOutput, SceneTask
-from stages.transient import is_transient
+from stages.transient import is_suspect, is_transient
 
 
 def tell_nobody(word: dict[str, Any]) -> None:
@@ -70,6 +70,11 @@ def failed(scene_id: str, error: BaseException) -> SceneOutput:
     """The output of a scene whose work raised `error`."""
     trace = "".join(traceback.format_exception(error))
     failure = Failure(
-        scene_id, type(error).__name__, str(error) or repr(error), trace[-8000:], transient=is_transient(error)
+        scene_id,
+        type(error).__name__,
+        str(error) or repr(error),
+        trace[-8000:],
+        transient=is_transient(error),
+        suspect=is_suspect(error),
     )
     return SceneOutput(scene_id, failure=failure)

@@ -20,6 +20,12 @@ def is_transient(error: BaseException) -> bool:
     return is_out_of_memory(error) or is_network_failure(error)
 
 
+def is_suspect(error: BaseException) -> bool:
+    """Whether the process that it was raised in may be what is wrong: after an error of the GPU, or with its memory
+    full, everything fails there. A SceneError is the scene's, and a connection that failed is nobody's."""
+    return not isinstance(error, SceneError) and not is_network_failure(error)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether fewer scenes at once may help."""
     if isinstance(error, (MemoryError, _loaded("torch", "OutOfMemoryError"))):

@@ -1,24 +1,40 @@
-"""Shards in the hands of the packer: one Ray actor with no stage code in it, and what it has been asked for."""
+"""Shards in the hands of packers: Ray actors with no stage code in them, and what they have been asked for.
+
+The first packer lives on the driver's node, which is there for as long as the driver; large jobs get more, spread over
+the cluster. One that is lost with its node is replaced, and what it had in hand goes to another.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayActorError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.ledger.commits import Commit
 from pipeline.ledger.rounds import FAILURES
 from pipeline.scheduling.cause import cause_of
 from pipeline.scheduling.shard_run import ShardRun
+from pipeline.scheduling.waiting import Wait
 from pipeline.shards.account import shard_account
 from pipeline.shards.pack import PackOrder, pack, pack_rows
 from pipeline.shards.reader import OutputReader
 from pipeline.storage.folder import Storage
 
 PACK_ATTEMPTS = 3
+"""Of one shard that a living packer cannot write."""
+PACK_LOSSES = 20
+"""Packers that one shard may lose: none of them is at fault, but a shard that takes each with it is."""
+DEADLINE_S = 1800.0
+_PAUSE_S = 2.0
+"""Before another attempt, and twice as long before the next."""
+_WORKERS_EACH = 16
+_MOST = 32
 
 
 class PackerImpl:
@@ -59,21 +75,33 @@ class Packed:
 
 @dataclass
 class _Order:
+    """attempts: that a packer has answered with an error; losses: packers that were lost over it. since: when it was
+    given to `packer`, or is to be, by `time.monotonic`."""
+
     shard: ShardRun
     stage: str
-    attempts: int
+    attempts: int = 0
+    losses: int = 0
+    since: float = field(default_factory=time.monotonic)
+    packer: Any = None
+
+    @property
+    def what(self) -> str:
+        return f"shard {self.shard.shard} of {self.stage}"
 
 
 class Packing:
     """What is being packed. event: told of an attempt that failed. coco: address of the annotation file, if any."""
 
     def __init__(self, storage: Storage, event: Callable[[str], None], coco: str | None = None) -> None:
-        self._actor: Any = Packer.options(num_cpus=0, max_restarts=-1).remote(storage.url)
-        self._event, self._coco = event, coco
+        self._storage, self._event, self._coco = storage, event, coco
+        self._packers: list[Any] = []
         self._orders: dict[Any, _Order] = {}
+        self._later: list[_Order] = []
+        self._limit = 1
 
     def __len__(self) -> int:
-        return len(self._orders)
+        return len(self._orders) + len(self._later)
 
     def __contains__(self, call: Any) -> bool:
         return call in self._orders
@@ -86,37 +114,95 @@ class Packing:
     def pack(self, shard: ShardRun) -> None:
         """The stage that the shard is in: all its scenes have parts."""
         assert shard.kind is not None
-        self._start(_Order(shard, shard.kind.name, 1))
+        self._start(_Order(shard, shard.kind.name))
 
     def pack_failures(self, shard: ShardRun) -> None:
         """The failures of a shard that is through all stages."""
-        self._start(_Order(shard, FAILURES, 1))
+        self._start(_Order(shard, FAILURES))
 
     def finished(self, call: Any) -> Packed | None:
-        """What a call that has ended came to; None where it failed and is made once more.
+        """What a call that has ended came to; None where it is to be made once more.
 
-        Raises RuntimeError when it has failed `PACK_ATTEMPTS` times.
+        Raises RuntimeError when packers have failed at it `PACK_ATTEMPTS` times, or it has lost `PACK_LOSSES`.
         """
         order = self._orders.pop(call)
         try:
             done, failed = ray.get(call)
+        except RayActorError as error:
+            self._lost(order, cause_of(error))
+            return None
         except RayError as error:
-            what = f"shard {order.shard.shard} of {order.stage}"
-            if order.attempts >= PACK_ATTEMPTS:
-                raise RuntimeError(f"{what} could not be written: {cause_of(error)}") from error
-            self._event(f"writing {what} failed ({cause_of(error)}); once more")
-            self._start(_Order(order.shard, order.stage, order.attempts + 1))
+            self._failed(order, cause_of(error))
             return None
         return Packed(order.shard, order.stage, done, failed)
 
+    def look(self, workers: int) -> None:
+        """Called every turn: starts what has waited long enough, ends what takes too long. workers: of all stages."""
+        self._limit = max(1, min(_MOST, workers // _WORKERS_EACH))
+        now = time.monotonic()
+        due, self._later = [o for o in self._later if o.since <= now], [o for o in self._later if o.since > now]
+        for order in due:
+            self._start(order)
+        for call, order in list(self._orders.items()):
+            if now - order.since > DEADLINE_S and call in self._orders:
+                del self._orders[call]
+                self._forget(order.packer)
+                self._failed(order, f"no answer within {DEADLINE_S:g} s; the process was killed")
+
+    def waits(self) -> Iterator[Wait]:
+        """The shard that has been in hand for longest, for `Waiting`."""
+        oldest = min(self._orders.values(), key=lambda order: order.since, default=None)
+        if oldest is not None:
+            text = f"writing {oldest.what} has taken {{}}: the store is slow, or does not answer"
+            yield Wait(("pack", oldest.stage, oldest.shard.shard), oldest.since, text)
+
     def close(self) -> None:
-        ray.kill(self._actor)
+        for packer in list(self._packers):
+            self._forget(packer)
+
+    def _failed(self, order: _Order, why: str) -> None:
+        order.attempts += 1
+        if order.attempts >= PACK_ATTEMPTS:
+            raise RuntimeError(f"{order.what} could not be written: {why}")
+        self._event(f"writing {order.what} failed ({why}); once more")
+        self._again(order, order.attempts)
+
+    def _lost(self, order: _Order, why: str) -> None:
+        self._forget(order.packer)
+        order.losses += 1
+        if order.losses >= PACK_LOSSES:
+            raise RuntimeError(f"{order.what} could not be written: each of {order.losses} processes was lost: {why}")
+        self._event(f"the process that wrote {order.what} was lost ({why}); another writes it")
+        self._again(order, order.losses)
+
+    def _again(self, order: _Order, times: int) -> None:
+        order.since, order.packer = time.monotonic() + min(60.0, _PAUSE_S * 2 ** (times - 1)), None
+        self._later.append(order)
+
+    def _forget(self, packer: Any) -> None:
+        """Ends a packer; what else it had in hand ends with an error of its own."""
+        if packer in self._packers:
+            self._packers.remove(packer)
+        with contextlib.suppress(Exception):
+            ray.kill(packer)
+
+    def _packer(self) -> Any:
+        """The one with the least in hand, or a new one where all have some and there may be more."""
+        load = {packer: sum(1 for o in self._orders.values() if o.packer is packer) for packer in self._packers}
+        idle = min(load, key=load.__getitem__, default=None)
+        if idle is not None and (not load[idle] or len(load) >= self._limit):
+            return idle
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        where = "SPREAD" if self._packers else here
+        self._packers.append(Packer.options(num_cpus=0, scheduling_strategy=where).remote(self._storage.url))
+        return self._packers[-1]
 
     def _start(self, order: _Order) -> None:
-        shard = order.shard
+        shard, packer = order.shard, self._packer()
         if order.stage == FAILURES:
             plan = None if shard.given else shard.plan.rows(shard.shard)
-            call = self._actor.pack_failures.remote(shard.shard, shard.target, shard.failures(), plan, self._coco)
+            call = packer.pack_failures.remote(shard.shard, shard.target, shard.failures(), plan, self._coco)
         else:
-            call = self._actor.pack.remote(shard.order)
+            call = packer.pack.remote(shard.order)
+        order.packer, order.since = packer, time.monotonic()
         self._orders[call] = order

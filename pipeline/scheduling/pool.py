@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
+from pipeline.scheduling.waiting import Wait, for_a_place
 from pipeline.scheduling.worker import StageWorker
 from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import StageKind
@@ -24,10 +26,12 @@ _ASK_S = 2.0
 @dataclass
 class Worker:
     """One actor: being set up (`ready` false), idle (no `call`), or on a unit. word: its stage's last on that; asked:
-    the question for the next."""
+    the question for the next. node: where it lives; None before it has said so, in answer to `placed`."""
 
     actor: Any
     call: Any
+    placed: Any = None
+    node: str | None = None
     ready: bool = False
     unit: Unit | None = None
     since: float = field(default_factory=time.monotonic)
@@ -81,7 +85,7 @@ class WorkerPool:
             actor: Any = StageWorker.options(
                 num_cpus=self.settings.cpus, num_gpus=self.gpus, max_restarts=0, max_task_retries=0, max_concurrency=2
             ).remote(self.kind.factory, self.spec, self.output, self.earlier)
-            self.workers.append(Worker(actor, actor.setup.remote(not self.prepared)))
+            self.workers.append(Worker(actor, actor.setup.remote(not self.prepared), actor.node.remote()))
 
     def dispatch(self) -> None:
         """Gives waiting units to idle workers."""
@@ -96,6 +100,10 @@ class WorkerPool:
         """Takes in how far busy workers say they are, and asks again. Waits for none: one may be deep in its work."""
         now = time.monotonic()
         for worker in self.workers:
+            if worker.placed is not None and ray.wait([worker.placed], timeout=0)[0]:
+                with contextlib.suppress(RayError):
+                    worker.node = ray.get(worker.placed)
+                worker.placed = None
             if worker.asked is not None and ray.wait([worker.asked], timeout=0)[0]:
                 with contextlib.suppress(RayError):  # of a process that died its own call tells
                     worker.word = ray.get(worker.asked)
@@ -112,13 +120,29 @@ class WorkerPool:
         ]
 
     def overdue(self) -> list[Worker]:
-        """Workers whose unit has run past the deadline."""
+        """Workers whose unit has run past the deadline, or whose set-up has, once they have a place to live."""
         now = time.monotonic()
         return [
             worker
             for worker in self.workers
-            if worker.unit is not None and now - worker.since > self.settings.deadline_s
+            if (worker.unit is not None or (not worker.ready and worker.node is not None))
+            and now - worker.since > self.settings.deadline_s
         ]
+
+    def waits(self, nodes: Sequence[Mapping[str, float]]) -> Iterator[Wait]:
+        """What its workers wait for before they can begin: a place, or the end of their set-up. nodes: the resources of
+        each that is alive."""
+        name = self.kind.name
+        for worker in self.workers:
+            if worker.ready:
+                continue
+            if worker.node is None:
+                text = for_a_place(name, self.settings.cpus, self.gpus, nodes)
+                yield Wait((name, "place"), worker.since, text)
+            else:
+                doing = worker.word.get("doing", "at what, it does not say")
+                yield Wait((name, "set-up"), worker.since, f"a worker of {name} has been starting for {{}}: {doing}")
+            return  # the others wait for the same
 
     def drop(self, worker: Worker) -> None:
         """Ends a worker's process and forgets it."""

@@ -1,26 +1,25 @@
 """The loop that drives the job: units to workers, shards to packers, and a verdict on every process that dies.
 
-Plain Ray actors and `ray.wait`; nothing is retried behind our back. Who is to blame decides what happens: a preempted
-node is nobody's fault, a batch that dies is split until the culprit is alone, a scene that kills or hangs its process
-alone `cluster.max_attempts` times is a failure, and a stage that cannot even start stops the job (invariant 6).
+Plain Ray actors and `ray.wait`; nothing is retried behind our back. `answers` decides what becomes of a unit that ends
+badly: a batch that dies is split until the culprit is alone, and a scene that kills or hangs its process alone
+`cluster.max_attempts` times is a failure (invariant 6).
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from pipeline.ledger.plan import Plan
 from pipeline.ledger.rounds import FAILURES, Ledger
-from pipeline.scheduling.blame import Blame, Verdict
-from pipeline.scheduling.cause import cause_of
+from pipeline.scheduling.answers import Answers
 from pipeline.scheduling.packer import Packing
-from pipeline.scheduling.pool import Worker, WorkerPool
+from pipeline.scheduling.pool import WorkerPool
 from pipeline.scheduling.shard_run import ShardRun
-from pipeline.scheduling.worker import Outcome, SetupError
+from pipeline.scheduling.waiting import Wait, Waiting
 from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import StageKind
 from pipeline.storage.folder import Storage
@@ -62,7 +61,8 @@ class Scheduler:
         self.todo = iter(ledger.unsettled(plan.shards))
         self.active: dict[int, ShardRun] = {}
         self.packing = Packing(storage, watcher.event, spec.source.coco)
-        self.blame = Blame(storage, spec.cluster.max_attempts, watcher.event)
+        self.answers = Answers(spec.cluster, storage, watcher.event, self._finish)
+        self.waiting = Waiting(watcher.event)
         self.stopping = False
         self._resources_at = time.monotonic()
 
@@ -72,11 +72,14 @@ class Scheduler:
 
     def run(self) -> None:
         """Until every shard is settled, or `stop` was called and whole shards are packed. Raises JobError when a
-        stage cannot start."""
+        stage cannot start, or fails too many scenes."""
         try:
             self._admit()
             while self.active and not (self.stopping and not self.packing):
                 self._turn()
+        except JobError:
+            self.answers.forget_doubted()  # what stops the job may be what failed them
+            raise
         finally:
             for pool in self.pools.values():
                 pool.close()
@@ -105,20 +108,21 @@ class Scheduler:
             if call in self.packing:
                 self._packed(call)
             else:
-                self._answered(*owners[call])
+                self.answers.answered(*owners[call])
         for pool in self.pools.values():
-            for worker in pool.overdue():
-                self._lost(
-                    pool,
-                    worker,
-                    "Timeout",
-                    f"no answer within cluster.{pool.kind.name}.deadline_s = "
-                    f"{pool.settings.deadline_s:g} s; the process was killed",
-                )
-        for pool in self.pools.values():
+            self.answers.overdue(pool)
             pool.listen()
+        self.packing.look(sum(len(pool.workers) for pool in self.pools.values()))
+        self.waiting.look(self._waits())
         self.watcher.tick({name: pool.in_hand() for name, pool in self.pools.items()})
         self._admit()
+
+    def _waits(self) -> Iterator[Wait]:
+        yield from self.packing.waits()
+        if any(not worker.ready for pool in self.pools.values() for worker in pool.workers):
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            for pool in self.pools.values():
+                yield from pool.waits(nodes)
 
     def _run_of(self, shard: int) -> ShardRun:
         return ShardRun(shard, self.kinds, self.plan, self.ledger, self.given)
@@ -164,6 +168,7 @@ class Scheduler:
         if packed is None:
             return
         shard = packed.shard
+        self.answers.packed(packed.stage, shard.shard)
         self.ledger.note(packed.stage, shard.shard, shard.target)
         if packed.stage == FAILURES:
             del self.active[shard.shard]
@@ -174,93 +179,9 @@ class Scheduler:
         else:
             self._advance(shard)
 
-    def _answered(self, pool: WorkerPool, worker: Worker) -> None:
-        """A worker's call has ended: with its set-up, with a unit, or with the worker itself."""
-        try:
-            answer = ray.get(worker.call, timeout=60)
-        except (RayActorError, GetTimeoutError) as error:
-            if getattr(error, "preempted", False):
-                self._preempted(pool, worker)
-            else:
-                self._lost(pool, worker, "ProcessDied", f"the worker process died: {cause_of(error)}")
-            return
-        except RayTaskError as error:
-            self._raised(pool, worker, error)
-            return
-        except RayError as error:
-            self._lost(pool, worker, type(error).__name__, f"the worker process died: {cause_of(error)}")
-            return
-        worker.call = None
-        if not worker.ready:
-            self._set_up(pool, worker, answer)
-            return
-        unit, worker.unit = worker.unit, None
-        assert unit is not None
-        self._collect(pool, unit, answer)
-
-    def _set_up(self, pool: WorkerPool, worker: Worker, error: SetupError | None) -> None:
-        if error is None:
-            worker.ready, pool.prepared, pool.setup_failures = True, True, 0
-            return
-        pool.drop(worker)
-        if error.final:
-            raise JobError(error.message)
-        self._setup_failed(pool, error.message, error.trace)
-
-    def _setup_failed(self, pool: WorkerPool, message: str, trace: str | None) -> None:
-        """The circuit breaker: a stage that cannot start stops the job instead of failing every scene."""
-        pool.setup_failures += 1
-        self.watcher.event(f"a worker of {pool.kind.name} did not start: {message}")
-        if pool.setup_failures >= self.spec.cluster.max_setup_failures:
-            raise JobError(
-                f"workers of {pool.kind.name} failed to start {pool.setup_failures} times in a row: "
-                f"{message}; nothing is lost, run the same command again when it is mended"
-                + (f"\n{trace}" if trace else "")
-            )
-
-    def _collect(self, pool: WorkerPool, unit: Unit, outcomes: list[Outcome]) -> None:
-        done = [outcome.scene_id for outcome in outcomes if outcome.retry is None]
-        self._finish(unit, done, sum(1 for outcome in outcomes if outcome.failed and outcome.retry is None))
-        for outcome in outcomes:
-            if outcome.retry is not None:
-                self._judge(pool, self.blame.alone(unit, outcome.retry))
-
     def _finish(self, unit: Unit, scene_ids: list[str], failed: int) -> None:
         self.watcher.unit_done(unit.stage, len(scene_ids) - failed, failed)
         shard = self.active[unit.shard]
         shard.left.difference_update(scene_ids)
         if not shard.left:
             self.packing.pack(shard)
-
-    def _raised(self, pool: WorkerPool, worker: Worker, error: RayTaskError) -> None:
-        """The stage raised instead of answering; the process lives on, the unit is suspect."""
-        unit, worker.unit, worker.call = worker.unit, None, None
-        if unit is None:
-            pool.drop(worker)
-            self._setup_failed(pool, cause_of(error), None)
-            return
-        cause = error.cause
-        self._suspects(pool, unit, type(cause).__name__, str(cause), str(error)[-8000:])
-
-    def _lost(self, pool: WorkerPool, worker: Worker, error: str, message: str) -> None:
-        """A process died or hung."""
-        unit = worker.unit
-        pool.drop(worker)
-        if unit is None:
-            self._setup_failed(pool, message, None)
-        else:
-            self._suspects(pool, unit, error, message, None)
-
-    def _preempted(self, pool: WorkerPool, worker: Worker) -> None:
-        pool.drop(worker)
-        if worker.unit is not None:
-            self.watcher.event(f"a node of {pool.kind.name} was preempted; its unit goes to another")
-            pool.queue.appendleft(worker.unit)
-
-    def _suspects(self, pool: WorkerPool, unit: Unit, error: str, message: str, trace: str | None) -> None:
-        self._judge(pool, self.blame.suspect(unit, error, message, trace))
-
-    def _judge(self, pool: WorkerPool, verdict: Verdict) -> None:
-        pool.queue.extendleft(reversed(verdict.again))
-        if verdict.failed is not None:
-            self._finish(verdict.failed, [verdict.failed.scene_ids[0]], 1)

@@ -26,7 +26,7 @@ from stages.telling import listened
 class Outcome:
     """What the driver learns of one scene: a few bytes, never its pictures (invariant 8).
 
-    retry: set when the failure is transient; the worker has written no part for it.
+    retry: set when the failure is not certainly the scene's own; the worker has written no part for it.
     """
 
     scene_id: str
@@ -105,6 +105,10 @@ class StageWorkerImpl:
         self.latest = {}
         return list(outcomes.values())
 
+    def node(self) -> str:
+        """The node of the cluster that this process lives on."""
+        return str(ray.get_runtime_context().get_node_id())
+
     def progress(self) -> dict[str, Any]:
         """The stage's last word on the unit in hand."""
         return self.latest
@@ -116,7 +120,7 @@ class StageWorkerImpl:
         if output.failure is None:
             write_part(self.storage, names[output.scene_id], output)
             return Outcome(output.scene_id, False)
-        if output.failure.transient:
+        if not output.failure.final:
             return Outcome(output.scene_id, True, output.failure)
         write_part(self.storage, names[output.scene_id], output)
         return Outcome(output.scene_id, True)

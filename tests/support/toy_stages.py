@@ -2,6 +2,7 @@
 
 A source file's text says what happens to its scene, and in which stage: `extract:die` (the process is killed by a
 signal), `extract:exit`, `extract:hang`, `extract:raise`, `extract:flaky <file>` (dies until the file exists),
+`extract:own` (a fault of the scene's own), `extract:poison` (this process fails all its scenes from now on),
 `ingest:raise` ..., or nothing.
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipeline.stage_kinds import StageKind, extract_unit
+from schemas.errors import SceneError
 from schemas.job import JobSpec
 from schemas.outcomes import SceneOutput, SceneTask
 from stages.stage import StageContext, failed
@@ -24,6 +26,7 @@ class Toy:
     """What both stages share: they do what the scene's text says."""
 
     name: ClassVar[str]
+    poisoned = False
 
     def __init__(self, spec: JobSpec, context: StageContext) -> None:
         self.spec, self.shared, self.context = spec, Path(context.shared), context
@@ -38,6 +41,8 @@ class Toy:
             raise RuntimeError("no such driver")
 
     def suffer(self, text: str) -> None:
+        if self.poisoned:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
         for line in text.splitlines():
             stage, _, fault = line.partition(":")
             if stage != self.name:
@@ -53,6 +58,12 @@ class Toy:
                 time.sleep(float(argument))
             elif fault == "raise":
                 raise ValueError("this scene does not like to be looked at")
+            elif fault == "own":
+                raise SceneError("there is nothing on it")
+            elif fault == "poison" and not os.path.exists(argument):
+                Path(argument).touch()
+                self.poisoned = True
+                self.suffer("")
             elif fault == "timeout":
                 raise TimeoutError("storage is slow today")
             elif fault == "flaky" and not os.path.exists(argument):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from rich.console import Console
 
 from pipeline.commands.run import JobResult, run_job
 from pipeline.ledger.retries import failed_shards
+from pipeline.scheduling import waiting
 from pipeline.shards.tables import read_rows
 from pipeline.storage.folder import Storage
 from schemas.errors import JobError
@@ -92,6 +96,7 @@ def test_each_kind_of_bad_scene_is_one_row_and_the_others_finish(tmp_path: Path)
         "h": "RuntimeError",
     }
     assert failures["b"]["attempt"] == 2
+    assert failures["e"]["attempt"] == 2, "it may have been the process: another tried it again"
     assert "does not like" in failures["e"]["message"]
     assert "suffer" in failures["e"]["traceback"]
     assert "deadline_s = 8" in failures["d"]["message"]
@@ -112,6 +117,46 @@ def test_a_transient_error_is_tried_again_and_a_flaky_process_recovers(tmp_path:
     assert "splitting" in log
 
 
+def test_a_poisoned_process_costs_no_scene(tmp_path: Path) -> None:
+    """After an error of the GPU everything fails in that process: another does it. Only the scene's own is final."""
+    texts = dict.fromkeys("abcdefgh", "") | {"b": f"extract:poison {tmp_path / 'seen'}", "c": "extract:own"}
+    source = bucket(tmp_path / "in", texts)
+    result, log = run_toy(toy_spec(source, tmp_path / "out"))
+    assert result.complete
+    failures = named(rows_of(tmp_path / "out", "failures"))
+    assert {name: (row["error"], row["attempt"]) for name, row in failures.items()} == {"c": ("SceneError", 1)}
+    assert "a worker of extract met RuntimeError, which may be the process's fault: another goes on" in log
+
+
+def test_a_job_that_fails_everywhere_stops_and_the_same_command_tries_again(tmp_path: Path) -> None:
+    flag = tmp_path / "mended"
+    source = bucket(tmp_path / "in", {f"{n:02d}": f"extract:until {flag}" for n in range(12)} | {"own": "extract:own"})
+    cluster = {"max_attempts": 1, "max_failure_rate": 0.6, "max_failure_rate_after": 6}
+    spec = toy_spec(source, tmp_path / "out", cluster=cluster, pack={"scenes_per_shard": 13})
+    with pytest.raises(JobError, match=r"cluster.max_failure_rate: \d+ of \d+ scenes of extract.*not there yet"):
+        run_toy(spec)
+    assert not rows_of(tmp_path / "out", "failures")
+    flag.touch()
+    assert run_toy(spec)[0].complete
+    assert set(named(rows_of(tmp_path / "out", "failures"))) == {"own"}
+    assert len(rows_of(tmp_path / "out", "handles")) == 12
+
+
+def test_a_worker_that_nothing_can_carry_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "FIRST_S", 1.0)
+    source = bucket(tmp_path / "in", {"a": ""})
+    spec = toy_spec(source, tmp_path / "out", cluster={"extract": {"gpus": 2}})
+    printed = io.StringIO()
+    ended = threading.Timer(12, os.kill, (os.getpid(), signal.SIGINT))
+    ended.start()
+    result = run_job(spec, Console(file=printed, width=200), TOY_KINDS)
+    ended.cancel()
+    assert not result.complete
+    assert "extract has waited 1 s for a worker with 1 core and 2 GPUs: no node has that (2 cores and 0 GPUs)" in (
+        printed.getvalue()
+    )
+
+
 def test_a_stage_that_cannot_start_stops_the_job_and_loses_nothing(tmp_path: Path) -> None:
     source = bucket(tmp_path / "in", {"a": "", "b": ""})
     spec = toy_spec(source, tmp_path / "out", extract={"init_word": "broken-setup"})
@@ -127,7 +172,7 @@ def test_retry_gives_failed_scenes_another_chance_in_their_own_shard(tmp_path: P
         tmp_path / "in",
         {"a": "", "b": f"extract:until {flag}", "c": "", "d": "extract:raise", "e": "", "f": f"ingest:until {flag}"},
     )
-    spec = toy_spec(source, tmp_path / "out")
+    spec = toy_spec(source, tmp_path / "out", cluster={"max_attempts": 1})
     run_toy(spec)
     before = {row["scene_id"]: row for row in rows_of(tmp_path / "out", "handles")}
     assert set(named(rows_of(tmp_path / "out", "failures"))) == {"b", "d", "f"}

@@ -13,12 +13,17 @@ from pipeline.scheduling.worker import StageWorkerImpl
 from pipeline.shards.parts import part_name, read_part
 from pipeline.shards.unit import Unit
 from pipeline.storage.folder import SHARED, Storage
+from schemas.errors import SceneError
 from schemas.job import JobSpec
 from schemas.outcomes import SceneOutput, SceneTask
 from stages.stage import StageContext, failed
 from stages.telling import tell
 
-ERRORS = {"slow": TimeoutError("storage is slow today"), "odd": ValueError("no picture")}
+ERRORS = {
+    "slow": TimeoutError("storage is slow today"),
+    "odd": SceneError("no picture"),
+    "cuda": RuntimeError("CUDA error: device-side assert triggered"),
+}
 
 
 class Attentive:
@@ -57,17 +62,22 @@ def test_the_worker_builds_the_stage_s_context(worker: StageWorkerImpl, tmp_path
     assert context.withdrawn() == {"scene5"}
 
 
-def test_only_a_failure_that_says_so_is_tried_again(worker: StageWorkerImpl, tmp_path: Path) -> None:
+def test_only_a_failure_of_the_scene_s_own_is_not_tried_again(worker: StageWorkerImpl, tmp_path: Path) -> None:
     storage = Storage(str(tmp_path / "out"))
-    slow, odd = worker.run(Unit("extract", 0, 0, ("slow", "odd"), {"slow": {}, "odd": {}}, {}))
+    names = ("slow", "odd", "cuda")
+    slow, odd, cuda = worker.run(Unit("extract", 0, 0, names, {name: {} for name in names}, {}))
     assert slow.retry is not None
     assert slow.retry.error == "TimeoutError"
-    assert not storage.exists(part_name("extract", 0, 0, "slow")), "what is kept is final"
+    assert not slow.retry.suspect, "the network is nobody's fault"
+    assert cuda.retry is not None
+    assert cuda.retry.suspect
+    for name in ("slow", "cuda"):
+        assert not storage.exists(part_name("extract", 0, 0, name)), "what is kept is final"
     assert odd.failed
     assert odd.retry is None
     kept = read_part(storage, part_name("extract", 0, 0, "odd"))
     assert kept.failure is not None
-    assert kept.failure.error == "ValueError"
+    assert kept.failure.error == "SceneError"
 
 
 def test_a_worker_tells_what_it_is_at_and_forgets_the_unit_before(worker: StageWorkerImpl) -> None:

@@ -1,0 +1,163 @@
+"""What becomes of a unit whose call has ended, and of the worker that had it: who is to blame decides.
+
+A node that is lost is nobody's fault; a process that fails scenes by what is not certainly theirs is replaced, since it
+may be the culprit; a stage that cannot even start, or fails nearly every scene, stops the job (invariant 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+
+from pipeline.scheduling.blame import Blame, Verdict
+from pipeline.scheduling.cause import cause_of
+from pipeline.scheduling.failure_rate import FailureRate
+from pipeline.scheduling.loss import lost_with_its_node
+from pipeline.scheduling.pool import Worker, WorkerPool
+from pipeline.scheduling.worker import Outcome, SetupError
+from pipeline.shards.parts import part_name
+from pipeline.shards.unit import Unit
+from pipeline.storage.folder import Storage
+from schemas.cluster import Cluster
+from schemas.errors import JobError
+
+
+class Answers:
+    """Judges what workers answer. event: told what happens to them. finish: told a unit, those of its scenes that have
+    come to their end, and how many of them failed."""
+
+    def __init__(
+        self,
+        settings: Cluster,
+        storage: Storage,
+        event: Callable[[str], None],
+        finish: Callable[[Unit, list[str], int], None],
+    ) -> None:
+        self.settings, self.storage, self.event, self._finish = settings, storage, event, finish
+        self.blame = Blame(storage, settings.max_attempts, event)
+        self.rate = FailureRate(settings)
+        self._doubted: dict[str, tuple[str, int]] = {}
+
+    def overdue(self, pool: WorkerPool) -> None:
+        """Ends the workers that have run past the deadline."""
+        for worker in pool.overdue():
+            self._lost(
+                pool,
+                worker,
+                "Timeout",
+                f"no answer within cluster.{pool.kind.name}.deadline_s = "
+                f"{pool.settings.deadline_s:g} s; the process was killed",
+            )
+
+    def packed(self, stage: str, shard: int) -> None:
+        """A shard of a stage is committed, its failures too."""
+        self._doubted = {name: of for name, of in self._doubted.items() if of != (stage, shard)}
+
+    def forget_doubted(self) -> None:
+        """Lets the next run try again what failed by no certain fault of its own and is not committed."""
+        for name in self._doubted:
+            self.storage.delete(name)
+
+    def answered(self, pool: WorkerPool, worker: Worker) -> None:
+        """A worker's call has ended: with its set-up, with a unit, or with the worker itself."""
+        try:
+            answer = ray.get(worker.call, timeout=60)
+        except (RayActorError, GetTimeoutError) as error:
+            if lost_with_its_node(error, worker.node) and self.blame.excused(worker.unit):
+                self._node_lost(pool, worker)
+            else:
+                self._lost(pool, worker, "ProcessDied", f"the worker process died: {cause_of(error)}")
+            return
+        except RayTaskError as error:
+            self._raised(pool, worker, error)
+            return
+        except RayError as error:
+            self._lost(pool, worker, type(error).__name__, f"the worker process died: {cause_of(error)}")
+            return
+        worker.call = None
+        if not worker.ready:
+            self._set_up(pool, worker, answer)
+            return
+        unit, worker.unit = worker.unit, None
+        assert unit is not None
+        self._collect(pool, worker, unit, answer)
+
+    def _set_up(self, pool: WorkerPool, worker: Worker, error: SetupError | None) -> None:
+        if error is None:
+            worker.ready, pool.prepared, pool.setup_failures = True, True, 0
+            return
+        pool.drop(worker)
+        if error.final:
+            raise JobError(error.message)
+        self._setup_failed(pool, error.message, error.trace)
+
+    def _setup_failed(self, pool: WorkerPool, message: str, trace: str | None) -> None:
+        """The circuit breaker: a stage that cannot start stops the job instead of failing every scene."""
+        pool.setup_failures += 1
+        self.event(f"a worker of {pool.kind.name} did not start: {message}")
+        if pool.setup_failures >= self.settings.max_setup_failures:
+            raise JobError(
+                f"workers of {pool.kind.name} failed to start {pool.setup_failures} times in a row: "
+                f"{message}; nothing is lost, run the same command again when it is mended"
+                + (f"\n{trace}" if trace else "")
+            )
+
+    def _collect(self, pool: WorkerPool, worker: Worker, unit: Unit, outcomes: list[Outcome]) -> None:
+        done = [outcome.scene_id for outcome in outcomes if outcome.retry is None]
+        self._end(unit, done, sum(1 for outcome in outcomes if outcome.failed and outcome.retry is None))
+        again = [outcome.retry for outcome in outcomes if outcome.retry is not None]
+        for failure in again:
+            if not failure.suspect:
+                self._judge(pool, self.blame.alone(unit, failure))
+        suspects = [failure for failure in again if failure.suspect]
+        if suspects:
+            self._replace(pool, worker, suspects[-1].error)
+            self._judge(pool, self.blame.together(unit, suspects))
+
+    def _raised(self, pool: WorkerPool, worker: Worker, error: RayTaskError) -> None:
+        """The stage raised instead of answering: process and unit are both suspect."""
+        unit, worker.unit, worker.call = worker.unit, None, None
+        if unit is None:
+            pool.drop(worker)
+            self._setup_failed(pool, cause_of(error), None)
+            return
+        cause = error.cause
+        self._replace(pool, worker, type(cause).__name__)
+        self._suspects(pool, unit, type(cause).__name__, str(cause), str(error)[-8000:])
+
+    def _lost(self, pool: WorkerPool, worker: Worker, error: str, message: str) -> None:
+        """A process died or hung."""
+        unit = worker.unit
+        pool.drop(worker)
+        if unit is None:
+            self._setup_failed(pool, message, None)
+        else:
+            self._suspects(pool, unit, error, message, None)
+
+    def _replace(self, pool: WorkerPool, worker: Worker, error: str) -> None:
+        pool.drop(worker)
+        self.event(f"a worker of {pool.kind.name} met {error}, which may be the process's fault: another goes on")
+
+    def _node_lost(self, pool: WorkerPool, worker: Worker) -> None:
+        pool.drop(worker)
+        if worker.unit is not None:
+            self.event(f"a node with a worker of {pool.kind.name} was lost; its unit goes to another")
+            pool.queue.appendleft(worker.unit)
+
+    def _suspects(self, pool: WorkerPool, unit: Unit, error: str, message: str, trace: str | None) -> None:
+        self._judge(pool, self.blame.suspect(unit, error, message, trace))
+
+    def _judge(self, pool: WorkerPool, verdict: Verdict) -> None:
+        pool.queue.extendleft(reversed(verdict.again))
+        if verdict.failed is not None:
+            unit, failure = verdict.failed, verdict.failure
+            assert failure is not None
+            self._doubted[part_name(unit.stage, unit.shard, unit.round, failure.scene_id)] = (unit.stage, unit.shard)
+            self._end(unit, [failure.scene_id], 1)
+            self.rate.failed(unit.stage, failure, self.storage.url)
+
+    def _end(self, unit: Unit, scene_ids: list[str], failed: int) -> None:
+        self.rate.tried(unit.stage, len(scene_ids))
+        self._finish(unit, scene_ids, failed)

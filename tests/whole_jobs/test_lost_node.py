@@ -1,0 +1,66 @@
+"""A cluster of several machines that come and go while a job runs: none that is lost stops it, or costs a scene."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ray.cluster_utils import Cluster
+
+from pipeline.storage.folder import Storage
+from tests.support import ROOT
+from tests.whole_jobs.test_faults import bucket, rows_of
+
+SCENES = 12
+RUN = """
+import sys
+from rich.console import Console
+from pipeline.commands.run import run_job
+from tests.support.toy_stages import TOY_KINDS
+from tests.whole_jobs.test_faults import toy_spec
+from pathlib import Path
+
+source, output, address = sys.argv[1:]
+cluster = {"address": address, "ingest": {"workers": 1}}
+spec = toy_spec(Path(source), Path(output), cluster=cluster, extract={"batch": 1}, pack={"scenes_per_shard": 3})
+sys.exit(0 if run_job(spec, Console(width=200), TOY_KINDS).complete else 1)
+"""
+
+
+@pytest.fixture
+def machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A head that carries no work, for the driver; a test adds what does."""
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 * 2**20})
+    yield found
+    found.shutdown()
+
+
+def test_a_node_is_lost_with_what_lived_on_it_and_another_comes(tmp_path: Path, machines: Cluster) -> None:
+    source = bucket(tmp_path / "in", {f"{number:02d}": "extract:slow 1" for number in range(SCENES)})
+    room = {"num_cpus": 2, "object_store_memory": 100 * 2**20}
+    lost = machines.add_node(**room)
+    log = tmp_path / "log"
+    with open(log, "w") as file:
+        driver = subprocess.Popen(
+            [sys.executable, "-c", RUN, str(source), str(tmp_path / "out"), machines.address],
+            cwd=ROOT,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    storage = Storage(str(tmp_path / "out"))
+    until = time.monotonic() + 180
+    while not storage.names("_commits/extract") and driver.poll() is None and time.monotonic() < until:
+        time.sleep(0.2)
+    machines.remove_node(lost, allow_graceful=False)
+    machines.add_node(**room)
+    assert driver.wait(240) == 0, log.read_text()
+    assert len(rows_of(tmp_path / "out", "handles")) == SCENES
+    assert not rows_of(tmp_path / "out", "failures")
+    assert "was lost; its unit goes to another" in log.read_text()
