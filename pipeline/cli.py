@@ -294,6 +294,19 @@ def jobs(
         raise CommandError(f"{name}: no job of that name ships with Unscene; there are {', '.join(job_names())}")
 
 
+@app.command(epilog=examples("fields"))
+def fields(
+    name: Annotated[
+        str | None, typer.Argument(help="A section or a field by its dotted name.", show_default=False)
+    ] = None,
+) -> None:
+    """What the fields of a job are: type, default, meaning, and whether they change results."""
+    from pipeline.commands.fields import field_lines
+
+    for line in field_lines(name):
+        _say(line)
+
+
 @app.command(epilog=examples("submit"))
 def submit(
     spec: SpecArg,

@@ -28,7 +28,8 @@ _EXAMPLES = {
     "export": ["unscene export out/demo --scene scene-03 --to handles", "unscene export out/demo --all --to handles"],
     "report": ["unscene report out/demo", "unscene report my-job.yaml"],
     "jobs": ["unscene jobs", "unscene jobs demo > my-job.yaml"],
-    "submit": ["unscene submit jobs/overnight.yaml --address http://127.0.0.1:8265 --wait"],
+    "fields": ["unscene fields", "unscene fields extract", "unscene fields generate.subsets"],
+    "submit": ["unscene submit night.yaml --address http://127.0.0.1:8265 --wait"],
 }
 
 

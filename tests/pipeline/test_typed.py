@@ -125,6 +125,14 @@ def typed(words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
             "check job.yaml --set models.base=sedling",
             "models.base: there is no model sedling; did you mean `seedling`?",
         ),
+        (
+            "fields extract.steps",
+            "no field or section of that name; did you mean extract.phase1.steps or extract.phase2",
+        ),
+        (
+            "fields frobnicate",
+            "fields frobnicate: a job has no field or section of that name; there are source, models, ",
+        ),
         ("submit job.yaml --address 127.0.0.1", "--address 127.0.0.1: give the URL of the cluster's dashboard"),
     ],
 )
