@@ -8,7 +8,8 @@ from schemas.fields import BATCHES, Strict, field
 class Evaluate(Strict):
     """Scores for every variation, and which of them to keep. The judges are `models.clip`, `models.identity` and
     `models.sam` with the settings of `segment`. Off unless asked for: scores of a judge that does not know such
-    pictures are worse than none, and the judges for photographs are a download of 2 GB. jobs/overnight.yaml names them.
+    pictures are worse than none, and the judges for photographs are a download of 2 GB, which `unscene jobs overnight`
+    names.
     """
 
     enabled: bool = field(

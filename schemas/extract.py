@@ -34,7 +34,7 @@ class Lora(Strict):
     text_encoder: bool = field(
         False,
         "Train factors in the text encoder too (SDXL: in both), as the paper trains the whole of it. They double the "
-        "size for little (docs/engine.md).",
+        "size for little.",
         also=("train_text_encoder", "train_text_encoders"),
     )
 

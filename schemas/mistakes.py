@@ -65,8 +65,15 @@ def mistakes_of(problem: ValidationError) -> list[Mistake]:
             mistakes.append(Mistake(keys, f"{'.'.join(keys) or 'the spec'}: {_wrong(keys, errors)}"))
     lacking = sorted(missing - meant)
     return mistakes + [
-        Mistake(keys, f"`{'.'.join(keys)}` is missing; see docs/job-spec.md", missing=True) for keys in lacking
+        Mistake(keys, f"`{'.'.join(keys)}` is missing; {_FIRST_LINES[keys]}", missing=True) for keys in lacking
     ]
+
+
+_FIRST_LINES: dict[tuple[str, ...], str] = {
+    ("source",): "say where the pictures are, such as `source: {uri: photos}`",
+    ("output",): "say where everything is to land, such as `output: out/photos`",
+}
+"""The fields that every spec has to have, and how to write them."""
 
 
 def _without(tree: Any, keys: tuple[str, ...]) -> Any:

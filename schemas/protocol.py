@@ -21,7 +21,7 @@ MethodName = Literal[
 
 
 class Protocol(Strict):
-    """The evaluation protocol, `unscene evaluate` (docs/protocol.md): the job's spec, run once a method. No field here
+    """The evaluation protocol, `unscene evaluate`: the job's spec, run once a method. No field here
     changes what a method's job makes."""
 
     methods: list[MethodName] = field(

@@ -67,7 +67,7 @@ class Output:
         raise CommandError(f"{name}: no scene of {self.url} is called so; scenes() lists them")
 
     def rows(self, table: str) -> list[Row]:
-        """A whole table as rows (docs/outputs.md): scenes, concepts, handles, variations or scores.
+        """A whole table as rows, column name to value: scenes, concepts, handles, variations or scores.
 
         Raises CommandError for another name, OutputError where a file cannot be read.
         """

@@ -43,7 +43,7 @@ class Scene:
 
     @cached_property
     def failure(self) -> Row | None:
-        """Its row of `failures`, if it has failed: `stage`, `error`, `message`, `attempts`."""
+        """Its row of `failures`, if it has failed: `stage`, `error`, `message`, `attempt`."""
         return self.output.failure(self)
 
     @cached_property

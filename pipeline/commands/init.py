@@ -174,7 +174,7 @@ def _text(source: str, found: Found, masks: str, out: str, base: str, file: Path
     without = found.pictures - (found.beside[0] if masks == "beside" else found.coco[0] if some else 0)
     sam = "seedling" if base == "seedling" else PHOTO_SAM
     blocks = [
-        f"# Written by `unscene init` for {found.pictures} pictures. Every field is explained in docs/job-spec.md;\n"
+        f"# Written by `unscene init` for {found.pictures} pictures. `unscene fields` explains every field;\n"
         "# what stands here is what is chosen, and what is likely to be changed.\n"
         "#\n"
         f"#   unscene check {name}                              everything that can be known before work\n"

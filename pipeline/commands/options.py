@@ -23,7 +23,7 @@ LimitOption = Annotated[
         show_default=False,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for programs (docs/outputs.md).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for programs, under names that stay.")]
 SetOption = Annotated[list[str], typer.Option("--set", help="Override a field: section.field=value. Repeatable.")]
 UntilOption = Annotated[
     str | None,

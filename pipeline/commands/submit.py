@@ -91,8 +91,8 @@ def _client(address: str) -> Any:
         return JobSubmissionClient(address)
     except AuthenticationError:
         raise ClusterError(
-            f"--address {address}: the cluster wants its token; set RAY_AUTH_MODE=token and have the "
-            "cluster's token in ~/.ray/auth_token (see docs/cluster.md)"
+            f"--address {address}: the cluster wants its token; set RAY_AUTH_MODE=token and copy "
+            "~/.ray/auth_token of its head to this machine"
         ) from None
     except (OSError, RuntimeError, ValueError) as error:
         raise ClusterError(

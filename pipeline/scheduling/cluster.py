@@ -64,7 +64,7 @@ def connected(settings: Cluster) -> Iterator[None]:
         if answers:
             raise ClusterError(
                 f"cluster.address: what answers at {address} is no Ray, or wants another token ({reason}); name Ray's "
-                "own port, and give the token of that cluster (see docs/cluster.md)"
+                "own port, and copy ~/.ray/auth_token of its head to this machine"
             ) from None
         raise ClusterError(
             f"cluster.address: cannot reach Ray at {address} ({reason}); start it with `ray up "
@@ -119,7 +119,10 @@ def _no_token(address: str | None) -> str:
         held = "the token in RAY_AUTH_TOKEN" if os.environ.get("RAY_AUTH_TOKEN") else "no token in ~/.ray/auth_token"
     if address is None:
         return f"cluster: Ray cannot start with {held}; put one there with `ray get-auth-token --generate`, or unset it"
-    return f"cluster.address: the Ray at {address} does not take {held}; give it the cluster's (see docs/cluster.md)"
+    return (
+        f"cluster.address: the Ray at {address} does not take {held}; give it the cluster's, which lies in "
+        "~/.ray/auth_token of its head"
+    )
 
 
 _KNOCK_S = 10.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,12 @@ def test_a_value_of_the_wrong_kind_comes_with_its_remedy(tmp_path: Path, line: s
     assert sentence in told(tmp_path, MINIMAL + line + "\n")
 
 
+def test_what_every_spec_has_to_have_comes_with_a_line_to_write(tmp_path: Path) -> None:
+    required = {name for name, info in JobSpec.model_fields.items() if info.is_required()}
+    lines = re.findall(r"is missing; say where .*?, such as `(.*?)`", told(tmp_path, "seed: 1\n"))
+    assert {line.partition(":")[0] for line in lines} == required
+
+
 def test_mistakes_of_every_kind_are_told_at_once(tmp_path: Path) -> None:
     text = "source: {limit: 0}\nextract:\n  steps: 4\nseed: many\nseed: 1\nsegment: {min_area: 0.9, points: 3}\n"
     said = told(tmp_path, text, "generate", "sed=1", "extract.batch=", "generate.prompts=a photo of {handles}")
@@ -127,7 +134,7 @@ def test_mistakes_of_every_kind_are_told_at_once(tmp_path: Path) -> None:
         "--set extract.batch=: no value",
         "--set sed=1: unknown key `sed`; did you mean `seed`?",
         "--set generate.prompts=a photo of {handles}: generate.prompts: ",
-        "`output` is missing",
+        "`output` is missing; say where everything is to land, such as `output: out/photos`",
         ":1: source.limit: ",
         ":1: source: give exactly one of source.uri",
         ":3: unknown key `extract.steps`",
