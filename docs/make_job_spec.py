@@ -16,7 +16,8 @@ HEAD = """\
 
 Generated from the fields of `schemas/job.py` and the files of its sections by `python docs/make_job_spec.py`.
 
-A job is one YAML file. `source` and `output` are required, everything else has a default. Ready ones to copy are in
+A job is one YAML file; `unscene fields` shows its fields in a terminal. `source` and `output` are required, everything
+else has a default. Ready ones to copy are in
 [jobs/](../jobs). Any field can be overridden on the command line, with a YAML value:
 
 ```

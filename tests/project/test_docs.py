@@ -12,6 +12,9 @@ from types import ModuleType
 
 import pytest
 
+from pipeline.commands.survey import survey
+from pipeline.storage.folder import Storage
+from schemas.job import JobSpec
 from schemas.records import TABLES
 from tests.support import ROOT
 from tests.support.sample_output import SampleOutput
@@ -41,7 +44,6 @@ def test_the_job_spec_page_is_what_the_fields_say() -> None:
 
 def test_the_job_spec_page_has_every_field_that_the_fingerprint_knows() -> None:
     from schemas.fingerprint import result_fields
-    from schemas.job import JobSpec
 
     page = script("make_job_spec").page()
     changing = set(re.findall(r"^\| `([\w.]+)` \|.* \| yes \|$", page, re.MULTILINE))
@@ -70,17 +72,23 @@ def test_the_protocol_page_takes_a_table_in_its_place() -> None:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which `out/demo` is a finished output."""
+    """A folder in which `out/demo`, or `out/photos`, is a finished output."""
     folder = tmp_path_factory.mktemp("docs")
     SampleOutput(folder / "out" / "demo")
+    (folder / "out" / "photos").symlink_to("demo")
     return folder
 
 
-@pytest.mark.parametrize("number", range(len(snippets(DOCS / "outputs.md"))))
-def test_the_python_of_the_outputs_page_runs(demo: Path, number: int) -> None:
+READERS = [
+    (page, number) for page in ("outputs", "photographs") for number in range(len(snippets(DOCS / f"{page}.md")))
+]
+
+
+@pytest.mark.parametrize(("page", "number"), READERS)
+def test_the_python_that_reads_an_output_runs(demo: Path, page: str, number: int) -> None:
     env = {**os.environ, "HF_HOME": str(demo / "cache"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", snippets(DOCS / "outputs.md")[number]],
+        [sys.executable, "-c", snippets(DOCS / f"{page}.md")[number]],
         cwd=demo,
         env=env,
         capture_output=True,
@@ -89,6 +97,18 @@ def test_the_python_of_the_outputs_page_runs(demo: Path, number: int) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_the_masks_to_correct_by_hand_are_masks_beside_their_pictures(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the lines of docs/photographs.md write is a source as it stands."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").symlink_to(demo / "out")
+    exec(snippets(DOCS / "photographs.md")[0], {})
+    spec = JobSpec.model_validate({"source": {"uri": str(tmp_path / "by-hand"), "masks": "beside"}, "output": "made"})
+    listed = survey(spec, Storage(str(tmp_path / "made")))
+    assert any("with masks of their own: 4 pictures, 8 masks" in line for line in listed.lines), listed.lines
 
 
 def test_the_python_of_the_engine_page_runs() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from pipeline.cli import app
@@ -44,6 +47,65 @@ def test_every_command_exists_with_its_options(page: Path) -> None:
         for word in words[2:]:
             if word.startswith("--"):
                 assert word.partition("=")[0] in known, f"{page.name}: {' '.join(words)}: {word} is not among {known}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_is_taken_as_it_is_typed(page: Path) -> None:
+    """Arguments and the values of options too, up to where the command would begin its work."""
+    known: Any = typer.main.get_command(app)
+    for name, *words in (words[1:] for words in commands(page.read_text())):
+        if words:  # a command that is only named takes nothing
+            known.commands[name].make_context(name, words[: words.index(">")] if ">" in words else words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_module_and_target_that_is_typed_is_there(page: Path) -> None:
+    text = page.read_text()
+    for module in re.findall(r"python -m ([\w.]+)", text):
+        assert importlib.util.find_spec(module), f"{page.name}: python -m {module}"
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make ([a-z]+)(?=`| +#|$)", text, re.MULTILINE)) <= targets, page.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_linked_heading_exists(page: Path) -> None:
+    for link, anchor in re.findall(r"\]\(([^)#\s]*)#([\w-]+)\)", page.read_text()):
+        if "://" not in link:
+            assert anchor in anchors((page.parent / link).resolve() if link else page), f"{page.name}: {link}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link may name in a page: its headings, as GitHub writes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", re.sub(r"\]\([^)]*\)", "", heading).lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    }
+
+
+QUESTIONS = {
+    "exit codes": "exit-codes",
+    "score masks": "reading-it",
+    "delete a scene": "leave-a-scene-out-or-delete-it",
+    "which GPU": "which-gpu",
+    "how many steps": "how-many-steps",
+    "masks that are wrong": "masks-that-are-wrong",
+    "where the logs are": "where-the-logs-are",
+}
+"""What newcomers ask, as the list at the end of the README has it -> heading of the answer."""
+
+
+def test_what_newcomers_ask_is_one_click_from_the_readme() -> None:
+    listed = " ".join((ROOT / "README.md").read_text().partition("## Read on")[2].split())
+    for question, heading in QUESTIONS.items():
+        link = listed.index(f"#{heading})")
+        assert question in listed[max(0, link - 100) : link + 50], question
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    listed = (ROOT / "README.md").read_text().partition("## Read on")[2]
+    for page in PAGES:
+        assert page.parent != ROOT / "docs" or f"(docs/{page.name})" in listed, page.name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
