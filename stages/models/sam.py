@@ -139,11 +139,20 @@ def _local(path_or_url: str) -> Path:
     place = locate(path_or_url, "models.sam")
     if "://" not in place:
         return Path(place)
-    name = hashlib.sha256(path_or_url.encode()).hexdigest()[:16] + "-" + path_or_url.rstrip("/").rsplit("/", 1)[-1]
-    target = Path("~/.cache/unscene").expanduser() / name
+    target = _copy_of(path_or_url)
     if not target.exists():
         _download(path_or_url, target)
     return target
+
+
+def downloaded(url: str) -> str | None:
+    """The copy of a URL that an earlier run has fetched, if it is here."""
+    return str(_copy_of(url)) if "://" in url and _copy_of(url).exists() else None
+
+
+def _copy_of(url: str) -> Path:
+    name = hashlib.sha256(url.encode()).hexdigest()[:16] + "-" + url.rstrip("/").rsplit("/", 1)[-1]
+    return Path("~/.cache/unscene").expanduser() / name
 
 
 def _download(url: str, target: Path) -> None:

@@ -50,12 +50,12 @@ class Decoded:
         prompts = good.any(dim=1).nonzero()[:, 0]
         room = CACHED if self.pixels.device.type == "cpu" else ON_GPU
         step = max(1, room // (2 * self.pixels.shape[1] * self.pixels.shape[2]))
-        parts = [self._enlarged(part)[good[part]] for part in prompts.split(step)]
+        parts = [self.enlarged(part)[good[part]] for part in prompts.split(step)]
         h, w = self.grid
         logits = torch.cat(parts).view(-1, h, w, 2, 2, 2, 2).permute(0, 1, 3, 5, 2, 4, 6)
         return logits.reshape(-1, 4 * h, 4 * w)
 
-    def _enlarged(self, prompts: Tensor) -> Tensor:
+    def enlarged(self, prompts: Tensor) -> Tensor:
         """Logits [n, 3, h * w * 16] of n prompts, named by their numbers: 16 of each pixel, as 2 x 2 of 2 x 2.
 
         The transposed convolutions do not overlap (kernel 2, stride 2), so each is a product with pixels as rows.
