@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pipeline.commands.asked import check_asked
 from pipeline.commands.paths import anchored
 from pipeline.commands.planning import check_limit, plan_given, plan_source
+from pipeline.commands.seedling import seedling_lines
 from pipeline.ledger.commits import repair, rounds
 from pipeline.ledger.lease import held
 from pipeline.ledger.plan import Plan
@@ -66,6 +67,7 @@ def open_job(
     earlier = _earlier(spec)
     tell("checking the prompts")
     notes = check_asked(spec) if GENERATE in kinds else []
+    notes += seedling_lines(spec, census)
     check_writable(storage)
     if lease is not None:
         lease.enter_context(held(storage))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline.commands.bill import Work
 from pipeline.commands.paths import anchored
 from pipeline.commands.planning import check_limit
+from pipeline.commands.seedling import seedling_lines
 from pipeline.ledger.changes import find_changes, with_results
 from pipeline.ledger.commits import commits_of, rounds
 from pipeline.ledger.numbers import committed_counts
@@ -80,6 +81,7 @@ def survey(spec: JobSpec, storage: Storage) -> Listed:
     if len(told) > _SHOWN:
         lines.append(f"  ... and {len(told) - _SHOWN} more; a run writes them all to account/")
     lines += [f"  {remark}" for remark in census.remarks]
+    lines += [f"  {line}" for line in seedling_lines(spec, census)]
     return Listed(plan.scene_count(), plan.shards, len(new), lines, redo)
 
 

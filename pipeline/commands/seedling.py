@@ -1,0 +1,65 @@
+"""What the models that ship cannot do, said before they are let loose on it: the seedling knows the small drawn scenes
+that it was trained on, and nothing of photographs."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.wording import counted, size_text
+from schemas.job import JobSpec
+from stages.models.place import BUNDLED
+
+if TYPE_CHECKING:
+    from stages.ingest.census import Census
+
+PHOTOGRAPH_BYTES = 60_000
+"""Where the middle file is as large, they are photographs, or at any rate none that the seedling could read: the demo's
+are a few kilobytes, a camera's a few million. Unit: bytes."""
+ELSEWHERE = "`unscene jobs overnight` names models of photographs"
+
+
+def seedling_lines(spec: JobSpec, census: Census | None) -> list[str]:
+    """A line where a bundled model would read or draw photographs: by the sizes of the files, or because the base is
+    not the seedling. census: of the source, None where handles are given."""
+    used = _used(spec, census)
+    ours = [name for name in used if _ships(getattr(spec.models, name))]
+    if not ours:
+        return []
+    fields = ", ".join(f"models.{name}" for name in ours)
+    are = "are" if len(ours) > 1 else "is"
+    if not _ships(spec.models.base):
+        why = f"and models.base is {spec.models.base}"
+    elif (median := _median(census)) >= PHOTOGRAPH_BYTES:
+        why = f"and these look like photographs ({size_text(median)} a file)"
+    else:
+        return []
+    which = ""
+    if ours == ["sam"] and census is not None and not spec.evaluate.enabled:
+        unmasked = sum(not picked.masks for picked in census.pictures)
+        which = f"; it would look for things in {counted(unmasked, 'picture')} without masks"
+    return [f"{fields} {are} the seedling, which knows small drawn scenes only, {why}{which}; {ELSEWHERE}"]
+
+
+def _used(spec: JobSpec, census: Census | None) -> list[str]:
+    """Fields of `models` that this job works with."""
+    judges = spec.evaluate.enabled
+    finds = census is not None and any(not picked.masks for picked in census.pictures)
+    names = {
+        "base": True,
+        "sam": judges or finds,
+        "clip": judges or (census is not None and bool(spec.segment.vocabulary)),
+        "identity": judges,
+    }
+    return [name for name, is_used in names.items() if is_used]
+
+
+def _ships(name: str) -> bool:
+    return name == "seedling" or ("://" not in name and Path(name).is_relative_to(BUNDLED))
+
+
+def _median(census: Census | None) -> float:
+    """Size of the middle file; 0 where no size is known. Unit: bytes."""
+    sizes = [picked.bytes for picked in census.pictures if picked.bytes is not None] if census is not None else []
+    return statistics.median(sizes) if sizes else 0.0
