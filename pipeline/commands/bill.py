@@ -1,4 +1,5 @@
-"""What the scenes of a job cost, in FLOPs and bytes, from the base model's configuration and the spec alone."""
+"""What the scenes of a job cost, stage by stage, in FLOPs and bytes, from the models' configurations and the spec
+alone."""
 
 from __future__ import annotations
 
@@ -6,29 +7,53 @@ from dataclasses import dataclass
 
 from pipeline.ledger.commits import read_commit, rounds
 from pipeline.storage.folder import Storage
-from pipeline.wording import counted, hours_text
+from pipeline.wording import counted
 from schemas.job import JobSpec
 
-H100_TFLOPS = 790.0
-"""What an H100 reaches on large dense bf16 products. Unit: TFLOP/s."""
-SHARE_REACHED = 0.40
-"""Share of that which training is assumed to reach."""
 USUAL_CONCEPTS = 2
 """Concepts a scene, until some are found."""
 BYTES_PER_PIXEL = {"png": 1.7, "jpg": 0.6, "webp": 0.4}
 """Usual size of a photograph as the generate stage saves it."""
+MASK_BYTES, MASK_BYTES_PER_PIXEL = 1024, 0.02
+"""Usual size of a variation's mask in its tar: a header and a padded block, and what grows with the picture."""
+STAGES = ("segment", "extract", "generate", "evaluate")
+"""The stages that run a model, in order."""
 
 
 @dataclass(frozen=True)
 class Work:
     """What there is to do. known: scenes of the plan; new: files that no plan holds yet (duplicates show when their
-    bytes are read); left: scenes without handles; undrawn: scenes without variations."""
+    bytes are read); left: scenes without handles; undrawn: scenes without variations; unsegmented: scenes in which
+    things have still to be looked for, since they bring no masks of their own; unscored: scenes without scores."""
 
     known: int
     new: int
     shards: int
     left: int
     undrawn: int
+    unsegmented: int = 0
+    unscored: int = 0
+
+    def scenes(self) -> dict[str, int]:
+        """Stage -> scenes that it has still to do."""
+        return dict(zip(STAGES, (self.unsegmented, self.left, self.undrawn, self.unscored), strict=True))
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Least memory, about. weights: of the base; scene, picture: beside them for each scene in training, and for each
+    picture in drawing; segmenter, judges: with their weights. Unit: bytes."""
+
+    weights: float
+    scene: float
+    picture: float
+    segmenter: float
+    judges: float
+
+    def by_stage(self) -> dict[str, float]:
+        """Stage -> with one scene or one picture at a time."""
+        found = (self.segmenter, self.weights + self.scene, self.weights + self.picture, self.segmenter + self.judges)
+        return dict(zip(STAGES, found, strict=True))
 
 
 @dataclass(frozen=True)
@@ -36,23 +61,54 @@ class Bill:
     """What one scene of a job costs.
 
     concepts, pictures: of a scene; measured: whether the number of concepts is that of scenes learned so far; side:
-    pixels; learn, draw: TFLOP for its handles and for all its variations; prior: TFLOP, once a run.
+    pixels; find: TFLOP to look for things in its picture; learn, draw, judge: for its handles, for all its variations,
+    for their scores; prior: TFLOP, once a run. segmenter: what models.sam is counted as, where it is not known. low:
+    whether the base computes in 16 bits on a card. forward, look: TFLOP of one pass of the UNet, and of the segmenter
+    for one picture. needs: where it was asked for.
     """
 
     concepts: int
     measured: bool
     pictures: int
     side: int
+    find: float
     learn: float
     draw: float
+    judge: float
     prior: float
     handle_bytes: float
     prepared_bytes: float
     variation_bytes: float
+    score_bytes: float
+    segmenter: str | None = None
+    low: bool = True
+    forward: float = 0.0
+    look: float = 0.0
+    needs: Needs | None = None
+
+    def by_stage(self) -> dict[str, float]:
+        """Stage -> TFLOP a scene; the prior set is not in it."""
+        return dict(zip(STAGES, (self.find, self.learn, self.draw, self.judge), strict=True))
+
+    def totals(self, work: Work) -> dict[str, float]:
+        """Stage -> TFLOP of all that it has left, the prior set in extract."""
+        scenes = work.scenes()
+        found = {stage: scenes[stage] * tflop for stage, tflop in self.by_stage().items()}
+        found["extract"] += self.prior if work.left else 0.0
+        return found
 
     def total(self, work: Work) -> float:
         """TFLOP of all that is left."""
-        return work.undrawn * self.draw + work.left * self.learn + (self.prior if work.left else 0.0)
+        return sum(self.totals(work).values())
+
+    def bytes_to_come(self, work: Work) -> dict[str, float]:
+        """Stage -> bytes that it has still to write; concepts are rows, and next to nothing."""
+        return {
+            "ingest": work.left * self.prepared_bytes,
+            "extract": work.left * self.handle_bytes,
+            "generate": work.undrawn * self.variation_bytes,
+            "evaluate": work.unscored * self.score_bytes,
+        }
 
     def counted_with(self) -> str:
         """The line that says what the numbers assume."""
@@ -60,14 +116,19 @@ class Bill:
         return (
             f"counted with {self.concepts} concepts a scene ({source}) and "
             f"{counted(self.pictures, 'variation')} of each, {self.side} x {self.side} pixels"
+            + (f"; models.sam as a {self.segmenter}, which it may not be" if self.segmenter else "")
         )
 
 
-def bill(spec: JobSpec, storage: Storage) -> Bill:
-    """What a scene of a job costs. storage: the job's, for the concepts that its scenes turned out to have."""
+def bill(spec: JobSpec, storage: Storage, memory: bool = False) -> Bill:
+    """What a scene of a job costs. storage: the job's, for the concepts that its scenes turned out to have. memory:
+    what its stages need of it too, which takes some seconds."""
+    from stages.evaluate.cost import judge_cost
     from stages.generate.prompts import list_variations
     from stages.handles.cost import scene_cost
+    from stages.handles.memory import base_memory
     from stages.models.check import check_models
+    from stages.segment.sam.cost import sam_cost
 
     side = check_models(spec)
     cost = scene_cost(spec)
@@ -75,38 +136,38 @@ def bill(spec: JobSpec, storage: Storage) -> Bill:
     concepts, measured = concepts_per_scene(handles)
     names = [str(i) for i in range(max(1, round(concepts)))]
     pictures = len(list_variations("", names, names, spec.generate))
-    has_prior = spec.extract.prior.weight > 0 and spec.extract.phase2.steps > 0
+    learns, judges = not spec.source.handles, spec.evaluate.enabled
+    sam = sam_cost(spec.models.sam, spec.segment) if learns or judges else None
+    look = sam.tflop if sam else 0.0
+    judge = judge_cost(spec) if judges else None
+    low = spec.models.dtype != "float32"
+    needs = None
+    if memory:
+        base = base_memory(spec, cost, low)
+        needs = Needs(
+            base.weights, base.scene, base.picture, sam.memory if sam else 0.0, 4.0 * judge.weights if judge else 0.0
+        )
+    has_prior = learns and spec.extract.prior.weight > 0 and spec.extract.phase2.steps > 0
     return Bill(
         concepts=len(names),
         measured=measured,
         pictures=pictures,
         side=side,
-        learn=0.0 if spec.source.handles else cost["train_tflop"],
+        find=look if learns else 0.0,
+        learn=cost["train_tflop"] if learns else 0.0,
         draw=pictures * cost["generate_tflop_picture"],
-        prior=cost["prior_set_tflop"] if has_prior and not spec.source.handles else 0.0,
+        judge=pictures * (look + judge.picture(len(names))) if judge else 0.0,
+        prior=cost["prior_set_tflop"] if has_prior else 0.0,
         handle_bytes=cost["handle_bytes"],
         prepared_bytes=BYTES_PER_PIXEL["png"] * side * side,
         variation_bytes=pictures * BYTES_PER_PIXEL[spec.generate.format] * side * side,
+        score_bytes=pictures * (MASK_BYTES + MASK_BYTES_PER_PIXEL * side * side),
+        segmenter=sam.kind if sam and not sam.certain else None,
+        low=low,
+        forward=cost["forward_tflop"],
+        look=look,
+        needs=needs,
     )
-
-
-def not_counted(spec: JobSpec) -> str:
-    """What the FLOPs are of, and what they leave out."""
-    rest = ", nor evaluation)" if spec.evaluate.enabled else ")"
-    return f"of the UNet (segmentation, text encoder and VAE not counted{rest}"
-
-
-def gpu_time(tflop: float) -> str:
-    """The line that turns FLOPs into hours of an H100."""
-    return (
-        f"GPU time: {hours_text(gpu_hours(tflop))} of an H100, assumed to reach {SHARE_REACHED:.0%} of its "
-        f"~{H100_TFLOPS:.0f} TFLOP/s (bf16, dense)"
-    )
-
-
-def gpu_hours(tflop: float) -> float:
-    """Hours of an H100 at the share that it is assumed to reach."""
-    return tflop / (H100_TFLOPS * SHARE_REACHED) / 3600
 
 
 def concepts_per_scene(storage: Storage) -> tuple[float, bool]:

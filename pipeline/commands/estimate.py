@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from pipeline.commands.asked import check_asked, subset_lines
-from pipeline.commands.bill import Work, bill, gpu_time, not_counted
+from pipeline.commands.bill import Bill, Work, bill
 from pipeline.commands.opening import check_models_and_source
 from pipeline.commands.paths import anchored
+from pipeline.commands.seedling import seedling_lines
 from pipeline.commands.survey import survey, work_from_handles, work_left
+from pipeline.commands.timing import Times, as_measured, memory_lines, time_lines
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.run_record import NAME, read_identity, revisions
 from pipeline.stage_kinds import kinds_of
@@ -16,9 +20,10 @@ from schemas.fingerprint import changed_fields, result_fields
 from schemas.job import JobSpec
 
 
-def estimate(spec: JobSpec) -> list[str]:
-    """Lines for a person: files, shards, FLOPs, GPU-hours, storage, and what is done already.
+def estimate(spec: JobSpec, measure: Callable[[JobSpec, Bill, Work], Times] | None = None) -> list[str]:
+    """Lines for a person: files, shards, FLOPs, time, storage and memory by stage, and what is done already.
 
+    measure: what finds out how long the job takes here, where that is wanted (`--probe`).
     Raises SpecError for what `unscene run` would refuse to start with: no source, no model.
     """
     spec = anchored(spec)
@@ -26,7 +31,10 @@ def estimate(spec: JobSpec) -> list[str]:
     lines, work = look(spec, storage)
     done = _done_lines(spec, storage)  # an OUTPUT of another version is told before anything is counted
     lines.append(_shard_line(work, spec))
-    lines += _cost_lines(spec, storage, work)
+    found = bill(spec, storage, memory=True)
+    lines += _cost_lines(found, spec, work)
+    lines += time_lines(found, work, measure(spec, found, work) if measure else as_measured(storage))
+    lines += memory_lines(found)
     return [*lines, *check_asked(spec), *subset_lines(spec), *done, "nothing was written"]
 
 
@@ -41,7 +49,8 @@ def look(spec: JobSpec, storage: Storage) -> tuple[list[str], Work]:
         return listed.lines, work_left(spec, storage, listed)
     work = work_from_handles(spec, storage)
     revisions(spec)  # refuses another base than the handles'
-    return [f"source: {counted(work.known, 'scene')} with handles under {spec.source.handles}"], work
+    lines = [f"  {line}" for line in seedling_lines(spec, None)]
+    return [f"source: {counted(work.known, 'scene')} with handles under {spec.source.handles}", *lines], work
 
 
 def other_settings(spec: JobSpec, storage: Storage) -> list[str]:
@@ -61,29 +70,43 @@ def _shard_line(work: Work, spec: JobSpec) -> str:
     return line
 
 
-def _cost_lines(spec: JobSpec, storage: Storage, work: Work) -> list[str]:
-    found = bill(spec, storage)
-    lines = [found.counted_with()]
-    if spec.source.handles is None:
-        lines.append(
-            f"a scene: {flop_text(found.learn)} to learn its handles, {flop_text(found.draw)} for its "
-            "variations" + (f"; once a run: {flop_text(found.prior)} for the prior set" if found.prior else "")
-        )
-    else:
-        lines.append(f"a scene: {flop_text(found.draw)} for its variations")
-    total = found.total(work)
-    lines.append(f"to do: {_to_do(spec, work)}, {flop_text(total)} {not_counted(spec)}")
-    lines.append(gpu_time(total))
-    parts = (
-        []
-        if spec.source.handles
-        else [
-            f"prepared pictures ~{size_text(work.left * found.prepared_bytes)}",
-            f"handles ~{size_text(work.left * found.handle_bytes)} ({size_text(found.handle_bytes)} a scene)",
-        ]
-    )
-    parts.append(f"variations ~{size_text(work.undrawn * found.variation_bytes)} ({spec.generate.format})")
-    return [*lines, f"storage to come: {', '.join(parts)}"]
+def _cost_lines(found: Bill, spec: JobSpec, work: Work) -> list[str]:
+    """What a scene and all of them cost, by stage: FLOPs and bytes."""
+    rows = [["cost", "a scene", "scenes", "to do", "storage to come"]]
+    scenes, to_come = work.scenes(), found.bytes_to_come(work)
+    if not spec.source.handles:
+        rows.append(["ingest", "-", str(work.left), "-", f"pictures ~{size_text(to_come['ingest'])}"])
+    totals = found.totals(work)
+    for stage, tflop in found.by_stage().items():
+        if not tflop:
+            continue
+        whole = flop_text(totals[stage])
+        rows.append([stage, flop_text(tflop), str(scenes[stage]), whole, _stored(stage, found, to_come, spec)])
+    rows.append(["all", flop_text(sum(found.by_stage().values())), "", flop_text(found.total(work)), _all(to_come)])
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    lines: list[str] = []
+    for name, *cells, stored in rows:
+        first = name.ljust(widths[0] + 2) if not lines else f"  {name.ljust(widths[0])}"
+        numbers = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        lines.append("  ".join([first, *numbers, stored]).rstrip())
+    if found.prior and work.left:
+        lines.append(f"  extract has {flop_text(found.prior)} of it for the prior set, once a run")
+    return [found.counted_with(), f"to do: {_to_do(spec, work)}, {flop_text(found.total(work))}", *lines]
+
+
+def _stored(stage: str, found: Bill, to_come: Mapping[str, float], spec: JobSpec) -> str:
+    if stage not in to_come:
+        return ""
+    size = f"~{size_text(to_come[stage])}"
+    return {
+        "extract": f"handles {size} ({size_text(found.handle_bytes)} a scene)",
+        "generate": f"variations {size} ({spec.generate.format})",
+        "evaluate": f"masks {size}",
+    }[stage]
+
+
+def _all(to_come: Mapping[str, float]) -> str:
+    return f"~{size_text(sum(to_come.values()))}"
 
 
 def _to_do(spec: JobSpec, work: Work) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pipeline.commands.asked import check_asked, subset_lines
-from pipeline.commands.bill import bill, gpu_hours
+from pipeline.commands.bill import Bill, Work, bill
+from pipeline.commands.cards import CARDS
 from pipeline.commands.estimate import look, other_settings
 from pipeline.commands.paths import anchored
 from pipeline.commands.status import state_line
+from pipeline.commands.timing import Times, as_measured, on_card, told_by_flops
 from pipeline.ledger.commits import commits_of
 from pipeline.ledger.lease import at_work
 from pipeline.ledger.numbers import MAX_FAILURES, committed_counts
@@ -21,30 +24,65 @@ from pipeline.watching.snapshot import is_telling, read_snapshot
 from schemas.job import JobSpec
 
 Facts = dict[str, Any]
+HOURS_OF = next(card for card in CARDS if card.name == "H100")
+"""The card of `gpu_hours`; `cards` has all of them."""
 
 
-def plan_facts(spec: JobSpec) -> Facts:
-    """What a job would take. Units: TFLOP, hours, bytes. Raises SpecError as `estimate` does."""
+def plan_facts(spec: JobSpec, measure: Callable[[JobSpec, Bill, Work], Times] | None = None) -> Facts:
+    """What a job would take. Units: TFLOP, hours, seconds, bytes. measure: as of `estimate`. Raises SpecError as that
+    does."""
     spec = anchored(spec)
     storage = Storage(spec.output)
     _, work = look(spec, storage)
     changes = other_settings(spec, storage)
-    found = bill(spec, storage)
-    total = found.total(work)
+    found = bill(spec, storage, memory=True)
+    assert found.needs is not None, "it was asked for"
+    here = measure(spec, found, work) if measure else as_measured(storage)
+    cards = {card.name: on_card(card, found) for card in CARDS} if told_by_flops(found) else {}
+    to_come = found.bytes_to_come(work)
     counts = committed_counts(storage, kinds_of(spec))
     return {
         "output": storage.url,
-        "scenes": {"planned": work.known, "new_files": work.new, "to_learn": work.left, "to_draw": work.undrawn},
+        "scenes": {
+            "planned": work.known,
+            "new_files": work.new,
+            "to_segment": work.unsegmented,
+            "to_learn": work.left,
+            "to_draw": work.undrawn,
+            "to_score": work.unscored,
+        },
         "shards": work.shards,
         "concepts_per_scene": {"count": found.concepts, "measured": found.measured},
         "variations_per_scene": found.pictures,
         "side": found.side,
-        "tflop": {"scene_handles": found.learn, "scene_variations": found.draw, "prior": found.prior, "total": total},
-        "gpu_hours": {"card": "H100", "total": gpu_hours(total)},
+        "tflop": {
+            "scene_segment": found.find,
+            "scene_handles": found.learn,
+            "scene_variations": found.draw,
+            "scene_scores": found.judge,
+            "prior": found.prior,
+            "total": found.total(work),
+        },
+        "gpu_hours": {"card": HOURS_OF.name, "total": on_card(HOURS_OF, found).total(work) / 3600},
+        "here": {"scene_s": dict(here.scene), "total_s": here.total(work), "unknown": here.unknown(found, work)}
+        if here
+        else None,
+        "cards": [
+            {
+                "card": card.name,
+                "scene_s": dict(cards[card.name].scene),
+                "hours": cards[card.name].total(work) / 3600,
+                "scenes_side_by_side": card.scenes_that_fit(found.needs.weights, found.needs.scene),
+            }
+            for card in CARDS
+            if card.name in cards
+        ],
+        "least_memory": {stage: round(count) for stage, count in found.needs.by_stage().items()},
         "bytes_to_come": {
-            "prepared": round(work.left * found.prepared_bytes),
-            "handles": round(work.left * found.handle_bytes),
-            "variations": round(work.undrawn * found.variation_bytes),
+            "prepared": round(to_come["ingest"]),
+            "handles": round(to_come["extract"]),
+            "variations": round(to_come["generate"]),
+            "scores": round(to_come["evaluate"]),
         },
         "done": {stage: {"done": done, "failed": failed} for stage, (done, failed) in counts.items()},
         "other_settings": changes,

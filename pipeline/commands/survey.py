@@ -35,13 +35,15 @@ _SHOWN = 10
 @dataclass(frozen=True)
 class Listed:
     """What the source holds, beside a plan. scenes, shards: of the plan; new: files that it lacks; redo: changed ones
-    that the next run makes unasked; lines: the same for reading."""
+    that the next run makes unasked; lines: the same for reading; unmasked: share of the pictures that bring no masks of
+    their own."""
 
     scenes: int
     shards: int
     new: int
     lines: list[str]
     redo: int = 0
+    unmasked: float = 1.0
 
 
 def survey(spec: JobSpec, storage: Storage) -> Listed:
@@ -82,7 +84,8 @@ def survey(spec: JobSpec, storage: Storage) -> Listed:
         lines.append(f"  ... and {len(told) - _SHOWN} more; a run writes them all to account/")
     lines += [f"  {remark}" for remark in census.remarks]
     lines += [f"  {line}" for line in seedling_lines(spec, census)]
-    return Listed(plan.scene_count(), plan.shards, len(new), lines, redo)
+    unmasked = sum(not picked.masks for picked in census.pictures) / len(census.pictures)
+    return Listed(plan.scene_count(), plan.shards, len(new), lines, redo, unmasked)
 
 
 def _source_lines(spec: JobSpec, census: Census, known: Container[str], gone: int) -> list[str]:
@@ -127,7 +130,19 @@ def work_left(spec: JobSpec, storage: Storage, listed: Listed) -> Work:
     undrawn = max(0, listed.scenes - counts["generate"][0] - before - lost["generate"])
     shards = listed.shards + -(-listed.new // spec.pack.scenes_per_shard)
     more = listed.new + listed.redo
-    return Work(listed.scenes, listed.new, shards, left + more, undrawn + more)
+    unsegmented = max(0, listed.scenes - counts["segment"][0] - lost["ingest"] - lost["segment"]) + more
+    unscored = 0
+    if "evaluate" in counts:
+        unscored = max(0, listed.scenes - counts["evaluate"][0] - before - lost["generate"] - lost["evaluate"]) + more
+    return Work(
+        listed.scenes,
+        listed.new,
+        shards,
+        left + more,
+        undrawn + more,
+        round(unsegmented * listed.unmasked),
+        unscored,
+    )
 
 
 def work_from_handles(spec: JobSpec, storage: Storage) -> Work:
@@ -138,5 +153,7 @@ def work_from_handles(spec: JobSpec, storage: Storage) -> Work:
         raise SpecError(
             f"source.handles: no handles under {spec.source.handles}; name the OUTPUT of a job that has extracted some"
         )
-    done, failed = committed_counts(storage, kinds_of(spec))["generate"]
-    return Work(known, 0, read_plan(earlier).shards, 0, max(0, known - done - failed))
+    counts = committed_counts(storage, kinds_of(spec))
+    done, failed = counts["generate"]
+    unscored = max(0, known - failed - sum(counts["evaluate"])) if "evaluate" in counts else 0
+    return Work(known, 0, read_plan(earlier).shards, 0, max(0, known - done - failed), unscored=unscored)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from hashlib import sha256
 from pathlib import Path
@@ -32,6 +33,10 @@ COST = {
     "generate_tflop_picture": 10.0,
     "prior_set_tflop": 400.0,
     "handle_bytes": 3_000_000.0,
+    "unet_weights": 8e8,
+    "text_weights": 1e8,
+    "vae_weights": 1e8,
+    "factors": 1e6,
 }
 
 
@@ -44,6 +49,15 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def known_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "stages.handles.cost", SimpleNamespace(scene_cost=lambda spec: dict(COST)))
+    sam = SimpleNamespace(tflop=4.0, kind="vit_h", certain=False, memory=8e9)
+    monkeypatch.setitem(sys.modules, "stages.segment.sam.cost", SimpleNamespace(sam_cost=lambda name, segment: sam))
+    judge = SimpleNamespace(weights=1e8, picture=lambda things: 0.5 * things)
+    monkeypatch.setitem(sys.modules, "stages.evaluate.cost", SimpleNamespace(judge_cost=lambda spec: judge))
+
+
+def row(lines: list[str], name: str) -> list[str]:
+    """The cells of a table's line."""
+    return re.split(r"\s{2,}", next(line.strip() for line in lines if line.strip().startswith(f"{name} ")))
 
 
 @pytest.fixture
@@ -67,16 +81,26 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
 @pytest.mark.usefixtures("known_cost")
 def test_a_new_job(tmp_path: Path, photos: Path, base: Path) -> None:
     spec = spec_of({"uri": str(photos)}, tmp_path / "out", base, pack={"scenes_per_shard": 2})
-    text = "\n".join(estimate(spec))
+    lines = estimate(spec)
+    text = "\n".join(lines)
     assert "source: 5 pictures, 5.0 MB" in text
     assert "planned already" not in text
     assert "shards: 3, of up to 2 scenes" in text
     # two concepts: 2 singles + 1 union = 3 subsets x 2 prompts x 4 images = 24 pictures of 10 TFLOP
     assert "2 concepts a scene (a usual number) and 24 variations of each, 32 x 32 pixels" in text
-    assert "a scene: 2 PFLOP to learn its handles, 240 TFLOP for its variations; once a run: 400 TFLOP" in text
-    assert "to do: 5 scenes, 11.6 PFLOP" in text  # 5 x (2000 + 240) + 400
-    assert "GPU time: 37 s of an H100, assumed to reach 40% of its ~790 TFLOP/s" in text  # 11600 / 316
+    assert "models.sam as a vit_h, which it may not be" in text
+    assert "to do: 5 scenes, 11.6 PFLOP" in text  # 5 x (4 + 2000 + 240) + 400
+    assert row(lines, "segment") == ["segment", "4 TFLOP", "5", "20 TFLOP"]
+    assert row(lines, "extract")[:4] == ["extract", "2 PFLOP", "5", "10.4 PFLOP"]
+    assert row(lines, "generate")[:4] == ["generate", "240 TFLOP", "5", "1.2 PFLOP"]
+    assert row(lines, "all")[:3] == ["all", "2.24 PFLOP", "11.6 PFLOP"]
+    assert "extract has 400 TFLOP of it for the prior set, once a run" in text
+    assert "evaluate" not in text  # this job does not score
+    # an H100 at 30 % of 989.4 in bfloat16, at 50 % of 66.9 in float32; 20 / 33.45 + 11600 / 296.8
+    assert row(lines, "H100") == ["H100 80 GB", "0.12 s", "6.7 s", "0.81 s", "40 s"]
+    assert "here: not known; `unscene plan --probe` measures it" in text
     assert "handles ~15.0 MB (3.0 MB a scene)" in text
+    assert "least memory, estimated: segment 8 GB, extract 2 GB, generate 2 GB" in text
     assert "done already: nothing" in text
     assert not (tmp_path / "out").exists()
 
@@ -86,9 +110,11 @@ def test_a_protocol_is_the_sum_of_its_methods_with_one_prior_set(tmp_path: Path,
     spec = spec_of({"uri": str(photos)}, tmp_path / "out", base, protocol={"methods": ["break_a_scene", "ti_m"]})
     text = "\n".join(estimate_protocol(spec))
     assert "source: 5 pictures, 5.0 MB" in text
-    assert "break_a_scene: 5 scenes to do, 11.2 PFLOP, 35 s" in text  # 5 x (2000 + 240), over 316 TFLOP/s
-    assert "ti_m: 5 scenes to do, 11.2 PFLOP" in text
-    assert "2 methods: 22.8 PFLOP" in text
+    assert "scenes: 20 TFLOP to find the concepts, once for all" in text
+    assert "break_a_scene: 5 scenes to do, 11.8 PFLOP" in text  # 5 x (2000 + 240 + 24 x (4 + 1))
+    assert "ti_m: 5 scenes to do, 11.8 PFLOP" in text
+    assert "2 methods: 24 PFLOP" in text
+    assert re.search(r"estimated from FLOPs: .*A100 6 min, H100 2 min", text)  # 22.8 PFLOP in bfloat16, 1.2 in float32
     assert "400 TFLOP of it for the prior set, drawn once" in text
     assert not (tmp_path / "out").exists()
 
@@ -163,11 +189,45 @@ def test_given_handles_need_no_training(tmp_path: Path, base: Path) -> None:
     text = "\n".join(estimate(spec))
     assert "source: 5 scenes with handles" in text
     assert "to do: 5 scenes, 1.2 PFLOP" in text  # 5 x 24 x 10
-    assert "learn" not in text
+    assert "extract" not in text
+    assert "segment" not in text
     assert "handles ~" not in text
     assert not (tmp_path / "more").exists()
     with_given_handles(tmp_path / "more", earlier)
     assert "to do: 0 scenes, 0 GFLOP" in "\n".join(estimate(spec))
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_scores_are_on_the_bill(tmp_path: Path, photos: Path, base: Path) -> None:
+    """Judging each picture by the grid: 24 pictures of 4 TFLOP, and half a TFLOP for each of two things."""
+    spec = spec_of({"uri": str(photos)}, tmp_path / "out", base, evaluate={"enabled": True})
+    lines = estimate(spec)
+    assert row(lines, "evaluate")[:4] == ["evaluate", "120 TFLOP", "5", "600 TFLOP"]
+    assert "to do: 5 scenes, 12.2 PFLOP" in "\n".join(lines)
+    assert "evaluate would take 2 min to 3 min a scene" in "\n".join(lines)  # 24 x 5 s to 24 x 8 s
+    assert "evaluate 8.4 GB" in "\n".join(lines)
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_pictures_with_masks_of_their_own_are_not_segmented(tmp_path: Path, photos: Path, base: Path) -> None:
+    for number in range(2):
+        (photos / "night" / f"{number}.mask0.png").write_bytes(b"m")
+    spec = spec_of({"uri": str(photos), "masks": "beside"}, tmp_path / "out", base)
+    assert row(estimate(spec), "segment") == ["segment", "4 TFLOP", "3", "12 TFLOP"]
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_what_the_last_run_measured_is_how_long_it_takes_here(tmp_path: Path, photos: Path, base: Path) -> None:
+    out = tmp_path / "out"
+    spec = spec_of({"uri": str(photos)}, out, base)
+    start_record(Storage(str(out)), spec, [kind.name for kind in kinds_of(spec)])
+    stages = {"ingest": {"scene_s": 0.1}, "segment": {"scene_s": 2.0}, "extract": {"scene_s": 60.0}}
+    Storage(str(out)).write("_progress.json", json.dumps({"stages": stages}).encode())
+    lines = estimate(spec)
+    # generate was not measured: 5 x (0.1 + 2 + 60) s and more
+    assert row(lines, "here") == ["here", "2 s", "60 s", "?", "over 5 min"]
+    assert any("as this output's last run measured it" in line for line in lines)
+    assert not any("--probe" in line for line in lines)
 
 
 def test_cost_comes_from_the_models_own_configuration(tmp_path: Path, photos: Path, base: Path) -> None:
@@ -176,9 +236,9 @@ def test_cost_comes_from_the_models_own_configuration(tmp_path: Path, photos: Pa
     for steps in (100, 200):
         phase = {"steps": steps}
         spec = spec_of({"uri": str(photos)}, tmp_path / "out", base, extract={"phase1": phase, "phase2": phase})
-        line = next(line for line in estimate(spec) if line.startswith("a scene:"))
-        texts.append(float(line.split()[2]))
-        assert line.split()[3] == "GFLOP"
+        cell = row(estimate(spec), "extract")[1]
+        texts.append(float(cell.split()[0]))
+        assert cell.split()[1] == "GFLOP"
     assert texts[0] > 0
     assert texts[1] == pytest.approx(2 * texts[0], rel=0.02)
 

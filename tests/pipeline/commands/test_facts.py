@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands import timing
 from pipeline.commands.facts import plan_facts, status_facts
 from pipeline.commands.scenes import list_scenes
 from pipeline.commands.status import status_lines
@@ -76,8 +77,10 @@ def test_the_documented_shapes_are_these(tmp_path: Path) -> None:
     assert list(plan) == list(shown)
     (scene,) = json.loads(json.dumps(documented("scenes")))["scenes"]
     assert list(scene) == list(next(list_scenes(sample.storage)).facts())
-    for name in ("scenes", "concepts_per_scene", "tflop", "gpu_hours", "bytes_to_come"):
+    for name in ("scenes", "concepts_per_scene", "tflop", "gpu_hours", "least_memory", "bytes_to_come"):
         assert shape(plan[name]) == shape(shown[name]), name
+    assert plan["here"] is None  # nothing has run there
+    assert plan["cards"] == []  # the seedling's FLOPs tell nothing of a card
 
 
 @pytest.mark.parametrize(("limit", "count"), [(None, 14), (3, 3)])
@@ -86,9 +89,28 @@ def test_plan_counts_what_there_is_to_do(tmp_path: Path, limit: int | None, coun
         ROOT / "jobs" / "demo.yaml", [f"output={tmp_path / 'new'}", *([f"source.limit={limit}"] if limit else [])]
     )
     facts = plan_facts(spec)
-    assert facts["scenes"] == {"planned": 0, "new_files": count, "to_learn": count, "to_draw": count}
+    to_do = dict.fromkeys(("to_segment", "to_learn", "to_draw", "to_score"), count)
+    assert facts["scenes"] == {"planned": 0, "new_files": count, **to_do}
     assert facts["shards"] == -(-count // 5)
-    assert facts["tflop"]["total"] == pytest.approx(
-        count * (facts["tflop"]["scene_handles"] + facts["tflop"]["scene_variations"]) + facts["tflop"]["prior"]
-    )
+    tflop = facts["tflop"]
+    scene = sum(tflop[f"scene_{what}"] for what in ("segment", "handles", "variations", "scores"))
+    assert tflop["total"] == pytest.approx(count * scene + tflop["prior"])
     assert not (tmp_path / "new").exists()
+
+
+def test_plan_has_every_card_and_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a base large enough: what plan tells in words."""
+    monkeypatch.setattr(timing, "LEAST_PASS", 0.0)
+    spec = load_spec(ROOT / "jobs" / "demo.yaml", [f"output={tmp_path / 'new'}", "source.limit=2"])
+    facts = plan_facts(spec, lambda spec, bill, work: timing.Times("here", {"segment": 1.0, "extract": 2.0}))
+    assert facts["here"] == {
+        "scene_s": {"segment": 1.0, "extract": 2.0},
+        "total_s": 6.0,
+        "unknown": ["generate", "evaluate"],
+    }
+    shown = documented("plan")
+    assert isinstance(shown, dict)
+    assert [shape(card) for card in facts["cards"]] == [shape(shown["cards"][0])] * 4
+    assert set(facts["here"]) == set(shown["here"])
+    h100 = next(card for card in facts["cards"] if card["card"] == "H100")
+    assert h100["hours"] == facts["gpu_hours"]["total"] > 0

@@ -1,0 +1,150 @@
+"""How long a job takes: here, where that was measured, and on named cards, where it is an estimate from FLOPs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.commands.bill import STAGES, Bill, Work
+from pipeline.commands.cards import CARDS, FLOAT32_SHARE, Card
+from pipeline.storage.folder import Storage
+from pipeline.watching.snapshot import measured, read_snapshot
+from pipeline.wording import counted, flop_text, hours_text
+
+LOW = ("extract", "generate")
+"""Stages that compute in `models.dtype`; the segmenter and the judges compute in float32."""
+GRID_SECONDS = (5, 8)
+"""What the library's own generator takes for a picture on a 3090 or an A100, with ViT-H and a grid of 32 x 32, by its
+users' reports. Ours is another, and was not measured on a card."""
+
+
+LEAST_PASS = 0.05
+"""A pass of a smaller UNet takes a card as long as starting its kernels does, which FLOPs do not tell. Unit: TFLOP."""
+LARGE_SEGMENTER = 3.0
+"""From here on those reports are of such a model: ViT-H takes 7.6 for a picture, ViT-B 2.6. Unit: TFLOP."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """One place and how long the job takes there. scene: stage -> seconds for one scene, by all that work at once;
+    prior: seconds, once a run; notes: how it is known."""
+
+    place: str
+    scene: Mapping[str, float]
+    prior: float = 0.0
+    notes: Sequence[str] = field(default=())
+
+    def total(self, work: Work) -> float:
+        """Seconds of all that is left, of the stages that are known."""
+        scenes = work.scenes()
+        known = sum(scenes.get(stage, work.left) * seconds for stage, seconds in self.scene.items())
+        return known + (self.prior if work.left else 0.0)
+
+    def unknown(self, bill: Bill, work: Work) -> list[str]:
+        """Stages with something left that `scene` does not tell of."""
+        return [
+            stage
+            for stage, scenes in work.scenes().items()
+            if scenes and bill.by_stage()[stage] and stage not in self.scene
+        ]
+
+
+def on_card(card: Card, bill: Bill) -> Times:
+    """On one card, from FLOPs alone."""
+    scene = {stage: card.seconds(tflop, bill.low and stage in LOW) for stage, tflop in bill.by_stage().items() if tflop}
+    return Times(f"{card.name} {card.memory} GB", scene, card.seconds(bill.prior, bill.low))
+
+
+def as_measured(storage: Storage) -> Times | None:
+    """As the last run of the job measured it, with all its workers; None where none has."""
+    found = measured(read_snapshot(storage))
+    said = "here: as this output's last run measured it, with all its workers; stages that work side by side take less"
+    return Times("here", found, notes=[said]) if found else None
+
+
+def time_lines(bill: Bill, work: Work, here: Times | None) -> list[str]:
+    """A table: a line a place, seconds a scene by stage, and all that is left. Then what it rests on."""
+    shown = [stage for stage in STAGES if bill.by_stage()[stage]]
+    places = [*([here] if here else []), *(on_card(card, bill) for card in CARDS if told_by_flops(bill))]
+    rows = [
+        ["time for a scene", *shown, "to do"],
+        *([_text(times, work, shown, bill) for times in places]),
+    ]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+    notes = list(here.notes) if here else ["here: not known; `unscene plan --probe` measures it in half a minute"]
+    table = [lines[0].replace("  ", "    ", 1), *(f"  {line}" for line in lines[1:])] if places else []
+    return [*table, *(f"{'  ' if table else ''}{note}" for note in [*notes, *_estimated(bill)])]
+
+
+def told_by_flops(bill: Bill) -> bool:
+    """Whether the base is large enough for its FLOPs to tell how long a card takes."""
+    return bill.forward >= LEAST_PASS
+
+
+def _text(times: Times, work: Work, shown: Sequence[str], bill: Bill) -> list[str]:
+    cells = [hours_text(times.scene[stage] / 3600) if stage in times.scene else "?" for stage in shown]
+    more = "over " if times.unknown(bill, work) else ""
+    return [times.place, *cells, more + hours_text(times.total(work) / 3600)]
+
+
+def _estimated(bill: Bill) -> list[str]:
+    """What the lines of the cards are, and what they leave out."""
+    if not told_by_flops(bill):
+        return [
+            f"cards: no estimate; a pass of this base is {flop_text(bill.forward)}, so little that a card would spend "
+            "its time on starting the work"
+        ]
+    kinds = "bfloat16" if bill.low else "float32"
+    seen = " and ".join(f"{card.share:.0%} of an {card.name}'s peak" for card in CARDS if card.seen)
+    others = " and ".join(card.name for card in CARDS if not card.seen)
+    lowest = min(card.share for card in CARDS)
+    low = (
+        f"{kinds} at the share that drawing has reached, {seen}; {others} are taken at {lowest:.0%}"
+        if bill.low
+        else f"{kinds} at {FLOAT32_SHARE:.0%} of its peak, which nobody has measured"
+    )
+    lines = [f"cards: an estimate for one card, from the FLOPs above: {low}"]
+    if bill.find or bill.judge:
+        lines.append(
+            f"  segmenter and judges: float32 at {FLOAT32_SHARE:.0%}, not measured, and without the masks' pixels, "
+            "which are no FLOPs"
+        )
+    if bill.judge and bill.look >= LARGE_SEGMENTER:
+        least, most = (hours_text(seconds * bill.pictures / 3600) for seconds in GRID_SECONDS)
+        lines.append(
+            f"  at the {GRID_SECONDS[0]}-{GRID_SECONDS[1]} s a picture that users report of the library's own "
+            f"generator (ViT-H on an A100) evaluate would take {least} to {most} a scene"
+        )
+    return lines
+
+
+def memory_lines(bill: Bill) -> list[str]:
+    """What must fit, by stage, and how many scenes train side by side on each card."""
+    needs = bill.needs
+    if needs is None:
+        return []
+    stages = [stage for stage, tflop in bill.by_stage().items() if tflop]
+    least = ", ".join(f"{stage} {_gb(needs.by_stage()[stage])}" for stage in stages)
+    lines = [f"least memory, estimated: {least}"]
+    if bill.learn:
+        lines.append(
+            f"  extract: the base's weights {_gb(needs.weights)}, and {_gb(needs.scene)} for each scene of a batch "
+            "(factors, optimizer, activations)"
+        )
+        fits = ((card, card.scenes_that_fit(needs.weights, needs.scene)) for card in CARDS)
+        lines.append("  side by side: " + ", ".join(f"{card.name} {_batch(number)}" for card, number in fits))
+    return lines
+
+
+def _batch(number: int) -> str:
+    return counted(number, "scene") if number else "not even one scene: set extract.gradient_checkpointing"
+
+
+def _gb(count: float) -> str:
+    return f"{count / 1e9:.2g} GB" if count < 99.5e9 else f"{count / 1e9:.0f} GB"
