@@ -107,10 +107,19 @@ def evaluate(
 
 
 @app.command(epilog=examples("plan"))
-def plan(spec: SpecArg, set_: SetOption = [], limit: LimitOption = None, json_: JsonOption = False) -> None:  # noqa: B006
-    """Dry run: scenes found, model FLOPs, GPU-hours, storage. Nothing is written."""
+def plan(
+    spec: SpecArg,
+    set_: SetOption = [],  # noqa: B006
+    limit: LimitOption = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Measure how long it takes here: half a minute of the models at work.")
+    ] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Dry run: scenes found, and what each stage costs in FLOPs, time, memory and storage. Nothing is written."""
     from pipeline.commands.estimate import estimate
     from pipeline.commands.facts import plan_facts
+    from pipeline.commands.probe import probe as measure
     from pipeline.protocol.estimate import estimate_protocol
     from pipeline.watching.preparing import LOOKING, preparing
 
@@ -118,11 +127,14 @@ def plan(spec: SpecArg, set_: SetOption = [], limit: LimitOption = None, json_: 
     compares = "protocol" in loaded.model_fields_set
     if json_ and compares:
         raise CommandError(f"--json: {spec} compares methods; plan it without --json, or a job without the section")
+    if probe and compares:
+        raise CommandError(f"--probe: {spec} compares methods; plan it without --probe, or a job without the section")
+    how = measure if probe else None
     with preparing(Console(stderr=True), LOOKING):
         if json_:
-            lines = [json.dumps(plan_facts(loaded), indent=1)]
+            lines = [json.dumps(plan_facts(loaded, how), indent=1)]
         else:
-            lines = estimate_protocol(loaded) if compares else estimate(loaded)
+            lines = estimate_protocol(loaded) if compares else estimate(loaded, how)
     for line in lines:
         _say(line)
 

@@ -16,7 +16,12 @@ _EXAMPLES = {
         "unscene run my-job.yaml --set extract.phase1.steps=100 --set output=out/fewer-steps",
     ],
     "evaluate": ["unscene evaluate protocol", "unscene evaluate protocol --only break_a_scene"],
-    "plan": ["unscene plan demo", "unscene plan my-job.yaml --limit 100", "unscene plan demo --json"],
+    "plan": [
+        "unscene plan demo",
+        "unscene plan my-job.yaml --limit 100",
+        "unscene plan demo --probe",
+        "unscene plan demo --json",
+    ],
     "status": ["unscene status out/demo", "unscene status demo", "unscene status out/demo --json"],
     "scenes": [
         "unscene scenes out/demo",

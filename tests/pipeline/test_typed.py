@@ -111,6 +111,7 @@ def typed(words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
         ("run augment --limit 2", "--limit 2: this job draws all scenes of source.handles; leave it out"),
         ("plan augment --limit 2", "--limit 2: this job draws all scenes of source.handles; leave it out"),
         ("plan protocol --json", "--json: protocol compares methods; plan it without --json"),
+        ("plan protocol --probe", "--probe: protocol compares methods; plan it without --probe"),
         ("init", "init: name the folder of the pictures, `unscene init photos`, or take --example demo"),
         ("init phtos", "phtos, which is not there; did you mean "),
         (

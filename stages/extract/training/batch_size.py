@@ -112,10 +112,11 @@ def _try(model: SceneModel, settings: Extract, prior: Tensor | None, scenes: int
         "phase2": {"steps": 1 if settings.phase2.steps else 0},
     }
     quick = Extract.model_validate(settings.model_dump() | once)
-    Trainer(model, quick, 0, prior).train([_made_up(model, settings, i) for i in range(scenes)])
+    Trainer(model, quick, 0, prior).train([made_up_scene(model, settings, i) for i in range(scenes)])
 
 
-def _made_up(model: SceneModel, settings: Extract, number: int) -> TrainingScene:
+def made_up_scene(model: SceneModel, settings: Extract, number: int) -> TrainingScene:
+    """A scene of four concepts that show nothing: it takes the time and the memory of any other."""
     base = model.base
     channels, height, width = base.latent_shape
     _, token = model.tokens.start(None, settings.init_word)
