@@ -245,7 +245,7 @@ def retry(output: OutputArg) -> None:
 def withdraw(
     output: OutputArg,
     scene: Annotated[
-        str, typer.Option("--scene", help="Scene id or enough of its beginning, or the name of its file.")
+        str, typer.Option("--scene", help="Scene id or enough of its beginning, or the name of its file or folder.")
     ],
     undo: Annotated[bool, typer.Option("--undo", help="Want it again.")] = False,
 ) -> None:
@@ -265,7 +265,9 @@ def export(
     scene: Annotated[
         str | None,
         typer.Option(
-            "--scene", help="Scene id or enough of its beginning, or the name of its file.", show_default=False
+            "--scene",
+            help="Scene id or enough of its beginning, or the name of its file or folder.",
+            show_default=False,
         ),
     ] = None,
     all_: Annotated[

@@ -48,11 +48,12 @@ class ListedScene:
     unreadable: list[str] = field(default_factory=list)
     chosen: bool = False
 
-    def is_called(self, wanted: str) -> bool:
-        """Whether `wanted` begins its id, or stands in the address of a file of its or in a word of its concepts; in
-        any case and Unicode form."""
-        texts = [*self.uris, *(word for word in self.words if word)]
-        return self.scene_id.startswith(wanted.lower()) or any(_plain(wanted) in _plain(text) for text in texts)
+    def is_called(self, wanted: str, base: str = "") -> bool:
+        """Whether `wanted` begins its id, or stands in the path of a file of its or in a word of its concepts; in any
+        case and Unicode form. base: what all paths begin with, in which nobody looks for a scene."""
+        texts = [*(uri.removeprefix(base) for uri in self.uris), *(word for word in self.words if word)]
+        part = _plain(wanted.removeprefix(base))
+        return self.scene_id.startswith(wanted.lower()) or any(part in _plain(text) for text in texts)
 
     def facts(self) -> dict[str, Any]:
         """The same for `--json`."""
@@ -94,7 +95,7 @@ def list_scenes(storage: Storage, wanted: str | None = None) -> Iterator[ListedS
     """The scenes of an OUTPUT in the order of its plan, a shard in memory; those that `wanted` means where it is given
     (see `ListedScene.is_called`).
 
-    Raises OutputError when there is no job.
+    Raises OutputError when there is no job, at once: whoever writes them has begun nothing yet.
     """
     spec, record = recorded_spec(storage), read_record(storage)
     earlier = Storage(spec.source.handles) if spec.source.handles else None
@@ -106,11 +107,15 @@ def list_scenes(storage: Storage, wanted: str | None = None) -> Iterator[ListedS
     for row in plan.all_rows():
         if row["duplicate_of"] is not None:
             repeats.setdefault(row["scene_id"], []).append(row["uri"])
-    for shard in range(plan.shards):
-        for scene in _of_shard(reader, plan, shard, stages, base, repeats):
-            scene.chosen = chosen
-            if wanted is None or scene.is_called(wanted):
-                yield scene
+
+    def listed() -> Iterator[ListedScene]:
+        for shard in range(plan.shards):
+            for scene in _of_shard(reader, plan, shard, stages, base, repeats):
+                scene.chosen = chosen
+                if wanted is None or scene.is_called(wanted, base):
+                    yield scene
+
+    return listed()
 
 
 def scene_lines(found: Iterable[ListedScene], storage: Storage, wanted: str | None) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.export.source import HandleSource, stamp_of
-from pipeline.ledger.scene_names import file_name, find_scenes, one_scene
+from pipeline.ledger.scene_names import file_name, find_scenes, one_scene, uris_of
 from pipeline.shards.reader import UNREADABLE, Row
 from pipeline.storage.folder import Storage
 from schemas.errors import CommandError, SceneError
@@ -15,8 +15,9 @@ from schemas.errors import CommandError, SceneError
 def export_from(storage: Storage, scene: str, folder: Path) -> Iterator[str]:
     """Writes the files for diffusers of the scene that `scene` means under `folder`; yields what to tell.
 
-    scene: an id, the beginning of one, a file's name or that without its ending. Raises OutputError when there is no
-    job, CommandError when no scene with handles, or more than one, is meant, or when `folder` cannot be written to.
+    scene: an id, the beginning of one, a file's name or that without its ending, or the name of its folder.
+    Raises OutputError when there is no job, CommandError when no scene with handles, or more than one, is meant, or
+    when `folder` cannot be written to.
     """
     source = HandleSource(storage)
     check_folder(folder)
@@ -76,10 +77,12 @@ def check_folder(folder: Path) -> None:
 
 def _meant(source: HandleSource, scene: str) -> str:
     """The scene with handles that `scene` means. One without is told with its reason."""
-    if not find_scenes(scene, source.uris):
-        reasons = {scene_id: (uri, why) for scene_id, uri, why in source.without()}
-        found = find_scenes(scene, {scene_id: [uri] for scene_id, (uri, _) in reasons.items()})
-        if len(found) == 1:
-            uri, why = reasons[found[0]]
-            raise CommandError(f"--scene {scene}: {found[0]} ({uri}) has no handles to export: {why}")
-    return one_scene(scene, source.uris, "scene with handles", source.home.url)
+    plan = source.plan
+    everyone = {**uris_of(plan, plan.table.column("scene_id").to_pylist()), **source.uris}
+    found = find_scenes(scene, everyone)
+    learned = [scene_id for scene_id in found if scene_id in source.uris]
+    if len(found) == 1 and not learned:
+        why = next(why for scene_id, _, why in source.without() if scene_id == found[0])
+        raise CommandError(f"--scene {scene}: {found[0]} ({everyone[found[0]][0]}) has no handles to export: {why}")
+    names = {scene_id: everyone[scene_id] for scene_id in learned or found}
+    return one_scene(scene, names, "scene with handles", source.home.url)

@@ -1,4 +1,5 @@
-"""What a person calls a scene: its id or the beginning of it, its file, or the file's name without the ending."""
+"""What a person calls a scene: its id or the beginning of it, its file, the file's name without the ending, or the
+folder that holds it."""
 
 from __future__ import annotations
 
@@ -24,14 +25,17 @@ def uris_of(plan: Plan, scenes: Iterable[str]) -> dict[str, list[str]]:
 
 
 def find_scenes(wanted: str, scenes: Mapping[str, list[str]]) -> list[str]:
-    """Ids of the scenes that `wanted` may mean, in order; a whole id means that scene and no other."""
+    """Ids of the scenes that `wanted` may mean, in order; a whole id means that scene and no other, and a folder means
+    those in it where no file is called so."""
     if wanted in scenes:
         return [wanted]
-    return sorted(
+    folder = wanted.rstrip("/")
+    called = {scene_id for scene_id, uris in scenes.items() if any(_is_called(wanted, uri) for uri in uris)} or {
         scene_id
         for scene_id, uris in scenes.items()
-        if scene_id.startswith(wanted) or any(_is_called(wanted, uri) for uri in uris)
-    )
+        if any(_is_called(folder, posixpath.dirname(uri), whole=True) for uri in uris)
+    }
+    return sorted(called | {scene_id for scene_id in scenes if scene_id.startswith(wanted)})
 
 
 def one_scene(wanted: str, scenes: Mapping[str, list[str]], kind: str, where: str) -> str:
@@ -44,8 +48,8 @@ def one_scene(wanted: str, scenes: Mapping[str, list[str]], kind: str, where: st
         return found[0]
     if not found:
         raise CommandError(
-            f"--scene {wanted}: no {kind} begins so, and no file of one is called so, under {where}; its report names "
-            "the scenes and their files"
+            f"--scene {wanted}: no {kind} begins so, and no file of one or its folder is called so, under {where}; "
+            "`unscene scenes` with that OUTPUT lists the scenes and their files"
         )
     listed = ", ".join(f"{scene_id} ({', '.join(scenes[scene_id])})" for scene_id in found[:_SHOWN])
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
@@ -57,10 +61,9 @@ def file_name(uris: list[str]) -> str:
     return posixpath.basename(uris[0]) if uris else "its file has changed since"
 
 
-def _is_called(wanted: str, uri: str) -> bool:
-    """Whether the file's address is or ends in `wanted`, with its ending or without, at a slash."""
+def _is_called(wanted: str, uri: str, whole: bool = False) -> bool:
+    """Whether the address is or ends in `wanted`, at a slash; of a file without its ending too, unless `whole`."""
     # One system writes an accented letter as one character, another as two.
     wanted, uri = (unicodedata.normalize("NFC", text) for text in (wanted, uri))
-    return bool(wanted) and any(
-        name == wanted or name.endswith(f"/{wanted}") for name in (uri, posixpath.splitext(uri)[0])
-    )
+    names = (uri,) if whole else (uri, posixpath.splitext(uri)[0])
+    return bool(wanted) and any(name == wanted or name.endswith(f"/{wanted}") for name in names)

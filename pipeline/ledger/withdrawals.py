@@ -19,8 +19,8 @@ FOLDER = "_withdrawn"
 
 
 def withdraw(storage: Storage, scene: str, undo: bool = False) -> str:
-    """Marks the scene that `scene` means, an id or its beginning or the name of its file, or takes its mark back;
-    returns what to tell.
+    """Marks the scene that `scene` means (an id, its beginning, or the name of its file or folder), or takes its mark
+    back; returns what to tell.
 
     Raises OutputError when there is no job, CommandError when no scene of the plan, or more than one, is meant.
     """

@@ -49,7 +49,11 @@ def test_every_scene_of_the_plan_is_listed_once(sample: SampleOutput) -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "count"),
-    [("broken", 1), ("COPY.jpg", 1), ("пляж", 1), ("Zoe\u0308", 1), ("cat", 4), ("0000/", 1), ("nowhere", 0), ("", 5)],
+    [
+        *(("broken", 1), ("COPY.jpg", 1), ("пляж", 1), ("Zoe\u0308", 1), ("cat", 4), ("0000/", 1)),
+        *(("nowhere", 0), ("", 5)),
+        *(("photos", 0), ("/photos/broken.jpg", 1)),  # what all paths begin with finds nobody, and a whole address one
+    ],
 )
 def test_a_scene_is_found_by_file_and_word(sample: SampleOutput, wanted: str, count: int) -> None:
     assert len(list(list_scenes(sample.storage, wanted))) == count
@@ -58,6 +62,11 @@ def test_a_scene_is_found_by_file_and_word(sample: SampleOutput, wanted: str, co
 def test_a_scene_is_found_by_the_beginning_of_its_id(sample: SampleOutput) -> None:
     (found,) = list_scenes(sample.storage, sample.failing[:10].upper())
     assert found.scene_id == sample.failing
+
+
+def test_without_a_job_nothing_is_written_before_that_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"no run\.json there"):
+        list_scenes(Storage(str(tmp_path)))  # and `--json` has printed no beginning of an object
 
 
 def test_none_found_is_one_sentence_and_some_are_counted(sample: SampleOutput) -> None:

@@ -76,6 +76,9 @@ NAMED = {
         ("birds", ["birds"]),  # a whole id, though files are called so
         ("two.dots", ["0a33"]),
         ("Zo\N{LATIN SMALL LETTER E WITH DIAERESIS}", ["0b55"]),  # typed on another system than it was named on
+        ("b", ["0a22", "0a33", "birds"]),  # folders that are called so, where no file is, and the beginning of an id
+        ("a", ["0a11"]),
+        ("photos/b/", ["0a22"]),  # the folder of one picture
         ("irds.jpg", []),
         ("x.", []),
     ],
@@ -95,7 +98,7 @@ def test_several_are_listed_and_none_is_told() -> None:
     many = {f"{number:04d}": [] for number in range(12)}
     with pytest.raises(CommandError, match=r"0009 \(\) and 2 more; name one"):
         one_scene("0", many, "scene", "/out")
-    with pytest.raises(CommandError, match=r"--scene cats: no scene begins so, and no file of one is called so, under"):
+    with pytest.raises(CommandError, match=r"--scene cats: no scene begins so, and no file of one or its folder"):
         one_scene("cats", NAMED, "scene", "/out")
 
 
@@ -111,6 +114,8 @@ def test_a_scene_by_the_name_of_its_file(learned: Learned, tmp_path: Path) -> No
     assert (found.scene_id, found.base) == (scene, "org/base")
     (line,) = export_from(learned.storage, "copy.jpg", tmp_path / "two")  # has the bytes of the first
     assert line.startswith(id_of(learned, 0))
+    (line,) = export_from(learned.storage, "0004", tmp_path / "three")  # the folder of one picture
+    assert line.startswith(scene)
 
 
 def test_what_cannot_be_exported_is_one_sentence(learned: Learned, tmp_path: Path) -> None:
