@@ -77,8 +77,8 @@ def run(
     loaded = _limited(load_spec(spec, set_), limit)
     if "protocol" in loaded.model_fields_set:
         raise SpecError(
-            f"{spec}: protocol: this spec compares methods; run it with `unscene evaluate {spec}`, or take the section "
-            "out to run one job"
+            f"{spec}: protocol: this spec compares methods; run it with `unscene evaluate {shlex.quote(str(spec))}`, "
+            "or take the section out to run one job"
         )
     command = f"unscene run {shlex.quote(str(spec))}{_again('--set', set_)}"
     command += (f" --limit {limit}" if limit else "") + (f" --until {until}" if until else "")
@@ -100,7 +100,7 @@ def evaluate(
     for line in found.lines:
         _say(line)
     if not found.complete:
-        command = f"unscene evaluate {spec}{_again('--only', only)}{_again('--set', set_)}"
+        command = f"unscene evaluate {shlex.quote(str(spec))}{_again('--only', only)}{_again('--set', set_)}"
         _say(f"stopped; what was whole is written. Go on with: {command}")
         raise typer.Exit(130)
     _end_with(found.nothing)
@@ -234,11 +234,12 @@ def scenes(
 
 
 @app.command(epilog=examples("retry"))
-def retry(output: OutputArg) -> None:
+def retry(output: OutputArg, until: UntilOption = None) -> None:
     """Try the failed scenes of a job again, and make those anew whose picture or masks changed since."""
     storage = output_at(output)
-    spec = recorded_spec(storage)
-    _run(spec.model_copy(update={"output": storage.url}), f"unscene retry {output}", retry=True, refresh=True)
+    spec = recorded_spec(storage).model_copy(update={"output": storage.url})
+    command = f"unscene retry {shlex.quote(output)}" + (f" --until {until}" if until else "")
+    _run(spec, command, retry=True, refresh=True, until=until)
 
 
 @app.command(epilog=examples("withdraw"))

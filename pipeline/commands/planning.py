@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.ledger.changes import Change, Revision, find_changes, find_gone, revision, with_results
+from pipeline.ledger.commits import commits_of
 from pipeline.ledger.moves import find_moves
 from pipeline.ledger.plan import Plan, copy_plan, extend_plan, read_plan, revise_plan
 from pipeline.ledger.retries import failed_shards, request_round
-from pipeline.ledger.rounds import Ledger
+from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.shards.account import SOURCE_ACCOUNT
 from pipeline.shards.parts import work_folder
-from pipeline.storage.folder import Storage
+from pipeline.storage.folder import SHARED, Storage
 from pipeline.wording import counted
 from schemas.errors import SpecError
 from schemas.job import JobSpec
@@ -50,8 +52,8 @@ def plan_source(
     """
     read = functools.partial(read_picked, spec=spec)
     planned = Planned(extend_plan(storage, census.pictures, spec.pack.scenes_per_shard, read), list(census.remarks))
-    if retry and (shards := failed_shards(storage)):
-        request_round(storage, shards)
+    if retry:
+        _ask_again(planned, storage, stages)
     listed = {picked.uri: picked for picked in census.pictures}
     ledger = Ledger(storage, stages)
     stale = _follow_moves(planned, storage, ledger, {*listed, *census.beyond}, refresh)
@@ -113,11 +115,32 @@ def _untold(census: Census, plan: Plan, stale: Sequence[Change]) -> list[Account
     return lines
 
 
+def _ask_again(planned: Planned, storage: Storage, stages: Sequence[str]) -> None:
+    """Wants the shards once more in which a scene failed. A new round begins anew what is in hand of a shard, so one
+    with work in hand is left to this run, and that is told."""
+    ledger, shards = Ledger(storage, stages), set(failed_shards(storage))
+    halfway = Counter[int]()
+    for record in (record for stage in stages for record in commits_of(storage, stage) if record.failures):
+        if ledger.round(FAILURES, record.shard) is None:
+            halfway[record.shard] += len(record.failures)
+    training = bool(storage.names(f"{SHARED}/scratch"))
+    for shard, failed in sorted(halfway.items()):
+        if training or any(storage.names(work_folder(stage, shard, ledger.target(shard))) for stage in stages):
+            planned.remarks.append(
+                f"shard {shard:06d} is half made: its {counted(failed, 'failed scene')} can be tried again once it is "
+                "through"
+            )
+        else:
+            shards.add(shard)
+    if shards:
+        request_round(storage, sorted(shards))
+
+
 def plan_given(storage: Storage, earlier: Storage, stages: Sequence[str], given: Ledger, retry: bool) -> Planned:
     """The plan of an earlier OUTPUT, whose handles may have been learned anew since their pictures were made here."""
     planned = Planned(copy_plan(storage, earlier))
-    if retry and (shards := failed_shards(storage)):
-        request_round(storage, shards)
+    if retry:
+        _ask_again(planned, storage, stages)
     now = {str(shard): round_ for shard, round_ in given.rounds["extract"].items()}
     before: dict[str, int] = json.loads(storage.read(_GIVEN)) if storage.exists(_GIVEN) else {}
     settled = Ledger(storage, stages).rounds[stages[0]]

@@ -30,7 +30,7 @@ class Round:
 
 
 def failed_shards(storage: Storage) -> list[int]:
-    """Settled shards in which a scene failed. Those that are not settled are left to `unscene run`."""
+    """Shards that have come to their end once, and in which a scene failed."""
     return [record.shard for record in commits_of(storage, "failures") if record.files[0].rows]
 
 

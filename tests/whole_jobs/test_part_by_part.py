@@ -72,6 +72,19 @@ def test_a_repaired_file_is_taken_up_by_the_same_part(tmp_path: Path, local_ray:
     assert not rows_of(out, "failures")
 
 
+def test_a_failed_scene_is_tried_again_before_anything_trains(tmp_path: Path, local_ray: None) -> None:
+    flag, out = tmp_path / "mended", tmp_path / "out"
+    spec = toy_spec(bucket(tmp_path / "in", {"a": "", "b": f"ingest:until {flag}", "c": ""}), out)
+    assert until(spec, "ingest").counts["ingest"] == (2, 1)
+    flag.touch()
+    assert not until(spec, "ingest").worked
+    again = run_job(spec, Console(quiet=True), TOY_KINDS, until="ingest", retry=True, refresh=True)
+    assert (again.counts["ingest"], again.until) == ((3, 0), "ingest")
+    assert not (out / "handles").exists()
+    assert run_toy(spec)[0].counts["extract"] == (3, 0)
+    assert not rows_of(out, "failures")
+
+
 def test_the_last_stage_is_the_whole_job_and_another_is_told(tmp_path: Path, local_ray: None) -> None:
     spec = toy_spec(bucket(tmp_path / "in", {"a": "extract:raise"}), tmp_path / "out")
     with pytest.raises(CommandError, match=r"--until segmnt: this job has no stage of that name; it has ingest, extr"):
