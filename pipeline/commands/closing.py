@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from pipeline.commands.asked import subset_lines
 from pipeline.commands.run import JobResult
 from pipeline.commands.status import failure_lines
@@ -92,7 +94,7 @@ def nothing_made(storage: Storage, result: JobResult) -> str | None:
         if failed or not done:
             return (
                 f"{storage.url}: {stage} made nothing, as every scene failed ({scenes}); mend what failures/ names, "
-                f"then `unscene retry {storage.url}`; for other settings, give the job a new output"
+                f"then `unscene retry {shlex.quote(storage.url)}`; for other settings, give the job a new output"
             )
         return (
             f"{storage.url}: {stage} made nothing of {counted(done, 'scene')}, which do not have the concepts of "

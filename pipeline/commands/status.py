@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 import time
 from typing import Any
@@ -50,7 +51,7 @@ def status_lines(storage: Storage) -> list[str]:
         lines += quality_lines(score_numbers(storage), spec, trained)
     if live and live.get("stale"):
         found = [within(text, spec.source.uri) for text in live["stale"]]
-        lines.append(stale_line(found, f"unscene retry {storage.url}"))
+        lines.append(stale_line(found, f"unscene retry {shlex.quote(storage.url)}"))
     return lines + failure_lines(storage, [kind.name for kind in kinds])
 
 

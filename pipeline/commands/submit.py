@@ -55,7 +55,7 @@ def submit_job(spec_path: Path, overrides: list[str], address: str, wait: bool, 
     say(f"submitted {job_id}: {spec_path} -> {spec.output}")
     say(f"  follow:   ray job logs --follow {where}")
     say(f"  stop:     ray job stop {where}")
-    say(f"  progress: unscene status {local.get('output', spec.output)}")
+    say(f"  progress: unscene status {shlex.quote(str(local.get('output', spec.output)))}")
     return _follow(client, job_id, say) if wait else 0
 
 

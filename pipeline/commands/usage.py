@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from typing import Any
 
 
@@ -55,7 +56,7 @@ def _no_command(typed: str, context: Any) -> str:
     near = difflib.get_close_matches(typed, commands, n=1, cutoff=0.5)
     remedy = f"did you mean `unscene {near[0]}`?" if near else f"there are {', '.join(commands)}"
     if typed.lower().endswith((".yaml", ".yml")):
-        remedy = f"did you mean `unscene run {typed}`?"
+        remedy = f"did you mean `unscene run {shlex.quote(typed)}`?"
     return f"there is no command `{typed}`; {remedy}"
 
 

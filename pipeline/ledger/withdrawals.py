@@ -7,6 +7,7 @@ the others go on. It ends as a failure with the error `Withdrawn`, and stays out
 from __future__ import annotations
 
 import logging
+import shlex
 
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.run_record import read_record
@@ -30,7 +31,7 @@ def withdraw(storage: Storage, scene: str, undo: bool = False) -> str:
     found = one_scene(scene, scenes, "scene of the plan", storage.url)
     if undo:
         storage.delete(f"{FOLDER}/{found}")
-        return f"{found}: wanted again; if it has failed already, `unscene retry {storage.url}` makes it"
+        return f"{found}: wanted again; if it has failed already, `unscene retry {shlex.quote(storage.url)}` makes it"
     storage.create(f"{FOLDER}/{found}", b"")
     return f"{found}: withdrawn; what is committed of it stays, nothing more is made of it"
 
