@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.commands.paths import anchored
@@ -90,6 +90,18 @@ def look_into(uri: str, output: str, annotations: str | None = None) -> Found:
         best,
         sum(out.reason == "looks like a mask" for out in census.lines),
     )
+
+
+def called_masks(uri: str, output: str) -> tuple[int, list[str]]:
+    """How many files `masks: beside` keeps apart that are pictures where masks are not read so; and the suffixes of the
+    pictures proper, none where one of those files has such a suffix too."""
+    pictures, all_of_them = (
+        {picked.uri for picked in _census(uri, output, masks=masks).pictures} for masks in ("beside", "none")
+    )
+    suffixes, others = (
+        {PurePosixPath(file).suffix.lower() for file in files} for files in (pictures, all_of_them - pictures)
+    )
+    return len(all_of_them - pictures), sorted(suffixes) if suffixes.isdisjoint(others) else []
 
 
 def _census(uri: str, output: str, **source: Any) -> Census:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.commands.found import Found, look_into
+from pipeline.commands.found import Found, called_masks, look_into
+from pipeline.wording import counted
 from schemas.errors import CommandError, SpecError
 from schemas.shipped import job_names, job_text
 from schemas.spec_file import load_spec
@@ -53,7 +54,8 @@ def init_job(wanted: Wanted, ask: Ask | None) -> Iterator[str]:
     name = _name(source)
     file = wanted.to or Path(f"{name}.yaml")
     _check_new(file)
-    out = wanted.out or _free(f"out/{name}")
+    free = _free(f"out/{name}")
+    out = wanted.out or free
     found = look_into(source, out, _coco_file(wanted.masks))
     yield f"found: {found.line()}"
     masks = wanted.masks or _masks_of(found)
@@ -72,13 +74,23 @@ def init_job(wanted: Wanted, ask: Ask | None) -> Iterator[str]:
         found = look_into(source, out, coco)
     if not masks:
         raise CommandError(f"--masks coco: no COCO file lies in {source} or beside it; name it: --masks instances.json")
-    text = _text(source, found, masks, out, base, file)
+    alike, suffixes = called_masks(source, out) if masks != "beside" and (found.beside[0] or found.odd) else (0, [])
+    text = _text(source, found, masks, out, base, file, suffixes if alike else [])
     if wanted.gpu is False:
         text += "\ncluster:\n  gpus: 0\n"
     _write(file, text)
     load_spec(file)  # what we write is a job
     how = {"none": "masks are found by Segment Anything", "beside": "masks beside the pictures"}
-    yield f"chosen: {how.get(masks, f'masks of {masks}')}; base {base}, {_why(base, gpu)}"
+    rest = _without(found, masks) if masks != "none" else 0
+    by_sam = f", and for {rest} of {counted(found.pictures, 'picture')} by Segment Anything" if rest else ""
+    taken = f", as out/{name} holds a job" if out == free != f"out/{name}" else ""
+    yield f"chosen: {how.get(masks, f'masks of {masks}')}{by_sam}; base {base}, {_why(base, gpu)}; output {out}{taken}"
+    if alike:
+        yield f"{counted(alike, 'file')} called like masks: " + (
+            f"left out, as source.suffixes is {' '.join(suffixes)}"
+            if suffixes
+            else "pictures of this job too; move them away, or name the pictures by a pattern in source.uri"
+        )
     yield from _next(file)
 
 
@@ -106,6 +118,8 @@ def _next(file: Path) -> list[str]:
 
 
 def _check_new(file: Path) -> None:
+    if file.suffix.lower() not in (".yaml", ".yml"):
+        raise CommandError(f"--to {file}: name a .yaml file, by which `status` and `report` know the spec of a job")
     if file.exists():
         raise CommandError(
             f"init: {file} is there already, and nothing is written over; name another: --to my-job.yaml"
@@ -169,13 +183,13 @@ def _why(base: str, gpu: bool) -> str:
     return at if gpu else f"{at}; there is no GPU here"
 
 
-def _text(source: str, found: Found, masks: str, out: str, base: str, file: Path) -> str:
+def _text(source: str, found: Found, masks: str, out: str, base: str, file: Path, suffixes: list[str]) -> str:
     some, name = masks != "none", shlex.quote(str(file))
-    without = found.pictures - (found.beside[0] if masks == "beside" else found.coco[0] if some else 0)
+    without = _without(found, masks)
     sam = "seedling" if base == "seedling" else PHOTO_SAM
     blocks = [
-        f"# Written by `unscene init` for {found.pictures} pictures. `unscene fields` explains every field;\n"
-        "# what stands here is what is chosen, and what is likely to be changed.\n"
+        f"# Written by `unscene init` for {counted(found.pictures, 'picture')}. `unscene fields` explains every\n"
+        "# field; what stands here is what is chosen, and what is likely to be changed.\n"
         "#\n"
         f"#   unscene check {name}                              everything that can be known before work\n"
         f"#   unscene run {name} --limit 2 --until segment      masks of the first two pictures\n"
@@ -191,6 +205,7 @@ def _text(source: str, found: Found, masks: str, out: str, base: str, file: Path
             else "  masks: coco          # category names become the words that handles start from\n"
             f"  coco: {_yaml(masks)}\n"
         )
+        + (f"  suffixes: {json.dumps(suffixes)}    # leaves out the files called like masks\n" if suffixes else "")
         + "  # limit: 10          # take a few first; without it a later run goes on with the rest\n",
         f"output: {_yaml(out)}\n",
         f"models:\n  base: {_yaml(base)}"
@@ -214,6 +229,11 @@ def _text(source: str, found: Found, masks: str, out: str, base: str, file: Path
         "# evaluate:\n#   enabled: true        # scores; needs judges that know such pictures, see `models`\n",
     ]
     return "\n".join(blocks)
+
+
+def _without(found: Found, masks: str) -> int:
+    """Pictures that bring no mask of theirs."""
+    return found.pictures - (found.beside[0] if masks == "beside" else found.coco[0] if masks != "none" else 0)
 
 
 def _yaml(text: str) -> str:

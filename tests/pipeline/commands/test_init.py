@@ -98,6 +98,29 @@ def test_what_is_asked_for_goes_before_what_is_found(here: Path) -> None:
     assert accepted(here / "coco.yaml").source.coco == str(here / "noted.json")
 
 
+def test_masks_that_are_not_wanted_are_no_pictures_or_that_is_said(here: Path) -> None:
+    masks_beside(here / "photos", "0.mask0.png", "2.mask0.png")
+    lines = written(Wanted("photos", masks="none", gpu=False), None)
+    assert lines[2] == (
+        "2 files called like masks: pictures of this job too; move them away, or name the pictures by a pattern in "
+        "source.uri"
+    )
+    for file in (here / "photos").glob("?.png"):
+        Image.open(file).save(file.with_suffix(".JPG"))
+        file.unlink()
+    lines = written(Wanted("photos", masks="none", gpu=False, to=Path("apart.yaml")), None)
+    assert lines[2] == "2 files called like masks: left out, as source.suffixes is .jpg"
+    (source,) = (one for one in check_job(accepted(here / "apart.yaml"), {}) if one.what == "source")
+    assert source.said[0].startswith("3 pictures, ")
+
+
+def test_how_many_pictures_masks_are_found_for_is_said(here: Path) -> None:
+    assert (
+        ": masks beside the pictures, and for 3 of 3 pictures by Segment Anything; base"
+        in (written(Wanted("photos", masks="beside", gpu=False), None)[1])
+    )
+
+
 def test_masks_that_are_not_called_as_masks_are_read_are_said(here: Path) -> None:
     Image.new("L", (64, 48)).save(here / "photos" / "0_mask.png")
     assert "1 file called like masks but not as masks are read" in written(Wanted("photos", gpu=False), None)[0]
@@ -121,7 +144,8 @@ def test_nothing_is_written_over(here: Path) -> None:
     assert (here / "photos.yaml").read_text() == "mine"
     (here / "out" / "photos").mkdir(parents=True)
     (here / "out" / "photos" / "run.json").write_text("{}")
-    written(Wanted("photos", gpu=False, to=Path("second.yaml")), None)
+    lines = written(Wanted("photos", gpu=False, to=Path("second.yaml")), None)
+    assert lines[1].endswith("; output out/photos-2, as out/photos holds a job")
     assert accepted(here / "second.yaml").output == str(here / "out" / "photos-2"), "nor is another job gone on with"
 
 
@@ -132,6 +156,7 @@ def test_nothing_is_written_over(here: Path) -> None:
         (Wanted("photos", out=""), "--out: no value; give one, or leave the option out"),
         (Wanted("photos", masks="besid"), "--masks besid: no file of that name; say none, beside, or the address"),
         (Wanted("photos", masks="coco"), "--masks coco: no COCO file lies in photos or beside it; name it"),
+        (Wanted("photos", to=Path("job.json")), "--to job.json: name a .yaml file, by which `status`"),
         (Wanted("photos", to=Path("no/such/job.yaml")), "--to no/such/job.yaml: cannot be written"),
     ],
 )
