@@ -72,7 +72,8 @@ def typed(words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
         ("status photos", "photos: no run.json there; name the output folder of an Unscene job"),
         ("status nothing", "nothing: no run.json there; name the output folder of an Unscene job"),
         ("status photos/a.png", "photos/a.png is a file; name the output folder of an Unscene job"),
-        ("status job.yaml", "out: no run.json there; name the output folder of an Unscene job"),
+        ("status job.yaml", "out holds no job yet; `unscene run job.yaml` begins it"),
+        ("scenes job.yaml --json", "out holds no job yet; `unscene run job.yaml` begins it"),
         ("status jbo.yaml", "jbo.yaml: cannot read the job spec (No such file or directory); did you mean job.yaml?"),
         ("run job.yaml --set seed", "--set seed: write it as --set section.field=value"),
         ("run job.yaml --set output=", "--set output=: no value; write `null` for none"),
@@ -204,7 +205,7 @@ def test_a_spec_stands_for_the_output_that_it_names(
     code, _, said = typed([command[0], "job.yaml", *command[1:]], monkeypatch, capfd)
     assert (code, said) == (
         2,
-        f"unscene: {tmp_path}/out: no run.json there; name the output folder of an Unscene job\n",
+        f"unscene: job.yaml: its output {tmp_path}/out holds no job yet; `unscene run job.yaml` begins it\n",
     )
 
 
@@ -227,7 +228,7 @@ def test_the_name_of_a_job_that_ships_stands_for_its_output(
     code, _, said = typed(["status", "demo"], monkeypatch, capfd)
     assert (code, said.partition(":")[2]) == (
         2,
-        f" {tmp_path}/out/demo: no run.json there; name the output folder of an Unscene job\n",
+        f" demo: its output {tmp_path}/out/demo holds no job yet; `unscene run demo` begins it\n",
     )
 
 
@@ -258,6 +259,7 @@ def test_every_help_has_examples_that_are_such_commands(
 
 
 def test_the_shell_completes_commands(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))  # may be none
     code, out, _ = typed(["--show-completion", "bash"], monkeypatch, capfd)
     assert (code, "_UNSCENE_COMPLETE=complete_bash" in out) == (0, True)
 
