@@ -4,7 +4,7 @@ written."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,8 +96,15 @@ def _source(spec: JobSpec) -> list[str]:
 def _prompts(jobs: list[JobSpec]) -> list[str]:
     notes = dict.fromkeys(line for job in jobs for line in check_asked(job))
     asked = jobs[0].generate
-    said = f"{counted(len(asked.prompts), 'prompt')}, {asked.images_per_prompt} of each for {asked.subsets}"
+    said = f"{counted(len(asked.prompts), 'prompt')}, {asked.images_per_prompt} of each for {_subsets(asked.subsets)}"
     return [said, *notes]
+
+
+def _subsets(subsets: Sequence[str] | Sequence[Sequence[int]]) -> str:
+    """As a person reads them: `singles and union`, or `concepts 0, 0+1` by their numbers."""
+    if all(isinstance(one, str) for one in subsets):
+        return " and ".join(str(one) for one in subsets)
+    return f"concepts {', '.join('+'.join(str(number) for number in one) for one in subsets)}"
 
 
 def _output(spec: JobSpec, compares: bool) -> list[str]:
