@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -27,6 +28,8 @@ THUMBNAILS = ("@eadir", "#recycle", "@recycle", "$recycle.bin", "__macosx", "ipo
 """Folders (in lower case) in which servers and systems keep small copies and what was deleted."""
 THUMBNAIL_NAME = re.compile(r"SYNOPHOTO_THUMB|SYNOFILE_THUMB|^Thumbs\.db$", re.IGNORECASE)
 
+_BY_SUFFIX = ("suffix ", "no suffix", "archive")
+_MANY = {"looks like a mask": "called like masks", "thumbnail": "thumbnails", "masks": "named as masks are"}
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 
 
@@ -97,8 +100,10 @@ def list_source(source: Source, output: str | None = None) -> Listing:
         _add_masks_beside(listing)
     if not listing.pictures:
         check_there(source)
+        if own is not None and f"{at.path.rstrip('/')}/".startswith(f"{own}/"):
+            raise SpecError(f"output: {output} holds the pictures of source.uri; give the job a folder of its own")
         held = holds([file.path for file in files]) or _nothing(at)
-        wanted = f"{held} (looked for {' '.join(source.suffixes)})" if folder is not None else ""
+        wanted = f"{held}{_set_aside(listing)} (looked for {' '.join(source.suffixes)})" if folder is not None else ""
         raise SpecError(f"source.uri: no images under {source.uri}{wanted}; check the prefix or set source.suffixes")
     if source.limit is not None:
         listing.pictures, listing.beyond = listing.pictures[: source.limit], listing.pictures[source.limit :]
@@ -114,6 +119,14 @@ def check_there(source: Source) -> None:
     at = root(source)
     if not has_magic(at.path) and not at.fs.exists(at.path) and (near := near_path(at.path)):
         raise SpecError(f"source.uri: no images under {source.uri}, which is not there; did you mean {near}?")
+
+
+def _set_aside(listing: Listing) -> str:
+    """How many files with a suffix that is looked for are no pictures for another reason: `, of them 2 masks`."""
+    reasons = Counter(out.reason for out in listing.left_out if not out.reason.startswith(_BY_SUFFIX))
+    reasons["masks"] += len(listing.masks)
+    said = [f"{number} {_MANY.get(reason, reason)}" for reason, number in reasons.most_common() if number]
+    return f", of them {' and '.join(said)}" if said else ""
 
 
 def _nothing(at: Root) -> str:

@@ -116,6 +116,23 @@ def test_an_empty_folder_and_an_unknown_protocol(tmp_path: Path) -> None:
         list_pictures(Source(handles="out"))
 
 
+def test_pictures_that_are_no_scenes_are_told_as_what_they_are(tmp_path: Path) -> None:
+    write(tmp_path, "mask0.png", "mask1.png", "dog_mask.png", ".hidden.jpg", "notes.txt")
+    with pytest.raises(SpecError) as caught:
+        list_pictures(Source(uri=str(tmp_path), masks="beside"))
+    said = "which holds 3 .png and 1 .jpg and 1 .txt, of them 2 named as masks are and 1 hidden and 1 called like masks"
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("output", ["photos", "", "photos/"])
+def test_an_output_that_holds_the_source_is_told_so(tmp_path: Path, output: str) -> None:
+    write(tmp_path, "photos/a.jpg")
+    with pytest.raises(
+        SpecError, match=r"output: .* holds the pictures of source.uri; give the job a folder of its own"
+    ):
+        list_source(Source(uri=str(tmp_path / "photos")), f"{tmp_path}/{output}")
+
+
 def test_a_source_that_is_misspelt_or_empty_is_told_so(tmp_path: Path) -> None:
     write(tmp_path, "photos/night/a.jpg")
     (tmp_path / "none" / "below").mkdir(parents=True)
