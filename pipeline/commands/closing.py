@@ -38,7 +38,7 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     lines += quality_lines(scores, spec, trained=handles > 0)
     if "generate" in made:
         lines += subset_lines(spec)
-    lines += _account_lines(storage)
+    lines += _account_lines(storage, unfinished=result.until is not None)
     lines += [*failure_lines(storage, list(result.counts)), f"output: {storage.url}"]
     if storage.exists("report/index.html"):
         lines.append(f"report: {storage.url_of('report/index.html')}")
@@ -62,10 +62,10 @@ def _made_lines(result: JobResult, what: str) -> list[str]:
     return [f"this run: {', '.join(made) or 'no scene, files only'}, {took}", f"in all: {what}"]
 
 
-def _account_lines(storage: Storage) -> list[str]:
+def _account_lines(storage: Storage, unfinished: bool) -> list[str]:
     """What became of every file and annotation: counts, then the first lines of what was left out or not used."""
     counts = account_counts(storage)
-    lines = account_text(counts)
+    lines = account_text(counts, unfinished)
     told = sum(count for (_, outcome, reason), count in counts.items() if is_told(outcome, reason))
     source = recorded_spec(storage).source.uri
     lines += [f"  {within(line_text(row), source)}" for row in account_rows(storage, _SHOWN)]

@@ -134,7 +134,7 @@ def _first_page(
         "changes": changed_settings(spec),
         "duplicate_count": count,
         "duplicates": duplicates,
-        "account": account_text(account_counts(storage)),
+        "account": account_text(account_counts(storage), numbers.unsettled > 0),
         "left_out": [row for row in account_rows(storage, MAX_LEFT_OUT) if row["outcome"] != "duplicate"],
         "handle_count": handles,
         "variation_count": variations,

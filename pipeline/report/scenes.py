@@ -181,6 +181,7 @@ class SceneReader:
             if masks:
                 drawn = masked_picture(picture, masks)
                 view.overlay, view.small = data_uri(drawn, self.most_bytes), data_uri(drawn, TILE_BYTES)
+                view.tile, view.tile_text = view.small, "the source picture, its concepts coloured"
         except UNREADABLE:
             return
 

@@ -38,9 +38,15 @@ def verdict_of(scores: ScoreNumbers, spec: JobSpec, numbers: RunNumbers, handles
         why = "yet" if spec.evaluate.enabled else "(evaluate.enabled is false)"
         text, well = f"not scored {why}: nobody has looked at what {counted(variations, 'picture')} show", False
     else:
-        text, well = "no pictures yet" if numbers.unsettled else "no pictures were made", False
+        text, well = f"no pictures yet{_found(numbers)}" if numbers.unsettled else "no pictures were made", False
     if numbers.failed:
         text += f"; {counted(numbers.failed, 'scene')} failed"
     return Verdict(
         text[:1].upper() + text[1:], well and not numbers.failed and caution is None, caution, thresholds(spec.evaluate)
     )
+
+
+def _found(numbers: RunNumbers) -> str:
+    """What a person looks at before anything trains: `: 5 concepts in 2 scenes`."""
+    segment = numbers.stages["segment"]
+    return f": {counted(segment.rows, 'concept')} in {counted(segment.done, 'scene')}" if segment.rows else ""

@@ -99,9 +99,13 @@ def is_told(outcome: str, reason: str | None) -> bool:
     return outcome in ("left out", "duplicate", "withdrawn") or (outcome == "mask" and reason not in (None, _FAILED))
 
 
-def account_text(counts: Counter[Counted]) -> list[str]:
-    """The counts of an account in words: files first, then annotations; reasons after what they are the reasons of."""
+def account_text(counts: Counter[Counted], unfinished: bool = False) -> list[str]:
+    """The counts of an account in words: files first, then annotations; reasons after what they are the reasons of.
+
+    unfinished: whether shards are left whose scenes, and the masks of those, have no line yet.
+    """
     lines = []
+    so_far = " so far, without scenes that are not through all stages and their masks" if unfinished else ""
     for kind in ("file", "annotation", "page", "gone file", "withdrawal"):
         outcomes: Counter[str] = Counter()
         reasons: Counter[str] = Counter()
@@ -112,7 +116,7 @@ def account_text(counts: Counter[Counted]) -> list[str]:
                     reasons[reason if outcome != "mask" else f"masks not used, {reason}"] += count
         if outcomes:
             what = ", ".join(f"{count} {_name(outcome, count)}" for outcome, count in sorted(outcomes.items()))
-            lines.append(f"account of {counted(sum(outcomes.values()), kind)}: {what}")
+            lines.append(f"account of {counted(sum(outcomes.values()), kind)}{so_far}: {what}")
             lines += [f"  {reason}: {count}" for reason, count in reasons.most_common()]
     return lines
 

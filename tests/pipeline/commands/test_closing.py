@@ -11,6 +11,7 @@ from rich.console import Console
 from pipeline import cli
 from pipeline.commands import run
 from pipeline.commands.closing import closing_lines, nothing_made
+from pipeline.commands.planning import write_source_account
 from pipeline.commands.run import JobResult
 from pipeline.ledger.numbers import committed_counts
 from pipeline.shards.pack import PackOrder, pack, pack_rows
@@ -19,7 +20,7 @@ from pipeline.stage_kinds import EXTRACT, GENERATE, INGEST, SEGMENT, StageKind
 from pipeline.storage.folder import Storage
 from pipeline.wording import within
 from schemas.job import JobSpec
-from schemas.outcomes import Failure, SceneOutput
+from schemas.outcomes import AccountLine, Failure, SceneOutput
 from tests.support.sample_output import SampleOutput, extracted, write_record
 
 KINDS = [INGEST, SEGMENT, EXTRACT, GENERATE]
@@ -164,7 +165,11 @@ def test_an_interrupted_run_says_the_whole_command_that_goes_on(
 def test_a_run_of_the_first_stages_says_what_they_made_and_how_to_go_on(tmp_path: Path) -> None:
     sample = SampleOutput(tmp_path / "out", stages=KINDS[:2])
     counts = committed_counts(sample.storage, KINDS[:2])
+    write_source_account(sample.storage, [AccountLine("file", "/photos/NOTICE", "left out", "no suffix")])
     lines = closing_lines(sample.storage, JobResult(True, True, counts, 1.0, until="segment"))
     assert lines[0] == "made 4 scenes, 8 concepts in 1 s"
     assert lines[-1] == "stopped after segment, as asked; the same command without --until goes on from there"
     assert not any("variation" in line for line in lines)
+    assert (
+        "account of 1 file so far, without scenes that are not through all stages and their masks: 1 left out" in lines
+    )

@@ -15,7 +15,7 @@ from pipeline.report.choices import choices_of
 from pipeline.report.facts import LACKING, ONCE, SceneFacts, state_of
 from pipeline.report.scenes import ConceptView, seen_text, title_of
 from pipeline.report.thumbnails import PALETTE, colour_of, ink_on, luminance, middle
-from pipeline.stage_kinds import INGEST
+from pipeline.stage_kinds import INGEST, SEGMENT
 from schemas.outcomes import SceneOutput
 from tests.pipeline.report.test_page import Page, flat, page_of, scene_ids
 from tests.support import sample_output
@@ -178,6 +178,14 @@ def test_no_picture_is_no_verdict(tmp_path: Path) -> None:
     text = flat(page_of(SampleOutput(tmp_path / "out", stages=(INGEST,)).storage).text)
     assert "No pictures yet" in text
     assert "show every concept" not in text
+
+
+def test_before_anything_trains_the_page_opens_with_the_masks(tmp_path: Path) -> None:
+    page = page_of(SampleOutput(tmp_path / "out", stages=(INGEST, SEGMENT)).storage)
+    text = flat(page.text)
+    assert "No pictures yet: 8 concepts in 4 scenes" in text
+    tiles = [attrs for tag, attrs in page.tags if tag == "img" and "concepts coloured" in (attrs.get("alt") or "")]
+    assert len(tiles) == 4
 
 
 def test_commands_can_be_copied(tmp_path: Path) -> None:
