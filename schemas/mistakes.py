@@ -148,12 +148,16 @@ def _remedy(keys: tuple[str, ...], kinds: set[str], given: Any) -> str:
         return "; give one text and no list"
     if "list_type" in kinds and isinstance(given, str) and field_at(keys):
         return f"; put it in a list: {_as_list(given)}"
+    if "list_type" in kinds and isinstance(given, dict) and None in given.values():
+        return "; put it in a list and in quotes, as YAML reads `{handles}` without them as the key of a mapping"
     if "model_type" in kinds:
         section = section_at(keys)
         names = f", such as {', '.join(list(section.model_fields)[:3])}" if section else ""
         return "; give the section fields" + (", or take its line out" if given is None else names)
     if kinds & {"float_parsing", "int_parsing"} and isinstance(given, str) and "," in given:
         return "; write a point for a comma"
+    if given is None:
+        return "; give it a value, or take its line out"
     return "; take it out" if "invalid_key" in kinds else ""
 
 
