@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.ledger.commits import Commit
 from pipeline.ledger.plan import Plan, read_plan
 from pipeline.ledger.run_record import read_record, recorded_spec, recorded_stages
+from pipeline.ledger.scene_names import base_of
 from pipeline.shards.quality import thresholds
 from pipeline.shards.reader import UNREADABLE, OutputReader, Row
 from pipeline.stage_kinds import LEARNING, STAGE_OF
@@ -102,7 +103,7 @@ def list_scenes(storage: Storage, wanted: str | None = None) -> Iterator[ListedS
     stages = [*(LEARNING if earlier is not None else ()), *recorded_stages(record, spec)]
     reader, plan = OutputReader(storage, earlier), read_plan(storage)
     chosen = bool(thresholds(spec.evaluate))
-    base = _base(plan, spec.source.uri)
+    base = base_of(plan, spec.source.uri)
     repeats: dict[str, list[str]] = {}
     for row in plan.all_rows():
         if row["duplicate_of"] is not None:
@@ -171,17 +172,6 @@ def _of_shard(
             failures.get(scene_id),
             sorted(unreadable),
         )
-
-
-def _base(plan: Plan, source: str | None) -> str:
-    """What a path need not say: the source, or else the folders that all files of the plan lie in; with a slash."""
-    uris = plan.table.column("uri").to_pylist()
-    if not uris:
-        return ""
-    first, last = min(uris), max(uris)
-    common = first[: next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
-    folder = f"{source.rstrip('/')}/" if source else ""
-    return folder if folder and common.startswith(folder) else common[: common.rfind("/") + 1]
 
 
 def _plain(text: str) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from pipeline.export.handles import cannot_be_read, cannot_be_written, check_folder, write_scene
 from pipeline.export.source import HandleSource, stamp_of
-from pipeline.ledger.scene_names import file_name
 from pipeline.shards.reader import UNREADABLE, Row
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted
@@ -41,7 +40,7 @@ def export_all(storage: Storage, folder: Path) -> Iterator[str]:
             whole.append(scene_id)
             continue
         fault = fault or write_scene(source, scene_id, rows, folder / scene_id)
-        name = file_name(source.uris[scene_id])
+        name = source.path(source.uris[scene_id])
         if fault is None:
             whole.append(scene_id)
             written += 1
@@ -51,7 +50,7 @@ def export_all(storage: Storage, folder: Path) -> Iterator[str]:
             yield f"{scene_id} ({name}): left out, {fault}"
     for scene_id, uri, why in source.without():
         left_out += 1
-        yield f"{scene_id} ({file_name([uri])}): left out, {why}"
+        yield f"{scene_id} ({source.path([uri])}): left out, {why}"
     counts = f"{written:,} written, {len(whole) - written:,} there already, {left_out:,} left out"
     if not whole:
         raise CommandError(f"--all: no scene under {source.home.url} could be exported ({counts})")
@@ -75,7 +74,7 @@ def _scenes(source: HandleSource) -> Iterator[tuple[str, list[Row], str | None]]
 def _write_readme(source: HandleSource, folder: Path, scenes: list[str]) -> Path:
     found = (read_exported(folder / scene_id) for scene_id in scenes)
     together = list(islice((scene for scene in found if scene is not None and scene.shares), _SHOWN_TOGETHER))
-    listed = [(scene_id, file_name(source.uris[scene_id])) for scene_id in scenes[:MOST_LISTED]]
+    listed = [(scene_id, source.path(source.uris[scene_id])) for scene_id in scenes[:MOST_LISTED]]
     readme = folder / "README.md"
     try:
         text = scenes_readme(together, listed, len(scenes))

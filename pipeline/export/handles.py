@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.export.source import HandleSource, stamp_of
-from pipeline.ledger.scene_names import file_name, find_scenes, one_scene, uris_of
+from pipeline.ledger.scene_names import find_scenes, one_scene, uris_of
 from pipeline.shards.reader import UNREADABLE, Row
 from pipeline.storage.folder import Storage
 from schemas.errors import CommandError, SceneError
@@ -30,7 +30,7 @@ def export_from(storage: Storage, scene: str, folder: Path) -> Iterator[str]:
     if fault is not None:
         raise CommandError(f"--scene {scene}: {scene_id}: {fault}")
     tokens = ", ".join(row["token"] for row in rows)
-    what = f"{scene_id} ({file_name(source.uris[scene_id])})"
+    what = f"{scene_id} ({source.path(source.uris[scene_id])})"
     yield f"{what}: handles {tokens} in {folder}; {folder / 'README.md'} shows how to load them"
 
 

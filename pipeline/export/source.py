@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pipeline.ledger.commits import Commit
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.run_record import recorded_spec
-from pipeline.ledger.scene_names import uris_of
+from pipeline.ledger.scene_names import base_of, uris_of
 from pipeline.shards.reader import OutputReader, Row
 from pipeline.storage.folder import Storage
 
@@ -31,6 +31,11 @@ class HandleSource:
         self.shards = dict(self.reader.find("handles", ""))
         self.plan = read_plan(self.home)
         self.uris = uris_of(self.plan, self.shards)
+        self._base = base_of(self.plan, recorded_spec(self.home).source.uri)
+
+    def path(self, uris: list[str]) -> str:
+        """The path of a scene's file below the source: many a file may be called img.jpg."""
+        return uris[0].removeprefix(self._base) if uris else "its file has changed since"
 
     def commit(self, shard: int) -> Commit:
         """The handles' commit of a shard that has some."""

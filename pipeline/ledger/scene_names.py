@@ -56,9 +56,15 @@ def one_scene(wanted: str, scenes: Mapping[str, list[str]], kind: str, where: st
     raise CommandError(f"--scene {wanted}: it may mean {len(found)} scenes, {listed}{more}; name one by its id")
 
 
-def file_name(uris: list[str]) -> str:
-    """The name of a scene's file, as a person knows it."""
-    return posixpath.basename(uris[0]) if uris else "its file has changed since"
+def base_of(plan: Plan, source: str | None) -> str:
+    """What a path need not say: the source, or else the folders that all files of the plan lie in; with a slash."""
+    uris = plan.table.column("uri").to_pylist()
+    if not uris:
+        return ""
+    first, last = min(uris), max(uris)
+    common = first[: next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
+    folder = f"{source.rstrip('/')}/" if source else ""
+    return folder if folder and common.startswith(folder) else common[: common.rfind("/") + 1]
 
 
 def _is_called(wanted: str, uri: str, whole: bool = False) -> bool:

@@ -106,7 +106,7 @@ def test_a_scene_by_the_name_of_its_file(learned: Learned, tmp_path: Path) -> No
     scene = id_of(learned, 4)
     (line,) = export_from(learned.storage, "0004/\"quoted\" & 'odd'", tmp_path / "one")
     assert line == (
-        f"{scene} (\"quoted\" & 'odd'.png): handles <asset0>, <asset1> in {tmp_path / 'one'}; "
+        f"{scene} (0004/\"quoted\" & 'odd'.png): handles <asset0>, <asset1> in {tmp_path / 'one'}; "
         f"{tmp_path / 'one' / 'README.md'} shows how to load them"
     )
     found = read_exported(tmp_path / "one")
