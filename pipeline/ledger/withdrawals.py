@@ -10,8 +10,8 @@ import logging
 import shlex
 
 from pipeline.ledger.plan import read_plan
-from pipeline.ledger.run_record import read_record
-from pipeline.ledger.scene_names import one_scene, uris_of
+from pipeline.ledger.run_record import recorded_spec
+from pipeline.ledger.scene_names import base_of, one_scene, uris_of
 from pipeline.storage.folder import Storage
 
 log = logging.getLogger(__name__)
@@ -25,15 +25,17 @@ def withdraw(storage: Storage, scene: str, undo: bool = False) -> str:
 
     Raises OutputError when there is no job, CommandError when no scene of the plan, or more than one, is meant.
     """
-    read_record(storage)
-    plan = read_plan(storage)
+    spec, plan = recorded_spec(storage), read_plan(storage)
     scenes = uris_of(plan, plan.table.column("scene_id").to_pylist())
     found = one_scene(scene, scenes, "scene of the plan", storage.url)
+    base = base_of(plan, spec.source.uri)
+    who = f"{found} ({next((uri.removeprefix(base) for uri in scenes[found]), 'its file has changed since')})"
     if undo:
         storage.delete(f"{FOLDER}/{found}")
-        return f"{found}: wanted again; if it has failed already, `unscene retry {shlex.quote(storage.url)}` makes it"
+        again = f"`unscene retry {shlex.quote(storage.url)}`"
+        return f"{who}: wanted again; if it has failed already, {again} makes it"
     storage.create(f"{FOLDER}/{found}", b"")
-    return f"{found}: withdrawn; what is committed of it stays, nothing more is made of it"
+    return f"{who}: withdrawn; what is committed of it stays, nothing more is made of it"
 
 
 def withdrawn_scenes(storage: Storage) -> frozenset[str]:

@@ -202,5 +202,6 @@ def test_handles_of_an_earlier_output_are_exported_from_there(learned: Learned, 
 
 def test_a_scene_is_withdrawn_by_the_name_of_its_file(learned: Learned, tmp_path: Path) -> None:
     output = Learned(tmp_path / "out", stages=LEARNED)
-    assert withdraw(output.storage, "0002/Zoë – пляж 🏖.jpeg").startswith(f"{id_of(output, 2)}: withdrawn")
+    name = "0002/Zoë – пляж 🏖.jpeg"
+    assert withdraw(output.storage, name).startswith(f"{id_of(output, 2)} ({name}): withdrawn")
     assert Storage(output.storage.url).names("_withdrawn").keys() == {id_of(output, 2)}

@@ -12,6 +12,7 @@ from pipeline.ledger.plan import read_plan
 from pipeline.ledger.withdrawals import FOLDER, withdraw, withdrawn_scenes
 from pipeline.storage.folder import Storage
 from schemas.errors import CommandError, OutputError
+from tests.support.sample_output import SampleOutput
 from tests.whole_jobs.test_faults import bucket, id_of, named, rows_of, run_toy, toy_spec
 
 
@@ -61,6 +62,13 @@ def test_no_such_scene_and_no_such_output_are_one_sentence(tmp_path: Path) -> No
     storage.create("run.json", b'{"spec": {"source": {"uri": "/photos"}, "output": "out"}}')
     with pytest.raises(CommandError, match=r"--scene abc: no scene of the plan begins so"):
         withdraw(storage, "abc")
+
+
+def test_who_was_meant_is_said_by_its_path(tmp_path: Path) -> None:
+    sample = SampleOutput(tmp_path / "my out")
+    assert "(broken.jpg): withdrawn; what is committed of it stays" in withdraw(sample.storage, "broken")
+    said = withdraw(sample.storage, "broken.jpg", undo=True)
+    assert said.endswith(f"`unscene retry '{sample.storage.url}'` makes it"), "a path with a space is quoted"
 
 
 def test_a_storage_that_does_not_answer_withdraws_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
