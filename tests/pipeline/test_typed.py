@@ -253,6 +253,7 @@ def test_every_help_has_examples_that_are_such_commands(
     for line in shown:
         words = shlex.split(line.partition(" > ")[0])
         assert words[:2] == ["unscene", command], line
+        assert len(line) <= 78, f"a terminal of 80 columns breaks it: {line}"
         assert {word for word in words[2:] if word.startswith("--")} <= set(
             re.findall(r"--[a-z-]+", out.partition("Exa")[0])
         )
