@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.ledger.commits import Commit
 from pipeline.ledger.run_record import recorded_spec
+from pipeline.ledger.scene_names import find_scenes
 from pipeline.shards.reader import UNREADABLE, OutputReader, Row
 from pipeline.stage_kinds import STAGE_OF
 from pipeline.storage.folder import Storage
@@ -50,13 +51,16 @@ class Output:
         ]
 
     def scene(self, name: str) -> Scene:
-        """The scene of a file name, with or without its ending, or of the beginning of an id.
+        """The scene of a file name, with or without its ending, of the path or folder of its file, or of the beginning
+        of an id.
 
         Raises CommandError where none or several are called so.
         """
         scenes = self.scenes()
         called = [scene for scene in scenes if name in (scene.name, PurePosixPath(scene.name).stem, scene.id)]
-        called = called or [scene for scene in scenes if name and scene.id.startswith(name)]
+        if not called and name:
+            found = find_scenes(name, {scene.id: [scene.uri] for scene in scenes})
+            called = [scene for scene in scenes if scene.id in found]
         if len(called) == 1:
             return called[0]
         if called:

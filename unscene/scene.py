@@ -13,6 +13,7 @@ from PIL import Image
 
 from pipeline.export.handles import export_from
 from pipeline.shards.reader import Row
+from pipeline.wording import within
 from schemas.masks import decode_mask
 from stages.pictures import open_picture
 from unscene.variation import Variation
@@ -39,7 +40,7 @@ class Scene:
         return self.uri.rstrip("/").rsplit("/", 1)[-1]
 
     def __repr__(self) -> str:
-        return f"<scene {self.id} {self.name}{': failed' if self.failure else ''}>"
+        return f"<scene {self.id} {within(self.uri, self.output.spec.source.uri)}{': failed' if self.failure else ''}>"
 
     @cached_property
     def failure(self) -> Row | None:
