@@ -13,7 +13,7 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from pipeline.scheduling.own_ray import settle
-from pipeline.scheduling.sent_code import EXCLUDES, sent_code
+from pipeline.scheduling.sent_code import sent_code
 from schemas.errors import ClusterError
 from schemas.job import Cluster
 
@@ -49,7 +49,7 @@ def connected(settings: Cluster) -> Iterator[None]:
     try:
         with sent_code() as code:  # Ray has packed the folder when it has joined
             if settings.address:
-                options["runtime_env"] = {"working_dir": str(code), "excludes": EXCLUDES}
+                options["runtime_env"] = {"working_dir": str(code)}
             ray.init(**options)
     except Exception as error:  # Ray has no class of its own for what keeps it from starting or joining
         ray.shutdown()
