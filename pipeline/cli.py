@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipeline.commands.addressed import output_at
+from pipeline.commands.addressed import output_at, with_credentials
 from pipeline.commands.examples import examples
 from pipeline.commands.options import (
     BaseOption,
@@ -32,6 +32,7 @@ from pipeline.commands.options import (
     ToOption,
     UntilOption,
 )
+from pipeline.commands.screen import guard_the_screen
 from pipeline.commands.usage import usage_sentence
 from pipeline.ledger.run_record import recorded_spec
 from pipeline.storage.folder import Storage
@@ -237,7 +238,7 @@ def scenes(
 def retry(output: OutputArg, until: UntilOption = None) -> None:
     """Try the failed scenes of a job again, and make those anew whose picture or masks changed since."""
     storage = output_at(output)
-    spec = recorded_spec(storage).model_copy(update={"output": storage.url})
+    spec = with_credentials(recorded_spec(storage), output).model_copy(update={"output": storage.url})
     command = f"unscene retry {shlex.quote(output)}" + (f" --until {until}" if until else "")
     _run(spec, command, retry=True, refresh=True, until=until)
 
@@ -397,6 +398,7 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Entry point of `unscene`."""
+    guard_the_screen()
     os.environ.setdefault("RAY_AUTH_MODE", "token")  # read when ray is imported
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from schemas.secrets import masked
+
+
+def _told(argument: object) -> object:
+    return masked(argument) if isinstance(argument, str) else argument
+
 
 class JobError(Exception):
     """What was asked for cannot be done as things are. The command line prints the message alone and exits with code 2.
 
     Made of several sentences, one a mistake, it says all of them, numbered. The classes below say where the remedy
-    lies; this one alone is for what lies in none of them.
+    lies; this one alone is for what lies in none of them. No message of any holds a credential.
     """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*map(_told, args))
 
     def __str__(self) -> str:
         if len(self.args) < 2:
@@ -62,7 +71,7 @@ class SceneError(Exception):
     """
 
     def __init__(self, *args: object, transient: bool = False) -> None:
-        super().__init__(*args)
+        super().__init__(*map(_told, args))
         self.transient = transient
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from schemas.job import JobSpec
+from schemas.secrets import masked_tree
 
 SECTIONS = ("source", "seed", "models", "ingest", "segment", "extract", "generate", "evaluate")
 _GENERATION = ("source.handles", "seed", "models.base", "models.revision", "models.dtype", "generate.", "evaluate.")
@@ -21,7 +22,8 @@ def result_fields(spec: JobSpec, revisions: Mapping[str, str]) -> dict[str, Any]
     """Dotted name -> value of every field that changes results.
 
     revisions: `models.base`, `source.coco` ... -> what identifies their content; it stands in for the path,
-    so the same weights in another folder are the same run.
+    so the same weights in another folder are the same run. Without credentials: they are written to run.json, and the
+    same place by a new signature is the same place.
     """
     fields: dict[str, Any] = {}
     for section in SECTIONS:
@@ -31,7 +33,7 @@ def result_fields(spec: JobSpec, revisions: Mapping[str, str]) -> dict[str, Any]
     if spec.source.handles:  # only what follows training runs; the handles' own fingerprint stands for all before it
         counting = _GENERATION + (_JUDGING if spec.evaluate.enabled else ())
         fields = {name: value for name, value in fields.items() if name.startswith(counting)}
-    return dict(sorted(fields.items()))
+    return {name: masked_tree(value) for name, value in sorted(fields.items())}
 
 
 def fingerprint(spec: JobSpec, revisions: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from schemas.field_paths import field_at, section_at, section_of
 from schemas.job import JobSpec
 from schemas.nearest import hint, nearest
+from schemas.secrets import is_secret, masked_tree
 
 
 class Mistake(NamedTuple):
@@ -133,7 +134,9 @@ def _wrong(keys: tuple[str, ...], errors: Sequence[Mapping[str, Any]]) -> str:
     remedy = _remedy(keys, {str(error["type"]) for error in errors}, given)
     if isinstance(given, dict):
         return text + remedy
-    shown = repr(given)
+    if is_secret(keys):
+        return text + remedy
+    shown = repr(masked_tree(given))
     return f"{text} (got {shown if len(shown) <= _SHOWN else f'{shown[:_SHOWN]}...'}){remedy}"
 
 
@@ -146,7 +149,7 @@ def _remedy(keys: tuple[str, ...], kinds: set[str], given: Any) -> str:
         return "; put it in quotes"
     if "string_type" in kinds and isinstance(given, list):
         return "; give one text and no list"
-    if "list_type" in kinds and isinstance(given, str) and field_at(keys):
+    if "list_type" in kinds and isinstance(given, str) and field_at(keys) and not is_secret(keys):
         return f"; put it in a list: {_as_list(given)}"
     if "list_type" in kinds and isinstance(given, dict) and None in given.values():
         return "; put it in a list and in quotes, as YAML reads `{handles}` without them as the key of a mapping"

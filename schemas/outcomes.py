@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from schemas.secrets import masked
+
 BEYOND = "beyond source.limit"
 """The reason of what the job was asked not to take: counted, and not told file by file."""
 
@@ -23,7 +25,7 @@ class AccountLine:
     concepts: tuple[int, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        return asdict(self)
+        return _told(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,18 @@ class Failure:
     def row(self, stage: str) -> dict[str, Any]:
         columns = asdict(self)
         del columns["transient"], columns["suspect"]
-        return {"stage": stage, **columns}
+        return {"stage": stage, **_told(columns)}
+
+
+def _told(columns: dict[str, Any]) -> dict[str, Any]:
+    """As it may be read by anybody, and as a table can hold it: without credentials, and with an escape for each byte
+    of a name that is no UTF-8."""
+    return {name: as_told(value) if isinstance(value, str) else value for name, value in columns.items()}
+
+
+def as_told(text: str) -> str:
+    """A text for tables and screens: without credentials, and in Unicode whatever a name of it is in."""
+    return masked(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @dataclass

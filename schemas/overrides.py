@@ -8,6 +8,7 @@ from typing import Any
 
 from schemas.errors import SpecError
 from schemas.field_paths import field_at, members
+from schemas.secrets import masked_setting
 from schemas.yaml_text import parse_value
 
 _NULL = ("null", "Null", "NULL", "~")
@@ -20,20 +21,21 @@ def apply(tree: dict[str, Any], override: str) -> None:
     Raises SpecError for what names no field or no value; whether both fit is seen when the spec is validated.
     """
     path, separator, value = override.partition("=")
+    shown = masked_setting(override)
     keys = path.strip().split(".")
     if not separator or not all(keys):
-        raise SpecError(f"--set {override}: write it as --set section.field=value")
+        raise SpecError(f"--set {shown}: write it as --set section.field=value")
     if not value.strip():  # what a shell makes of a variable that is not set
-        raise SpecError(f"--set {override}: no value; write `null` for none, or '' in quotes for an empty text")
+        raise SpecError(f"--set {shown}: no value; write `null` for none, or '' in quotes for an empty text")
     parent: Any = tree
     for key, within in pairwise(keys):
         if within.isdigit():
-            raise SpecError(f"--set {override}: a list is set as a whole: {path.partition(f'.{within}')[0]}=[..., ...]")
+            raise SpecError(f"--set {shown}: a list is set as a whole: {path.partition(f'.{within}')[0]}=[..., ...]")
         if parent.get(key) is None:
             parent[key] = {}
         parent = parent[key]
         if not isinstance(parent, dict):
-            raise SpecError(f"--set {override}: `{key}` holds a value, not a section")
+            raise SpecError(f"--set {shown}: `{key}` holds a value, not a section")
     parent[keys[-1]] = _read(keys, value)
 
 

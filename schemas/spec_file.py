@@ -12,6 +12,7 @@ from schemas.errors import Mistakes, SpecError
 from schemas.job import JobSpec
 from schemas.mistakes import Mistake, check
 from schemas.overrides import apply, setter_of
+from schemas.secrets import masked_setting
 from schemas.shipped import is_job, job_text
 from schemas.writable import unwritable
 from schemas.yaml_text import keys_twice, parse, read_text
@@ -47,7 +48,7 @@ def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
     def told(mistake: Mistake) -> tuple[int, str]:
         setter = setter_of(mistake.keys, overrides)
         line = _line(node, mistake.keys)
-        where = f"--set {setter}" if setter is not None else f"{file}:{line}"
+        where = f"--set {masked_setting(setter)}" if setter is not None else f"{file}:{line}"
         return line, f"{where}: {mistake.text}"
 
     tree, unfit = unwritable(tree)

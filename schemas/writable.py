@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.mistakes import Mistake
+from schemas.secrets import MASK, is_secret
 
 DEEPEST = 100
 """Sections within sections; pydantic writes 255."""
@@ -57,10 +58,12 @@ class _Checking:
     def _text(self, text: str, keys: tuple[str, ...]) -> str:
         whole = _escaped(text)
         if whole != text:
-            return str(self._refused(keys, f"half of a character is no text (got '{whole}'); write it whole", whole))
+            got = MASK if is_secret(keys) and text != keys[-1] else whole
+            return str(self._refused(keys, f"half of a character is no text (got '{got}'); write it whole", whole))
         if "\0" in text:
             shown = text.replace("\0", "\\0")
-            return str(self._refused(keys, f"no text and no path holds a NUL (got '{shown}'); take it out", shown))
+            got = MASK if is_secret(keys) and text != keys[-1] else shown
+            return str(self._refused(keys, f"no text and no path holds a NUL (got '{got}'); take it out", shown))
         return text
 
     def _refused(self, keys: tuple[str, ...], why: str, instead: Any) -> Any:

@@ -2,25 +2,32 @@
 
 The spec is checked here, before anything is sent. What is sent is the code (`sent_code`) and the spec file; the
 cluster's head then runs `unscene run` on it. The job belongs to the cluster: it goes on when this process ends.
+
+Whoever sees the dashboard reads a job's command line, so no credential stands on it: a `--set` with one goes into the
+spec that is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import shlex
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.commands.paths import local_paths
-from pipeline.scheduling.sent_code import EXCLUDES, link_code
+from pipeline.scheduling.sent_code import link_code
 from schemas.errors import ClusterError, CommandError
+from schemas.overrides import apply
+from schemas.secrets import masked, masked_setting
 from schemas.shipped import is_job, job_text
 from schemas.spec_file import load_spec
+from schemas.yaml_text import parse, read_text
 
 SPEC_FOLDER = "submitted"
 _POLL_S = 1.0
@@ -44,13 +51,19 @@ def submit_job(spec_path: Path, overrides: list[str], address: str, wait: bool, 
             f"warning: {name} is a local path ({path}): it is read and written on the cluster's own nodes. Right if "
             "all of them see it under this name (NFS, or a cluster on this machine); otherwise use a bucket"
         )
-    sets = [*overrides, *(f"{name}={path}" for name, path in local.items())]
+    secret = [override for override in overrides if masked_setting(override) != override]
+    sets = [override for override in overrides if override not in secret]
+    sets += [f"{name}={path}" for name, path in local.items()]
+    if secret:
+        say(f"sent inside the spec, as a job's command line is read by many: {', '.join(map(_name, secret))}")
     if spec.cluster.address is None:
         sets.append("cluster.address=auto")
     command = "evaluate" if "protocol" in spec.model_fields_set else "run"
     client = _client(address)
     with tempfile.TemporaryDirectory(prefix="unscene-submit-") as folder:
-        job_id = _submit(client, _entrypoint(_stage(Path(folder), spec_path), sets, command), folder, spec.output)
+        job_id = _submit(
+            client, _entrypoint(_stage(Path(folder), spec_path, secret), sets, command), folder, spec.output
+        )
     where = f"--address {address} {job_id}"
     say(f"submitted {job_id}: {spec_path} -> {spec.output}")
     say(f"  follow:   ray job logs --follow {where}")
@@ -59,12 +72,24 @@ def submit_job(spec_path: Path, overrides: list[str], address: str, wait: bool, 
     return _follow(client, job_id, say) if wait else 0
 
 
-def _stage(folder: Path, spec_path: Path) -> str:
-    """Fills `folder` with links to the code and a copy of the spec; returns the spec's path within it."""
+def _name(override: str) -> str:
+    return override.partition("=")[0].strip()
+
+
+def _stage(folder: Path, spec_path: Path, within: Sequence[str] = ()) -> str:
+    """Fills `folder` with links to the code and a copy of the spec; returns the spec's path within it.
+
+    within: overrides that are written into the copy, which is JSON then, and so still YAML.
+    """
     link_code(folder)
     (folder / SPEC_FOLDER).mkdir()
-    text = job_text(spec_path).encode() if is_job(spec_path) else spec_path.read_bytes()
-    (folder / SPEC_FOLDER / spec_path.name).write_bytes(text)
+    data = job_text(spec_path).encode() if is_job(spec_path) else spec_path.read_bytes()
+    if within:
+        _, tree = parse(job_text(spec_path) if is_job(spec_path) else read_text(spec_path), str(spec_path))
+        for override in within:
+            apply(tree, override)
+        data = json.dumps(tree, indent=1).encode()
+    (folder / SPEC_FOLDER / spec_path.name).write_bytes(data)
     return f"{SPEC_FOLDER}/{spec_path.name}"
 
 
@@ -102,11 +127,12 @@ def _client(address: str) -> Any:
 
 
 def _submit(client: Any, entrypoint: str, folder: str, output: str) -> str:
-    runtime_env = {"working_dir": folder, "excludes": EXCLUDES, "env_vars": _DRIVER}
+    runtime_env = {"working_dir": folder, "env_vars": _DRIVER}
+    metadata = {"output": masked(output)}
     give_up = time.monotonic() + _STARTING_S
     while True:
         try:
-            return str(client.submit_job(entrypoint=entrypoint, runtime_env=runtime_env, metadata={"output": output}))
+            return str(client.submit_job(entrypoint=entrypoint, runtime_env=runtime_env, metadata=metadata))
         except (OSError, RuntimeError, ValueError) as error:
             if "No available agent" not in str(error) or time.monotonic() > give_up:  # a head that is still starting
                 raise ClusterError(f"the cluster did not take the job ({_first_line(error)})") from None

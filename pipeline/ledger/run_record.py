@@ -17,6 +17,7 @@ from schemas.errors import OutputError
 from schemas.fingerprint import changed_fields, fingerprint, result_fields
 from schemas.job import JobSpec
 from schemas.mistakes import check
+from schemas.secrets import masked_tree
 from schemas.spec_file import spec_from
 from stages.models.content import is_partial
 
@@ -51,7 +52,8 @@ def revisions(spec: JobSpec) -> dict[str, str]:
 
 
 def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None:
-    """Creates run.json, or checks that it was made by the same fields.
+    """Creates run.json, or checks that it was made by the same fields. It holds no credentials: readers of results
+    read it.
 
     stages: names of those that the job goes through here. An evaluation's scenes stop after the first ones, and the
     spec alone would have whoever looks at them wait for the rest.
@@ -61,7 +63,7 @@ def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None
     known = revisions(spec)
     fields = result_fields(spec, known)
     record = {
-        "spec": spec.model_dump(mode="json"),
+        "spec": masked_tree(spec.model_dump(mode="json")),
         "fingerprint": fingerprint(spec, known),
         "fields": fields,
         "seed": spec.seed,

@@ -1,4 +1,5 @@
-"""Jinja for pages that show strangers' words: everything is escaped, and a name that is missing is an error."""
+"""Jinja for pages that show strangers' words: everything is escaped, no credential of an address is shown, and a name
+that is missing is an error."""
 
 from __future__ import annotations
 
@@ -7,6 +8,9 @@ from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from schemas.secrets import masked
 
 
 def load_template(package: str, filters: Mapping[str, Any] | None = None, **names: Any) -> Template:
@@ -15,6 +19,7 @@ def load_template(package: str, filters: Mapping[str, Any] | None = None, **name
     environment = Environment(
         loader=FunctionLoader(lambda name: files.joinpath(name).read_text("utf-8")),
         autoescape=True,
+        finalize=_without_credentials,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -22,3 +27,10 @@ def load_template(package: str, filters: Mapping[str, Any] | None = None, **name
     environment.filters.update(filters or {})
     environment.globals.update(names)
     return environment.get_template("page.html.j2")
+
+
+def _without_credentials(value: Any) -> Any:
+    """Before it is escaped. Pictures are data, and markup is our own."""
+    if not isinstance(value, str) or isinstance(value, Markup) or value.startswith("data:"):
+        return value
+    return masked(value)

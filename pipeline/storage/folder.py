@@ -13,6 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pipeline.storage.local import LocalDisk
 from pipeline.storage.objects import ObjectStore
 from schemas.errors import OutputError
+from schemas.secrets import is_masked
 
 SHARED = "_shared"
 """Folder under OUTPUT for what is computed once a run."""
@@ -25,6 +26,11 @@ class Storage:
     """
 
     def __init__(self, url: str) -> None:
+        if is_masked(url):
+            raise OutputError(
+                f"{url} stands without its credentials, which run.json does not keep; leave them out of the address "
+                "and have them in the environment"
+            )
         try:
             self.fs, root = fsspec.core.url_to_fs(url)
         except ImportError as error:

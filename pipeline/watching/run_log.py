@@ -18,6 +18,7 @@ from types import TracebackType
 
 from pipeline.storage.folder import Storage
 from pipeline.watching.watcher import InHand
+from schemas.outcomes import as_told
 
 FOLDER = "_logs"
 _WRITE_S = 15.0
@@ -55,9 +56,9 @@ class RunLog:
         self.write()
 
     def say(self, text: str) -> None:
-        """Adds a line, or several."""
+        """Adds a line, or several, without the credentials in them."""
         now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-        for line in text.splitlines():
+        for line in as_told(text).splitlines():
             if len(self._first) < _FIRST:
                 self._first.append(f"{now}  {line}")
                 continue
@@ -89,4 +90,4 @@ class RunLog:
         try:
             self.storage.write(self.name, text.encode("utf-8", "replace"))
         except Exception as error:
-            print(f"could not write {self.name}: {error}", file=sys.stderr)
+            print(as_told(f"could not write {self.name}: {error}"), file=sys.stderr)

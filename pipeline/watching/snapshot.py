@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.storage.folder import Storage
 from pipeline.watching.counts import JobCounts
+from schemas.outcomes import as_told
 
 NAME = "_progress.json"
 STALE_S = 60.0
@@ -36,7 +37,7 @@ def announce(storage: Storage, state: str, **more: Any) -> None:
         found = (read_snapshot(storage) or {}) | more | {"at": time.time(), "state": state}
         storage.write(NAME, json.dumps(found, indent=1).encode())
     except Exception as error:
-        print(f"could not write {NAME}: {error}", file=sys.stderr)
+        print(as_told(f"could not write {NAME}: {error}"), file=sys.stderr)
 
 
 def read_snapshot(storage: Storage) -> dict[str, Any] | None:

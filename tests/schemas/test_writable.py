@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import SpecError
+from schemas.secrets import masked_setting
 from schemas.spec_file import load_spec
 
 SPEC = "source:\n  uri: bucket\noutput: out\n"
@@ -55,7 +56,7 @@ def test_what_no_record_can_hold_is_one_sentence(tmp_path: Path, text: str, said
     "override", ['output="x\\0"', "source.storage_options=&c {a: *c}", 'models.revision="\\ud800"']
 )
 def test_the_command_line_is_no_way_round(tmp_path: Path, override: str) -> None:
-    assert refusal(tmp_path, SPEC, override).startswith(f"--set {override}: ")
+    assert refusal(tmp_path, SPEC, override).startswith(f"--set {masked_setting(override)}: ")
 
 
 def test_an_alias_that_stands_twice_is_no_cycle(tmp_path: Path) -> None:

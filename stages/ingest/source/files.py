@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import get_protocol
 
 from schemas.job import Source
+from schemas.secrets import is_masked, masked_address
 from stages.ingest.faults import FileTooLarge, FileUnreadable
 from stages.transient import comes_of_network_failure
 
@@ -32,7 +34,15 @@ class Root:
         return isinstance(self.fs, LocalFileSystem)
 
     def url_of(self, path: str) -> str:
-        """The address of a file there, which `path_of` takes apart again; plain absolute paths stay plain."""
+        """The address of a file there, which `path_of` takes apart again; plain absolute paths stay plain.
+
+        The credentials of `source.uri` are not in it, as it goes into tables and messages: `path_of` puts them back.
+        """
+        url = self._url_of(path)
+        told = masked_address(url)
+        return told if told == url or self.path_of(told) == path else url
+
+    def _url_of(self, path: str) -> str:
         inner, chain, outer = self.uri.partition("::")
         if self.local:
             return path
@@ -46,6 +56,7 @@ class Root:
         """The path of an address that `url_of` made; None for the address of something else."""
         if self.local:
             return url if os.path.isabs(url) else None
+        url = self._with_credentials(url)
         inner, chain, outer = self.uri.partition("::")
         if not chain:
             return str(self.fs._strip_protocol(url)) if get_protocol(url) == get_protocol(self.uri) else None
@@ -54,6 +65,14 @@ class Root:
             return url[len(before) : -len(after)] if url.startswith(before) and url.endswith(after) else None
         before = f"{inner}::{get_protocol(outer)}://"
         return url[len(before) :] if url.startswith(before) else None
+
+    def _with_credentials(self, url: str) -> str:
+        outer = self.uri.rpartition("::")[2]
+        for place in (self.uri, outer, "".join(re.findall(r"^\w[\w.+-]*://[^/]*", outer))):
+            told = masked_address(place)
+            if told != place and told in url:
+                return url.replace(told, place)
+        return url
 
 
 def root(source: Source) -> Root:
@@ -93,6 +112,8 @@ def _open(url: str, options: dict[str, Any]) -> tuple[Any, str]:
     plain = url.removeprefix("file://")
     if os.path.exists(os.path.expanduser(plain)):  # whatever signs it holds
         return LocalFileSystem(), os.path.abspath(os.path.expanduser(plain))
+    if is_masked(url) or is_masked(options):
+        raise ValueError(f"{url} stands here without its credentials, which no record keeps")
     fs, path = url_to_fs(url, **options)
     return fs, path
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from schemas.job import Source
+from schemas.outcomes import as_told
 from stages.ingest.source.files import locate
 
 _BLOCK = 1 << 20
@@ -39,7 +40,7 @@ def hash_file(uri: str, source: Source, max_bytes: int) -> Hashed:
                 digest.update(block)
         return Hashed(uri, size, digest.hexdigest(), None)
     except Exception as error:
-        return Hashed(uri, size, None, f"{type(error).__name__}: {error}")
+        return Hashed(uri, size, None, as_told(f"{type(error).__name__}: {error}"))
 
 
 def hash_of_all(hashes: Sequence[str]) -> str:
