@@ -36,7 +36,10 @@ def apply(tree: dict[str, Any], override: str) -> None:
         parent = parent[key]
         if not isinstance(parent, dict):
             raise SpecError(f"--set {shown}: `{key}` holds a value, not a section")
-    parent[keys[-1]] = _read(keys, value)
+    try:
+        parent[keys[-1]] = _read(keys, value)
+    except SpecError as error:
+        raise SpecError(f"--set {shown}: {error}") from None
 
 
 def setter_of(keys: Sequence[str], overrides: Sequence[str]) -> str | None:

@@ -7,6 +7,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,7 +69,10 @@ def parse(text: str, name: str) -> tuple[yaml.Node | None, Any]:
     name: of the file, for messages. Raises SpecError naming the line that is no YAML.
     """
     try:
-        return yaml.compose(text, Loader=_AsItLooks), yaml.load(text, Loader=_AsItLooks)
+        node = yaml.compose(text, Loader=_AsItLooks)
+        if (heavy := _too_much(node)) is not None:
+            raise SpecError(f"{name}:{heavy[0]}: {heavy[1]}")
+        return node, yaml.load(text, Loader=_AsItLooks)
     except RecursionError:
         raise SpecError(f"{name}: sections within sections without end; `unscene jobs` shows how one looks") from None
     except yaml.reader.ReaderError as error:
@@ -113,11 +117,40 @@ def parse_value(text: str) -> Any:
     text = text.strip()
     try:
         node = yaml.compose(text, Loader=_AsItLooks)
+        if (heavy := _too_much(node)) is not None:
+            raise SpecError(heavy[1])
         if node is None or (node.start_mark.index, node.end_mark.index) != (0, len(text)):
             return text
         return yaml.load(text, Loader=_AsItLooks)
+    except RecursionError:
+        raise SpecError("sections within sections without end; give the value alone") from None
     except yaml.YAMLError:
         return text
+
+
+MOST_VALUES = 100_000
+"""Values of a spec with its aliases written out: a thousand times those of a long one."""
+
+
+def _too_much(node: yaml.Node | None) -> tuple[int, str] | None:
+    """Line and sentence for aliases that stand for more than any spec holds: nine lines of them fill a machine's
+    memory. An alias within what it stands for counts once; `unwritable` tells of it."""
+    sizes: dict[int, int] = {}
+    lines: list[int] = []
+
+    def size(node: yaml.Node) -> int:
+        if id(node) not in sizes:
+            sizes[id(node)] = 1
+            parts = node.value if isinstance(node, yaml.CollectionNode) else []
+            sizes[id(node)] += sum(map(size, parts if isinstance(node, yaml.SequenceNode) else chain(*parts)))
+            if sizes[id(node)] > MOST_VALUES:
+                lines.append(node.start_mark.line + 1)
+        return sizes[id(node)]
+
+    if node is None or (count := size(node)) <= max(MOST_VALUES, 10 * len(sizes)):  # many that are written out are fine
+        return None
+    many = f"{count:,}" if count < 10**12 else "more than a million million"
+    return lines[0], f"its aliases (`*name`) stand for {many} values; a spec has a few hundred: write out what is meant"
 
 
 def keys_twice(node: yaml.Node | None) -> list[Twice]:

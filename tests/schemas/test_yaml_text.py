@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +131,43 @@ def test_numbers_of_the_file_reach_their_fields_as_they_look(tmp_path: Path) -> 
         20,
     )
     assert load(tmp_path, SPEC.replace(": out", ": 2024-01-01")).output == "2024-01-01"
+
+
+def laughs(levels: int, section: str = "storage_options") -> str:
+    """Aliases of aliases, nine a level: 9 to the power of `levels` values in as many lines."""
+    lines = [f"    a0: &a0 [{', '.join('x' * 9)}]"]
+    lines += [f"    a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return f"source:\n  uri: bucket\n  {section}:\n" + "\n".join(lines) + "\noutput: out\n"
+
+
+def test_aliases_that_explode_are_refused_before_they_do(tmp_path: Path) -> None:
+    assert load(tmp_path, laughs(3)).source.storage_options["a2"][0][0] == ["x"] * 9
+    for levels in (9, 40):
+        with pytest.raises(
+            SpecError, match=r"job.yaml:9: its aliases \(`\*name`\) stand for .* write out what is meant"
+        ):
+            load(tmp_path, laughs(levels))
+
+
+def test_merges_that_explode_are_refused_too(tmp_path: Path) -> None:
+    lines = ["  a0: &a0 {k: 1}"]
+    lines += [f"  a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 30)]
+    with pytest.raises(SpecError, match="its aliases"):
+        load(tmp_path, SPEC + "cluster:\n" + "\n".join(lines))
+
+
+def test_the_command_line_is_no_way_round(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(SPEC)
+    bomb = "[&a [x, x, x, x, x, x, x, x, x]" + "".join(
+        f", &{after} [{', '.join([f'*{before}'] * 9)}]" for before, after in pairwise("abcdefghi")
+    )
+    with pytest.raises(SpecError, match=r"--set segment.vocabulary=.*: its aliases"):
+        load_spec(tmp_path / "job.yaml", [f"segment.vocabulary={bomb}]"])
+    with pytest.raises(SpecError, match=r"sections within sections without end"):
+        load_spec(tmp_path / "job.yaml", [f"segment.vocabulary={'[' * 3000}{']' * 3000}"])
+
+
+@pytest.mark.parametrize("depth", [150, 3000])
+def test_sections_without_end_are_refused(tmp_path: Path, depth: int) -> None:
+    with pytest.raises(SpecError, match=r"sections within sections"):
+        load(tmp_path, f"source: {{uri: bucket, storage_options: {{a: {'[' * depth}{']' * depth}}}}}\noutput: out\n")
