@@ -57,3 +57,8 @@ def within(text: str, folder: str | None) -> str:
     if not folder or not folder.strip("/"):
         return text
     return re.sub(rf"(?<![^\s'\"(]){re.escape(folder.rstrip('/'))}/(?=\S)", "", text)
+
+
+def first_line(text: str, otherwise: str) -> str:
+    """The first line of a message that says anything; `otherwise` where none does."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), otherwise)

@@ -54,6 +54,8 @@ class Failure:
     def row(self, stage: str) -> dict[str, Any]:
         columns = asdict(self)
         del columns["transient"], columns["suspect"]
+        if not self.message.strip():  # a bare `raise ValueError`
+            columns["message"] = f"{self.error} without a word"
         return {"stage": stage, **_told(columns)}
 
 

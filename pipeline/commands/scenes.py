@@ -16,7 +16,7 @@ from pipeline.shards.quality import thresholds
 from pipeline.shards.reader import UNREADABLE, OutputReader, Row
 from pipeline.stage_kinds import LEARNING, STAGE_OF
 from pipeline.storage.folder import Storage
-from pipeline.wording import counted
+from pipeline.wording import counted, first_line
 from schemas.errors import CommandError
 
 _COLUMNS = {
@@ -85,8 +85,8 @@ class ListedScene:
             kept = f"{self.kept} kept, " if self.chosen else ""
             said.append(f"{kept}{self.complete} with every concept once")
         if self.failure is not None:
-            reason = str(self.failure["message"]).splitlines() or [self.failure["error"]]
-            said.append(f"failed in {self.failure['stage']}: {reason[0]}")
+            reason = first_line(self.failure["message"], self.failure["error"])
+            said.append(f"failed in {self.failure['stage']}: {reason}")
         if self.unreadable:
             said.append(f"cannot be read: {', '.join(self.unreadable)}")
         return f"{self.scene_id}  {self.path}: {'; '.join(said)}"

@@ -19,7 +19,7 @@ from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.watching.snapshot import in_hand, is_fresh, read_snapshot, stale_line
 from pipeline.watching.terminal import job_text
-from pipeline.wording import counted, span, within
+from pipeline.wording import counted, first_line, span, within
 
 _SHOWN = 10
 
@@ -100,4 +100,4 @@ def failure_lines(storage: Storage, stages: list[str]) -> list[str]:
 
 def _failure(row: dict[str, Any]) -> str:
     tried = f" (tried {row['attempt']} times)" if row["attempt"] > 1 else ""
-    return f"{row['stage']} {row['uri'] or row['scene_id']}: {row['message'].splitlines()[0]}{tried}"
+    return f"{row['stage']} {row['uri'] or row['scene_id']}: {first_line(row['message'], row['error'])}{tried}"

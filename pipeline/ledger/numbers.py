@@ -116,6 +116,6 @@ def run_numbers(
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    message = str(row["message"])
+    message = str(row["message"]).strip() or str(row["error"])
     cut = message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + " ..."
     return {**row, "message": cut, "traceback": None}

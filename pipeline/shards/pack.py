@@ -20,7 +20,7 @@ from pipeline.shards.reader import Members, OutputReader, Row, by_scene
 from pipeline.shards.tables import table_name, write_table
 from pipeline.shards.tars import add_member, padded, tar_name
 from pipeline.storage.folder import Storage
-from schemas.outcomes import SceneOutput
+from schemas.outcomes import SceneOutput, as_told
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def pack(storage: Storage, order: PackOrder) -> Commit:
                 tries = row["attempt"] + tried.get(output.scene_id, 0)
                 failures.append({**row, "attempt": tries, "uri": order.uris.get(output.scene_id)})
                 if not output.rows and output.scene_id in order.fallback:
-                    rows.append({**order.fallback[output.scene_id], "error": output.failure.message})
+                    rows.append({**order.fallback[output.scene_id], "error": as_told(output.failure.message)})
             else:
                 done.append(output.scene_id)
                 yield from output.files.items()

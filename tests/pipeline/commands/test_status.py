@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.commands import watch as watching
+from pipeline.commands.scenes import list_scenes
 from pipeline.commands.status import status_lines
 from pipeline.ledger.lease import EXPIRES_S, held
 from pipeline.ledger.lease import NAME as LEASE
@@ -24,7 +25,8 @@ from pipeline.watching.snapshot import announce, write_snapshot
 from pipeline.watching.watcher import InHand
 from schemas.errors import OutputError
 from schemas.job import JobSpec
-from tests.support.sample_output import SampleOutput, write_record
+from schemas.outcomes import Failure
+from tests.support.sample_output import BROKEN, SampleOutput, write_record
 
 
 @pytest.fixture
@@ -119,3 +121,23 @@ def test_watch_ends_with_the_run_and_then_says_all(sample: SampleOutput, monkeyp
     printed = out.getvalue().splitlines()
     assert printed[1:] == status_lines(sample.storage)
     assert printed[0].endswith(status_lines(sample.storage)[0]), "one line in two quick turns"
+
+
+@pytest.mark.parametrize("message", ["", " \n\n", "\n  at last a word\nand more"])
+def test_a_failure_without_a_word_is_told_by_its_class(sample: SampleOutput, message: str) -> None:
+    """An OUTPUT of an older Unscene may hold one; it was an IndexError."""
+    broken = next(row for row in sample.plan.all_rows() if row["uri"] == BROKEN)
+    name = f"_commits/ingest/{broken['shard']:06d}.json"
+    record = json.loads(sample.storage.read(name))
+    row = Failure(broken["scene_id"], "ValueError", "x", uri=BROKEN).row("ingest")
+    record["failures"] = [{**row, "message": message}]
+    sample.storage.write(name, json.dumps(record).encode())
+    said = message.split("\n")[1].strip() if "word" in message else "ValueError"
+    assert any(line.endswith(f"broken.jpg: {said}") for line in status_lines(sample.storage))
+    found = [scene.line() for scene in list_scenes(sample.storage) if scene.failure]
+    assert [line.endswith(f"failed in ingest: {said}") for line in found] == [True]
+    assert said in Path(write_report(sample.storage)).read_text()
+
+
+def test_a_failure_is_never_written_without_a_word() -> None:
+    assert Failure("0" * 16, "ValueError", "\n").row("ingest")["message"] == "ValueError without a word"
