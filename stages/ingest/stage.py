@@ -13,7 +13,7 @@ from PIL import Image
 
 from schemas.errors import SceneError
 from schemas.job import JobSpec
-from schemas.outcomes import SceneOutput, SceneTask
+from schemas.outcomes import SceneOutput, SceneTask, as_told
 from schemas.records import NOT_READ
 from stages.ingest.decode import Picture, decode_picture
 from stages.ingest.faults import FileChanged, FileUnreadable, MasksAmbiguous, MasksEmpty
@@ -70,7 +70,7 @@ class IngestStage:
                 assert out.failure is not None
                 yield replace(
                     out,
-                    rows=[{**row, "status": "failed", "error": reason}],
+                    rows=[{**row, "status": "failed", "error": as_told(reason)}],
                     failure=replace(out.failure, uri=row["uri"]),
                 )
             else:

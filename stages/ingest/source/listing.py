@@ -17,7 +17,7 @@ from schemas.near_path import near_path
 from schemas.outcomes import BEYOND
 from stages.ingest.source.files import Root, locate, root
 from stages.ingest.source.kind import check_address, check_kind, holds
-from stages.ingest.source.walking import Found, look_at, walk
+from stages.ingest.source.walking import Found, look_at, shown_path, walk
 
 MASK_NAME = re.compile(r"(?:(?P<stem>.+)\.)?mask(?P<number>\d+)\.png", re.IGNORECASE)
 """A mask beside its picture: `mask0.png` in the picture's own folder, or `<stem>.mask0.png`."""
@@ -229,5 +229,5 @@ def _add_masks_beside(listing: Listing) -> None:
                 found = look_at(at, path)
                 listing.masks.append(found) if found.trouble is None else listing.leave_out(path, *found.trouble)
             elif path not in taken:
-                listing.neighbours.append(path)
+                listing.neighbours.append(shown_path(path))
     listing.masks.sort(key=lambda file: file.path)

@@ -16,6 +16,7 @@ _OF_TIME = (
     *("modificationTime", "created", "date_time"),
 )
 """What filesystems call it: the most telling first."""
+_NO_UTF_8 = ("name that is not UTF-8", "tables cannot hold it; rename the file")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ def look_at(at: Root, path: str) -> Found:
 
 
 def of_info(path: str, info: dict[str, Any]) -> Found:
-    """A file by what its filesystem says of it."""
+    """A file by what its filesystem says of it. Archives, too, hold names that are no UTF-8."""
+    if shown_path(path) != path:
+        return Found(shown_path(path), trouble=_NO_UTF_8)
     size = info.get("size")
     content = next((str(info[key]) for key in _OF_CONTENT + _OF_TIME if info.get(key)), "")
     return Found(path, f"{size}:{content}", None if size is None else int(size))
@@ -73,7 +76,7 @@ class _Walk:
             if found.trouble is not None or not entry.is_dir():
                 yield found
             elif entry.is_symlink() and (why := self._read_elsewhere(entry.path)):
-                yield Found(_shown(entry.path), trouble=why)
+                yield Found(shown_path(entry.path), trouble=why)
             else:
                 yield from self.below(entry.path)
 
@@ -82,27 +85,28 @@ class _Walk:
         target, at = os.path.realpath(link), os.stat(link)
         within = os.path.commonpath([self._source, target])
         if within == target:
-            return "link in a loop", f"leads back to {_shown(target)}"
+            return "link in a loop", f"leads back to {shown_path(target)}"
         if within == self._source or (at.st_dev, at.st_ino) in self._seen:
-            return "link to a folder that is read already", f"as {_shown(target)}"
+            return "link to a folder that is read already", f"as {shown_path(target)}"
         return None
 
 
-def _shown(path: str) -> str:
+def shown_path(path: str) -> str:
     """A path that tables can hold."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character that stands for no byte
+        return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _on_disk(path: str) -> Found:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return Found(_shown(path), trouble=("name that is not UTF-8", "tables cannot hold it; rename the file"))
+    if shown_path(path) != path:
+        return Found(shown_path(path), trouble=_NO_UTF_8)
     try:
         at = os.stat(path)
     except OSError as error:
         if os.path.islink(path):
-            where = f"to {_shown(os.readlink(path))} ({error.strerror})"
+            where = f"to {shown_path(os.readlink(path))} ({error.strerror})"
             return Found(path, trouble=("link that leads nowhere", where))
         return Found(path, trouble=("file that cannot be looked at", f"{type(error).__name__}: {error.strerror}"))
     if not stat.S_ISREG(at.st_mode) and not stat.S_ISDIR(at.st_mode):

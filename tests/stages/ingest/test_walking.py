@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import fsspec
 import pytest
 
 from schemas.job import Source
+from stages.ingest.given_masks.owners import owners_of
 from stages.ingest.source.files import read_file
 from stages.ingest.source.listing import Listing, list_source
 from stages.ingest.source.walking import of_info
@@ -192,3 +194,26 @@ def test_an_output_within_the_source_is_one_line(tmp_path: Path) -> None:
     listing = list_source(Source(uri=str(tmp_path)), str(tmp_path / "out"))
     assert [Path(url).name for url in urls(listing)] == ["a.jpg"]
     assert told(listing) == {"out": "the output of this job"}
+
+
+def test_a_name_that_is_no_utf_8_is_told_in_an_archive_too(tmp_path: Path) -> None:
+    """It broke the plan after all the hashing: no table holds such a name."""
+    (tmp_path / "a.jpg").write_bytes(b"here")
+    with tarfile.open(tmp_path / "in.tar", "w") as tar:
+        tar.add(tmp_path / "a.jpg", "good.jpg")
+        tar.add(tmp_path / "a.jpg", b"caf\xe9.jpg".decode("utf-8", "surrogateescape"))
+    listing = list_source(Source(uri=f"tar://::{tmp_path}/in.tar"))
+    assert [file.path.lstrip("/") for file in listing.pictures] == ["good.jpg"]
+    assert [(out.uri.partition("::")[0], out.reason) for out in listing.left_out] == [
+        ("tar://caf\\xe9.jpg", "name that is not UTF-8")
+    ]
+
+
+def test_a_neighbour_whose_name_is_no_utf_8_is_named_by_its_escape(tmp_path: Path) -> None:
+    for name in (b"a.jpg", b"caf\xe9.jpg", b"mask0.png"):
+        with open(os.fsencode(tmp_path) + b"/" + name, "wb") as file:
+            file.write(b"here")
+    listing = list_source(Source(uri=f"{tmp_path}/a.jpg", masks="beside"))
+    unclear = owners_of(listing).unclear[f"{tmp_path}/a.jpg"]
+    assert "caf\\xe9.jpg" in unclear
+    assert unclear.encode()
