@@ -110,6 +110,14 @@ class Ingest(Strict):
     max_pixels: int = field(
         100_000_000, "Larger pictures are refused before decoding. Unit: pixels.", ge=1, result=False
     )
+    max_pixels_per_byte: int = field(
+        10_000,
+        "Pictures and masks whose header claims more pixels for each byte of the file are refused before decoding, as "
+        "a few bytes could otherwise take gigabytes. No photograph comes near; an empty PNG of one bit has 8,256. "
+        "Unit: pixels per byte.",
+        ge=1,
+        result=False,
+    )
     max_bytes: int = field(200_000_000, "Larger files are refused before reading. Unit: bytes.", ge=1, result=False)
     min_side: int = field(16, "Pictures with a shorter side are refused. Unit: pixels.", ge=1, result=False)
 

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.commands.paths import anchored
 from pipeline.wording import counted, size_text
 from schemas.errors import SceneError, SpecError
-from schemas.job import JobSpec, Source
+from schemas.job import Ingest, JobSpec, Source
 from stages.ingest.census import Census, Picked, take_census
 from stages.ingest.decode import open_header
 from stages.ingest.formats import picture_formats
@@ -129,13 +129,14 @@ def _sizes(uri: str, pictures: list[Picked]) -> list[tuple[int, int]]:
     """Of some pictures, by their headers; one that cannot be read is for the run to tell."""
     step = max(1, len(pictures) // _SIZED)
     source = Source(uri=uri)
+    no_limits = Ingest(max_pixels=10**12, max_pixels_per_byte=10**12)  # of the file only its beginning is here
     found = []
     for picked in pictures[::step][:_SIZED]:
         try:
             fs, path = locate(picked.uri, source)
             with fs.open(path, "rb") as file:
                 header = bytes(file.read(_HEADER))
-            found.append(open_header(header, picture_formats(), 10**12).size)
+            found.append(open_header(header, picture_formats(), no_limits).size)
         except (OSError, ValueError, SceneError):
             continue
     return found

@@ -19,6 +19,7 @@ from stages.ingest.colour_chunks import colour_remark
 from stages.ingest.faults import FileEmpty, NotAPicture, PictureBroken, PictureTooLarge, PictureTooSmall
 from stages.ingest.formats import missing_decoder, picture_formats
 from stages.ingest.pages import count_pages
+from stages.ingest.webp import webp_size
 
 ORIENTATION_TAG = 0x0112
 TURNS = {
@@ -68,7 +69,7 @@ def decode_picture(data: bytes, limits: Ingest) -> Picture:
         formats = picture_formats()
         if missing := missing_decoder(data, formats):
             raise NotAPicture(missing)
-        image = open_header(data, formats, limits.max_pixels)
+        image = open_header(data, formats, limits)
         width, height = image.size
         if min(width, height) < limits.min_side:
             raise PictureTooSmall(
@@ -90,8 +91,10 @@ def decode_picture(data: bytes, limits: Ingest) -> Picture:
     return Picture(rgb, name, max(turned, left), pages, remarks)
 
 
-def open_header(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Image.Image:
+def open_header(data: bytes, formats: tuple[str, ...], limits: Ingest) -> Image.Image:
     """A lazy image: its header is read, its pixels are not. Raises NotAPicture or PictureTooLarge."""
+    if (claimed := webp_size(data)) is not None:  # whose decoder takes the memory as soon as it is opened
+        _check_claim(*claimed, data, limits)
     try:
         with _strict_pillow():
             image = Image.open(io.BytesIO(data), formats=formats)
@@ -102,12 +105,22 @@ def open_header(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Image
             f"not a picture, or one cut short: no decoder for {' '.join(formats)} accepts it; remove it, "
             "or convert it to one of them"
         ) from error
-    width, height = image.size
-    if width * height > max_pixels:
-        raise PictureTooLarge(
-            f"{width}x{height} pixels are more than ingest.max_pixels ({max_pixels}); raise it if the picture is meant"
-        )
+    _check_claim(*image.size, data, limits)
     return image
+
+
+def _check_claim(width: int, height: int, data: bytes, limits: Ingest) -> None:
+    """Raises PictureTooLarge for a size that is too large, or too large for so few bytes."""
+    if width * height > limits.max_pixels:
+        raise PictureTooLarge(
+            f"{width}x{height} pixels are more than ingest.max_pixels ({limits.max_pixels}); raise it if the picture "
+            "is meant"
+        )
+    if width * height > limits.max_pixels_per_byte * len(data):
+        raise PictureTooLarge(
+            f"its header claims {width}x{height} pixels for {len(data)} bytes, more than ingest.max_pixels_per_byte "
+            f"({limits.max_pixels_per_byte}) for each; replace the file, or raise the limit if it is meant"
+        )
 
 
 def orientation_of(image: Image.Image) -> int:

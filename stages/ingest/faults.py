@@ -24,7 +24,7 @@ class NotAPicture(SceneError):
 
 
 class PictureTooLarge(SceneError):
-    """More pixels than `ingest.max_pixels`, by the header alone."""
+    """More pixels than `ingest.max_pixels`, or than its bytes can hold, by the header alone."""
 
 
 class PictureTooSmall(SceneError):

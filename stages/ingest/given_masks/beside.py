@@ -30,5 +30,5 @@ class MasksBeside:
         return [
             (url, mask)
             for url, name, data in zip(urls, names, read, strict=True)
-            for mask in decode_mask_file(data, name, self._limits.max_pixels)
+            for mask in decode_mask_file(data, name, self._limits)
         ]

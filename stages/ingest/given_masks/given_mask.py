@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from schemas.errors import SceneError
+from schemas.job import Ingest
 from stages.ingest.decode import open_header, orientation_of
 from stages.ingest.faults import MaskUnreadable
 from stages.ingest.given_masks.label_map import masks_in
@@ -24,14 +25,14 @@ class GivenMask:
     orientation: int = 1
 
 
-def decode_mask_file(data: bytes, name: str, max_pixels: int) -> list[GivenMask]:
+def decode_mask_file(data: bytes, name: str, limits: Ingest) -> list[GivenMask]:
     """The masks of a PNG of any mode: one, or of a label map one a label, in ascending order.
 
     `plane_of` says what its pixels mean, `masks_in` how many masks they are. An orientation of the file's own is told,
     not undone. Raises MaskUnreadable, also for what is no mask or may be read in two ways.
     """
     try:
-        image = open_header(data, ("PNG",), max_pixels)
+        image = open_header(data, ("PNG",), limits)
         frames = getattr(image, "n_frames", 1)
         if frames > 1:
             raise MaskUnreadable(f"it is an animation of {frames} frames; save one mask a file")

@@ -15,6 +15,7 @@ from PIL import Image, ImageFile
 from schemas.job import Ingest
 from stages.ingest import faults
 from stages.ingest.decode import decode_picture
+from stages.ingest.webp import webp_size
 
 LIMITS = Ingest()
 
@@ -234,6 +235,41 @@ def test_the_pixel_limit_is_the_specs_in_both_directions() -> None:
     large = encoded(Image.new("1", (14000, 14000)))  # over the limits that Pillow itself would set
     with pytest.raises(faults.PictureTooLarge):
         decode_picture(large, LIMITS)
+
+
+def test_a_claim_without_bytes_is_refused_before_its_decoder_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """34 bytes of WebP took 1.5 GB: its decoder takes the memory when it is opened, within the limit of pixels."""
+    data = webp_header(9800, 10_000)
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("opened"))
+    with pytest.raises(
+        faults.PictureTooLarge, match=r"claims 9800x10000 pixels for \d+ bytes, more than ingest.max_pix"
+    ):
+        decode_picture(data, LIMITS)
+
+
+def test_the_limit_of_pixels_per_byte_is_the_specs() -> None:
+    """The emptiest picture that the usual packings make is under it, and one that is meant can be let in."""
+    assert decode_picture(encoded(Image.new("1", (9000, 9000))), LIMITS).image.size == (9000, 9000)
+    flat = encoded(Image.new("RGB", (2000, 2000), "red"), "WEBP", lossless=True)
+    assert 10_000 * len(flat) < 2000 * 2000
+    with pytest.raises(faults.PictureTooLarge, match="ingest.max_pixels_per_byte"):
+        decode_picture(flat, LIMITS)
+    assert decode_picture(flat, Ingest(max_pixels_per_byte=1_000_000)).image.size == (2000, 2000)
+
+
+def test_the_size_of_a_webp_is_read_as_its_decoder_reads_it() -> None:
+    for width, height in ((16, 17), (300, 16), (1000, 3)):
+        film = {"save_all": True, "append_images": [Image.new("RGB", (width, height))]}
+        for options in ({}, {"lossless": True}, {"exif": b"Exif\0\0II*\0"}, film):
+            data = encoded(photo(width, height), "WEBP", **options)
+            assert webp_size(data) == Image.open(io.BytesIO(data)).size == (width, height)
+    for other in (
+        b"",
+        encoded(photo(), "PNG"),
+        encoded(photo(), "WEBP")[:29],
+        b"RIFF" + bytes(4) + b"WEBPJUNK" + bytes(99),
+    ):
+        assert webp_size(other) is None
 
 
 def test_short_sides_are_refused() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
+from schemas.job import Ingest
 from stages.ingest.faults import MaskUnreadable
 from stages.ingest.given_masks.given_mask import GivenMask, decode_mask_file
 
@@ -54,7 +55,7 @@ def coloured(codes: np.ndarray, colours: dict[int, tuple[int, int, int]]) -> Ima
 
 
 def decoded(image: Image.Image, **options: Any) -> list[GivenMask]:
-    return decode_mask_file(encoded(image, **options), "a.mask0.png", 10**8)
+    return decode_mask_file(encoded(image, **options), "a.mask0.png", Ingest())
 
 
 def inside(mask: GivenMask) -> np.ndarray:
@@ -132,7 +133,7 @@ def test_labels_of_two_and_four_bits_keep_their_numbers(bits: int) -> None:
 
     header = struct.pack(">IIBBBBB", SIZE[0], SIZE[1], bits, 0, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    masks = decode_mask_file(data, "m", 10**6)
+    masks = decode_mask_file(data, "m", Ingest())
     assert [mask.name for mask in masks] == ["m value 1", "m value 2", "m value 3"]
     assert np.array_equal(inside(masks[1]), codes == 2)
 

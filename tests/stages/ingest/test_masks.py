@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from schemas.job import Ingest
 from stages.ingest.decode import Picture
 from stages.ingest.faults import MaskUnreadable
 from stages.ingest.given_masks.given_mask import GivenMask, decode_mask_file
@@ -40,7 +41,7 @@ def palette(index: int, colour: tuple[int, int, int]) -> Image.Image:
 
 
 def only_mask(image: Image.Image) -> GivenMask:
-    masks = decode_mask_file(encoded(image), "mask0.png", 10**6)
+    masks = decode_mask_file(encoded(image), "mask0.png", Ingest())
     assert [mask.name for mask in masks] == ["mask0.png"]
     return masks[0]
 
@@ -98,6 +99,6 @@ def test_a_damaged_or_huge_mask_is_named() -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8))
     for data in (b"", b"text", encoded(noise)[:2000]):
         with pytest.raises(MaskUnreadable, match=r"mask7\.png"):
-            decode_mask_file(data, "mask7.png", 10**6)
+            decode_mask_file(data, "mask7.png", Ingest())
     with pytest.raises(MaskUnreadable, match="max_pixels"):
-        decode_mask_file(encoded(noise), "mask7.png", 4000)
+        decode_mask_file(encoded(noise), "mask7.png", Ingest(max_pixels=4000))
