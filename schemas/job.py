@@ -79,6 +79,13 @@ class Source(Strict):
         "Annotations of `coco` that are marked `iscrowd`: `use` them as objects, since CVAT marks each mask of its "
         "brush so, or `skip` them, since COCO's own are regions of many objects.",
     )
+    links: Literal["follow", "inside"] = field(
+        "follow",
+        "Symbolic links of a source on a disk: `follow` them wherever they lead (files that lie outside the source are "
+        "counted and told), or read `inside` the source only, as is right for a folder that strangers can write to.",
+        result=False,
+        also=("symlinks", "follow_symlinks"),
+    )
     limit: int | None = field(
         None,
         "Take only the first so many files in sorted order. Unit: files.",
@@ -88,7 +95,8 @@ class Source(Strict):
     )
     storage_options: dict[str, Any] = field(
         {},
-        "Passed to fsspec for `uri`. Credentials belong in the environment, not here: this is written to run.json.",
+        "Passed to fsspec for `uri`. Credentials belong in the environment, not here; run.json keeps `***` in their "
+        "place, so that a retry wants the spec.",
         result=False,
     )
 

@@ -82,6 +82,11 @@ def take_census(spec: JobSpec) -> Census:
             f"pictures that are called like masks, and are scenes as source.masks is {spec.source.masks}: "
             f"{len(alike)}, such as {alike[0]}"
         )
+    if listing.elsewhere:
+        census.remarks.append(
+            f"files that links bring in from outside the source: {len(listing.elsewhere)}, such as "
+            f"{listing.elsewhere[0]}; source.links: inside leaves them out"
+        )
     census.pictures.sort(key=lambda picked: picked.uri)
     census.lines += [AccountLine("file", out.uri, "left out", out.reason, out.detail) for out in listing.left_out]
     return census

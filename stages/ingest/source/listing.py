@@ -15,7 +15,7 @@ from schemas.errors import SpecError
 from schemas.job import Source
 from schemas.near_path import near_path
 from schemas.outcomes import BEYOND
-from stages.ingest.source.files import Root, locate, root
+from stages.ingest.source.files import Root, locate, root, root_of
 from stages.ingest.source.kind import check_address, check_kind, holds
 from stages.ingest.source.walking import Found, look_at, shown_path, walk
 
@@ -30,6 +30,8 @@ THUMBNAIL_NAME = re.compile(r"SYNOPHOTO_THUMB|SYNOFILE_THUMB|^Thumbs\.db$", re.I
 
 _BY_SUFFIX = ("suffix ", "no suffix", "archive")
 _MANY = {"looks like a mask": "called like masks", "thumbnail": "thumbnails", "masks": "named as masks are"}
+_OUTSIDE = ("link that leads out of the source", "source.links: follow reads what it leads to")
+
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 
 
@@ -46,7 +48,7 @@ class LeftOut:
 class Listing:
     """pictures, masks: sorted by path. root: the filesystem that their paths are on. beyond: pictures that
     `source.limit` keeps out; they are in `left_out` too. neighbours: paths of files that were not named, in the folders
-    of pictures that were.
+    of pictures that were. elsewhere: paths of the files that links bring in from outside the source.
 
     Masks are the files that `masks: beside` reads, whether or not a picture is found for them.
     """
@@ -57,6 +59,7 @@ class Listing:
     left_out: list[LeftOut] = field(default_factory=list)
     beyond: list[Found] = field(default_factory=list)
     neighbours: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
 
     def leave_out(self, path: str, reason: str, detail: str | None = None) -> None:
         self.left_out.append(LeftOut(self.root.url_of(path), reason, detail))
@@ -77,7 +80,8 @@ def list_source(source: Source, output: str | None = None) -> Listing:
     check_address(source.uri)
     try:
         at = root(source)
-        found, folder = _files(at)
+        base = root_of(source)
+        found, folder = _files(at, base, source.links == "follow")
     except ImportError as error:
         raise SpecError(
             f"source.uri: {source.uri} needs a package that is not installed ({error}); install it"
@@ -97,7 +101,7 @@ def list_source(source: Source, output: str | None = None) -> Listing:
     if own is not None and any(file.path.startswith(f"{own}/") for file in files):
         listing.leave_out(own, "the output of this job")
     if folder is None and source.masks == "beside":
-        _add_masks_beside(listing)
+        _add_masks_beside(listing, base, source)
     if not listing.pictures:
         check_there(source)
         if own is not None and f"{at.path.rstrip('/')}/".startswith(f"{own}/"):
@@ -109,6 +113,7 @@ def list_source(source: Source, output: str | None = None) -> Listing:
         listing.pictures, listing.beyond = listing.pictures[: source.limit], listing.pictures[source.limit :]
     for file in listing.beyond:
         listing.leave_out(file.path, BEYOND)
+    listing.elsewhere = [file.path for file in (*listing.pictures, *listing.masks) if file.elsewhere]
     return listing
 
 
@@ -134,22 +139,22 @@ def _nothing(at: Root) -> str:
     return ", a folder without a file" if at.fs.isdir(at.path) else ", where there is nothing"
 
 
-def _files(at: Root) -> tuple[Iterator[Found] | list[Found], str | None]:
+def _files(at: Root, base: str, follow: bool) -> tuple[Iterator[Found] | list[Found], str | None]:
     """Files that the address names, and the folder if it names one. A file or folder whose own name holds `[` or `*`
     wins over the pattern that it looks like."""
     if at.fs.isfile(at.path):
-        return [look_at(at, at.path)], None
+        return [look_at(at, at.path, base)], None
     if at.fs.isdir(at.path):
-        return walk(at, at.path.rstrip("/")), at.path.rstrip("/")
+        return walk(at, at.path.rstrip("/"), follow), at.path.rstrip("/")
     if has_magic(at.path):
-        return _matches(at), None
+        return _matches(at, base), None
     return [], at.path
 
 
-def _matches(at: Root) -> list[Found]:
+def _matches(at: Root, base: str) -> list[Found]:
     folder, _, name = at.path.rpartition("/")
     pattern = f"{glob.escape(folder)}/{name}" if has_magic(folder) and at.fs.isdir(folder) else at.path
-    found = (look_at(at, path) for path in at.fs.glob(pattern))
+    found = (look_at(at, path, base) for path in at.fs.glob(pattern))
     return [file for file in found if file.trouble is not None or not at.fs.isdir(file.path)]
 
 
@@ -158,6 +163,8 @@ def _place(file: Found, folder: str | None, source: Source, listing: Listing) ->
     name = file.path.rpartition("/")[2]
     if file.trouble is not None:
         listing.leave_out(file.path, *file.trouble)
+    elif file.elsewhere and source.links == "inside":
+        listing.leave_out(file.path, *_OUTSIDE)
     elif _is_coco(listing.root, file, source):
         listing.leave_out(file.path, "the annotation file")
     elif folder is not None and (reason := _not_meant(file.path.removeprefix(folder).lstrip("/"))):
@@ -219,15 +226,19 @@ def _is_coco(at: Root, file: Found, source: Source) -> bool:
     return type(other) is type(at.fs) and path == file.path
 
 
-def _add_masks_beside(listing: Listing) -> None:
+def _add_masks_beside(listing: Listing, base: str, source: Source) -> None:
     """The masks in the folders of pictures that were named one by one: nobody names those. They may belong to the
     neighbours too."""
     at, taken = listing.root, {file.path for file in (*listing.masks, *listing.pictures)}
     for folder in sorted({file.path.rpartition("/")[0] for file in listing.pictures}):
         for path in sorted(str(name) for name in at.fs.ls(folder, detail=False)):
             if MASK_NAME.fullmatch(path.rpartition("/")[2]) and path not in taken:
-                found = look_at(at, path)
-                listing.masks.append(found) if found.trouble is None else listing.leave_out(path, *found.trouble)
+                found = look_at(at, path, base)
+                outside = _OUTSIDE if found.elsewhere and source.links == "inside" else None
+                if (why := found.trouble or outside) is not None:
+                    listing.leave_out(path, *why)
+                else:
+                    listing.masks.append(found)
             elif path not in taken:
                 listing.neighbours.append(shown_path(path))
     listing.masks.sort(key=lambda file: file.path)

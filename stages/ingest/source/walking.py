@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stages.ingest.source.files import Root
@@ -24,27 +24,38 @@ class Found:
     """A file, or (`trouble`) what is not one and why: (a few words to count by, a sentence).
 
     path: on the source's filesystem. stamp: changes when the file does, as far as its filesystem tells without reading
-    it: its size at least. size: bytes, None where it is not known.
+    it: its size at least. size: bytes, None where it is not known. elsewhere: whether a link brings it in from outside
+    the source.
     """
 
     path: str
     stamp: str | None = None
     size: int | None = None
     trouble: tuple[str, str] | None = None
+    elsewhere: bool = False
 
 
-def walk(at: Root, folder: str) -> Iterator[Found]:
-    """Everything below `folder`, to the bottom, in no particular order."""
+def walk(at: Root, folder: str, follow: bool = True) -> Iterator[Found]:
+    """Everything below `folder`, to the bottom, in no particular order. Without `follow` a link to a folder outside is
+    told as it stands, and nothing of the folder is looked at."""
     if at.local:
-        yield from _Walk(folder).below(folder)
+        yield from _Walk(folder, follow).below(folder)
         return
     for path, info in at.fs.find(folder, detail=True).items():
         yield of_info(path, info)
 
 
-def look_at(at: Root, path: str) -> Found:
-    """One path that is known to be there."""
-    return _on_disk(path) if at.local else of_info(path, at.fs.info(path))
+def look_at(at: Root, path: str, folder: str) -> Found:
+    """One path that is known to be there. folder: of the source."""
+    if not at.local:
+        return of_info(path, at.fs.info(path))
+    found = _on_disk(path)
+    inside = found.trouble is not None or _is_within(os.path.realpath(folder), os.path.realpath(path))
+    return found if inside else replace(found, elsewhere=True)
+
+
+def _is_within(folder: str, path: str) -> bool:
+    return os.path.commonpath([folder, path]) == folder
 
 
 def of_info(path: str, info: dict[str, Any]) -> Found:
@@ -59,11 +70,12 @@ def of_info(path: str, info: dict[str, Any]) -> Found:
 class _Walk:
     """One walk over folders of the disk. Each real folder is gone through once, by whatever names it is reached."""
 
-    def __init__(self, source: str) -> None:
-        self._source = os.path.realpath(source)
+    def __init__(self, source: str, follow: bool) -> None:
+        self._source, self._follow = os.path.realpath(source), follow
         self._seen: dict[tuple[int, int], str] = {}
 
-    def below(self, folder: str) -> Iterator[Found]:
+    def below(self, folder: str, elsewhere: bool = False) -> Iterator[Found]:
+        """elsewhere: whether links led out of the source on the way to this folder."""
         try:
             at = os.stat(folder)
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -73,12 +85,14 @@ class _Walk:
         self._seen[at.st_dev, at.st_ino] = folder
         for entry in entries:
             found = _on_disk(entry.path)
-            if found.trouble is not None or not entry.is_dir():
-                yield found
-            elif entry.is_symlink() and (why := self._read_elsewhere(entry.path)):
+            link = entry.is_symlink()
+            out = elsewhere or (link and not _is_within(self._source, os.path.realpath(entry.path)))
+            if found.trouble is not None or not entry.is_dir() or (out and not self._follow):
+                yield replace(found, elsewhere=True) if out and found.trouble is None else found
+            elif link and (why := self._read_elsewhere(entry.path)):
                 yield Found(shown_path(entry.path), trouble=why)
             else:
-                yield from self.below(entry.path)
+                yield from self.below(entry.path, out)
 
     def _read_elsewhere(self, link: str) -> tuple[str, str] | None:
         """Why what a link leads to is not gone through under its name, if it is not."""

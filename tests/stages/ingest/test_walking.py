@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tarfile
 import unicodedata
@@ -11,7 +12,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from schemas.job import Source
+from schemas.errors import SpecError
+from schemas.job import JobSpec, Source
+from stages.ingest.census import take_census
 from stages.ingest.given_masks.owners import owners_of
 from stages.ingest.source.files import read_file
 from stages.ingest.source.listing import Listing, list_source
@@ -217,3 +220,81 @@ def test_a_neighbour_whose_name_is_no_utf_8_is_named_by_its_escape(tmp_path: Pat
     unclear = owners_of(listing).unclear[f"{tmp_path}/a.jpg"]
     assert "caf\\xe9.jpg" in unclear
     assert unclear.encode()
+
+
+def linked_source(tmp_path: Path) -> Path:
+    """a.jpg and deep/b.jpg inside; by links: one of them again, and c.jpg, mask0.png and a folder from outside."""
+    outside, source = tmp_path / "outside", tmp_path / "in"
+    for folder in (outside / "album", source / "deep"):
+        folder.mkdir(parents=True)
+    for file in (
+        source / "a.jpg",
+        source / "deep/b.jpg",
+        outside / "c.jpg",
+        outside / "album/d.jpg",
+        outside / "m.png",
+    ):
+        file.write_text(file.name)
+    (source / "c.jpg").symlink_to(outside / "c.jpg")
+    (source / "b.jpg").symlink_to("deep/b.jpg")
+    (source / "album").symlink_to("../outside/album")
+    (source / "a.mask0.png").symlink_to(outside / "m.png")
+    (outside / "album/back.jpg").symlink_to(source / "a.jpg")
+    return source
+
+
+@pytest.mark.parametrize("pattern", ["", "/*"])
+def test_links_out_of_the_source_are_followed_and_told(tmp_path: Path, pattern: str) -> None:
+    source = linked_source(tmp_path)
+    listing = list_source(Source(uri=f"{source}{pattern}", masks="beside"))
+    outside = {"c.jpg", "a.mask0.png"} | ({"album/back.jpg", "album/d.jpg"} if not pattern else set())
+    assert {Path(path).relative_to(source).as_posix() for path in listing.elsewhere} == outside
+    spec = JobSpec.model_validate({"source": {"uri": str(source), "masks": "beside"}, "output": str(tmp_path / "out")})
+    assert [remark for remark in take_census(spec).remarks if "outside the source: 4, such as" in remark]
+
+
+@pytest.mark.parametrize("pattern", ["", "/*", "/c.jpg"])
+def test_nothing_outside_the_source_is_read_where_it_is_to_be_inside(tmp_path: Path, pattern: str) -> None:
+    source = linked_source(tmp_path)
+    inside = Source(uri=f"{source}{pattern}", masks="beside", links="inside")
+    if pattern == "/c.jpg":
+        with pytest.raises(SpecError, match="no images"):
+            list_source(inside)
+        return
+    listing = list_source(inside)
+    read = {Path(file.path).resolve() for file in (*listing.pictures, *listing.masks)}
+    assert read == {source / "a.jpg", source / "deep/b.jpg"}
+    assert not listing.elsewhere
+    left = {name for name, reason in told(listing).items() if reason == "link that leads out of the source"}
+    assert left == {"c.jpg", "a.mask0.png"} | ({"album"} if not pattern else set())
+
+
+def test_a_source_that_is_a_link_itself_is_inside(tmp_path: Path) -> None:
+    source = linked_source(tmp_path)
+    (tmp_path / "here").symlink_to(source)
+    listing = list_source(Source(uri=str(tmp_path / "here"), links="inside"))
+    assert [Path(url).name for url in urls(listing)] == ["a.jpg", "b.jpg", "b.jpg"]
+
+
+def test_no_name_of_an_annotation_file_opens_anything_outside(tmp_path: Path) -> None:
+    """Names are looked up among the files that were listed, and never opened."""
+    source = linked_source(tmp_path)
+    outside = tmp_path / "outside/c.jpg"
+    names = [
+        "../outside/c.jpg",
+        str(outside),
+        f"file://{outside}",
+        "/etc/hostname",
+        "deep/../../outside/c.jpg",
+        "a.jpg",
+    ]
+    images = [{"id": id, "file_name": name, "width": 9, "height": 9} for id, name in enumerate(names)]
+    rows = [
+        {"id": id, "image_id": id, "category_id": 1, "segmentation": [[1, 1, 5, 1, 5, 5]]} for id in range(len(names))
+    ]
+    (tmp_path / "i.json").write_text(json.dumps({"images": images, "categories": [], "annotations": rows}))
+    source_fields = {"uri": str(source), "masks": "coco", "coco": str(tmp_path / "i.json"), "links": "inside"}
+    census = take_census(JobSpec.model_validate({"source": source_fields, "output": str(tmp_path / "out")}))
+    assert {picked.uri for picked in census.pictures if picked.entry is not None} == {f"{source}/a.jpg"}
+    unused = {line.annotation for line in census.lines if line.reason == "no such picture"}
+    assert unused == {str(id) for id in range(len(names) - 1)}
