@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from pipeline.wording import first_line
 from schemas.cluster import Cluster
 from schemas.errors import JobError
 from schemas.outcomes import Failure
@@ -30,7 +31,7 @@ class FailureRate:
             return
         raise JobError(
             f"cluster.max_failure_rate: {failed} of {tried} scenes of {stage} failed, the last with {last.error}: "
-            f"{last.message.splitlines()[0] if last.message else 'no message'}; so many point at a machine or a store, "
+            f"{first_line(last.message, 'no message')}; so many point at a machine or a store, "
             "not at the scenes: mend it and run the same command, which tries them again, or set the field to 1 to "
             f"go on whatever fails (those of shards that are written wait for `unscene retry {output}`)"
         )
