@@ -16,29 +16,30 @@ OPTIONS = "storage_options"
 _NOT_SECRETS = ("github", "git")
 """Schemes of fsspec that write something else before the @ (`github://owner:repository@commit`)."""
 
+# Texts are strangers', and each pattern takes time in proportion to them: what may start at every place is bounded.
 _WITH_PASSWORD = re.compile(
-    r"\b(?P<scheme>[a-z][a-z0-9+.\-]*)://(?P<user>[^\s/?#@:'\"<>]*):"
-    r"(?:[^\s/?#'\"<>]*@|(?!\d{1,5}/)[^\s?#'\"<>@]*@)",  # keys of AWS hold slashes; `host:9000/a@2x.png` is a port
+    r"\b(?P<scheme>[a-z][a-z0-9+.\-]{0,20})://(?P<user>[^\s/?#@:'\"<>]*):"
+    r"(?:[^\s/?#'\"<>]*@|(?!\d{1,5}/)[^\s?#'\"<>@]{0,200}@)",  # AWS keys hold slashes; `host:9000/a@2x.png` is a port
     re.IGNORECASE,
 )
 _WITH_TOKEN = re.compile(r"\b(https?)://[^\s/?#@:'\"<>]+@", re.IGNORECASE)
-_WEB_ADDRESS = re.compile(r"\bhttps?://[^\s'\"<>]*[?&;][^\s'\"<>]*", re.IGNORECASE)
+_WEB_ADDRESS = re.compile(r"\bhttps?://[^\s'\"<>]+", re.IGNORECASE)
 _PARAMETER = re.compile(
     r"([?&;](?:sig|signature|x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)|"
-    r"awsaccesskeyid|key-pair-id|policy|(?:\w*[_-])?(?:token|key|secret|password|passwd|pwd|auth|sas)|apikey|"
+    r"awsaccesskeyid|key-pair-id|policy|(?:[\w-]{0,40}[_-])?(?:token|key|secret|password|passwd|pwd|auth|sas)|apikey|"
     r"accesstoken|authorization|credentials?|code|jwt)=)(?:(?!::)[^&;,)\s])*",
     re.IGNORECASE,
 )
 _IN_A_CONNECTION_STRING = re.compile(r"\b((?:Account|SharedAccess)Key|SharedAccessSignature)=[^;\s'\"]+", re.IGNORECASE)
 _NAMED = re.compile(
-    r"(['\"]?\b\w*(?:secret|password|passwd|account_key|access_key|(?:session|sas|access|auth|refresh|bearer)_token|"
-    r"connection_string)\w*['\"]?\s*[:=]\s*)(?P<quote>['\"])(?:(?!(?P=quote)).)+(?P=quote)",
+    r"(['\"]?\b\w{0,40}(?:secret|password|passwd|account_key|access_key|(?:session|sas|access|auth|refresh|bearer)_token|"
+    r"connection_string)\w{0,40}['\"]?\s{0,9}[:=]\s{0,9})(?P<quote>['\"])(?:(?!(?P=quote)).)+(?P=quote)",
     re.IGNORECASE,
 )
 _SET_IN_QUOTES = re.compile(
-    r"(?P<quote>['\"])(?P<name>[\w.]*storage_options[\w.\-]*\s*=)(?:(?!(?P=quote)).)*(?P=quote)"
+    r"(?P<quote>['\"])(?P<name>[\w.]{0,80}storage_options[\w.\-]{0,80}\s{0,9}=)(?:(?!(?P=quote)).)*(?P=quote)"
 )
-_SET = re.compile(r"(?<!['\"\w.])([\w.]*storage_options[\w.\-]*=)(?!\*\*\*)\S+")
+_SET = re.compile(r"(?<!['\"\w.])([\w.]{0,80}storage_options[\w.\-]{0,80}=)(?!\*\*\*)\S+")
 
 _SECRET_NAME = re.compile(
     r"secret|password|passwd|token|credential|connection_string|(?:^|_)(?:key|keys|sas|auth|pwd|pass)(?:$|_)|"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,45 @@ def test_an_override_is_repeated_without_its_value() -> None:
     assert masked_setting("source.storage_options.a=hunter2") == "source.storage_options.a=***"
     assert masked_setting("seed=3") == "seed=3"
     assert masked_setting("source.uri=https://h/a?sig=hunter2") == "source.uri=https://h/a?sig=***"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *(
+            "a-",
+            "a://",
+            "http://",
+            "x://y:",
+            "http://a?",
+            "a://b:c/",
+            "secret",
+            "secret=",
+            "secret='",
+            "'",
+            "\"'",
+            "&key=",
+        ),
+        *(
+            "storage_options",
+            "'storage_options",
+            "source.storage_options.a=",
+            "AccountKey",
+            "http://h?token=",
+            "a_",
+            "@",
+            " ",
+        ),
+        *("secret ", "password:", "https://h/;sig=::"),
+    ],
+)
+def test_no_text_of_a_stranger_takes_long(piece: str) -> None:
+    """Two texts, one eight times as long: the time may not grow with the square."""
+    start = "://=:storage_options "
+    took = []
+    for count in (10_000, 80_000):
+        text = start + piece * (count // len(piece))
+        began = time.process_time()
+        masked(text)
+        took.append(time.process_time() - began)
+    assert took[1] < 20 * max(took[0], 0.01)
