@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.export.source import HandleSource, stamp_of
 from pipeline.ledger.scene_names import find_scenes, one_scene, uris_of
-from pipeline.shards.reader import UNREADABLE, Row
+from pipeline.shards.reader import UNREADABLE, NotAsCommitted, Row
 from pipeline.storage.folder import Storage
 from schemas.errors import CommandError, SceneError
 
@@ -58,6 +58,8 @@ def write_scene(source: HandleSource, scene_id: str, rows: list[Row], folder: Pa
 
 def cannot_be_read(error: Exception) -> str:
     """What is wrong with a scene whose shard is damaged or gone."""
+    if isinstance(error, NotAsCommitted):
+        return f"its handles cannot be read: {error}"
     return f"its handles cannot be read ({type(error).__name__}: {error}); restore the files, or extract it again"
 
 

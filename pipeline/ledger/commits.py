@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pipeline.storage.folder import Storage
@@ -38,6 +39,8 @@ class Commit:
 
     done: scenes with results in this shard; `failures`: rows of FAILURES for scenes without.
     members: tar member name -> [offset, size] in the shard's tar, so that one scene is one ranged read.
+    crc32: of each member, in their order: plain names are those of every round, so whoever reads one makes sure that
+    it is of this one. None in the commits of an older Unscene.
     """
 
     stage: str
@@ -51,6 +54,12 @@ class Commit:
     seconds: float = 0.0
     finished_at: float = 0.0
     host: str = ""
+    crc32: list[int] | None = None
+
+    @cached_property
+    def sums(self) -> dict[str, int]:
+        """Member -> its CRC-32; empty where the commit knows none."""
+        return {} if self.crc32 is None else dict(zip(self.members, self.crc32, strict=True))
 
     @property
     def folder(self) -> str:

@@ -33,8 +33,8 @@ _COLUMNS = {
 }
 """Columns that the page needs, where a table has large ones besides (embeddings)."""
 
-Place = tuple[str, int, int, int]
-"""Table, shard, offset and size: one member of a tar."""
+Place = tuple[str, int]
+"""Table and shard whose tar has a member."""
 
 
 @dataclass
@@ -99,8 +99,7 @@ def _scene(scene_id: str, rows: dict[str, list[Row]], commits: dict[str, Commit]
     places: dict[str, Place] = {}
     for table, name in wanted:
         if table in commits and name in commits[table].members:
-            offset, size = commits[table].members[name]
-            places[name] = (table, commits[table].shard, offset, size)
+            places[name] = (table, commits[table].shard)
     states = Counter(state_of(scores.get(row["key"], {})) for row in made)
     found = standing(list(scores.values())) if scores else None
     return SceneFacts(scene_id, own, places, failure, len(made), states, found)

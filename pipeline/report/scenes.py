@@ -24,7 +24,6 @@ from pipeline.report.thumbnails import (
     open_picture,
 )
 from pipeline.shards.reader import UNREADABLE, OutputReader, Row
-from pipeline.shards.tars import tar_name
 from pipeline.wording import counted
 from schemas.masks import decode_mask
 
@@ -196,9 +195,10 @@ class SceneReader:
     def _member(self, facts: SceneFacts, name: str) -> bytes | None:
         if name not in facts.places:
             return None
-        table, shard, offset, size = facts.places[name]
+        table, shard = facts.places[name]
+        commit = self._reader.commit(table, shard)
         try:
-            return self._reader.home(table).read_range(tar_name(table, shard), offset, size)
+            return None if commit is None else self._reader.member(table, commit, name)
         except UNREADABLE:
             return None
 

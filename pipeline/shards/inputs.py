@@ -23,12 +23,14 @@ class Inputs:
                 for scene_id, task in tasks.items():
                     task.rows["plan"] = [unit.plan[scene_id]]
                 continue
-            for scene_id, rows in self._reader.rows(table, unit.shard, unit.scene_ids).items():
+            for scene_id, rows in self._reader.rows(
+                table, unit.shard, unit.scene_ids, round_=unit.rounds.get(table)
+            ).items():
                 tasks[scene_id].rows[table] = rows
         for table in files:
             commit = self._reader.commit(table, unit.shard, unit.rounds[table])
             assert commit is not None, f"{table}: shard {unit.shard} is not committed"
             for scene_id, members in by_scene(commit, tasks).items():
-                found = self._reader.files(table, unit.shard, members)
+                found = self._reader.files(table, commit, members)
                 tasks[scene_id].files.update({name[len(scene_id) + 1 :]: data for name, data in found.items()})
         return list(tasks.values())

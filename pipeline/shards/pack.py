@@ -8,6 +8,7 @@ import socket
 import tarfile
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -77,9 +78,10 @@ def pack(storage: Storage, order: PackOrder) -> Commit:
         rows.extend(order.extra)
 
     index: dict[str, list[int]] = {}
+    sums: list[int] = []
     files: list[ShardFile] = []
     if order.tar:
-        index, files = _write_tar(storage, folder, tar_name(order.table, order.shard), members())
+        index, sums, files = _write_tar(storage, folder, tar_name(order.table, order.shard), members())
     else:
         for _ in members():
             pass
@@ -97,6 +99,7 @@ def pack(storage: Storage, order: PackOrder) -> Commit:
         time.time() - started,
         time.time(),
         socket.gethostname(),
+        sums,
     )
     if not commit(storage, record):
         record = read_commit(storage, order.stage, order.shard, order.round)
@@ -121,16 +124,17 @@ def _outputs(storage: Storage, order: PackOrder) -> Iterator[SceneOutput]:
     done: set[str] = set()
     rows: dict[str, list[Row]] = {}
     members: dict[str, Members] = {}
-    reader = OutputReader(storage)
+    reader, earlier = OutputReader(storage), None
     if order.earlier is not None:
         earlier = read_commit(storage, order.stage, order.shard, order.earlier)
-        done, rows = set(earlier.done), reader.rows(order.table, order.shard)
+        done, rows = set(earlier.done), reader.rows(order.table, order.shard, round_=order.earlier)
         members = by_scene(earlier, done)
     for scene_id in order.order:
         if scene_id in fresh:
             yield read_part(storage, part_name(order.stage, order.shard, order.round, scene_id))
         elif scene_id in done:
-            files = reader.files(order.table, order.shard, members[scene_id]) if scene_id in members else {}
+            assert earlier is not None
+            files = reader.files(order.table, earlier, members[scene_id]) if scene_id in members else {}
             yield SceneOutput(scene_id, rows.get(scene_id, []), files)
 
 
@@ -163,17 +167,19 @@ def _write_file(storage: Storage, folder: str, path: str, write: Callable[[Binar
 
 def _write_tar(
     storage: Storage, folder: str, path: str, members: Iterator[tuple[str, bytes]]
-) -> tuple[dict[str, list[int]], list[ShardFile]]:
-    """Index and file of the tar; no file where there is no member."""
+) -> tuple[dict[str, list[int]], list[int], list[ShardFile]]:
+    """Places and CRC-32s of the members, and the tar; no file where there is no member."""
     index: dict[str, list[int]] = {}
+    sums: list[int] = []
     first = next(members, None)
     if first is None:
-        return index, []
+        return index, sums, []
 
     def write(file: BinaryIO) -> None:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
             for name, data in chain([first], members):
                 add_member(tar, name, data)
                 index[name] = [tar.offset - padded(len(data)), len(data)]
+                sums.append(zlib.crc32(data))
 
-    return index, [_write_file(storage, folder, path, write, 0)]
+    return index, sums, [_write_file(storage, folder, path, write, 0)]

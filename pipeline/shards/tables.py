@@ -34,7 +34,14 @@ def read_rows(
 ) -> list[dict[str, Any]]:
     """Rows of one shard, of some scenes or all, in file order. columns: `scene_id` is among them."""
     with storage.open_read(table_name(table, shard)) as file:
-        found = read_parquet(file, columns)
+        return rows_in(file, scene_ids, columns)
+
+
+def rows_in(
+    file: BinaryIO, scene_ids: Sequence[str] | None = None, columns: list[str] | None = None
+) -> list[dict[str, Any]]:
+    """The same of a file that is open."""
+    found = read_parquet(file, columns)
     if scene_ids is not None:
         wanted = pa.array(list(scene_ids), pa.string())
         found = found.filter(pc.is_in(found.column("scene_id"), value_set=wanted))

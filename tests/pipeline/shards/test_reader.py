@@ -41,7 +41,7 @@ def test_a_member_and_a_scenes_members_are_the_bytes_that_were_packed(sample: Sa
     assert commit is not None
     picture = encoded(picture_colour(sample.number_of(scene)))
     assert reader.member("scenes", commit, f"{scene}.png") == picture
-    assert reader.files("scenes", 1, by_scene(commit, {scene})[scene])[f"{scene}.png"] == picture
+    assert reader.files("scenes", commit, by_scene(commit, {scene})[scene])[f"{scene}.png"] == picture
     with pytest.raises(KeyError):
         reader.member("scenes", commit, "nobody.png")
 
