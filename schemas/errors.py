@@ -56,6 +56,10 @@ class OutputError(JobError):
     """In the OUTPUT: it holds something else, lacks something, cannot be written, or another run is at work there."""
 
 
+class LeaseLost(OutputError):
+    """Another run has taken this OUTPUT over. Whoever meets it writes nothing more there."""
+
+
 class ClusterError(JobError):
     """In the cluster: Ray does not start, does not answer or does not let us in."""
 

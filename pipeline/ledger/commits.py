@@ -5,13 +5,18 @@ An attempt writes its files under `_attempts/<stage>/<shard>-<attempt>/`, then c
 if absent; the winner's files are then published under their plain names, where any reader finds them. Publishing is
 repeated on resume when a crash came in between, so a commit is enough. `unscene retry` makes round 1, 2 ... of a shard
 (`000000.r1.json`): a later round stands in for the earlier one, under the same plain names.
+
+An attempt is swept only when its round is decided: until then whoever writes it may be alive, on a machine that nobody
+hears of, and commit it after all.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,6 +26,7 @@ from pipeline.storage.many import in_order
 from schemas.errors import OutputError
 
 _NAME = re.compile(r"^(\d{6,})(?:\.r(\d+))?\.json$")
+_ATTEMPT = re.compile(r"^(\d{6,})-((?:r(\d+)\.)?.+)$")
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,11 @@ class Commit:
         return Commit(**{**tree, "files": [ShardFile(**file) for file in tree["files"]]})
 
 
+def new_attempt(round_: int) -> str:
+    """An id for one try to write a shard in a round; it tells the round, so that the try can be swept after it."""
+    return f"r{round_}.{uuid.uuid4().hex[:12]}" if round_ else uuid.uuid4().hex[:12]
+
+
 def attempt_folder(stage: str, shard: int, attempt: str) -> str:
     return f"_attempts/{stage}/{shard:06d}-{attempt}"
 
@@ -89,27 +100,51 @@ def commit_name(stage: str, shard: int, round_: int) -> str:
 
 
 def commit(storage: Storage, record: Commit) -> bool:
-    """Creates the commit if absent and publishes its files. False: another attempt was first; ours is removed."""
-    won = storage.create(commit_name(record.stage, record.shard, record.round), record.to_json())
-    if won:
-        publish(storage, record)
-    else:
-        storage.delete_folder(record.folder)
-    return won
+    """Creates the commit if absent and publishes its files. False: another attempt was first; ours is removed.
+
+    A commit that is there and is ours was made by this very call, whose first answer was lost.
+    """
+    if not storage.create(commit_name(record.stage, record.shard, record.round), record.to_json()):
+        found = read_commit(storage, record.stage, record.shard, record.round)
+        if found.attempt != record.attempt:
+            storage.delete_folder(record.folder)
+            return False
+    publish(storage, record)
+    return True
 
 
 def publish(storage: Storage, record: Commit) -> None:
-    """Gives the committed files their plain names, then removes the attempt's folder. Safe to repeat."""
+    """Gives the committed files their plain names, then removes the attempt's folder. Safe to repeat, and by several at
+    once: of an attempt that a later round has overtaken nothing is published any more.
+
+    Raises OutputError when a file is neither in the attempt's folder nor under its plain name.
+    """
+    if record.round:  # an attempt at an earlier round that comes back late must find nothing to publish
+        sweep_attempts(storage, record.stage, {record.shard: record.round}, keep=record.attempt)
     for file in record.files:
-        source = f"{record.folder}/{file.path.rsplit('/', 1)[1]}"
-        if storage.exists(source):
-            storage.publish(source, file.path)
+        _publish_file(storage, record, file)
     if record.round:  # an earlier round may have left a tar where nothing is left to put into one
         kept = {file.path for file in record.files}
         for tar in (file.path.removesuffix(".parquet") + ".tar" for file in record.files):
-            if tar not in kept and tar.endswith(f"{record.shard:06d}.tar"):
+            if tar not in kept and tar.endswith(f"{record.shard:06d}.tar") and not _overtaken(storage, record):
                 storage.delete(tar)
     storage.delete_folder(record.folder)
+
+
+def _publish_file(storage: Storage, record: Commit, file: ShardFile) -> None:
+    folder, name = file.path.rsplit("/", 1)
+    source = f"{record.folder}/{name}"
+    if storage.exists(source):
+        with suppress(FileNotFoundError):  # another has published it since we looked, and swept
+            storage.publish(source, file.path)
+            return
+    size = storage.names(folder).get(name)
+    if size != file.bytes and not _overtaken(storage, record):
+        raise _harmed(storage, (record.stage, record.shard, record.round), file, size)
+
+
+def _overtaken(storage: Storage, record: Commit) -> bool:
+    return rounds(storage, record.stage).get(record.shard, record.round) > record.round
 
 
 def rounds(storage: Storage, stage: str) -> dict[int, int]:
@@ -133,20 +168,36 @@ def commits_of(storage: Storage, stage: str) -> Iterator[Commit]:
 
 
 def repair(storage: Storage, stages: list[str]) -> None:
-    """Before a run goes on: finish publishing what is committed, sweep what no commit names, miss nothing.
+    """Before a run goes on: finish publishing what is committed, sweep attempts that lost, miss nothing.
 
     Raises OutputError when a committed file is gone or has another size.
     """
     latest = {stage: rounds(storage, stage) for stage in stages}
     for stage in stages:
-        for folder in storage.folders(f"_attempts/{stage}"):
-            shard, _, attempt = folder.partition("-")
-            round_ = latest[stage].get(int(shard))
-            if round_ is not None and (found := read_commit(storage, stage, int(shard), round_)).attempt == attempt:
+        for shard, round_, attempt in _attempts(storage, stage):
+            last = latest[stage].get(shard, -1)
+            if last < round_:
+                continue  # not decided
+            found = read_commit(storage, stage, shard, last)
+            if found.attempt == attempt:
                 publish(storage, found)
             else:
-                storage.delete_folder(f"_attempts/{stage}/{folder}")
+                storage.delete_folder(attempt_folder(stage, shard, attempt))
     check_files(storage, latest)
+
+
+def sweep_attempts(storage: Storage, stage: str, latest: dict[int, int], keep: str | None = None) -> None:
+    """Removes attempts at rounds that are decided: a commit of the same round or a later one is there, so that theirs
+    cannot count any more. latest: shard -> its last committed round. keep: the attempt that won."""
+    for shard, round_, attempt in _attempts(storage, stage):
+        if attempt != keep and round_ <= latest.get(shard, -1):
+            storage.delete_folder(attempt_folder(stage, shard, attempt))
+
+
+def _attempts(storage: Storage, stage: str) -> list[tuple[int, int, str]]:
+    """(shard, round, attempt) of every attempt that has left anything."""
+    found = (_ATTEMPT.match(folder) for folder in storage.folders(f"_attempts/{stage}"))
+    return [(int(match[1]), int(match[3] or 0), match[2]) for match in found if match]
 
 
 def check_files(storage: Storage, latest: dict[str, dict[int, int]]) -> None:
@@ -159,10 +210,13 @@ def check_files(storage: Storage, latest: dict[str, dict[int, int]]) -> None:
             folder, name = file.path.rsplit("/", 1)
             if folder not in listings:
                 listings[folder] = storage.names(folder)
-            size = listings[folder].get(name)
-            if size != file.bytes:
-                what = "is gone" if size is None else f"has {size} bytes, not the {file.bytes} it was written with"
-                raise OutputError(
-                    f"{storage.url_of(file.path)} {what}; restore it, or delete "
-                    f"{storage.url_of(commit_name(*place))} to have the shard made again"
-                )
+            if listings[folder].get(name) != file.bytes:
+                raise _harmed(storage, place, file, listings[folder].get(name))
+
+
+def _harmed(storage: Storage, place: tuple[str, int, int], file: ShardFile, size: int | None) -> OutputError:
+    what = "is gone" if size is None else f"has {size} bytes, not the {file.bytes} it was written with"
+    return OutputError(
+        f"{storage.url_of(file.path)} {what}; restore it, or delete {storage.url_of(commit_name(*place))} to have the "
+        "shard made again"
+    )

@@ -7,21 +7,25 @@ import io
 import socket
 import tarfile
 import time
-import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO, cast
 
-from pipeline.ledger.commits import Commit, ShardFile, attempt_folder, commit, read_commit
+from pipeline.ledger.commits import Commit, ShardFile, attempt_folder, commit, new_attempt, publish, read_commit
 from pipeline.shards.parts import part_name, read_part, work_folder
 from pipeline.shards.reader import Members, OutputReader, Row, by_scene
 from pipeline.shards.tables import table_name, write_table
 from pipeline.shards.tars import add_member, padded, tar_name
 from pipeline.storage.folder import Storage
 from schemas.outcomes import SceneOutput, as_told
+
+
+def _nobody_else() -> None:
+    """The check of whoever packs with no lease to lose."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,37 @@ class PackOrder:
     extra: tuple[dict[str, Any], ...] = ()
 
 
-def pack(storage: Storage, order: PackOrder) -> Commit:
+def pack(storage: Storage, order: PackOrder, check: Callable[[], None] = _nobody_else) -> Commit:
     """Writes the shard's Parquet and tar from its parts, one scene in memory at a time, and commits. Where no scene has
     a file there is no tar: readers stumble over one of nothing.
 
+    check: raises where the run that asked for it is not to commit any more.
     Returns the commit that counts: ours, or that of the attempt that was first.
     """
-    started, attempt = time.time(), uuid.uuid4().hex[:12]
+    record = _committed(storage, order.stage, order.shard, order.round)
+    if record is None:
+        try:
+            record = _write(storage, order, check)
+        except OSError:  # its parts are gone, and earlier files are others, once another attempt has committed
+            record = _committed(storage, order.stage, order.shard, order.round)
+            if record is None:
+                raise
+    storage.delete_folder(work_folder(order.stage, order.shard, order.round))
+    return record
+
+
+def _committed(storage: Storage, stage: str, shard: int, round_: int) -> Commit | None:
+    """The round's commit where there is one, published."""
+    try:
+        record = read_commit(storage, stage, shard, round_)
+    except FileNotFoundError:
+        return None
+    publish(storage, record)
+    return record
+
+
+def _write(storage: Storage, order: PackOrder, check: Callable[[], None]) -> Commit:
+    started, attempt = time.time(), new_attempt(order.round)
     folder = attempt_folder(order.stage, order.shard, attempt)
     rows: list[dict[str, Any]] = []
     done: list[str] = []
@@ -80,13 +108,16 @@ def pack(storage: Storage, order: PackOrder) -> Commit:
     index: dict[str, list[int]] = {}
     sums: list[int] = []
     files: list[ShardFile] = []
-    if order.tar:
-        index, sums, files = _write_tar(storage, folder, tar_name(order.table, order.shard), members())
-    else:
-        for _ in members():
-            pass
-    name = table_name(order.table, order.shard)
-    files.insert(0, _write_file(storage, folder, name, lambda file: write_table(file, order.table, rows), len(rows)))
+    with _swept_on_errors(storage, folder):
+        if order.tar:
+            index, sums, files = _write_tar(storage, folder, tar_name(order.table, order.shard), members())
+        else:
+            for _ in members():
+                pass
+        name = table_name(order.table, order.shard)
+        write = partial(write_table, table=order.table, rows=rows)
+        files.insert(0, _write_file(storage, folder, name, write, len(rows)))
+        check()
     record = Commit(
         order.stage,
         order.shard,
@@ -102,20 +133,42 @@ def pack(storage: Storage, order: PackOrder) -> Commit:
         sums,
     )
     if not commit(storage, record):
-        record = read_commit(storage, order.stage, order.shard, order.round)
-    storage.delete_folder(work_folder(order.stage, order.shard, order.round))
+        return read_commit(storage, order.stage, order.shard, order.round)
     return record
 
 
-def pack_rows(storage: Storage, stage: str, shard: int, round_: int, tables: Mapping[str, Sequence[Row]]) -> None:
-    """Commits a shard that is tables only, from rows at hand (the failures of a shard, and its account)."""
-    attempt = uuid.uuid4().hex[:12]
+def pack_rows(
+    storage: Storage,
+    stage: str,
+    shard: int,
+    round_: int,
+    tables: Mapping[str, Sequence[Row]],
+    check: Callable[[], None] = _nobody_else,
+) -> None:
+    """Commits a shard that is tables only, from rows at hand (the failures of a shard, and its account). check: as for
+    `pack`."""
+    if _committed(storage, stage, shard, round_) is not None:
+        return
+    attempt = new_attempt(round_)
     folder = attempt_folder(stage, shard, attempt)
-    files = [
-        _write_file(storage, folder, table_name(table, shard), partial(write_table, table=table, rows=rows), len(rows))
-        for table, rows in tables.items()
-    ]
+    files = []
+    with _swept_on_errors(storage, folder):
+        for table, rows in tables.items():
+            write = partial(write_table, table=table, rows=rows)
+            files.append(_write_file(storage, folder, table_name(table, shard), write, len(rows)))
+        check()
     commit(storage, Commit(stage, shard, round_, attempt, files, [], [], {}, 0.0, time.time(), socket.gethostname()))
+
+
+@contextmanager
+def _swept_on_errors(storage: Storage, folder: str) -> Iterator[None]:
+    """Removes an attempt that has failed before it could be committed."""
+    try:
+        yield
+    except Exception:
+        with suppress(Exception):  # the error that comes is the one to tell
+            storage.delete_folder(folder)
+        raise
 
 
 def _outputs(storage: Storage, order: PackOrder) -> Iterator[SceneOutput]:

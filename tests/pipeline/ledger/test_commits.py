@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ledger.commits import Commit, commit_name, read_commit, repair, rounds
+from pipeline.ledger import commits
+from pipeline.ledger.commits import Commit, check_files, commit_name, publish, read_commit, repair, rounds
 from pipeline.shards.pack import PackOrder, pack
 from pipeline.shards.parts import part_name, write_part
 from pipeline.shards.tables import read_rows
 from pipeline.shards.tars import owner_of
 from pipeline.storage.folder import Storage
-from schemas.errors import OutputError
+from schemas.errors import LeaseLost, OutputError
 from schemas.outcomes import Failure, SceneOutput
 from schemas.records import TABLES
 
@@ -107,8 +108,123 @@ def test_without_a_commit_there_is_no_shard_and_its_files_are_swept(
     assert storage.names("handles") == {}  # plain readers see nothing
     assert len(storage.folders("_attempts/extract")) == 1
     repair(storage, [STAGE])
-    assert storage.folders("_attempts/extract") == []
+    assert storage.names("handles") == {}
+    assert len(storage.folders("_attempts/extract")) == 1  # nobody knows whether its writer is gone
     assert pack(storage, order(["aaaa"])).done == ["aaaa"]  # the parts are still there
+    repair(storage, [STAGE])
+    assert storage.folders("_attempts/extract") == []
+    assert read_rows(storage, TABLE, 0)[0]["embedding"] == [1.0]
+
+
+def test_a_living_attempt_outlives_another_drivers_repair_and_commits(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A packer on a machine that nobody hears of has written its files, and comes to its commit late."""
+    fill(storage, {"aaaa": 1})
+    plain = commits.commit
+
+    def late(storage: Storage, record: Commit) -> bool:
+        repair(storage, [STAGE])
+        return plain(storage, record)
+
+    monkeypatch.setattr("pipeline.shards.pack.commit", late)
+    record = pack(storage, order(["aaaa"]))
+    assert read_commit(storage, STAGE, 0, 0).attempt == record.attempt
+    repair(storage, [STAGE])
+    assert read_rows(storage, TABLE, 0)[0]["embedding"] == [1.0]
+
+
+def test_a_commit_whose_answer_was_lost_is_ours(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(storage, {"aaaa": 1})
+    plain = Storage.create
+    monkeypatch.setattr(Storage, "create", lambda self, name, data: plain(self, name, data) and False)
+    record = pack(storage, order(["aaaa"]))
+    assert read_commit(storage, STAGE, 0, 0).attempt == record.attempt
+    repair(storage, [STAGE])
+    assert read_rows(storage, TABLE, 0)[0]["embedding"] == [1.0]
+    assert storage.folders("_attempts/extract") == []
+
+
+@pytest.mark.parametrize("parts", ["there", "gone"])
+def test_a_packer_that_died_after_its_commit_is_followed_by_one_that_finishes(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, parts: str
+) -> None:
+    fill(storage, {"aaaa": 1})
+    whole = Storage.publish
+
+    def dies(self: Storage, source: str, target: str) -> None:
+        whole(self, source, target)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Storage, "publish", dies)
+        pack(storage, order(["aaaa"]))
+    if parts == "gone":
+        storage.delete_folder("_work")
+    assert pack(storage, order(["aaaa"])).done == ["aaaa"]
+    check_files(storage, {STAGE: {0: 0}})
+    assert storage.folders("_attempts/extract") == []
+
+
+def test_parts_that_another_packer_took_are_no_failure(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(storage, {"aaaa": 1})
+    first: list[Commit] = []
+    plain, begun = commits.new_attempt, iter([True])
+
+    def overtaken(round_: int) -> str:
+        if next(begun, False):
+            first.append(pack(storage, order(["aaaa"])))
+        return plain(round_)
+
+    monkeypatch.setattr("pipeline.shards.pack.new_attempt", overtaken)
+    assert pack(storage, order(["aaaa"])).attempt == first[0].attempt
+    assert storage.folders("_attempts/extract") == []
+
+
+def test_a_packer_whose_driver_was_overtaken_commits_nothing(storage: Storage) -> None:
+    fill(storage, {"aaaa": 1})
+
+    def lost() -> None:
+        raise LeaseLost("another run has taken over")
+
+    with pytest.raises(LeaseLost):
+        pack(storage, order(["aaaa"]), lost)
+    assert rounds(storage, STAGE) == {}
+    assert storage.folders("_attempts/extract") == []
+    assert len(storage.names("_work/extract/000000.r0")) == 1
+
+
+def test_what_is_neither_in_the_attempt_nor_published_is_told(storage: Storage) -> None:
+    fill(storage, {"aaaa": 1})
+    record = pack(storage, order(["aaaa"]))
+    publish(storage, record)  # safe to repeat
+    storage.delete("handles/handles-000000.tar")
+    with pytest.raises(OutputError, match=r"handles-000000.tar is gone; restore it, or delete .*extract/000000.json"):
+        publish(storage, record)
+
+
+def test_an_earlier_round_that_is_published_late_changes_nothing(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its packer slept between the commit and the plain names, while two other runs repaired and made two rounds."""
+    every = ["aaaa", "bbbb"]
+    fill(storage, {"aaaa": 1})
+    write_part(storage, part_name(STAGE, 0, 0, "bbbb"), SceneOutput("bbbb", failure=Failure("bbbb", "Bad", "because")))
+    plain, asleep = Storage.publish, iter([True])
+
+    def slow(self: Storage, source: str, target: str) -> None:
+        if next(asleep, False):
+            repair(storage, [STAGE])
+            fill(storage, {"bbbb": 2}, round_=1)
+            pack(storage, order(["bbbb"], round_=1, earlier=0, every=every))
+        plain(self, source, target)
+
+    monkeypatch.setattr(Storage, "publish", slow)
+    pack(storage, order(every))
+    assert [row["embedding"] for row in read_rows(storage, TABLE, 0)] == [[1.0], [2.0]]
+    repair(storage, [STAGE])
+    assert rounds(storage, STAGE) == {0: 1}
+    assert storage.folders("_attempts/extract") == []
 
 
 def test_a_crash_between_commit_and_publishing_is_repaired(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
