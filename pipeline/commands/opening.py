@@ -10,7 +10,7 @@ from pipeline.commands.paths import anchored
 from pipeline.commands.planning import check_limit, plan_given, plan_source
 from pipeline.commands.seedling import seedling_lines
 from pipeline.ledger.commits import repair, rounds
-from pipeline.ledger.lease import held
+from pipeline.ledger.lease import Lease, held
 from pipeline.ledger.plan import Plan
 from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.ledger.run_record import start_record
@@ -29,7 +29,7 @@ from stages.telling import tell
 @dataclass(frozen=True)
 class JobState:
     """An OUTPUT ready to be worked on: plan, ledger, and which shards are not settled. notes: what a person should know
-    before the work starts, a line each."""
+    before the work starts, a line each. lease: held for as long as the stack that `open_job` was given is open."""
 
     spec: JobSpec
     storage: Storage
@@ -40,6 +40,7 @@ class JobState:
     open_shards: list[int]
     remarks: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
+    lease: Lease | None = None
 
 
 def open_job(
@@ -69,9 +70,10 @@ def open_job(
     notes = check_asked(spec) if GENERATE in kinds else []
     notes += seedling_lines(spec, census)
     check_writable(storage)
-    if lease is not None:
-        lease.enter_context(held(storage))
     names = [kind.name for kind in kinds]
+    ours = None
+    if lease is not None:
+        ours = lease.enter_context(held(storage))
     if census is not None:
         check_limit(spec, census, storage, names)
     start_record(storage, spec, names)
@@ -85,12 +87,15 @@ def open_job(
         assert census is not None, "a job has one of the two"
         planned = plan_source(spec, census, storage, names, retry, refresh)
     tell("looking at what is there already")
+    if ours is not None:
+        ours.check()
     repair(storage, [*names, FAILURES])
     ledger, plan = Ledger(storage, names), planned.plan
     open_shards = ledger.unsettled(plan.shards)
     if lease is not None and (open_shards or ended is None or ended != planned.stale):
         announce(storage, "starting" if open_shards else "ended", stale=planned.stale)
-    return JobState(spec, storage, kinds, plan, ledger, given, open_shards, [*notes, *planned.remarks], planned.stale)
+    remarks = [*notes, *planned.remarks]
+    return JobState(spec, storage, kinds, plan, ledger, given, open_shards, remarks, planned.stale, ours)
 
 
 def check_models_and_source(spec: JobSpec) -> None:

@@ -104,7 +104,9 @@ def run_opened(state: JobState, console: Console, until: str | None = None) -> J
         log.line = lambda: line(progress.counts).partition("  ")[2]  # without its time
         watcher = Watchers(progress, log)
         with progress:
-            scheduler = Scheduler(spec, kinds, state.storage, state.plan, state.ledger, state.given, watcher)
+            scheduler = Scheduler(
+                spec, kinds, state.storage, state.plan, state.ledger, state.given, watcher, state.lease
+            )
 
             def stop() -> None:
                 stopped.set()
@@ -114,6 +116,8 @@ def run_opened(state: JobState, console: Console, until: str | None = None) -> J
 
             with _interrupts(stop):
                 scheduler.run()
+    if state.lease is not None:
+        state.lease.check(now=True)
     account_withdrawn(state.storage)
     if not stopped.is_set() and until is None:
         state.storage.delete_folder(f"{SHARED}/scratch")  # checkpoints of batches that were cut otherwise later

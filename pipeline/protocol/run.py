@@ -64,12 +64,14 @@ def evaluate(spec: JobSpec, console: Console, only: Sequence[str] = ()) -> Evalu
     check_writable(storage)
     found = Evaluation()
     with ExitStack() as session:
-        session.enter_context(held(storage))
+        ours = session.enter_context(held(storage))
         if _scenes(spec, console, session, found) and not found.nothing:
             for number, (name, job) in enumerate(jobs.items(), 1):
+                ours.check(now=True)
                 _say(console, f"{name} ({number} of {len(jobs)})")
                 if not _method(job, name, storage, console, session, found):
                     break
+        ours.check(now=True)
         found.lines += write_outcome(spec, storage)
     return found
 

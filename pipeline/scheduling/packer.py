@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import ray
@@ -17,6 +18,7 @@ from ray.exceptions import RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.ledger.commits import Commit
+from pipeline.ledger.lease import check_epoch
 from pipeline.ledger.rounds import FAILURES
 from pipeline.scheduling.cause import cause_of
 from pipeline.scheduling.shard_run import ShardRun
@@ -25,6 +27,7 @@ from pipeline.shards.account import shard_account
 from pipeline.shards.pack import PackOrder, pack, pack_rows
 from pipeline.shards.reader import OutputReader
 from pipeline.storage.folder import Storage
+from schemas.errors import LeaseLost
 
 PACK_ATTEMPTS = 3
 """Of one shard that a living packer cannot write."""
@@ -38,14 +41,16 @@ _MOST = 32
 
 
 class PackerImpl:
-    """Packs shards; no stage code and no torch in this process."""
+    """Packs shards; no stage code and no torch in this process. epoch: of the driver's lease, which is looked at before
+    each commit, as this process may outlive the driver."""
 
-    def __init__(self, output: str) -> None:
+    def __init__(self, output: str, epoch: int | None = None) -> None:
         self.storage = Storage(output)
+        self.check = (lambda: None) if epoch is None else partial(check_epoch, self.storage, epoch)
 
     def pack(self, order: PackOrder) -> tuple[int, int]:
         """Packs a shard; returns how many scenes have results, and how many have none."""
-        record: Commit = pack(self.storage, order)
+        record: Commit = pack(self.storage, order, self.check)
         return len(record.done), len(record.failures)
 
     def pack_failures(
@@ -56,7 +61,7 @@ class PackerImpl:
         if plan is not None:
             lines = shard_account(OutputReader(self.storage), shard, plan, rows, coco)
             tables["account"] = [line.row() for line in lines]
-        pack_rows(self.storage, FAILURES, shard, round_, tables)
+        pack_rows(self.storage, FAILURES, shard, round_, tables, self.check)
         return 0, len(rows)
 
 
@@ -91,10 +96,13 @@ class _Order:
 
 
 class Packing:
-    """What is being packed. event: told of an attempt that failed. coco: address of the annotation file, if any."""
+    """What is being packed. event: told of an attempt that failed. coco: address of the annotation file, if any. epoch:
+    of the lease under which it is done."""
 
-    def __init__(self, storage: Storage, event: Callable[[str], None], coco: str | None = None) -> None:
-        self._storage, self._event, self._coco = storage, event, coco
+    def __init__(
+        self, storage: Storage, event: Callable[[str], None], coco: str | None = None, epoch: int | None = None
+    ) -> None:
+        self._storage, self._event, self._coco, self._epoch = storage, event, coco, epoch
         self._packers: list[Any] = []
         self._orders: dict[Any, _Order] = {}
         self._later: list[_Order] = []
@@ -123,7 +131,8 @@ class Packing:
     def finished(self, call: Any) -> Packed | None:
         """What a call that has ended came to; None where it is to be made once more.
 
-        Raises RuntimeError when packers have failed at it `PACK_ATTEMPTS` times, or it has lost `PACK_LOSSES`.
+        Raises RuntimeError when packers have failed at it `PACK_ATTEMPTS` times, or it has lost `PACK_LOSSES`, and
+        LeaseLost when another run has taken over.
         """
         order = self._orders.pop(call)
         try:
@@ -132,6 +141,8 @@ class Packing:
             self._lost(order, cause_of(error))
             return None
         except RayError as error:
+            if isinstance(lost := getattr(error, "cause", None), LeaseLost):
+                raise lost from None
             self._failed(order, cause_of(error))
             return None
         return Packed(order.shard, order.stage, done, failed)
@@ -194,7 +205,8 @@ class Packing:
             return idle
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         where = "SPREAD" if self._packers else here
-        self._packers.append(Packer.options(num_cpus=0, scheduling_strategy=where).remote(self._storage.url))
+        packer = Packer.options(num_cpus=0, scheduling_strategy=where).remote(self._storage.url, self._epoch)
+        self._packers.append(packer)
         return self._packers[-1]
 
     def _start(self, order: _Order) -> None:

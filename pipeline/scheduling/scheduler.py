@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 
+from pipeline.ledger.lease import Lease
 from pipeline.ledger.plan import Plan
 from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.scheduling.answers import Answers
@@ -24,7 +25,7 @@ from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import StageKind
 from pipeline.storage.folder import Storage
 from pipeline.watching.watcher import Watcher
-from schemas.errors import JobError
+from schemas.errors import JobError, LeaseLost
 from schemas.job import JobSpec
 
 _TICK_S = 0.5
@@ -48,6 +49,7 @@ class Scheduler:
         ledger: Ledger,
         given: Ledger | None,
         watcher: Watcher,
+        lease: Lease | None = None,
     ) -> None:
         self.spec, self.kinds, self.storage, self.plan = spec, kinds, storage, plan
         self.ledger, self.given, self.watcher = ledger, given, watcher
@@ -60,7 +62,8 @@ class Scheduler:
         self.to_the_end = tuple(self.pools) == ledger.stages
         self.todo = iter(ledger.unsettled(plan.shards))
         self.active: dict[int, ShardRun] = {}
-        self.packing = Packing(storage, watcher.event, spec.source.coco)
+        self.lease = lease
+        self.packing = Packing(storage, watcher.event, spec.source.coco, None if lease is None else lease.epoch)
         self.answers = Answers(spec.cluster, storage, watcher.event, self._finish)
         self.waiting = Waiting(watcher.event)
         self.stopping = False
@@ -72,11 +75,13 @@ class Scheduler:
 
     def run(self) -> None:
         """Until every shard is settled, or `stop` was called and whole shards are packed. Raises JobError when a
-        stage cannot start, or fails too many scenes."""
+        stage cannot start, or fails too many scenes, and when another run has taken over."""
         try:
             self._admit()
             while self.active and not (self.stopping and not self.packing):
                 self._turn()
+        except LeaseLost:  # what is on storage is another's now
+            raise
         except JobError:
             self.answers.forget_doubted()  # what stops the job may be what failed them
             raise
@@ -104,6 +109,8 @@ class Scheduler:
         else:
             finished = []
             time.sleep(_TICK_S / 10)
+        if self.lease is not None:  # before anything is told or begun: this process may have been stopped meanwhile
+            self.lease.check()
         for call in finished:
             if call in self.packing:
                 self._packed(call)

@@ -14,6 +14,7 @@ from pipeline.watching.counts import JobCounts
 from pipeline.watching.snapshot import measured, read_snapshot, write_snapshot
 from pipeline.watching.terminal import line, table
 from pipeline.watching.watcher import InHand
+from schemas.errors import LeaseLost
 
 _WRITE_S = 10.0
 _LOG_S = 30.0
@@ -45,12 +46,13 @@ class Progress:
             self.live.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.counts.rest()
         if self.live:
             self.live.update(table(self.counts))
             self.live.stop()
-        write_snapshot(self.storage, self.counts, "ended")
+        if not isinstance(error, LeaseLost):  # what is written there tells of the run that has taken over
+            write_snapshot(self.storage, self.counts, "ended")
 
     def restore(self, stage: str, done: int, failed: int) -> None:
         """What earlier runs have committed."""

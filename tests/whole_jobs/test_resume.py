@@ -90,7 +90,7 @@ def test_a_killed_driver_costs_nothing_but_time(tmp_path: Path, slow_job: Any, l
 def test_two_drivers_do_not_work_on_one_output(tmp_path: Path, slow_job: Any) -> None:
     driver = start_driver(slow_job, tmp_path)
     try:
-        wait_for(lambda: (tmp_path / "out" / "_driver.json").exists())
+        wait_for(lambda: (tmp_path / "out" / "_lease" / "000001.json").exists())
         with pytest.raises(OutputError, match=f"another run is at work here .process {driver.pid} on "):
             run_toy(slow_job)
     finally:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,9 @@ from rich.console import Console
 from pipeline.commands import watch as watching
 from pipeline.commands.scenes import list_scenes
 from pipeline.commands.status import status_lines
-from pipeline.ledger.lease import EXPIRES_S, held
-from pipeline.ledger.lease import NAME as LEASE
+from pipeline.ledger import lease
+from pipeline.ledger.holder import ourselves
+from pipeline.ledger.lease import EXPIRES_S, LONG_GONE_S, held
 from pipeline.ledger.rounds import FAILURES
 from pipeline.report.page import write_report
 from pipeline.shards.pack import pack_rows
@@ -93,12 +96,26 @@ def test_a_run_is_at_work_until_its_lease_ends_and_no_longer(sample: SampleOutpu
     assert not any("phase 1" in line for line in status_lines(sample.storage))
 
 
-def test_a_driver_elsewhere_that_is_heard_of_no_more_is_not_at_work(sample: SampleOutput) -> None:
-    driver = {"host": "another-machine", "pid": 1, "at": time.time()}
-    sample.storage.write(LEASE, json.dumps(driver).encode())
+def test_a_driver_elsewhere_that_is_heard_of_no_more_is_not_at_work(
+    sample: SampleOutput, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = replace(ourselves(), machine="another")
+
+    def heard_of(seconds_ago: float) -> None:
+        sample.storage.write("_lease/000001.json", replace(driver, at=time.time() - seconds_ago).to_json())
+
+    heard_of(0)
     assert state_of(sample.storage).startswith("running")
-    sample.storage.write(LEASE, json.dumps({**driver, "at": time.time() - EXPIRES_S - 1}).encode())
+    heard_of(LONG_GONE_S + 1)
     assert state_of(sample.storage).startswith("not running")
+    monkeypatch.setattr(lease, "RENEW_S", 0.2)
+    for wrong in (-EXPIRES_S - 60, EXPIRES_S + 60):  # a clock may be so wrong: only a renewal tells
+        heard_of(wrong)
+        assert state_of(sample.storage).startswith("not running")
+        timer = threading.Timer(0.1, heard_of, [wrong - 0.5])
+        timer.start()
+        assert state_of(sample.storage).startswith("running")
+        timer.join()
 
 
 def test_stale_scenes_and_failures_are_named_from_the_source_on(sample: SampleOutput) -> None:
