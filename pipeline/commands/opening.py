@@ -14,6 +14,7 @@ from pipeline.ledger.lease import Lease, held
 from pipeline.ledger.plan import Plan
 from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.ledger.run_record import start_record
+from pipeline.shards.leftovers import cleared, sweep
 from pipeline.stage_kinds import GENERATE, LEARNING, StageKind, kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.storage.probe import check_writable
@@ -74,6 +75,8 @@ def open_job(
     ours = None
     if lease is not None:
         ours = lease.enter_context(held(storage))
+        tables = [*(kind.table for kind in kinds), FAILURES, "account"]
+        lease.enter_context(cleared(storage, [*names, FAILURES], tables))
     if census is not None:
         check_limit(spec, census, storage, names)
     start_record(storage, spec, names)
@@ -90,6 +93,7 @@ def open_job(
     if ours is not None:
         ours.check()
     repair(storage, [*names, FAILURES])
+    sweep(storage, [*names, FAILURES])
     ledger, plan = Ledger(storage, names), planned.plan
     open_shards = ledger.unsettled(plan.shards)
     if lease is not None and (open_shards or ended is None or ended != planned.stale):

@@ -15,6 +15,8 @@ from rich.console import Console
 
 from pipeline.commands.opening import JobState, open_job
 from pipeline.ledger.numbers import committed_counts
+from pipeline.ledger.rounds import FAILURES
+from pipeline.shards.leftovers import sweep
 from pipeline.shards.withdrawn_account import account_withdrawn
 from pipeline.stage_kinds import EVALUATE, StageKind, kinds_of
 from pipeline.storage.folder import SHARED
@@ -118,6 +120,7 @@ def run_opened(state: JobState, console: Console, until: str | None = None) -> J
                 scheduler.run()
     if state.lease is not None:
         state.lease.check(now=True)
+    sweep(state.storage, [*state.ledger.stages, FAILURES])
     account_withdrawn(state.storage)
     if not stopped.is_set() and until is None:
         state.storage.delete_folder(f"{SHARED}/scratch")  # checkpoints of batches that were cut otherwise later

@@ -15,10 +15,12 @@ import pytest
 
 from pipeline.commands.opening import open_job
 from pipeline.commands.status import status_lines
+from pipeline.ledger import lease
 from pipeline.storage.folder import Storage
 from pipeline.watching.snapshot import read_snapshot
 from schemas.errors import OutputError, SpecError
 from tests.support import ROOT
+from tests.support.crash_points import content, left_behind
 from tests.support.toy_stages import TOY_KINDS
 from tests.whole_jobs.test_faults import bucket, id_of, named, rows_of, run_toy, toy_spec
 
@@ -96,6 +98,28 @@ def test_two_drivers_do_not_work_on_one_output(tmp_path: Path, slow_job: Any) ->
     finally:
         driver.send_signal(signal.SIGKILL)
         driver.wait()
+
+
+@pytest.mark.prove
+def test_a_driver_that_slept_too_long_finds_its_successor_and_stops(
+    tmp_path: Path, slow_job: Any, local_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "EXPIRES_S", 5.0)
+    driver = start_driver(slow_job, tmp_path)
+    wait_for(lambda: parts(tmp_path / "out") >= 2)
+    driver.send_signal(signal.SIGSTOP)
+    assert run_toy(slow_job)[0].complete
+    before = content(tmp_path / "out")
+    progress = (tmp_path / "out" / "_progress.json").read_bytes()
+    driver.send_signal(signal.SIGCONT)
+    assert driver.wait(timeout=60) == 1
+    said = (tmp_path / "driver.log").read_text()
+    assert f"another run has taken over here (process {os.getpid()} on " in said
+    assert "so this one stops; nothing is lost" in said
+    assert content(tmp_path / "out") == before
+    assert (tmp_path / "out" / "_progress.json").read_bytes() == progress
+    assert not run_toy(slow_job)[0].worked
+    assert not left_behind(tmp_path / "out")
 
 
 def test_ctrl_c_writes_what_is_whole_and_the_next_run_goes_on(tmp_path: Path, slow_job: Any, local_ray: None) -> None:
