@@ -33,6 +33,8 @@ class LocalDisk:
         temporary = _temporary(target)
         os.link(source, temporary)
         os.replace(temporary, target)
+        with contextlib.suppress(FileNotFoundError):  # two names of one file: moving one to the other does nothing
+            os.unlink(temporary)
 
     @contextlib.contextmanager
     def open_write(self, path: str) -> Iterator[BinaryIO]:

@@ -69,6 +69,8 @@ def test_publish_replaces_at_once_and_write_is_whole(storage: Storage) -> None:
     storage.publish("attempt/source", "folder/target")
     assert storage.read("folder/target") == b"new content"
     assert storage.read_range("folder/target", 4, 7) == b"content"
+    storage.publish("attempt/source", "folder/target")  # as after a crash in between
+    assert set(storage.names("folder")) == {"target"}
     storage.delete_folder("attempt")
     assert storage.names("attempt") == {}
     assert storage.read("folder/target") == b"new content"
