@@ -60,6 +60,11 @@ class LeaseLost(OutputError):
     """Another run has taken this OUTPUT over. Whoever meets it writes nothing more there."""
 
 
+class StoreAway(JobError):
+    """A store, of the source or of the OUTPUT, has not answered for as long as we wait. No file's fault and no scene's:
+    the same command goes on once it does."""
+
+
 class ClusterError(JobError):
     """In the cluster: Ray does not start, does not answer or does not let us in."""
 

@@ -16,10 +16,12 @@ Listener = Callable[[str], None]
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
-def tell(doing: str) -> None:
-    """Says what is being done: `reading files, 120 of 4,000`. Cheap, and silent where nobody listens."""
-    if (listener := _listener.get()) is not None:
-        listener(doing)
+def tell(doing: str) -> bool:
+    """Says what is being done: `reading files, 120 of 4,000`. Cheap; False, and silent, where nobody listens."""
+    if (listener := _listener.get()) is None:
+        return False
+    listener(doing)
+    return True
 
 
 @contextmanager

@@ -6,17 +6,71 @@ only come from where they are loaded already. (Workers of the ingest stage are m
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 from schemas.errors import SceneError
 
+_BUSY = (408, 425, 429)
+_NEVER = (501, 505)
+_BUSY_CODES = (
+    *("RequestTimeout", "RequestTimeoutException", "OperationTimedOut"),  # S3 says the first with a 400
+    *("OperationAborted", "ConditionalRequestConflict"),  # 409: another write of the same name is under way
+    *("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "BandwidthLimitExceeded"),
+)
+
+_STATUS = [
+    ("aiohttp", "ClientResponseError", "status"),
+    ("requests.exceptions", "HTTPError", "response.status_code"),
+    ("httpx", "HTTPStatusError", "response.status_code"),
+    ("urllib.error", "HTTPError", "code"),
+    ("gcsfs.retry", "HttpError", "code"),
+    ("google.api_core.exceptions", "GoogleAPICallError", "code"),
+    ("azure.core.exceptions", "HttpResponseError", "status_code"),
+]
+"""Errors that are a server's answer: module, class, where its HTTP status is."""
+
+_BROKEN = [
+    ("aiohttp", "ClientConnectionError"),
+    ("aiohttp", "ClientPayloadError"),
+    ("requests.exceptions", "ConnectionError"),
+    ("requests.exceptions", "Timeout"),
+    ("requests.exceptions", "ChunkedEncodingError"),
+    ("httpx", "TransportError"),
+    ("http.client", "IncompleteRead"),
+    ("ssl", "SSLEOFError"),
+    ("urllib3.exceptions", "TimeoutError"),
+    ("urllib3.exceptions", "ProtocolError"),
+    ("urllib3.exceptions", "MaxRetryError"),
+    ("botocore.exceptions", "HTTPClientError"),
+    ("botocore.exceptions", "ConnectionError"),
+    ("botocore.exceptions", "IncompleteReadError"),
+    ("botocore.exceptions", "FlexibleChecksumError"),
+    ("botocore.parsers", "ResponseParserError"),
+    ("gcsfs.retry", "ChecksumError"),
+    ("google.auth.exceptions", "TransportError"),
+    ("azure.core.exceptions", "ServiceRequestError"),
+    ("azure.core.exceptions", "ServiceResponseError"),
+    ("azure.core.exceptions", "IncompleteReadError"),
+]
+"""Errors of a connection: module, class."""
+
+_ERRNOS = {
+    *(errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.EREMOTEIO, errno.ENOBUFS, errno.EMFILE, errno.ENFILE),
+    *(errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+}
+"""Of OSError: a folder on the network, a machine without handles. Not EIO, which a broken disk says for ever, and s3fs
+of whatever it has no word for; there the answer behind it tells."""
+
 
 def is_transient(error: BaseException) -> bool:
     """Whether the scene is worth another try. A SceneError says so itself."""
     if isinstance(error, SceneError):
         return error.transient
+    if isinstance(error, OSError):  # of a filesystem, which translates what it was told
+        return comes_of_network_failure(error)
     return is_out_of_memory(error) or is_network_failure(error)
 
 
@@ -40,23 +94,43 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_network_failure(error: BaseException) -> bool:
-    """Whether a connection failed, was cut or took too long. A file that is not there, or is forbidden, is none."""
-    return isinstance(
-        error,
-        (
-            ConnectionError,
-            TimeoutError,
-            _loaded("aiohttp", "ClientConnectionError"),
-            _loaded("aiohttp", "ClientPayloadError"),
-            _loaded("requests.exceptions", "ConnectionError"),
-            _loaded("requests.exceptions", "Timeout"),
-        ),
-    )
+    """Whether a connection failed, was cut or took too long, or a server said that it cannot answer just now (429, 5xx,
+    throttled). A file that is not there (404), or is forbidden (401, 403), is none; nor is a certificate that is wrong.
+    """
+    status, code = http_status(error)
+    if status is not None:
+        return code in _BUSY_CODES or status in _BUSY or (status >= 500 and status not in _NEVER)
+    if isinstance(error, OSError) and error.errno in _ERRNOS:
+        return True
+    return isinstance(error, (ConnectionError, TimeoutError, *(_loaded(*name) for name in _BROKEN)))
+
+
+def http_status(error: BaseException) -> tuple[int | None, str | None]:
+    """The HTTP status, and a store's own code for it, of an error that is a server's answer; (None, None) of others."""
+    if isinstance(error, _loaded("botocore.exceptions", "ClientError")):
+        response: dict[str, Any] = getattr(error, "response", None) or {}
+        code = str((response.get("Error") or {}).get("Code") or "")
+        status = (response.get("ResponseMetadata") or {}).get("HTTPStatusCode") or code
+    else:
+        holder = next((where for *name, where in _STATUS if isinstance(error, _loaded(*name))), None)
+        if holder is None:
+            return None, None
+        status = error
+        for attribute in holder.split("."):
+            status = getattr(status, attribute, None)
+        code = None
+    return (int(status), code) if str(status).isdecimal() else (None, None)
 
 
 def comes_of_network_failure(error: BaseException) -> bool:
     """Whether one stands behind `error`: filesystems raise FileNotFoundError where they could not ask."""
-    return any(map(is_network_failure, behind(error)))
+    found = list(behind(error))
+    return any(map(is_network_failure, found)) and not any(isinstance(one, ssl_refused()) for one in found)
+
+
+def ssl_refused() -> Any:
+    """The class of a certificate that is not believed: another try is refused as well."""
+    return _loaded("ssl", "SSLCertVerificationError")
 
 
 def behind(error: BaseException) -> Iterator[BaseException]:

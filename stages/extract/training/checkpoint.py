@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from stages.extract.training.batch import TrainedScene, TrainingBatch
+from stages.retrying import persistently
 from stages.shared_folder import write_whole
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class CheckpointFile:
     def load(self, order: list[str]) -> Checkpoint | None:
         """The checkpoint of these scenes, in this order, if there is one that can be read."""
         try:
-            data = self.fs.cat_file(self.path)
+            data = persistently(lambda: self.fs.cat_file(self.path), self.fs.unstrip_protocol(self.folder))
         except FileNotFoundError:
             return None
         except Exception as error:  # every storage has errors of its own
