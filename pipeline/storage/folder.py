@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.storage.local import LocalDisk
+from pipeline.storage.local import LocalDisk, is_temporary
 from pipeline.storage.objects import ObjectStore
 from schemas.errors import OutputError
 from schemas.secrets import is_masked
+from stages.retrying import persistently
 
 SHARED = "_shared"
 """Folder under OUTPUT for what is computed once a run."""
+
+Found = TypeVar("Found")
 
 
 class Storage:
     """Paths are relative to the folder and use `/`. Safe to pickle: it opens its filesystem anew in each process.
 
-    Raises OutputError for an address that cannot be opened here.
+    A store that does not answer is asked again (`stages/retrying.py`); every method raises StoreAway where that takes
+    too long. Raises OutputError for an address that cannot be opened here.
     """
 
     def __init__(self, url: str) -> None:
@@ -36,7 +41,7 @@ class Storage:
         except ImportError as error:
             raise OutputError(
                 f"{url} needs a package that is not installed ({error}); for S3: pip install s3fs, for "
-                "GCS: pip install gcsfs"
+                "GCS: pip install gcsfs, for Azure: pip install adlfs"
             ) from error
         except ValueError as error:
             raise OutputError(
@@ -45,7 +50,7 @@ class Storage:
         self.root = root.rstrip("/")
         self.local = isinstance(self.fs, LocalFileSystem)
         self.url = self.root if self.local else url  # absolute: workers run in another folder
-        self._writes: LocalDisk | ObjectStore = LocalDisk() if self.local else ObjectStore(self.fs)
+        self._bytes: LocalDisk | ObjectStore = LocalDisk() if self.local else ObjectStore(self.fs, self.url)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Storage, (self.url,))
@@ -60,60 +65,90 @@ class Storage:
         return self.path(name) if self.local else str(self.fs.unstrip_protocol(self.path(name)))
 
     def exists(self, name: str) -> bool:
-        self.fs.invalidate_cache()
-        return bool(self.fs.exists(self.path(name)))
+        try:
+            self._ask(lambda: self.fs.info(self.path(name)))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
     def names(self, folder: str) -> dict[str, int]:
-        """File names directly in `folder` -> size in bytes; empty if there is no such folder."""
-        self.fs.invalidate_cache()
-        try:
-            found = self.fs.ls(self.path(folder), detail=True)
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
+        """File names directly in `folder` -> size in bytes; empty if there is no such folder. Without what is being
+        written beside its name: see `temporaries`."""
         return {
-            posixpath.basename(entry["name"]): int(entry["size"] or 0) for entry in found if entry["type"] == "file"
+            posixpath.basename(entry["name"]): int(entry["size"] or 0)
+            for entry in self._list(folder)
+            if entry["type"] == "file" and not is_temporary(entry["name"])
         }
+
+    def temporaries(self, folder: str) -> list[str]:
+        """Names of files directly in `folder` that a writer has not named yet, or that a killed one left behind."""
+        return sorted(posixpath.basename(entry["name"]) for entry in self._list(folder) if is_temporary(entry["name"]))
 
     def folders(self, folder: str) -> list[str]:
         """Names of the folders directly in `folder`."""
-        self.fs.invalidate_cache()
+        return sorted(
+            posixpath.basename(entry["name"].rstrip("/"))
+            for entry in self._list(folder)
+            if entry["type"] == "directory"
+        )
+
+    def _list(self, folder: str) -> list[dict[str, Any]]:
+        """What lies directly in `folder`; not its own mark, a file of no name that some stores keep for a folder."""
+        path = self.path(folder)
         try:
-            found = self.fs.ls(self.path(folder), detail=True)
+            found: list[dict[str, Any]] = self._ask(lambda: self.fs.ls(path, detail=True))
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(posixpath.basename(entry["name"].rstrip("/")) for entry in found if entry["type"] == "directory")
+        own = path.strip("/")
+        return [entry for entry in found if entry["name"].strip("/") != own]
 
     def read(self, name: str) -> bytes:
-        return bytes(self.fs.cat_file(self.path(name)))
+        return bytes(self._ask(lambda: self.fs.cat_file(self.path(name))))
 
     def read_range(self, name: str, start: int, length: int) -> bytes:
         """`length` bytes from `start`, without reading the rest of the file."""
-        return bytes(self.fs.cat_file(self.path(name), start=start, end=start + length))
+        return self._bytes.read_range(self.path(name), start, length)
 
     def open_read(self, name: str) -> BinaryIO:
         """A file to read from, and to close."""
-        return cast(BinaryIO, self.fs.open(self.path(name), "rb"))
+        return self._bytes.open_read(self.path(name))
 
     def write(self, name: str, data: bytes) -> None:
         """The whole file or nothing: readers never see half of it. An older file is replaced."""
-        self._writes.write(self.path(name), data)
+        self._bytes.write(self.path(name), data)
 
     def create(self, name: str, data: bytes) -> bool:
-        """Create-if-absent: true if this call made the file, false if it was there already. This is the commit."""
-        return self._writes.create(self.path(name), data)
+        """Create-if-absent: true if this call made the file, false if it was there already. This is the commit.
+
+        On an object store also true if the file there holds these very bytes, which is how a create whose answer was
+        lost looks. Whoever has to know which of two it was gives them different bytes, as commits do.
+        """
+        return self._bytes.create(self.path(name), data)
 
     def open_write(self, name: str) -> AbstractContextManager[BinaryIO]:
-        """A file to stream into. Not atomic: only for files that nothing names yet."""
-        return self._writes.open_write(self.path(name))
+        """A file to stream into. Not atomic, and not tried again: only for files that nothing names yet, by whoever can
+        begin anew (`again`)."""
+        return self._bytes.open_write(self.path(name))
 
     def publish(self, source: str, target: str) -> None:
         """Makes `target` the content of `source`, replacing an older one at once; the data stays where it is stored."""
-        self._writes.publish(self.path(source), self.path(target))
+        self._bytes.publish(self.path(source), self.path(target))
 
     def delete(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
-            self.fs.rm_file(self.path(name))
+            self._ask(lambda: self.fs.rm_file(self.path(name)))
 
     def delete_folder(self, folder: str) -> None:
         with contextlib.suppress(FileNotFoundError):
-            self.fs.rm(self.path(folder), recursive=True)
+            self._ask(lambda: self.fs.rm(self.path(folder), recursive=True))
+
+    def again(self, call: Callable[[], Found]) -> Found:
+        """What `call` returns, begun anew where this store failed it: for work that streams into files."""
+        return persistently(call, self.url)
+
+    def _ask(self, call: Callable[[], Found]) -> Found:
+        def asked() -> Found:
+            self.fs.invalidate_cache()  # also between two tries: the ledger is never shown an old listing
+            return call()
+
+        return persistently(asked, self.url)

@@ -1,20 +1,31 @@
-"""The writes of the ledger on a local disk: beside the name first and synced, then linked or moved into place."""
+"""Reads and writes on a local disk. What is written lies beside its name first, synced, and is then linked or moved
+into place; where the ledger goes on as if it were there (a commit, the files of one), the folder is synced too."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import posixpath
+import re
 import uuid
 from collections.abc import Iterator
 from typing import BinaryIO, cast
+
+_TEMPORARY = re.compile(r".\.[0-9a-f]{32}\.tmp$")
+
+
+def is_temporary(path: str) -> bool:
+    """Whether a file is one that is written beside its name, and has not got it yet."""
+    return _TEMPORARY.search(path) is not None
 
 
 class LocalDisk:
     """Paths are absolute; folders are made as they are needed."""
 
     def write(self, path: str, data: bytes) -> None:
-        os.replace(_beside(path, data), path)
+        temporary = _beside(path, data)
+        with _gone_if_it_fails(temporary):
+            os.replace(temporary, path)
 
     def create(self, path: str, data: bytes) -> bool:
         """A hard link is refused where a name exists, and its file is whole before it has that name."""
@@ -29,35 +40,69 @@ class LocalDisk:
         return True
 
     def publish(self, source: str, target: str) -> None:
-        os.makedirs(posixpath.dirname(target), exist_ok=True)
+        _make_folder(posixpath.dirname(target))
         temporary = _temporary(target)
         os.link(source, temporary)
-        os.replace(temporary, target)
+        with _gone_if_it_fails(temporary):
+            os.replace(temporary, target)
         with contextlib.suppress(FileNotFoundError):  # two names of one file: moving one to the other does nothing
             os.unlink(temporary)
+        _sync_folder(posixpath.dirname(target))
 
     @contextlib.contextmanager
     def open_write(self, path: str) -> Iterator[BinaryIO]:
-        os.makedirs(posixpath.dirname(path), exist_ok=True)
+        _make_folder(posixpath.dirname(path))
         with open(path, "wb") as file:
             yield cast(BinaryIO, file)
             file.flush()
             os.fsync(file.fileno())
+        _sync_folder(posixpath.dirname(path))
+
+    def read_range(self, path: str, start: int, length: int) -> bytes:
+        with open(path, "rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+    def open_read(self, path: str) -> BinaryIO:
+        return open(path, "rb")
 
 
 def _beside(path: str, data: bytes) -> str:
     """Writes and syncs `data` beside `path`; returns the temporary's name."""
-    os.makedirs(posixpath.dirname(path), exist_ok=True)
+    _make_folder(posixpath.dirname(path))
     temporary = _temporary(path)
-    with open(temporary, "wb") as file:
+    with _gone_if_it_fails(temporary), open(temporary, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     return temporary
 
 
+@contextlib.contextmanager
+def _gone_if_it_fails(temporary: str) -> Iterator[None]:
+    """A full disk is not to be filled further by what did not fit."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
 def _temporary(path: str) -> str:
     return f"{path}.{uuid.uuid4().hex}.tmp"
+
+
+def _make_folder(folder: str) -> None:
+    """Makes what is missing of a folder's path, each part known to the one above when the disk loses power."""
+    missing: list[str] = []
+    while not os.path.isdir(folder) and folder not in ("", "/"):
+        missing.append(folder)
+        folder = posixpath.dirname(folder)
+    if missing:
+        os.makedirs(missing[0], exist_ok=True)
+    for made in missing:
+        _sync_folder(posixpath.dirname(made))
 
 
 def _sync_folder(folder: str) -> None:

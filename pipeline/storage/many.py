@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from stages.retrying import interrupt
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -26,9 +29,13 @@ def in_order(call: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[F
             for item in items:
                 if len(waiting) == WINDOW:
                     yield waiting.popleft().result()
-                waiting.append(threads.submit(call, item))
+                here = contextvars.copy_context()  # so that what a call tells is heard where the caller's is
+                waiting.append(threads.submit(here.run, call, item))
             while waiting:
                 yield waiting.popleft().result()
+        except KeyboardInterrupt:
+            interrupt()  # calls that wait for a store: nobody waits for them
+            raise
         finally:  # after an error, or when nobody wants the rest
             for future in waiting:
                 future.cancel()

@@ -1,33 +1,130 @@
-"""The writes of the ledger on an object store, where a file appears whole or not at all by itself."""
+"""Reads and writes on an object store, where a file appears whole or not at all by itself.
+
+Create-if-absent is the conditional write of the filesystem that reads and writes everything else (`If-None-Match: *` on
+S3, `ifGenerationMatch=0` on GCS, `overwrite=False` on Azure), so that there is one set of credentials and one address.
+What its answer means is decided here and not there.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from stages.retrying import persistently
+from stages.transient import behind, http_status
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_ONE_PUT = 5 * 2**29
+"""s3fs cuts a file from twice this size on into parts (S3 takes 5 GiB in one): a condition on the last of many requests
+is not answered alike by all stores."""
+_AHEAD = 8 * 2**20
 
 
 class ObjectStore:
-    """Paths are those of the fsspec filesystem `fs`."""
+    """Paths are those of the fsspec filesystem `fs`. name: what a person calls the store.
 
-    def __init__(self, fs: Any) -> None:
-        self.fs = fs
+    Raises StoreAway where the store does not answer for long, and what `fs` raises otherwise.
+    """
+
+    def __init__(self, fs: Any, name: str) -> None:
+        self.fs, self.name = fs, name
+        protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+        self._one_put: dict[str, Any] = {"chunksize": _ONE_PUT} if "s3" in protocols else {}
 
     def write(self, path: str, data: bytes) -> None:
-        self.fs.pipe_file(path, data)
+        persistently(lambda: self.fs.pipe_file(path, data), self.name)
 
     def create(self, path: str, data: bytes) -> bool:
-        """A conditional write: the store refuses it where the name exists. See `probe.py` for stores that do not."""
+        """True where the file is ours: this call made it, or it holds these very bytes. The answer to a write can be
+        lost, and what asks again, be it we or a library below, hears that the file exists.
+
+        `probe.py` refuses stores that ignore the condition.
+        """
+        return persistently(lambda: self._create(path, data), self.name)
+
+    def _create(self, path: str, data: bytes) -> bool:
         try:
-            self.fs.pipe_file(path, data, mode="create")
-        except FileExistsError:
+            self.fs.pipe_file(path, data, mode="create", **self._one_put)
+        except Exception as error:
+            if not _exists_already(error):
+                raise
+        else:
+            return True
+        try:
+            return bytes(self.fs.cat_file(path)) == data
+        except FileNotFoundError:  # and was deleted since
             return False
-        return True
 
     def publish(self, source: str, target: str) -> None:
-        self.fs.cp_file(source, target)
+        persistently(lambda: self.fs.cp_file(source, target), self.name)
 
     @contextlib.contextmanager
     def open_write(self, path: str) -> Iterator[BinaryIO]:
-        with self.fs.open(path, "wb") as file:
+        """What was sent of a file cannot be sent again from here: whoever writes it begins anew (`persistently`)."""
+        file = self.fs.open(path, "wb")
+        try:
             yield cast(BinaryIO, file)
+            file.close()
+        except BaseException:
+            with contextlib.suppress(Exception):  # or its parts lie in the store, unseen and paid for
+                file.discard()
+            with contextlib.suppress(Exception):
+                file.closed = True
+            raise
+
+    def read_range(self, path: str, start: int, length: int) -> bytes:
+        """Fewer bytes than `length` only where the file ends before."""
+
+        def read() -> bytes:
+            data = bytes(self.fs.cat_file(path, start=start, end=start + length))
+            if len(data) < length and start + len(data) < int(self.fs.info(path)["size"]):
+                raise ConnectionError(f"{path}: {len(data)} of {length} bytes came")
+            return data
+
+        return persistently(read, self.name)
+
+    def open_read(self, path: str) -> BinaryIO:
+        """A file whose every read is asked for until it comes."""
+        size = int(persistently(lambda: self.fs.info(path)["size"], self.name))
+        file = io.BufferedReader(_Ranges(self, path, size), min(max(size, 1), _AHEAD))
+        return cast(BinaryIO, file)
+
+
+class _Ranges(io.RawIOBase):
+    """A file of an object store by ranged reads. size: in bytes, when it was opened."""
+
+    def __init__(self, store: ObjectStore, path: str, size: int) -> None:
+        self._store, self._path, self._size, self._at = store, path, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = max(0, offset + (0, self._at, self._size)[whence])
+        return self._at
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        wanted = min(len(view), self._size - self._at)
+        if wanted <= 0:
+            return 0
+        data = self._store.read_range(self._path, self._at, wanted)
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def _exists_already(error: Exception) -> bool:
+    """Whether a create was refused because the name is taken: a 412, whatever its text. s3fs looks for a word in the
+    text that AWS sends, and that others leave out."""
+    return isinstance(error, FileExistsError) or any(http_status(one)[0] == 412 for one in behind(error))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
 import threading
 from pathlib import Path
@@ -98,3 +100,51 @@ def test_names_and_folders_list_one_level(storage: Storage) -> None:
     assert storage.folders("a") == ["b"]
     assert storage.names("nowhere") == {}
     assert storage.folders("nowhere") == []
+
+
+def test_what_is_being_written_beside_its_name_is_not_listed(storage: Storage) -> None:
+    """A killed writer leaves it; whoever reads a folder must not take it for a file of it."""
+    left = f"a.parquet.{'0' * 32}.tmp"
+    storage.fs.makedirs(storage.path("folder"), exist_ok=True)
+    storage.fs.pipe_file(storage.path(f"folder/{left}"), b"half")
+    storage.write("folder/notes.tmp", b"a name like any other")
+    assert set(storage.names("folder")) == {"notes.tmp"}
+    assert storage.temporaries("folder") == [left]
+
+
+def test_a_disk_that_is_full_keeps_nothing_of_what_did_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = Storage(str(tmp_path / "out"))
+    storage.write("a", b"1")
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for write in (storage.write, storage.create):
+        with pytest.raises(OSError, match="No space left"):
+            write("b", b"2" * 1000)
+    assert os.listdir(tmp_path / "out") == ["a"]
+
+
+def test_what_the_ledger_builds_on_is_on_disk_before_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of a commit, of the files that it names, and of the names that they are published under; of folders
+    that were made for them too."""
+    storage = Storage(str(tmp_path))
+    synced: list[str] = []
+
+    def sync(handle: int) -> None:
+        synced.append(os.path.relpath(os.readlink(f"/proc/self/fd/{handle}"), tmp_path))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with storage.open_write("attempts/1/file") as file:
+        file.write(b"1")
+    assert synced == ["attempts", ".", "attempts/1/file", "attempts/1"]
+    synced.clear()
+    storage.create("commits/a", b"2")
+    assert synced[0] == "."
+    assert synced[-1] == "commits"
+    synced.clear()
+    storage.publish("attempts/1/file", "table/file")
+    assert synced == [".", "table"]

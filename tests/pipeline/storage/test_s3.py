@@ -1,0 +1,174 @@
+"""The promises of storage on real S3 servers of two makes, with a proxy in between that loses and breaks answers."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import stages.retrying as retrying
+from pipeline.storage.folder import Storage
+from pipeline.storage.parquet import read_parquet
+from pipeline.storage.probe import check_writable
+from schemas.errors import OutputError, StoreAway
+from tests.support.fault_proxy import KINDS, FaultProxy
+from tests.support.s3_servers import BUCKET, MAKES, asked_through, s3_server
+
+
+@pytest.fixture(scope="module", params=MAKES)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with s3_server(request.param, tmp_path_factory.mktemp("store")) as url:
+        yield url
+
+
+@pytest.fixture
+def proxy(server: str) -> Iterator[FaultProxy]:
+    with FaultProxy(server) as between, asked_through(between):
+        yield between
+
+
+@pytest.fixture
+def storage(proxy: FaultProxy) -> Storage:
+    return Storage(f"s3://{BUCKET}/{uuid.uuid4().hex}")
+
+
+def test_a_create_that_lost_says_so_and_the_first_stays(storage: Storage, proxy: FaultProxy) -> None:
+    """SeaweedFS says 412 without a word of the condition: with s3fs alone that is an OSError, for ever."""
+    assert storage.create("_commits/a.json", b"first")
+    assert not storage.create("_commits/a.json", b"second")
+    assert storage.read("_commits/a.json") == b"first"
+    assert proxy.requests["PUT"] == 2
+
+
+@pytest.mark.parametrize("size", [10, 6 * 2**20])
+def test_a_create_whose_answer_is_lost_was_ours(storage: Storage, proxy: FaultProxy, size: int) -> None:
+    ours = b"o" * size
+    proxy.then("lost", method="PUT")
+    assert storage.create("a", ours)
+    proxy.then("lost", method="PUT")
+    assert not storage.create("a", b"theirs")
+    assert storage.read("a") == ours
+    assert proxy.done == {"lost": 2}
+
+
+def test_a_conflict_is_tried_again(storage: Storage, proxy: FaultProxy) -> None:
+    proxy.then("409", "409", method="PUT")
+    assert storage.create("a", b"1")
+    assert proxy.done == {"409": 2}
+
+
+def test_the_probe_passes_and_leaves_nothing(storage: Storage, proxy: FaultProxy) -> None:
+    proxy.then("lost", "503", method="PUT")
+    check_writable(storage)
+    assert storage.names("") == {}
+
+
+def test_a_store_that_ignores_the_condition_is_refused_and_nothing_is_left(storage: Storage, proxy: FaultProxy) -> None:
+    proxy.careless = True
+    with pytest.raises(OutputError, match="ignores create-if-absent"):
+        check_writable(storage)
+    assert storage.names("") == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_fault_is_survived_by_each_thing_that_storage_does(storage: Storage, proxy: FaultProxy, kind: str) -> None:
+    storage.write("a/one", b"0123456789")
+
+    def thing(method: str, does: Callable[[], object], is_: object) -> None:
+        proxy.then(kind, method=method)
+        assert does() == is_
+
+    thing("PUT", lambda: storage.write("a/two", b"two"), None)
+    thing("GET", lambda: storage.read("a/two"), b"two")
+    thing("GET", lambda: storage.read_range("a/one", 2, 5), b"23456")
+    thing("GET", lambda: storage.names("a"), {"one": 10, "two": 3})
+    thing("GET", lambda: storage.folders(""), ["a"])
+    thing("HEAD", lambda: storage.exists("a/one"), True)
+    thing("HEAD", lambda: storage.exists("a/three"), False)
+    thing("PUT", lambda: storage.publish("a/one", "a/three"), None)
+    thing("GET", lambda: storage.read("a/three"), b"0123456789")
+    thing("DELETE", lambda: storage.delete("a/three"), None)
+    thing("POST", lambda: storage.delete_folder("a"), None)
+    assert storage.names("a") == {}
+    assert proxy.done == {kind: 11}
+
+
+def test_a_body_that_ends_early_and_says_that_it_is_whole_is_asked_for_again(
+    storage: Storage, proxy: FaultProxy
+) -> None:
+    storage.write("a", bytes(range(200)))
+    proxy.then("short", method="GET")
+    assert storage.read_range("a", 10, 100) == bytes(range(10, 110))
+    assert storage.read_range("a", 150, 100) == bytes(range(150, 200)), "the file is no longer"
+    assert proxy.done == {"short": 1}
+
+
+def test_tables_and_streams_come_whole_through_a_bad_night(storage: Storage, proxy: FaultProxy) -> None:
+    table = pa.table({"number": list(range(50_000)), "text": [f"row {n}" for n in range(50_000)]})
+    whole = io.BytesIO()
+    pq.write_table(table, whole, row_group_size=5_000)
+    proxy.rate = 0.3
+
+    def stream() -> None:
+        with storage.open_write("t/a.parquet") as file:
+            file.write(whole.getvalue())
+
+    storage.again(stream)
+    for number in range(20):
+        assert storage.create(f"c/{number}", f"{number}".encode())
+        assert not storage.create(f"c/{number}", b"another")
+    with storage.open_read("t/a.parquet") as file:
+        assert read_parquet(file).equals(table)
+    with storage.open_read("t/a.parquet") as file:
+        assert file.read() == whole.getvalue()
+    assert storage.names("c") == {f"{number}": len(f"{number}") for number in range(20)}
+    assert sum(proxy.done.values()) > 10
+
+
+def test_a_large_file_that_breaks_off_is_sent_anew_and_leaves_no_parts(storage: Storage, proxy: FaultProxy) -> None:
+    data = b"part" * (15 * 2**20)
+    proxy.then("500", method="PUT", path="partNumber=2")
+
+    def stream() -> None:
+        with storage.open_write("large") as file:
+            for at in range(0, len(data), 2**20):
+                file.write(data[at : at + 2**20])
+
+    storage.again(stream)
+    assert proxy.done == {"500": 1}
+    assert storage.names("") == {"large": len(data)}
+    assert storage.fs.list_multipart_uploads(BUCKET) == []
+
+
+def test_a_store_that_is_away_is_waited_for(
+    storage: Storage, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retrying, "SAY_S", 0.3)
+    storage.write("a", b"1")
+    proxy.away = True
+    threading.Timer(2.0, setattr, (proxy, "away", False)).start()
+    assert storage.read("a") == b"1"
+    said = [record.getMessage() for record in caplog.records if record.name == "unscene"]
+    assert f"{storage.url} does not answer (" in said[0]
+    assert "asking again for up to" in said[0]
+    assert said[-1] == f"{storage.url} answers again"
+
+
+def test_a_store_that_stays_away_ends_in_one_sentence(
+    storage: Storage, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrying, "AWAY_S", 1.0)
+    proxy.away = True
+    began = time.monotonic()
+    for call in (lambda: storage.names(""), lambda: storage.create("a", b""), lambda: storage.exists("a")):
+        with pytest.raises(StoreAway, match=r"does not answer \(.*the same command goes on once it answers$"):
+            call()
+    with pytest.raises(StoreAway, match=r"^output: s3://.* does not answer .*; check the address and the network;"):
+        check_writable(storage)
+    assert time.monotonic() - began < 20
