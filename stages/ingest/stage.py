@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from schemas.errors import SceneError
+from schemas.errors import SceneError, StoreAway
 from schemas.job import JobSpec
 from schemas.outcomes import SceneOutput, SceneTask, as_told
 from schemas.records import NOT_READ
@@ -64,6 +64,8 @@ class IngestStage:
             row = _blank_row(task)
             try:
                 files = self._prepare_scene(task, row)
+            except StoreAway:  # no scene's fault: the unit as a whole is done another time
+                raise
             except Exception as error:  # one bad scene costs one scene
                 reason = str(error) if isinstance(error, SceneError) else f"{type(error).__name__}: {error}"
                 out = failed(task.scene_id, error)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import http.client
 import itertools
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,8 +20,11 @@ import pytest
 import requests
 import torch
 from fsspec.exceptions import FSTimeoutError
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
-from schemas.errors import SceneError
+import stages.retrying as retrying
+from schemas.errors import SceneError, StoreAway
 from schemas.job import JobSpec, Source
 from schemas.outcomes import SceneTask
 from schemas.records import FAILURES
@@ -30,6 +36,20 @@ from stages.transient import behind, comes_of_network_failure
 
 REFUSED = ConnectionRefusedError(111, "refused")
 KEY = SimpleNamespace(ssl=True, host="bucket", port=443, is_ssl=True)
+
+
+def answered(status: int) -> aiohttp.ClientResponseError:
+    """What fsspec's HTTP filesystem raises of a status."""
+    request = aiohttp.RequestInfo(URL("http://bucket/a"), "GET", CIMultiDictProxy(CIMultiDict()))
+    return aiohttp.ClientResponseError(request, (), status=status)
+
+
+def uncertified() -> OSError:
+    """A certificate that is not believed, as a filesystem passes it on."""
+    error = OSError("connect")
+    error.__cause__ = ConnectionError()
+    error.__cause__.__cause__ = ssl.SSLCertVerificationError("self-signed")
+    return error
 
 
 @pytest.mark.parametrize(
@@ -53,6 +73,12 @@ KEY = SimpleNamespace(ssl=True, host="bucket", port=443, is_ssl=True)
         aiohttp.ClientPayloadError("cut short"),
         np._core._exceptions._ArrayMemoryError((1 << 40,), np.dtype(np.uint8)),
         RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+        OSError(errno.EREMOTEIO, "500, as s3fs says it"),
+        OSError(errno.ESTALE, "a folder on the network"),
+        OSError(errno.EMFILE, "too many open files"),
+        requests.exceptions.ChunkedEncodingError("cut"),
+        http.client.IncompleteRead(b"half"),
+        *(answered(status) for status in (408, 429, 500, 502, 503, 504)),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -76,6 +102,10 @@ def test_errors_of_the_place_are_tried_again(error: Exception) -> None:
         MasksEmpty("nothing is left"),
         FileUnreadable("the file is no longer there"),
         type("TimeoutError", (Exception,), {})("of the same name, and nothing else"),
+        OSError(errno.EIO, "a broken disk"),
+        OSError(errno.EINVAL, "412, as s3fs says it"),
+        *(answered(status) for status in (400, 401, 403, 404, 412, 501)),
+        uncertified(),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -112,7 +142,15 @@ def server() -> Iterator[str]:
         http.shutdown()
 
 
-def test_a_storage_that_does_not_answer_is_tried_again_a_missing_file_is_not(server: str) -> None:
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWAY_S", "FIRST_S", "FILE_S"):
+        monkeypatch.setattr(retrying, name, 0.5)
+
+
+def test_one_file_that_breaks_off_is_transient_a_missing_one_is_not(server: str, quick: None) -> None:
+    """`cut.png` breaks off each time, while its server answers everything else."""
+
     def fault(url: str) -> FileUnreadable:
         with pytest.raises(FileUnreadable) as caught:
             read_file(url, Source(uri=url), 1 << 20)
@@ -120,20 +158,19 @@ def test_a_storage_that_does_not_answer_is_tried_again_a_missing_file_is_not(ser
 
     assert not fault(f"{server}/missing.png").transient
     assert fault(f"{server}/cut.png").transient
-    nobody = fault("http://127.0.0.1:9/a.png")
-    assert nobody.transient
-    assert "no longer there" not in str(nobody), "fsspec says FileNotFoundError where it could not ask"
     assert not fault("/no/such/file.png").transient
 
 
-def test_a_scene_whose_file_does_not_come_fails_as_transient() -> None:
-    spec = JobSpec.model_validate({"source": {"uri": "http://127.0.0.1:9/a.png"}, "output": "out"})
+def test_a_server_that_is_not_there_is_no_files_fault(quick: None) -> None:
+    """fsspec says FileNotFoundError where it could not ask."""
+    url = "http://127.0.0.1:9/a.png"
+    with pytest.raises(StoreAway, match=r"^source.uri: http://127.0.0.1:9/a.png does not answer \(ClientConnector.*;"):
+        read_file(url, Source(uri=url), 1 << 20)
+    spec = JobSpec.model_validate({"source": {"uri": url}, "output": "out"})
     stage = IngestStage(spec, StageContext("memory://none"))
-    plan = {"uri": "http://127.0.0.1:9/a.png", "sha256": "0" * 64, "bytes": None, "error": None}
-    (output,) = stage.process([SceneTask("0" * 16, {"plan": [plan]})])
-    assert output.failure is not None
-    assert output.failure.error == "FileUnreadable"
-    assert output.failure.transient
+    plan = {"uri": url, "sha256": "0" * 64, "bytes": None, "error": None}
+    with pytest.raises(StoreAway):
+        list(stage.process([SceneTask("0" * 16, {"plan": [plan]})]))
 
 
 def test_the_question_loads_no_torch() -> None:

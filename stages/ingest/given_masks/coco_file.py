@@ -9,12 +9,12 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from schemas.errors import SpecError
+from schemas.errors import SpecError, StoreAway
 from schemas.job import Source
 from stages.ingest.given_masks.coco_entries import Annotation, CocoFile, Entry, broken, counted
 from stages.ingest.given_masks.coco_json import not_instances, read_document
 from stages.ingest.given_masks.coco_shapes import Shape, fault_within, shown, whole
-from stages.ingest.source.files import locate
+from stages.ingest.source.files import from_store
 
 _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0+)?")
 _TRUE = (1, "1", "1.0", "true", "True")
@@ -33,8 +33,9 @@ def read_coco(source: Source) -> CocoFile:
 
 def _version(source: Source) -> str:
     try:
-        fs, path = locate(str(source.coco), source)
-        return str(fs.ukey(path))
+        return from_store(str(source.coco), source, lambda fs, path: str(fs.ukey(path)))
+    except StoreAway:
+        raise
     except Exception:  # reading it tells what is wrong
         return ""
 

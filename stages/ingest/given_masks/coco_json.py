@@ -6,11 +6,11 @@ import json
 from functools import partial
 from typing import Any
 
-from schemas.errors import SpecError
+from schemas.errors import SpecError, StoreAway
 from schemas.job import Source
 from schemas.near_path import near_path
 from stages.ingest.given_masks.coco_shapes import Shape, read_shape, shown
-from stages.ingest.source.files import locate
+from stages.ingest.source.files import check_whole, from_store
 
 _NEEDS = "it needs images, annotations and categories"
 
@@ -60,10 +60,8 @@ def not_instances(url: str, why: str) -> SpecError:
 
 def _text(source: Source, url: str) -> str:
     try:
-        fs, path = locate(url, source)
-        with fs.open(path, "rb") as file:
-            data = bytes(file.read())
-    except MemoryError:
+        data = from_store(url, source, _read)
+    except (MemoryError, StoreAway):
         raise
     except Exception as error:  # every backend has its own classes
         if isinstance(error, FileNotFoundError) and (near := near_path(url)):
@@ -78,6 +76,14 @@ def _text(source: Source, url: str) -> str:
         return data.decode(json.detect_encoding(data), "surrogatepass")
     except UnicodeDecodeError as error:
         raise not_instances(url, f"it is no text in UTF-8 ({error}); save it as UTF-8") from error
+
+
+def _read(fs: Any, path: str) -> bytes:
+    size = fs.info(path).get("size")
+    with fs.open(path, "rb") as file:
+        data = bytes(file.read())
+    check_whole(len(data), size, path)
+    return data
 
 
 def _parse(text: str, url: str, escaped: dict[str, None]) -> Any:

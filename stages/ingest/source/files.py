@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fsspec.core import has_magic, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import get_protocol
 
+from schemas.errors import StoreAway
 from schemas.job import Source
 from schemas.secrets import is_masked, masked_address
 from stages.ingest.faults import FileTooLarge, FileUnreadable
+from stages.ingest.source.hearing import all_heard
+from stages.retrying import persistently
 from stages.transient import comes_of_network_failure
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -100,12 +107,17 @@ def locate(url: str, source: Source) -> tuple[Any, str]:
 def root_of(source: Source) -> str:
     """The folder that picture paths are relative to: the folder itself, a glob's fixed part, a file's parent."""
     at = root(source)
-    if at.fs.isdir(at.path):
-        return at.path.rstrip("/")
-    if has_magic(at.path) and not at.fs.isfile(at.path):
-        fixed = at.path.split("/")
-        return "/".join(fixed[: next(i for i, part in enumerate(fixed) if has_magic(part))])
-    return at.path.rpartition("/")[0]
+
+    def found() -> str:
+        with nullcontext() if at.local else all_heard(at.fs):
+            if at.fs.isdir(at.path):
+                return at.path.rstrip("/")
+            if has_magic(at.path) and not at.fs.isfile(at.path):
+                fixed = at.path.split("/")
+                return "/".join(fixed[: next(i for i, part in enumerate(fixed) if has_magic(part))])
+        return at.path.rpartition("/")[0]
+
+    return persistently(found, called(at.uri, source))
 
 
 def _open(url: str, options: dict[str, Any]) -> tuple[Any, str]:
@@ -122,16 +134,21 @@ def read_file(url: str, source: Source, max_bytes: int) -> bytes:
     """All bytes of one file.
 
     Raises FileTooLarge by the size that the filesystem states, before reading, and again if the file turns out
-    longer; FileUnreadable when it is gone or the storage fails, transient when the network did.
+    longer; FileUnreadable when it is gone or its store fails over it alone; StoreAway when its store does not answer.
     """
-    try:
-        fs, path = locate(url, source)
+
+    def read(fs: Any, path: str) -> bytes:
         size = fs.info(path).get("size")
         if size is not None and size > max_bytes:
             raise too_large(size, max_bytes, url)
         with fs.open(path, "rb") as file:
             data = bytes(file.read(max_bytes + 1))
-    except FileTooLarge:
+        check_whole(len(data), size, url)
+        return data
+
+    try:
+        data = from_store(url, source, read)
+    except (FileTooLarge, StoreAway, MemoryError):  # none of them says anything of the file's bytes
         raise
     except Exception as error:  # every backend has its own classes
         transient = comes_of_network_failure(error)
@@ -143,6 +160,51 @@ def read_file(url: str, source: Source, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
         raise too_large(len(data), max_bytes, url)
     return data
+
+
+def from_store(url: str, source: Source, read: Callable[[Any, str], Found]) -> Found:
+    """What `read` makes of a file's filesystem and path; once more where the network fails. It must be safe to repeat.
+
+    Raises StoreAway where the store answers nothing at all for long; where it answers everything but this, after a
+    minute, what `read` raised.
+    """
+    fs, path = locate(url, source)
+    tried = False
+
+    def asked() -> Found:
+        nonlocal tried
+        if tried:
+            fs.invalidate_cache()  # a listing that is out of date promises bytes that never come
+        tried = True
+        return read(fs, path)
+
+    def answers() -> bool:
+        """Asks for a file that nobody has: a store that is there says so, or that it is forbidden."""
+        try:
+            fs.info(f"{path}.unscene-asks")
+        except Exception as error:
+            return not comes_of_network_failure(error)
+        return True
+
+    return persistently(asked, called(url, source), None if _on_disk(fs) else answers)
+
+
+def called(url: str, source: Source) -> str:
+    """What a person calls the store of a file that the spec names, or of the source: the field and the address."""
+    if source.coco == url:
+        return f"source.coco: {url}"
+    return f"source.uri: {source.uri}" if source.uri is not None else url
+
+
+def check_whole(read: int, size: int | None, url: str) -> None:
+    """Raises ConnectionError where fewer bytes came than the file has: as if they were all, they would be another file.
+    More may come, of a file that lies compressed."""
+    if size is not None and read < size:
+        raise ConnectionError(f"{url}: {read} of {size} bytes came")
+
+
+def _on_disk(fs: Any) -> bool:
+    return isinstance(fs, LocalFileSystem)
 
 
 def too_large(size: int, max_bytes: int, url: str) -> FileTooLarge:

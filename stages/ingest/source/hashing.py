@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from schemas.errors import StoreAway
 from schemas.job import Source
 from schemas.outcomes import as_told
-from stages.ingest.source.files import locate
+from stages.ingest.source.files import check_whole, from_store
 
 _BLOCK = 1 << 20
 
@@ -26,20 +28,29 @@ class Hashed:
 def hash_file(uri: str, source: Source, max_bytes: int) -> Hashed:
     """SHA-256 of one file, a block of it in memory at a time.
 
-    A file that cannot be read, or is larger than `max_bytes`, comes back with its error.
+    A file that cannot be read, or is larger than `max_bytes`, comes back with its error. Raises StoreAway when its
+    store does not answer: that is nothing to be written into a plan.
     """
     size: int | None = None
-    try:
-        fs, path = locate(uri, source)
+
+    def read(fs: Any, path: str) -> Hashed:
+        nonlocal size
         size = int(fs.size(path))
         if size > max_bytes:
             return Hashed(uri, size, None, f"{size} bytes, more than ingest.max_bytes ({max_bytes})")
-        digest = hashlib.sha256()
+        digest, come = hashlib.sha256(), 0
         with fs.open(path, "rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
+                come += len(block)
+        check_whole(come, size, uri)
         return Hashed(uri, size, digest.hexdigest(), None)
-    except Exception as error:
+
+    try:
+        return from_store(uri, source, read)
+    except (StoreAway, MemoryError):
+        raise
+    except Exception as error:  # every backend has its own classes
         return Hashed(uri, size, None, as_told(f"{type(error).__name__}: {error}"))
 
 

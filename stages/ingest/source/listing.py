@@ -7,17 +7,21 @@ import glob
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 from fsspec.core import has_magic
 
-from schemas.errors import SpecError
+from schemas.errors import SpecError, StoreAway
 from schemas.job import Source
 from schemas.near_path import near_path
 from schemas.outcomes import BEYOND
-from stages.ingest.source.files import Root, locate, root, root_of
+from stages.ingest.source.files import Root, called, locate, root, root_of
+from stages.ingest.source.hearing import all_heard
 from stages.ingest.source.kind import check_address, check_kind, holds
 from stages.ingest.source.walking import Found, look_at, shown_path, walk
+from stages.retrying import persistently
 
 MASK_NAME = re.compile(r"(?:(?P<stem>.+)\.)?mask(?P<number>\d+)\.png", re.IGNORECASE)
 """A mask beside its picture: `mask0.png` in the picture's own folder, or `<stem>.mask0.png`."""
@@ -81,7 +85,9 @@ def list_source(source: Source, output: str | None = None) -> Listing:
     try:
         at = root(source)
         base = root_of(source)
-        found, folder = _files(at, base, source.links == "follow")
+        files, folder = persistently(lambda: _listed(at, base, source.links == "follow"), called(source.uri, source))
+    except StoreAway:
+        raise
     except ImportError as error:
         raise SpecError(
             f"source.uri: {source.uri} needs a package that is not installed ({error}); install it"
@@ -91,7 +97,7 @@ def list_source(source: Source, output: str | None = None) -> Listing:
             f"source.uri: cannot list {source.uri}: {type(error).__name__}: {' '.join(str(error).split())}; check the "
             "address and the credentials in the environment"
         ) from error
-    listing, files = Listing(at), sorted(found, key=lambda file: file.path)
+    listing = Listing(at)
     if folder is None:
         check_kind(at.fs, [file.path for file in files], source.uri)
     own = None if output is None else locate(output, source)[1].rstrip("/")
@@ -137,6 +143,15 @@ def _set_aside(listing: Listing) -> str:
 def _nothing(at: Root) -> str:
     """What to say of a place without a single file."""
     return ", a folder without a file" if at.fs.isdir(at.path) else ", where there is nothing"
+
+
+def _listed(at: Root, base: str, follow: bool) -> tuple[list[Found], str | None]:
+    """`_files`, sorted by path; as the source is now, and not as it was listed before a try that failed."""
+    if not at.local:
+        at.fs.invalidate_cache()
+    with nullcontext() if at.local else all_heard(at.fs):
+        found, folder = _files(at, base, follow)
+        return sorted(found, key=lambda file: file.path), folder
 
 
 def _files(at: Root, base: str, follow: bool) -> tuple[Iterator[Found] | list[Found], str | None]:
@@ -231,9 +246,9 @@ def _add_masks_beside(listing: Listing, base: str, source: Source) -> None:
     neighbours too."""
     at, taken = listing.root, {file.path for file in (*listing.masks, *listing.pictures)}
     for folder in sorted({file.path.rpartition("/")[0] for file in listing.pictures}):
-        for path in sorted(str(name) for name in at.fs.ls(folder, detail=False)):
+        for path in sorted(str(name) for name in persistently(partial(at.fs.ls, folder, detail=False), at.uri)):
             if MASK_NAME.fullmatch(path.rpartition("/")[2]) and path not in taken:
-                found = look_at(at, path, base)
+                found = persistently(partial(look_at, at, path, base), at.uri)
                 outside = _OUTSIDE if found.elsewhere and source.links == "inside" else None
                 if (why := found.trouble or outside) is not None:
                     listing.leave_out(path, *why)
