@@ -69,15 +69,18 @@ def is_transient(error: BaseException) -> bool:
     """Whether the scene is worth another try. A SceneError says so itself."""
     if isinstance(error, SceneError):
         return error.transient
-    if isinstance(error, OSError):  # of a filesystem, which translates what it was told
-        return comes_of_network_failure(error)
-    return is_out_of_memory(error) or is_network_failure(error)
+    return is_out_of_memory(error) or _of_the_network(error)
 
 
 def is_suspect(error: BaseException) -> bool:
     """Whether the process that it was raised in may be what is wrong: after an error of the GPU, or with its memory
     full, everything fails there. A SceneError is the scene's, and a connection that failed is nobody's."""
-    return not isinstance(error, SceneError) and not is_network_failure(error)
+    return not isinstance(error, SceneError) and not _of_the_network(error)
+
+
+def _of_the_network(error: BaseException) -> bool:
+    """A network failure, or an error of a filesystem, which translates what it was told, that comes of one."""
+    return comes_of_network_failure(error) if isinstance(error, OSError) else is_network_failure(error)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

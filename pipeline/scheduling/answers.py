@@ -6,6 +6,7 @@ may be the culprit; a stage that cannot even start, or fails nearly every scene,
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import ray
@@ -21,7 +22,8 @@ from pipeline.shards.parts import part_name
 from pipeline.shards.unit import Unit
 from pipeline.storage.folder import Storage
 from schemas.cluster import Cluster
-from schemas.errors import JobError
+from schemas.errors import JobError, StoreAway
+from stages.retrying import AWAY_S, UNIT_S
 
 
 class Answers:
@@ -39,6 +41,7 @@ class Answers:
         self.blame = Blame(storage, settings.max_attempts, event)
         self.rate = FailureRate(settings)
         self._doubted: dict[str, tuple[str, int]] = {}
+        self._away_since: float | None = None
 
     def overdue(self, pool: WorkerPool) -> None:
         """Ends the workers that have run past the deadline."""
@@ -82,6 +85,7 @@ class Answers:
             return
         unit, worker.unit = worker.unit, None
         assert unit is not None
+        self._away_since = None
         self._collect(pool, worker, unit, answer)
 
     def _set_up(self, pool: WorkerPool, worker: Worker, error: SetupError | None) -> None:
@@ -124,8 +128,21 @@ class Answers:
             self._setup_failed(pool, cause_of(error), None)
             return
         cause = error.cause
+        if isinstance(cause, StoreAway):
+            self._away(pool, unit, cause)
+            return
         self._replace(pool, worker, type(cause).__name__)
         self._suspects(pool, unit, type(cause).__name__, str(cause), str(error)[-8000:])
+
+    def _away(self, pool: WorkerPool, unit: Unit, error: StoreAway) -> None:
+        """A store has not answered a unit: nobody's fault here, so the unit is begun again. Raises StoreAway where no
+        unit has got through for AWAY_S."""
+        now = time.monotonic()
+        self._away_since = self._away_since or now - UNIT_S
+        if now - self._away_since >= AWAY_S:
+            raise StoreAway(*error.args) from error
+        self.event(f"{unit.stage} waits: {str(error).partition('; ')[0]}; its unit is begun again")
+        pool.queue.appendleft(unit)
 
     def _lost(self, pool: WorkerPool, worker: Worker, error: str, message: str) -> None:
         """A process died or hung."""

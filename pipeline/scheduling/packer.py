@@ -27,7 +27,7 @@ from pipeline.shards.account import shard_account
 from pipeline.shards.pack import PackOrder, pack, pack_rows
 from pipeline.shards.reader import OutputReader
 from pipeline.storage.folder import Storage
-from schemas.errors import LeaseLost
+from schemas.errors import LeaseLost, StoreAway
 
 PACK_ATTEMPTS = 3
 """Of one shard that a living packer cannot write."""
@@ -50,7 +50,7 @@ class PackerImpl:
 
     def pack(self, order: PackOrder) -> tuple[int, int]:
         """Packs a shard; returns how many scenes have results, and how many have none."""
-        record: Commit = pack(self.storage, order, self.check)
+        record: Commit = self.storage.again(lambda: pack(self.storage, order, self.check))
         return len(record.done), len(record.failures)
 
     def pack_failures(
@@ -61,7 +61,7 @@ class PackerImpl:
         if plan is not None:
             lines = shard_account(OutputReader(self.storage), shard, plan, rows, coco)
             tables["account"] = [line.row() for line in lines]
-        pack_rows(self.storage, FAILURES, shard, round_, tables, self.check)
+        self.storage.again(lambda: pack_rows(self.storage, FAILURES, shard, round_, tables, self.check))
         return 0, len(rows)
 
 
@@ -131,8 +131,8 @@ class Packing:
     def finished(self, call: Any) -> Packed | None:
         """What a call that has ended came to; None where it is to be made once more.
 
-        Raises RuntimeError when packers have failed at it `PACK_ATTEMPTS` times, or it has lost `PACK_LOSSES`, and
-        LeaseLost when another run has taken over.
+        Raises RuntimeError when packers have failed at it `PACK_ATTEMPTS` times, or it has lost `PACK_LOSSES`;
+        StoreAway where the store did not answer for long, and LeaseLost where another run has taken over.
         """
         order = self._orders.pop(call)
         try:
@@ -141,8 +141,11 @@ class Packing:
             self._lost(order, cause_of(error))
             return None
         except RayError as error:
-            if isinstance(lost := getattr(error, "cause", None), LeaseLost):
-                raise lost from None
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, LeaseLost):
+                raise cause from None
+            if isinstance(cause, StoreAway):
+                raise StoreAway(*cause.args) from error
             self._failed(order, cause_of(error))
             return None
         return Packed(order.shard, order.stage, done, failed)

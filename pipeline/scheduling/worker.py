@@ -18,6 +18,7 @@ from pipeline.storage.folder import SHARED, Storage
 from schemas.errors import JobError, Withdrawn
 from schemas.job import JobSpec
 from schemas.outcomes import Failure, SceneOutput
+from stages.retrying import within_units
 from stages.stage import Stage, StageContext
 from stages.telling import listened
 
@@ -47,6 +48,7 @@ class StageWorkerImpl:
     """A stage in a process of its own."""
 
     def __init__(self, factory: str, spec: JobSpec, output: str, earlier: str | None) -> None:
+        within_units()
         self.storage = Storage(output)
         self.inputs = Inputs(self.storage, Storage(earlier) if earlier else None)
         self.factory, self.spec = factory, spec
