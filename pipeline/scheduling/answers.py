@@ -7,7 +7,7 @@ may be the culprit; a stage that cannot even start, or fails nearly every scene,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
@@ -21,6 +21,7 @@ from pipeline.scheduling.worker import Outcome, SetupError
 from pipeline.shards.parts import part_name
 from pipeline.shards.unit import Unit
 from pipeline.storage.folder import Storage
+from pipeline.watching.watcher import About, Said, Tell
 from schemas.cluster import Cluster
 from schemas.errors import JobError, StoreAway
 from stages.retrying import AWAY_S, UNIT_S
@@ -28,16 +29,17 @@ from stages.retrying import AWAY_S, UNIT_S
 
 class Answers:
     """Judges what workers answer. event: told what happens to them. finish: told a unit, those of its scenes that have
-    come to their end, and how many of them failed."""
+    come to their end, and how many of them failed. warned: told stage, shard and warnings of a unit that has ended."""
 
     def __init__(
         self,
         settings: Cluster,
         storage: Storage,
-        event: Callable[[str], None],
+        event: Tell,
         finish: Callable[[Unit, list[str], int], None],
+        warned: Callable[[str, int, Sequence[Said]], None],
     ) -> None:
-        self.settings, self.storage, self.event, self._finish = settings, storage, event, finish
+        self.settings, self.storage, self.event, self._finish, self._warned = settings, storage, event, finish, warned
         self.blame = Blame(storage, settings.max_attempts, event)
         self.rate = FailureRate(settings)
         self._doubted: dict[str, tuple[str, int]] = {}
@@ -100,7 +102,8 @@ class Answers:
     def _setup_failed(self, pool: WorkerPool, message: str, trace: str | None) -> None:
         """The circuit breaker: a stage that cannot start stops the job instead of failing every scene."""
         pool.setup_failures += 1
-        self.event(f"a worker of {pool.kind.name} did not start: {message}")
+        about = About(pool.kind.name, level="warning", retry="setup")
+        self.event(f"a worker of {pool.kind.name} did not start: {message}", about)
         if pool.setup_failures >= self.settings.max_setup_failures:
             raise JobError(
                 f"workers of {pool.kind.name} failed to start {pool.setup_failures} times in a row: "
@@ -109,6 +112,8 @@ class Answers:
             )
 
     def _collect(self, pool: WorkerPool, worker: Worker, unit: Unit, outcomes: list[Outcome]) -> None:
+        if said := [one for outcome in outcomes for one in outcome.said]:
+            self._warned(unit.stage, unit.shard, said)
         done = [outcome.scene_id for outcome in outcomes if outcome.retry is None]
         self._end(unit, done, sum(1 for outcome in outcomes if outcome.failed and outcome.retry is None))
         again = [outcome.retry for outcome in outcomes if outcome.retry is not None]
@@ -141,7 +146,8 @@ class Answers:
         self._away_since = self._away_since or now - UNIT_S
         if now - self._away_since >= AWAY_S:
             raise StoreAway(*error.args) from error
-        self.event(f"{unit.stage} waits: {str(error).partition('; ')[0]}; its unit is begun again")
+        about = About(unit.stage, shard=unit.shard, level="warning", retry="store")
+        self.event(f"{unit.stage} waits: {str(error).partition('; ')[0]}; its unit is begun again", about)
         pool.queue.appendleft(unit)
 
     def _lost(self, pool: WorkerPool, worker: Worker, error: str, message: str) -> None:
@@ -155,12 +161,16 @@ class Answers:
 
     def _replace(self, pool: WorkerPool, worker: Worker, error: str) -> None:
         pool.drop(worker)
-        self.event(f"a worker of {pool.kind.name} met {error}, which may be the process's fault: another goes on")
+        self.event(
+            f"a worker of {pool.kind.name} met {error}, which may be the process's fault: another goes on",
+            About(pool.kind.name, level="warning", retry="worker"),
+        )
 
     def _node_lost(self, pool: WorkerPool, worker: Worker) -> None:
         pool.drop(worker)
         if worker.unit is not None:
-            self.event(f"a node with a worker of {pool.kind.name} was lost; its unit goes to another")
+            about = About(pool.kind.name, shard=worker.unit.shard, level="warning", retry="node")
+            self.event(f"a node with a worker of {pool.kind.name} was lost; its unit goes to another", about)
             pool.queue.appendleft(worker.unit)
 
     def _suspects(self, pool: WorkerPool, unit: Unit, error: str, message: str, trace: str | None) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipeline.shards.parts import part_name, write_part
 from pipeline.shards.unit import Unit
 from pipeline.storage.folder import Storage
+from pipeline.watching.watcher import About, Tell
 from schemas.outcomes import Failure, SceneOutput
 
 LOSSES = 10
@@ -28,7 +28,7 @@ class Verdict:
 class Blame:
     """Attempts counted per stage and scene, and only when the scene was alone: its batch mates are not at fault."""
 
-    def __init__(self, storage: Storage, max_attempts: int, event: Callable[[str], None]) -> None:
+    def __init__(self, storage: Storage, max_attempts: int, event: Tell) -> None:
         self.storage, self.max_attempts, self.event = storage, max_attempts, event
         self.attempts: Counter[tuple[str, str]] = Counter()
         self.losses: Counter[tuple[str, str]] = Counter()
@@ -38,7 +38,10 @@ class Blame:
         count = len(unit.scene_ids)
         if count == 1:
             return self.alone(unit, Failure(unit.scene_ids[0], error, message, trace))
-        self.event(f"{count} scenes of {unit.stage} failed together ({error}); splitting them")
+        self.event(
+            f"{count} scenes of {unit.stage} failed together ({error}); splitting them",
+            About(unit.stage, shard=unit.shard, level="warning", retry="unit"),
+        )
         halves = (unit.scene_ids[: count // 2], unit.scene_ids[count // 2 :])
         return Verdict([unit.of(half, unit.attempt) for half in halves])
 
@@ -63,7 +66,8 @@ class Blame:
         alone = unit.of((scene_id,), attempts)
         if attempts < self.max_attempts:
             self.event(
-                f"{unit.stage} of {scene_id} failed alone ({failure.error}), attempt {attempts} of {self.max_attempts}"
+                f"{unit.stage} of {scene_id} failed alone ({failure.error}), attempt {attempts} of {self.max_attempts}",
+                About(unit.stage, scene_id, unit.shard, "warning", "scene"),
             )
             return Verdict([alone])
         final = Failure(scene_id, failure.error, failure.message, failure.traceback, attempts)

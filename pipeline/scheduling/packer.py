@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,7 @@ from pipeline.shards.account import shard_account
 from pipeline.shards.pack import PackOrder, pack, pack_rows
 from pipeline.shards.reader import OutputReader
 from pipeline.storage.folder import Storage
+from pipeline.watching.watcher import About, Tell
 from schemas.errors import LeaseLost, StoreAway
 
 PACK_ATTEMPTS = 3
@@ -48,21 +49,21 @@ class PackerImpl:
         self.storage = Storage(output)
         self.check = (lambda: None) if epoch is None else partial(check_epoch, self.storage, epoch)
 
-    def pack(self, order: PackOrder) -> tuple[int, int]:
-        """Packs a shard; returns how many scenes have results, and how many have none."""
+    def pack(self, order: PackOrder) -> tuple[int, int, int]:
+        """Packs a shard; returns how many scenes have results, how many have none, and the bytes of its files."""
         record: Commit = self.storage.again(lambda: pack(self.storage, order, self.check))
-        return len(record.done), len(record.failures)
+        return len(record.done), len(record.failures), sum(file.bytes for file in record.files)
 
     def pack_failures(
         self, shard: int, round_: int, rows: list[dict[str, Any]], plan: list[dict[str, Any]] | None, coco: str | None
-    ) -> tuple[int, int]:
+    ) -> tuple[int, int, int]:
         """Packs the failures of a shard, and its account. plan: its rows; None where its files are another OUTPUT's."""
         tables = {FAILURES: rows}
         if plan is not None:
             lines = shard_account(OutputReader(self.storage), shard, plan, rows, coco)
             tables["account"] = [line.row() for line in lines]
         self.storage.again(lambda: pack_rows(self.storage, FAILURES, shard, round_, tables, self.check))
-        return 0, len(rows)
+        return 0, len(rows), 0
 
 
 Packer = ray.remote(PackerImpl)
@@ -70,12 +71,14 @@ Packer = ray.remote(PackerImpl)
 
 @dataclass(frozen=True)
 class Packed:
-    """A shard of a stage, or (`stage` is `FAILURES`) of the failures, that is committed."""
+    """A shard of a stage, or (`stage` is `FAILURES`) of the failures, that is committed. size: of a stage's, in
+    bytes."""
 
     shard: ShardRun
     stage: str
     done: int
     failed: int
+    size: int
 
 
 @dataclass
@@ -94,14 +97,16 @@ class _Order:
     def what(self) -> str:
         return f"shard {self.shard.shard} of {self.stage}"
 
+    @property
+    def about(self) -> About:
+        return About(self.stage, shard=self.shard.shard, level="warning")
+
 
 class Packing:
     """What is being packed. event: told of an attempt that failed. coco: address of the annotation file, if any. epoch:
     of the lease under which it is done."""
 
-    def __init__(
-        self, storage: Storage, event: Callable[[str], None], coco: str | None = None, epoch: int | None = None
-    ) -> None:
+    def __init__(self, storage: Storage, event: Tell, coco: str | None = None, epoch: int | None = None) -> None:
         self._storage, self._event, self._coco, self._epoch = storage, event, coco, epoch
         self._packers: list[Any] = []
         self._orders: dict[Any, _Order] = {}
@@ -136,7 +141,7 @@ class Packing:
         """
         order = self._orders.pop(call)
         try:
-            done, failed = ray.get(call)
+            done, failed, size = ray.get(call)
         except RayActorError as error:
             self._lost(order, cause_of(error))
             return None
@@ -148,7 +153,7 @@ class Packing:
                 raise StoreAway(*cause.args) from error
             self._failed(order, cause_of(error))
             return None
-        return Packed(order.shard, order.stage, done, failed)
+        return Packed(order.shard, order.stage, done, failed, size)
 
     def look(self, workers: int) -> None:
         """Called every turn: starts what has waited long enough, ends what takes too long. workers: of all stages."""
@@ -168,7 +173,7 @@ class Packing:
         oldest = min(self._orders.values(), key=lambda order: order.since, default=None)
         if oldest is not None:
             text = f"writing {oldest.what} has taken {{}}: the store is slow, or does not answer"
-            yield Wait(("pack", oldest.stage, oldest.shard.shard), oldest.since, text)
+            yield Wait(("pack", oldest.stage, oldest.shard.shard), oldest.since, text, oldest.about)
 
     def close(self) -> None:
         for packer in list(self._packers):
@@ -178,7 +183,7 @@ class Packing:
         order.attempts += 1
         if order.attempts >= PACK_ATTEMPTS:
             raise RuntimeError(f"{order.what} could not be written: {why}")
-        self._event(f"writing {order.what} failed ({why}); once more")
+        self._event(f"writing {order.what} failed ({why}); once more", replace(order.about, retry="packer"))
         self._again(order, order.attempts)
 
     def _lost(self, order: _Order, why: str) -> None:
@@ -186,7 +191,8 @@ class Packing:
         order.losses += 1
         if order.losses >= PACK_LOSSES:
             raise RuntimeError(f"{order.what} could not be written: each of {order.losses} processes was lost: {why}")
-        self._event(f"the process that wrote {order.what} was lost ({why}); another writes it")
+        lost = f"the process that wrote {order.what} was lost ({why}); another writes it"
+        self._event(lost, replace(order.about, retry="packer"))
         self._again(order, order.losses)
 
     def _again(self, order: _Order, times: int) -> None:

@@ -16,7 +16,7 @@ from pipeline.scheduling.waiting import Wait, for_a_place
 from pipeline.scheduling.worker import StageWorker
 from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import StageKind
-from pipeline.watching.watcher import InHand
+from pipeline.watching.watcher import About, Crew, InHand
 from schemas.job import JobSpec
 
 _ASK_S = 2.0
@@ -119,6 +119,12 @@ class WorkerPool:
             if worker.unit is not None or not worker.ready
         ]
 
+    def crew(self) -> Crew:
+        """How many workers there are, and what each holds of the cluster's GPUs."""
+        busy = sum(1 for worker in self.workers if worker.unit is not None)
+        starting = sum(1 for worker in self.workers if not worker.ready)
+        return Crew(busy, starting, len(self.workers) - busy - starting, self.gpus)
+
     def overdue(self) -> list[Worker]:
         """Workers whose unit has run past the deadline, or whose set-up has, once they have a place to live."""
         now = time.monotonic()
@@ -132,16 +138,17 @@ class WorkerPool:
     def waits(self, nodes: Sequence[Mapping[str, float]]) -> Iterator[Wait]:
         """What its workers wait for before they can begin: a place, or the end of their set-up. nodes: the resources of
         each that is alive."""
-        name = self.kind.name
+        name, about = self.kind.name, About(self.kind.name, level="warning")
         for worker in self.workers:
             if worker.ready:
                 continue
             if worker.node is None:
                 text = for_a_place(name, self.settings.cpus, self.gpus, nodes)
-                yield Wait((name, "place"), worker.since, text)
+                yield Wait((name, "place"), worker.since, text, about)
             else:
                 doing = worker.word.get("doing", "at what, it does not say")
-                yield Wait((name, "set-up"), worker.since, f"a worker of {name} has been starting for {{}}: {doing}")
+                text = f"a worker of {name} has been starting for {{}}: {doing}"
+                yield Wait((name, "set-up"), worker.since, text, about)
             return  # the others wait for the same
 
     def drop(self, worker: Worker) -> None:

@@ -24,7 +24,7 @@ from pipeline.scheduling.waiting import Wait, Waiting
 from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import StageKind
 from pipeline.storage.folder import Storage
-from pipeline.watching.watcher import Watcher
+from pipeline.watching.watcher import Crew, Watcher
 from schemas.errors import JobError, LeaseLost
 from schemas.job import JobSpec
 
@@ -64,7 +64,7 @@ class Scheduler:
         self.active: dict[int, ShardRun] = {}
         self.lease = lease
         self.packing = Packing(storage, watcher.event, spec.source.coco, None if lease is None else lease.epoch)
-        self.answers = Answers(spec.cluster, storage, watcher.event, self._finish)
+        self.answers = Answers(spec.cluster, storage, watcher.event, self._finish, watcher.warned)
         self.waiting = Waiting(watcher.event)
         self.stopping = False
         self._resources_at = time.monotonic()
@@ -72,6 +72,10 @@ class Scheduler:
     def stop(self) -> None:
         """Starts nothing new; what is whole is still packed, then `run` returns."""
         self.stopping = True
+
+    def crews(self) -> tuple[dict[str, Crew], float]:
+        """The workers of each stage as they are now, and the GPUs of the cluster."""
+        return {name: pool.crew() for name, pool in self.pools.items()}, self.resources.get("GPU", 0.0)
 
     def run(self) -> None:
         """Until every shard is settled, or `stop` was called and whole shards are packed. Raises JobError when a
@@ -180,7 +184,7 @@ class Scheduler:
         if packed.stage == FAILURES:
             del self.active[shard.shard]
             return
-        self.watcher.shard_packed(packed.stage, shard.shard, packed.done, packed.failed)
+        self.watcher.shard_packed(packed.stage, shard.shard, packed.done, packed.failed, packed.size)
         if self.stopping:
             del self.active[shard.shard]
         else:

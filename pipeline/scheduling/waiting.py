@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.watching.watcher import About, Tell
 from pipeline.wording import span
 
 FIRST_S = 45.0
@@ -15,17 +16,19 @@ FIRST_S = 45.0
 
 @dataclass(frozen=True)
 class Wait:
-    """key: what waits, the same each time. since: of `time.monotonic`. text: what for; `{}` stands for how long."""
+    """key: what waits, the same each time. since: of `time.monotonic`. text: what for; `{}` stands for how long. about:
+    what that is in, for programs."""
 
     key: tuple[Any, ...]
     since: float
     text: str
+    about: About
 
 
 class Waiting:
     """Tells of waits that last. event: told each sentence."""
 
-    def __init__(self, event: Callable[[str], None]) -> None:
+    def __init__(self, event: Tell) -> None:
         self._event = event
         self._next: dict[tuple[Any, ...], float] = {}
 
@@ -38,7 +41,7 @@ class Waiting:
             due = self._next.setdefault(key, FIRST_S)
             if now - wait.since >= due:
                 self._next[key] = 2 * (now - wait.since)
-                self._event(wait.text.replace("{}", span(now - wait.since)))
+                self._event(wait.text.replace("{}", span(now - wait.since)), wait.about)
 
 
 def for_a_place(stage: str, cpus: float, gpus: float, nodes: Sequence[Mapping[str, float]]) -> str:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import ray
 
 from pipeline.ledger.withdrawals import withdrawn_scenes
+from pipeline.scheduling.hearing import Hearing
 from pipeline.shards.inputs import Inputs
 from pipeline.shards.parts import part_name, write_part
 from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import load_stage
 from pipeline.storage.folder import SHARED, Storage
+from pipeline.watching.watcher import Said
 from schemas.errors import JobError, Withdrawn
 from schemas.job import JobSpec
 from schemas.outcomes import Failure, SceneOutput
@@ -27,12 +29,14 @@ from stages.telling import listened
 class Outcome:
     """What the driver learns of one scene: a few bytes, never its pictures (invariant 8).
 
-    retry: set when the failure is not certainly the scene's own; the worker has written no part for it.
+    retry: set when the failure is not certainly the scene's own; the worker has written no part for it. said: what was
+    warned of meanwhile, with the first scene of a unit what is all scenes'.
     """
 
     scene_id: str
     failed: bool
     retry: Failure | None = None
+    said: tuple[Said, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class StageWorkerImpl:
         self.factory, self.spec = factory, spec
         self.stage: Stage | None = None
         self.latest: dict[str, Any] = {}
+        self.hearing = Hearing()
 
     def setup(self, prepare: bool) -> SetupError | None:
         """Imports the stage and loads its models; `prepare` also makes what all workers share."""
@@ -67,7 +72,7 @@ class StageWorkerImpl:
                 self.storage.url_of(SHARED), progress=self._note, withdrawn=partial(withdrawn_scenes, self.storage)
             )
             self.stage = load_stage(self.factory)(self.spec, context)
-            with listened(doing):
+            with listened(doing), self.hearing.open():  # what is said here goes with the first unit
                 if prepare:
                     self.stage.prepare()
                     doing("loading models")
@@ -99,13 +104,15 @@ class StageWorkerImpl:
             outcomes[scene_id] = self._keep(unit, names, SceneOutput(scene_id, failure=reason))
         wanted = tuple(scene_id for scene_id in unit.scene_ids if scene_id not in gone)
         tasks = self.inputs.tasks(unit.of(wanted, unit.attempt), self.stage.needs, self.stage.files)
-        for output in self.stage.process(tasks):
-            outcomes[output.scene_id] = self._keep(unit, names, output)
+        with self.hearing.open(unit.scene_ids):
+            for output in self.stage.process(tasks):
+                outcomes[output.scene_id] = self._keep(unit, names, output)
         missing = [scene_id for scene_id in unit.scene_ids if scene_id not in outcomes]
         if missing:
             raise RuntimeError(f"stage {unit.stage} gave no output for {', '.join(missing)}")
         self.latest = {}
-        return list(outcomes.values())
+        first, *others = outcomes.values()
+        return [replace(first, said=self.hearing.take()), *others]
 
     def node(self) -> str:
         """The node of the cluster that this process lives on."""

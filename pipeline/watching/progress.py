@@ -13,7 +13,7 @@ from pipeline.storage.folder import Storage
 from pipeline.watching.counts import JobCounts
 from pipeline.watching.snapshot import measured, read_snapshot, write_snapshot
 from pipeline.watching.terminal import line, table
-from pipeline.watching.watcher import InHand
+from pipeline.watching.watcher import NOTHING, About, InHand, Said
 from schemas.errors import LeaseLost
 
 _WRITE_S = 10.0
@@ -62,15 +62,18 @@ class Progress:
         self.counts.add(stage, done, failed)
         self.made[stage] = (self.made[stage][0] + done, self.made[stage][1] + failed)
 
-    def shard_packed(self, stage: str, shard: int, done: int, failed: int) -> None:
+    def shard_packed(self, stage: str, shard: int, done: int, failed: int, size: int = 0) -> None:
         self._written_at = 0.0
 
     def stopping(self) -> None:
         """The run has been asked to end; `status` says so."""
         self.state, self._written_at = "stopping", 0.0
 
-    def event(self, text: str) -> None:
+    def event(self, text: str, about: About = NOTHING) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def warned(self, stage: str, shard: int, said: Sequence[Said]) -> None:
+        """In the log of the run, not before a person's eyes: there may be one a scene."""
 
     def tick(self, in_hand: Mapping[str, Sequence[InHand]]) -> None:
         """Called every turn of the scheduler's loop."""

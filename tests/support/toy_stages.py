@@ -3,11 +3,12 @@
 A source file's text says what happens to its scene, and in which stage: `extract:die` (the process is killed by a
 signal), `extract:exit`, `extract:hang`, `extract:raise`, `extract:flaky <file>` (dies until the file exists),
 `extract:own` (a fault of the scene's own), `extract:poison` (this process fails all its scenes from now on),
-`ingest:raise` ..., or nothing.
+`extract:warn <text>` (a warning, and no fault), `ingest:raise` ..., or nothing.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -56,6 +57,8 @@ class Toy:
                 time.sleep(1000)
             elif fault == "slow":
                 time.sleep(float(argument))
+            elif fault == "warn":
+                logging.getLogger("stages.toy").warning("scene looks odd: %s", argument)
             elif fault == "raise":
                 raise ValueError("this scene does not like to be looked at")
             elif fault == "own":

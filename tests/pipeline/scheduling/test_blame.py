@@ -12,7 +12,7 @@ from pipeline.storage.folder import Storage
 
 def test_only_the_culprit_of_a_dying_batch_fails_and_only_after_its_attempts(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
-    blame = Blame(storage, 3, lambda text: None)
+    blame = Blame(storage, 3, lambda text, about: None)
     queue, done, failed, calls = [Unit("extract", 0, 0, tuple("abcdefgh"), {})], [], [], 0
     while queue:
         calls += 1

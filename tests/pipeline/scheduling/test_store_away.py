@@ -29,7 +29,7 @@ def test_a_unit_goes_back_uncounted_until_it_is_enough(monkeypatch: pytest.Monke
     unit, said = Unit("ingest", 0, 0, ("a", "b"), {}), list[str]()
     pool: Any = SimpleNamespace(queue=deque(["another"]))
     answers: Any = object.__new__(Answers)
-    answers._away_since, answers.event = None, said.append
+    answers._away_since, answers.event = None, lambda text, about: said.append(text)
     for _ in range(2):
         worker: Any = SimpleNamespace(unit=unit, call="call")
         answers._raised(pool, worker, raised(StoreAway(SENTENCE)))
