@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from pipeline.shards.leftovers import sweep
 from pipeline.shards.withdrawn_account import account_withdrawn
 from pipeline.stage_kinds import EVALUATE, StageKind, kinds_of
 from pipeline.storage.folder import SHARED
+from pipeline.watching.metrics import Metrics
 from pipeline.watching.preparing import LOOKING, preparing
 from pipeline.watching.progress import Progress
 from pipeline.watching.run_log import RunLog
@@ -27,6 +28,7 @@ from pipeline.watching.terminal import line
 from pipeline.watching.watchers import Watchers
 from schemas.errors import CommandError
 from schemas.job import JobSpec
+from schemas.secrets import masked
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ def run_opened(state: JobState, console: Console, until: str | None = None) -> J
     if not _to_do(state, kinds):
         return JobResult(True, False, counts, time.monotonic() - started, state.stale, until=until)
     from pipeline.scheduling.cluster import connected, logs_folder
+    from pipeline.scheduling.ray_meter import RayMeter
     from pipeline.scheduling.scheduler import Scheduler
 
     stopped = threading.Event()
@@ -104,11 +107,13 @@ def run_opened(state: JobState, console: Console, until: str | None = None) -> J
         for stage, (done, failed) in counts.items():
             progress.restore(stage, done - again[stage][0], failed - again[stage][1])
         log.line = lambda: line(progress.counts).partition("  ")[2]  # without its time
-        watcher = Watchers(progress, log)
-        with progress:
+        metrics = Metrics(progress.counts, masked(state.storage.url), RayMeter())
+        watcher = Watchers(progress, log, metrics)
+        with progress, closing(metrics):
             scheduler = Scheduler(
                 spec, kinds, state.storage, state.plan, state.ledger, state.given, watcher, state.lease
             )
+            metrics.crews = scheduler.crews
 
             def stop() -> None:
                 stopped.set()

@@ -67,6 +67,7 @@ class Scheduler:
         self.answers = Answers(spec.cluster, storage, watcher.event, self._finish, watcher.warned)
         self.waiting = Waiting(watcher.event)
         self.stopping = False
+        self._crews: dict[str, Crew] = {}
         self._resources_at = time.monotonic()
 
     def stop(self) -> None:
@@ -74,8 +75,8 @@ class Scheduler:
         self.stopping = True
 
     def crews(self) -> tuple[dict[str, Crew], float]:
-        """The workers of each stage as they are now, and the GPUs of the cluster."""
-        return {name: pool.crew() for name, pool in self.pools.items()}, self.resources.get("GPU", 0.0)
+        """The workers of each stage as they have been in this turn, and the GPUs of the cluster."""
+        return self._crews, self.resources.get("GPU", 0.0)
 
     def run(self) -> None:
         """Until every shard is settled, or `stop` was called and whole shards are packed. Raises JobError when a
@@ -99,6 +100,7 @@ class Scheduler:
             self._grow()
             for pool in self.pools.values():
                 pool.dispatch()
+        self._crews = {name: pool.crew() for name, pool in self.pools.items()}  # before short units have ended
         owners = {
             worker.call: (pool, worker)
             for pool in self.pools.values()

@@ -1,0 +1,25 @@
+"""Where Ray takes no metrics the job goes on, and says so once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.scheduling import ray_meter
+from pipeline.scheduling.ray_meter import RayMeter
+
+
+class Refusing:
+    def __init__(self, *_: Any) -> None:
+        raise RuntimeError("no agent here")
+
+
+def test_metrics_that_are_off_cost_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for kind in ("Counter", "Gauge"):
+        monkeypatch.setattr(ray_meter, kind, Refusing)
+    meter = RayMeter()
+    for _ in range(3):
+        meter.put("unscene_left_seconds", 3.0, {"output": "out"})
+        meter.add("unscene_written_bytes_total", 3, {"output": "out", "stage": "ingest"})
+    assert capsys.readouterr().err == "Ray takes no metrics (RuntimeError: no agent here); the job goes on without\n"
