@@ -16,6 +16,7 @@ from rich.console import Console
 
 from pipeline.commands.addressed import output_at, with_credentials
 from pipeline.commands.examples import examples
+from pipeline.commands.notified import Ending, notified
 from pipeline.commands.options import (
     BaseOption,
     ExampleOption,
@@ -97,14 +98,18 @@ def evaluate(
     """Run the evaluation protocol: the same scenes through several methods, compared. The same command goes on."""
     from pipeline.protocol.run import evaluate as run_protocol
 
-    found = run_protocol(load_spec(spec, set_), _console, only)
-    for line in found.lines:
-        _say(line)
-    if not found.complete:
-        command = f"unscene evaluate {shlex.quote(str(spec))}{_again('--only', only)}{_again('--set', set_)}"
-        _say(f"stopped; what was whole is written. Go on with: {command}")
-        raise typer.Exit(130)
-    _end_with(found.nothing)
+    loaded = load_spec(spec, set_)
+    with notified(loaded, _say) as ending:
+        found = run_protocol(loaded, _console, only)
+        ending.complete, ending.scenes, ending.report = found.complete, found.counts, found.report
+        for line in found.lines:
+            _say(line)
+        if not found.complete:
+            command = f"unscene evaluate {shlex.quote(str(spec))}{_again('--only', only)}{_again('--set', set_)}"
+            _say(f"stopped; what was whole is written. Go on with: {command}")
+            raise typer.Exit(130)
+        ending.wrong = "; ".join(found.nothing) or None
+        _end_with(found.nothing)
 
 
 @app.command(epilog=examples("plan"))
@@ -348,11 +353,19 @@ def _limited(spec: JobSpec, limit: int | None) -> JobSpec:
 
 
 def _run(spec: JobSpec, command: str, retry: bool = False, refresh: bool = False, until: str | None = None) -> None:
+    with notified(spec, _say) as ending:
+        _run_told(spec, ending, command, retry, refresh, until)
+
+
+def _run_told(
+    spec: JobSpec, ending: Ending, command: str, retry: bool = False, refresh: bool = False, until: str | None = None
+) -> None:
     from pipeline.commands.closing import closing_lines, nothing_made
     from pipeline.commands.run import run_job
     from pipeline.report.page import write_report
 
     result = run_job(spec, _console, retry=retry, refresh=refresh, until=until)
+    ending.complete, ending.scenes = result.complete, result.counts
     if not result.worked:
         rest = ", but for the changed ones" if result.stale else ""
         done = (
@@ -365,7 +378,7 @@ def _run(spec: JobSpec, command: str, retry: bool = False, refresh: bool = False
         _say(f"stopped; what was whole is written. Go on with: {command}")
         raise typer.Exit(130)
     else:
-        write_report(Storage(spec.output))
+        ending.report = write_report(Storage(spec.output))
     lines = closing_lines(Storage(spec.output), result)
     if result.stale:
         lines.append(
@@ -376,7 +389,8 @@ def _run(spec: JobSpec, command: str, retry: bool = False, refresh: bool = False
     if result.log is not None:
         result.log.event("\n".join(lines))
         result.log.write()
-    _end_with([why] if (why := nothing_made(Storage(spec.output), result)) else [])
+    ending.wrong = nothing_made(Storage(spec.output), result)
+    _end_with([ending.wrong] if ending.wrong else [])
 
 
 def _again(option: str, values: list[str]) -> str:

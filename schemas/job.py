@@ -18,6 +18,7 @@ from schemas.extract import Extract, Phase, Prior
 from schemas.fields import Strict, field
 from schemas.generate import Generate
 from schemas.models import Models
+from schemas.notify import Notify
 from schemas.protocol import Protocol
 
 __all__ = ["Cluster", "Evaluate", "Extract", "Generate", "JobSpec", "Models", "Phase", "Prior", "Workers"]
@@ -220,6 +221,7 @@ class JobSpec(Strict):
     pack: Pack = field(Pack(), "Cutting shards.", also=("packing", "shards"))
     protocol: Protocol = field(Protocol(), "Comparing methods (`unscene evaluate`).", result=False)
     cluster: Cluster = field(Cluster(), "Running.", result=False, also=("ray", "resources"))
+    notify: Notify = field(Notify(), "Telling that a run has ended.", result=False, also=("notification", "on_end"))
 
     @model_validator(mode="before")
     @classmethod

@@ -1,7 +1,8 @@
 """Credentials are for who opens a store, and for nobody who reads of it: the one place that takes them out of what is
 said, logged and recorded.
 
-They stand in URLs (`user:password@`, signed query strings), in connection strings, and in `source.storage_options`.
+They stand in URLs (`user:password@`, signed query strings), in connection strings, in `source.storage_options`, and in
+`notify.url`: the address of a webhook is a secret from its first letter to its last.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ _SET_IN_QUOTES = re.compile(
     r"(?P<quote>['\"])(?P<name>[\w.]{0,80}storage_options[\w.\-]{0,80}\s{0,9}=)(?:(?!(?P=quote)).)*(?P=quote)"
 )
 _SET = re.compile(r"(?<!['\"\w.])([\w.]{0,80}storage_options[\w.\-]{0,80}=)(?!\*\*\*)\S+")
+_HOOK = re.compile(r"(?<![\w.])(notify(?:\.url=(?!env:)[^\s'\"]+|=\{.*\}))")
 
 _SECRET_NAME = re.compile(
     r"secret|password|passwd|token|credential|connection_string|(?:^|_)(?:key|keys|sas|auth|pwd|pass)(?:$|_)|"
@@ -64,6 +66,8 @@ def masked(text: str) -> str:
     if OPTIONS in text:
         text = _SET_IN_QUOTES.sub(rf"\g<quote>\g<name>{MASK}\g<quote>", text)
         text = _SET.sub(rf"\1{MASK}", text)
+    if "notify" in text:
+        text = _HOOK.sub(lambda found: f"{found[0].partition('=')[0]}={MASK}", text)
     if "=" in text or ":" in text:
         text = _IN_A_CONNECTION_STRING.sub(rf"\1={MASK}", text)
         text = _NAMED.sub(rf"\1\g<quote>{MASK}\g<quote>", text)
@@ -98,7 +102,10 @@ def masked_tree(value: Any) -> Any:
 
 
 def is_secret(keys: Sequence[str]) -> bool:
-    """Whether no message may repeat the value at this place of a spec: an option of a store, or what is called so."""
+    """Whether no message may repeat the value at this place of a spec: an option of a store, the address of a webhook,
+    or what is called so."""
+    if tuple(keys) == ("notify", "url"):
+        return True
     return OPTIONS in keys or any(_SECRET_NAME.search(key) for key in keys[-1:])
 
 

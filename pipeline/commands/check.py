@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.commands.asked import check_asked
 from pipeline.commands.estimate import other_settings
+from pipeline.commands.notified import check_notify
 from pipeline.commands.survey import survey, work_from_handles
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
@@ -54,6 +55,8 @@ def check_job(spec: JobSpec, methods: Mapping[str, JobSpec]) -> Iterator[Checked
     if not any(checked.wrong for checked in models):
         yield from _all("prompts", lambda: _prompts(jobs))
     yield from _all("output", lambda: _output(spec, bool(methods)))
+    if spec.notify.url is not None or spec.notify.command:
+        yield from _all("notify", lambda: ["; ".join(check_notify(spec.notify))])
 
 
 def _all(what: str, look: Callable[[], list[str]]) -> Iterator[Checked]:

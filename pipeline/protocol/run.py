@@ -17,7 +17,7 @@ from pipeline.commands.run import JobResult, run_opened
 from pipeline.ledger.lease import held
 from pipeline.ledger.run_record import NAME
 from pipeline.protocol.adopt import adopt, hand_on
-from pipeline.protocol.jobs import SCENES, method_spec, scenes_spec
+from pipeline.protocol.jobs import REPORT, SCENES, method_spec, scenes_spec
 from pipeline.protocol.outcome import write_outcome
 from pipeline.report.page import write_report
 from pipeline.scheduling.cluster import connected
@@ -34,12 +34,15 @@ from stages.models.check import check_models
 @dataclass
 class Evaluation:
     """How an evaluation ended. complete: every job that was asked for is settled; lines: what to tell; seconds: by
-    job; nothing: of each job that made nothing at all, why."""
+    job; nothing: of each job that made nothing at all, why; counts: `JOB/STAGE` -> scenes with results and without;
+    report: where the page is, if there is one."""
 
     complete: bool = True
     lines: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     nothing: list[str] = field(default_factory=list)
+    counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    report: str | None = None
 
 
 def evaluate(spec: JobSpec, console: Console, only: Sequence[str] = ()) -> Evaluation:
@@ -73,6 +76,8 @@ def evaluate(spec: JobSpec, console: Console, only: Sequence[str] = ()) -> Evalu
                     break
         ours.check(now=True)
         found.lines += write_outcome(spec, storage)
+        page = f"{REPORT}/index.html"
+        found.report = storage.url_of(page) if storage.exists(page) else None
     return found
 
 
@@ -109,6 +114,7 @@ def _work(
     found.complete = found.complete and result.complete
     if result.complete and (why := nothing_made(state.storage, result)):
         found.nothing.append(why)
+    found.counts |= {f"{name}/{stage}": count for stage, count in result.counts.items()}
     failed = sum(lost for _, lost in result.counts.values())
     if result.worked:
         _say(console, f"{name}: {span(result.seconds)}" + (f", {failed} scenes failed" if failed else ""))

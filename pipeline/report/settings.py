@@ -14,6 +14,8 @@ from schemas.job import JobSpec, Source
 MAX_DUPLICATES = 200
 _ELSEWHERE = ("output", "source.uri", "source.handles", "source.storage_options")
 """Fields that the page shows in its head, or (credentials may hide there) not at all."""
+_NOTIFY = "notify."
+"""Who was told of the run is nothing that readers of its results have to do with."""
 
 
 def duplicates_of(plan: Plan) -> tuple[int, list[dict[str, str]]]:
@@ -30,7 +32,7 @@ def changed_settings(spec: JobSpec) -> list[tuple[str, str, str]]:
     return [
         (name, _text(value), _text(default[name]))
         for name, value in _flat("", spec).items()
-        if value != default[name] and name not in _ELSEWHERE
+        if value != default[name] and name not in _ELSEWHERE and not name.startswith(_NOTIFY)
     ]
 
 
