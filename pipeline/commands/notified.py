@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,18 +41,37 @@ class Ending:
 
 @contextmanager
 def notified(spec: JobSpec, say: Callable[[str], None]) -> Iterator[Ending]:
-    """Tells whom `spec.notify` names how what is done inside ended, and says a line of each.
+    """Tells whom `spec.notify` names how what is done inside ended, and says a line of each. SIGTERM ends it as Ctrl-C
+    does, where nobody inside takes it (before the first unit), and not without a word.
 
     Raises SpecError, before anything is done, for an address or a program that nobody could tell.
     """
     check_notify(spec.notify)
     began, ending = time.monotonic(), Ending()
     try:
-        yield ending
+        with _terminated():
+            yield ending
     except BaseException as error:
         _tell(spec, ending, time.monotonic() - began, error, say)
         raise
     _tell(spec, ending, time.monotonic() - began, None, say)
+
+
+@contextmanager
+def _terminated() -> Iterator[None]:
+    """SIGTERM raises SystemExit inside, as it does where Ray has started."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def check_notify(notify: Notify) -> list[str]:
@@ -143,7 +164,7 @@ def told(spec: JobSpec, ending: Ending, seconds: float, error: BaseException | N
 
 def _state(ending: Ending, error: BaseException | None) -> tuple[str, str | None]:
     """`finished`, `stopped` or `failed`, and why it failed."""
-    if isinstance(error, KeyboardInterrupt) or not ending.complete:
+    if isinstance(error, (KeyboardInterrupt, SystemExit)) or not ending.complete:
         return "stopped", None
     if ending.wrong is not None:
         return "failed", ending.wrong

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,6 +81,16 @@ def test_a_run_that_ends_otherwise_is_told_once_and_ends_as_it_would(
     ((_, _, told),) = server.heard
     assert list(told) == KEYS
     assert (told["state"], told["error"]) == (state, why)
+
+
+def test_a_run_that_is_terminated_before_it_works_is_told_of(server: Listener, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, notified(spec_of(tmp_path, url=server.url), [].append):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert server.heard[0][2]["state"] == "stopped"
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_run_that_came_to_no_result_is_told_as_it_last_was(server: Listener, tmp_path: Path) -> None:
