@@ -106,7 +106,7 @@ def evaluate(
             _say(line)
         if not found.complete:
             command = f"unscene evaluate {shlex.quote(str(spec))}{_again('--only', only)}{_again('--set', set_)}"
-            _say(f"stopped; what was whole is written. Go on with: {command}")
+            _say(f"stopped; what was whole is written. Go on with: {_typed(command)}")
             raise typer.Exit(130)
         ending.wrong = "; ".join(found.nothing) or None
         _end_with(found.nothing)
@@ -375,7 +375,7 @@ def _run_told(
         )
         _say(f"nothing to do: {'no scene has failed' if retry else done}{rest}")
     elif not result.complete:
-        _say(f"stopped; what was whole is written. Go on with: {command}")
+        _say(f"stopped; what was whole is written. Go on with: {_typed(command)}")
         raise typer.Exit(130)
     else:
         ending.report = write_report(Storage(spec.output))
@@ -391,6 +391,13 @@ def _run_told(
         result.log.write()
     ending.wrong = nothing_made(Storage(spec.output), result)
     _end_with([ending.wrong] if ending.wrong else [])
+
+
+def _typed(command: str) -> str:
+    """The command that goes on as a person types it: of a job that was submitted, the one that submitted it."""
+    from pipeline.commands.submit import AGAIN
+
+    return os.environ.get(AGAIN, command)
 
 
 def _again(option: str, values: list[str]) -> str:

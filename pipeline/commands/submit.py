@@ -9,8 +9,6 @@ spec that is sent.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import logging
 import shlex
@@ -20,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.commands.follow import Followed, unknown_token
 from pipeline.commands.paths import local_paths
 from pipeline.scheduling.sent_code import link_code
 from schemas.errors import ClusterError, CommandError
@@ -36,7 +35,8 @@ _DRIVER = {
     "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",  # the driver names its own working_dir too (`cluster.connected`)
     "RAY_JOB_STOP_WAIT_TIME_S": "60",  # `ray job stop`: time to pack what is whole
 }
-_ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
+AGAIN = "UNSCENE_AGAIN"
+"""Holds, in a driver that was submitted, the command that goes on with its job."""
 
 
 def submit_job(spec_path: Path, overrides: list[str], address: str, wait: bool, say: Callable[[str], None]) -> int:
@@ -61,15 +61,14 @@ def submit_job(spec_path: Path, overrides: list[str], address: str, wait: bool, 
     command = "evaluate" if "protocol" in spec.model_fields_set else "run"
     client = _client(address)
     with tempfile.TemporaryDirectory(prefix="unscene-submit-") as folder:
-        job_id = _submit(
-            client, _entrypoint(_stage(Path(folder), spec_path, secret), sets, command), folder, spec.output
-        )
+        entrypoint = _entrypoint(_stage(Path(folder), spec_path, secret), sets, command)
+        job_id = _submit(client, entrypoint, folder, spec.output, _again(spec_path, overrides, address))
     where = f"--address {address} {job_id}"
     say(f"submitted {job_id}: {spec_path} -> {spec.output}")
     say(f"  follow:   ray job logs --follow {where}")
     say(f"  stop:     ray job stop {where}")
     say(f"  progress: unscene status {shlex.quote(str(local.get('output', spec.output)))}")
-    return _follow(client, job_id, say) if wait else 0
+    return Followed(client, job_id, address, say).exit_code() if wait else 0
 
 
 def _name(override: str) -> str:
@@ -100,6 +99,14 @@ def _entrypoint(spec_name: str, sets: list[str], command: str = "run") -> str:
     return shlex.join(words)
 
 
+def _again(spec_path: Path, overrides: list[str], address: str) -> str:
+    """The command as it was typed, but for `--wait` and what is secret: typed once more, it goes on."""
+    words = ["unscene", "submit", str(spec_path), "--address", address]
+    for item in overrides:
+        words += ["--set", masked_setting(item)]
+    return shlex.join(words)
+
+
 def _client(address: str) -> Any:
     """A client of the Jobs API. Raises CommandError when the address is no URL, ClusterError when nothing answers
     there, or it wants a token."""
@@ -115,10 +122,7 @@ def _client(address: str) -> Any:
     try:
         return JobSubmissionClient(address)
     except AuthenticationError:
-        raise ClusterError(
-            f"--address {address}: the cluster wants its token; set RAY_AUTH_MODE=token and copy "
-            "~/.ray/auth_token of its head to this machine"
-        ) from None
+        raise unknown_token(address) from None
     except (OSError, RuntimeError, ValueError) as error:
         raise ClusterError(
             f"--address {address}: no Ray dashboard answers there ({_first_line(error)}); is the cluster "
@@ -126,8 +130,8 @@ def _client(address: str) -> Any:
         ) from None
 
 
-def _submit(client: Any, entrypoint: str, folder: str, output: str) -> str:
-    runtime_env = {"working_dir": folder, "env_vars": _DRIVER}
+def _submit(client: Any, entrypoint: str, folder: str, output: str, again: str) -> str:
+    runtime_env = {"working_dir": folder, "env_vars": {**_DRIVER, AGAIN: again}}
     metadata = {"output": masked(output)}
     give_up = time.monotonic() + _STARTING_S
     while True:
@@ -137,33 +141,6 @@ def _submit(client: Any, entrypoint: str, folder: str, output: str) -> str:
             if "No available agent" not in str(error) or time.monotonic() > give_up:  # a head that is still starting
                 raise ClusterError(f"the cluster did not take the job ({_first_line(error)})") from None
             time.sleep(_POLL_S)
-
-
-def _follow(client: Any, job_id: str, say: Callable[[str], None]) -> int:
-    """Shows the job's log until it ends; the driver's exit code (1 if it ended without one)."""
-    try:
-        with contextlib.suppress(Exception):  # the log's connection may break; the job goes on
-            asyncio.run(_tail(client, job_id, say))
-        while (info := client.get_job_info(job_id)).status not in _ENDED:
-            time.sleep(_POLL_S)
-    except KeyboardInterrupt:
-        say(f"left; {job_id} goes on")
-        return 130
-    if info.status == "SUCCEEDED":
-        return 0
-    say(f"{job_id} {info.status.lower()}: {info.message}")
-    return int(info.driver_exit_code or 1)
-
-
-async def _tail(client: Any, job_id: str, say: Callable[[str], None]) -> None:
-    """`say` for each whole line of the log."""
-    rest = ""
-    async for piece in client.tail_job_logs(job_id):
-        *lines, rest = (rest + piece).split("\n")
-        for line in lines:
-            say(line)
-    if rest:
-        say(rest)
 
 
 def _first_line(error: BaseException) -> str:

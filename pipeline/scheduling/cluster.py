@@ -14,6 +14,7 @@ from ray.exceptions import AuthenticationError
 
 from pipeline.scheduling.own_ray import settle
 from pipeline.scheduling.sent_code import sent_code
+from pipeline.scheduling.token import held_token
 from schemas.errors import ClusterError
 from schemas.job import Cluster
 
@@ -113,10 +114,7 @@ def _knock(address: str) -> bool:
 
 def _no_token(address: str | None) -> str:
     """The sentence for a token that Ray does not find or does not take."""
-    if path := os.environ.get("RAY_AUTH_TOKEN_PATH"):
-        held = f"the token in {path} (RAY_AUTH_TOKEN_PATH)"
-    else:
-        held = "the token in RAY_AUTH_TOKEN" if os.environ.get("RAY_AUTH_TOKEN") else "no token in ~/.ray/auth_token"
+    held = held_token()
     if address is None:
         return f"cluster: Ray cannot start with {held}; put one there with `ray get-auth-token --generate`, or unset it"
     return (

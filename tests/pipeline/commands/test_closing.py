@@ -13,6 +13,7 @@ from pipeline.commands import run
 from pipeline.commands.closing import closing_lines, nothing_made
 from pipeline.commands.planning import write_source_account
 from pipeline.commands.run import JobResult
+from pipeline.commands.submit import AGAIN
 from pipeline.ledger.numbers import committed_counts
 from pipeline.shards.pack import PackOrder, pack, pack_rows
 from pipeline.shards.parts import part_name, write_part
@@ -139,10 +140,12 @@ def test_a_path_is_short_where_its_folder_is_known(text: str, folder: str | None
     assert within(text, folder) == short
 
 
+@pytest.mark.parametrize("submitted", [None, "unscene submit 'my job.yaml' --address http://h:8265"])
 def test_an_interrupted_run_says_the_whole_command_that_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    submitted: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without --until it would train what was to be looked at first."""
+    """Without --until it would train what was to be looked at first; on a cluster's head it is not what was typed."""
+    monkeypatch.setenv(AGAIN, submitted) if submitted else monkeypatch.delenv(AGAIN, raising=False)
     storage, _ = output_of(tmp_path / "out", {})
     job = tmp_path / "my job.yaml"
     job.write_text(f"source: {{uri: /photos}}\noutput: {tmp_path / 'out'}\n")
@@ -159,7 +162,8 @@ def test_an_interrupted_run_says_the_whole_command_that_goes_on(
     with pytest.raises(SystemExit) as ended_with:
         cli.main()
     assert (ended_with.value.code, asked) == (130, [(2, "segment")])
-    assert f"Go on with: unscene run '{job}' --set seed=3 --limit 2 --until segment\n" in capsys.readouterr().out
+    again = submitted or f"unscene run '{job}' --set seed=3 --limit 2 --until segment"
+    assert f"Go on with: {again}\n" in capsys.readouterr().out
 
 
 def test_a_run_of_the_first_stages_says_what_they_made_and_how_to_go_on(tmp_path: Path) -> None:
