@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -25,72 +22,13 @@ from pipeline.storage.folder import Storage
 from schemas.spec_file import load_spec
 from stages.ingest.census import read_picked, take_census
 from tests.support import ROOT
-
-
-@dataclass
-class Head:
-    """A Ray head: its dashboard's address, and the environment in which clients know its token."""
-
-    address: str
-    env: dict[str, str]
+from tests.support.ray_head import Head, free_ports, ray_head
 
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[Head]:
-    """Ray's sockets want a short path, so not pytest's own folder."""
-    folder = Path(tempfile.mkdtemp(prefix="us"))
-    (folder / "token").write_text("a" * 64)
-    env = {
-        **os.environ,
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
-    env.pop("RAY_ADDRESS", None)
-    gcs, dashboard, agent, client = _free_ports(4)
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "ray.scripts.scripts",
-            "start",
-            "--head",
-            "--block",
-            f"--port={gcs}",
-            f"--dashboard-port={dashboard}",
-            "--dashboard-host=127.0.0.1",
-            "--include-dashboard=true",
-            f"--dashboard-agent-listen-port={agent}",
-            f"--ray-client-server-port={client}",
-            "--num-cpus=1",
-            "--num-gpus=0",
-            f"--temp-dir={folder / 'ray'}",
-            "--object-store-memory=100000000",
-            "--disable-usage-stats",
-        ],
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        log = ""
-        for line in process.stdout:
-            log += line
-            if "--block" in line:
-                break
-        else:
-            pytest.fail(f"ray start ended: {log}")
-        yield Head(f"http://127.0.0.1:{dashboard}", env)
-    finally:
-        process.terminate()
-        try:
-            process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+    with ray_head() as started:
+        yield started
 
 
 def test_a_wrong_source_fails_on_the_cluster_with_its_one_sentence(head: Head, tmp_path: Path) -> None:
@@ -127,12 +65,20 @@ def test_the_job_joins_the_cluster_and_its_workers_have_the_code(head: Head, tmp
         assert (tmp_path / "out" / "_commits" / stage / "000001.json").exists()
 
 
-def test_without_the_token_nothing_is_submitted(head: Head, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("environment", "given"),
+    [
+        ({"RAY_AUTH_MODE": "disabled"}, "no token (RAY_AUTH_MODE is disabled)"),
+        ({"RAY_AUTH_TOKEN": "b" * 64}, "the token in RAY_AUTH_TOKEN"),
+    ],
+)
+def test_without_the_token_nothing_is_submitted(
+    head: Head, tmp_path: Path, environment: dict[str, str], given: str
+) -> None:
     _finished_job(tmp_path)
-    env = {**head.env, "RAY_AUTH_MODE": "disabled"}
-    done = _submit(Head(head.address, env), "job.yaml", cwd=tmp_path)
+    done = _submit(Head(head.address, {**head.env, **environment}), "job.yaml", cwd=tmp_path)
     assert done.returncode == 2
-    assert "wants its token" in done.stderr
+    assert f"the cluster wants its token, and is given {given}; set" in done.stderr
     assert "submitted" not in done.stdout
 
 
@@ -152,7 +98,7 @@ def test_only_local_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.
 
 def test_no_answer_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text("source: {uri: s3://bucket/night}\noutput: s3://bucket/out\n")
-    port = _free_ports(1)[0]
+    port = free_ports(1)[0]
     done = _submit(Head(f"http://127.0.0.1:{port}", dict(os.environ)), "job.yaml", cwd=tmp_path)
     assert done.returncode == 2
     assert f"--address http://127.0.0.1:{port}: no Ray dashboard answers there" in done.stderr
@@ -198,11 +144,3 @@ def _finished_job(folder: Path) -> Path:
 
 def _unwrapped(text: str) -> str:
     return " ".join(text.split())
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
