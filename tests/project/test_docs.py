@@ -137,3 +137,13 @@ def test_the_design_page_names_tests_and_files() -> None:
     text = (DOCS / "design.md").read_text()
     assert len([name for _, name in NAMED_TEST.findall(text) if name]) >= 16  # two a promise
     assert NAMED_CODE.findall(text)
+
+
+def test_each_way_to_a_cluster_takes_fewer_than_ten_commands() -> None:
+    """With the clone, which stands above them."""
+    page = (DOCS / "cluster.md").read_text()
+    ways = page.partition("## From nothing")[2].partition("### What a failure")[0].split("\n### ")[1:]
+    assert [way.partition("\n")[0] for way in ways] == ["One GPU box", "AWS with `ray up`", "Kubernetes with KubeRay"]
+    for way in ways:
+        (block,) = re.findall(r"^```\n(.*?)^```", way, re.MULTILINE | re.DOTALL)
+        assert 1 + len(block.splitlines()) < 10, way

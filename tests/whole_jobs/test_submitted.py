@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tests.support.ray_head import Head, free_ports, ray_head
 pytestmark = pytest.mark.prove
 SETTINGS = {
     **QUICK,
-    "extract.phase1.steps": 100,  # enough to be met at work
+    "extract.batch": 1,  # so that a job that is stopped in the first has more to do
     "source.limit": 7,  # the four broken files, and three scenes
     "generate.subsets": ["union"],
     "evaluate.enabled": "false",
@@ -34,13 +35,13 @@ def submit(head: Head, output: Path, log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(words, cwd=ROOT, env={**head.env, "COLUMNS": "500"}, stdout=file, stderr=file)
 
 
-def at_work(submitted: subprocess.Popen[bytes], log: Path, doing: str) -> str:
-    """Waits until the log tells what the job is doing; the id of the job."""
+def at_work(submitted: subprocess.Popen[bytes], log: Path, is_met: Callable[[], bool]) -> str:
+    """Waits until the job is met at what it is looked for; its id."""
     give_up = time.monotonic() + 400
-    while not re.search(doing, log.read_text()):
+    while not is_met():
         assert submitted.poll() is None, log.read_text()
         assert time.monotonic() < give_up, log.read_text()
-        time.sleep(0.5)
+        time.sleep(0.2)
     found = re.search(r"raysubmit_\w+", log.read_text())
     assert found is not None
     return found[0]
@@ -52,7 +53,7 @@ def test_stopped_and_robbed_of_its_head_the_same_command_goes_on(tmp_path: Path)
         head = heads.enter_context(ray_head(2, ports))
         log = tmp_path / "stopped.log"
         submitted = submit(head, output, log)
-        job = at_work(submitted, log, "phase [12], step")
+        job = at_work(submitted, log, lambda: any((output / "_commits" / "segment").glob("*.json")))  # training begins
         stop = [sys.executable, "-m", "ray.scripts.scripts", "job", "stop", "--address", head.address, job]
         subprocess.run(stop, env=head.env, check=True, capture_output=True, timeout=120)
         assert submitted.wait(120) == 130
@@ -62,7 +63,7 @@ def test_stopped_and_robbed_of_its_head_the_same_command_goes_on(tmp_path: Path)
 
         log = tmp_path / "robbed.log"
         submitted = submit(head, output, log)
-        job = at_work(submitted, log, "extract [012] done, .* so far")
+        job = at_work(submitted, log, lambda: " s so far" in log.read_text())
         head.kill()
         head = heads.enter_context(ray_head(2, ports))
         assert submitted.wait(120) == 2
@@ -73,6 +74,9 @@ def test_stopped_and_robbed_of_its_head_the_same_command_goes_on(tmp_path: Path)
         log = tmp_path / "whole.log"
         assert submit(head, output, log).wait(600) == 0, log.read_text()
     found = Finished(output, "")
-    once = {table: [row["scene_id"] for row in found.table(table)] for table in ("scenes", "failures", "variations")}
-    assert {table: len(scenes) for table, scenes in once.items()} == {"scenes": 7, "failures": 4, "variations": 3}
-    assert set(once["failures"]) | set(once["variations"]) == set(once["scenes"])
+    rows = {table: found.table(table) for table in ("scenes", "failures", "variations")}
+    assert {table: len(each) for table, each in rows.items()} == {"scenes": 7, "failures": 4, "variations": 9}
+    scenes, failed = ({row["scene_id"] for row in rows[table]} for table in ("scenes", "failures"))
+    drawn = {(row["scene_id"], row["prompt"]) for row in rows["variations"]}
+    assert (len(scenes), len(failed), len(drawn)) == (7, 4, 9), "a picture of each prompt, once"
+    assert failed | {scene for scene, _ in drawn} == scenes
