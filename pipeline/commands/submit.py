@@ -62,7 +62,7 @@ def submit_job(spec_path: Path, overrides: list[str], address: str, wait: bool, 
     client = _client(address)
     with tempfile.TemporaryDirectory(prefix="unscene-submit-") as folder:
         entrypoint = _entrypoint(_stage(Path(folder), spec_path, secret), sets, command)
-        job_id = _submit(client, entrypoint, folder, spec.output, _again(spec_path, overrides, address))
+        job_id = _submit(client, entrypoint, folder, spec.output, again(spec_path, overrides, address))
     where = f"--address {address} {job_id}"
     say(f"submitted {job_id}: {spec_path} -> {spec.output}")
     say(f"  follow:   ray job logs --follow {where}")
@@ -99,7 +99,7 @@ def _entrypoint(spec_name: str, sets: list[str], command: str = "run") -> str:
     return shlex.join(words)
 
 
-def _again(spec_path: Path, overrides: list[str], address: str) -> str:
+def again(spec_path: Path, overrides: list[str], address: str) -> str:
     """The command as it was typed, but for `--wait` and what is secret: typed once more, it goes on."""
     words = ["unscene", "submit", str(spec_path), "--address", address]
     for item in overrides:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from pipeline.commands.paths import local_paths
+from pipeline.commands.submit import again
 from pipeline.ledger.plan import extend_plan
 from pipeline.ledger.run_record import start_record
 from pipeline.shards.pack import pack_rows
@@ -94,6 +95,13 @@ def test_only_local_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.
         "output": "/data/out",
         "models.base": f"{tmp_path}/model",
     }
+
+
+def test_the_command_that_goes_on_is_what_was_typed_without_its_secrets() -> None:
+    """A job's environment is read by whoever reads its command line."""
+    said = again(Path("my job.yaml"), ["seed=3", "source.storage_options.secret=hunter2"], "http://h:8265")
+    assert said.startswith("unscene submit 'my job.yaml' --address http://h:8265 --set seed=3 --set ")
+    assert "hunter2" not in said
 
 
 def test_no_answer_is_one_sentence(tmp_path: Path) -> None:
