@@ -11,7 +11,7 @@ FROM_ENVIRONMENT = "env:"
 
 
 class Notify(Strict):
-    """Who is told that a run has ended: finished, stopped or failed. Once a run, with a small JSON (docs/watching.md).
+    """Who is told that a run has ended: finished, stopped or failed. Once a run, with a small JSON.
     Nothing here changes a result, and nobody who does not answer keeps a job from its end."""
 
     url: str | None = field(

@@ -39,7 +39,8 @@ def cleared(storage: Storage, stages: Sequence[str], tables: Sequence[str]) -> I
     folders = ["", SHARED]
     if storage.local:  # elsewhere no file is written beside its name
         folders += [LEASE, "_plan", *tables, *(f"_commits/{stage}" for stage in stages)]
-    before = [f"{folder}/{name}".lstrip("/") for folder in folders for name in storage.names(folder)]
+    found = ((folder, name) for folder in folders for name in (*storage.names(folder), *storage.temporaries(folder)))
+    before = [f"{folder}/{name}".lstrip("/") for folder, name in found]
     before = [path for path in before if _BESIDE.match(path.rsplit("/", 1)[-1])]
     yield
     for path in before:

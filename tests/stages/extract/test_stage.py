@@ -231,8 +231,9 @@ def test_what_can_be_said_of_a_base_without_loading_it(model_dir: Path, tmp_path
     assert bundled("owner/model", "models.base") == "owner/model"
     cost = scene_cost(tiny_spec(model_dir))
     forward = cost["forward_tflop"]
-    assert cost["train_tflop"] == pytest.approx(forward * (3 * 1.67 + 3 * 2 * 1.73) / 0.804)
-    assert cost["generate_tflop_picture"] == pytest.approx(6 * forward)
+    unet = forward * (3 * 1.67 + 3 * 2 * 1.73) / 0.804
+    assert unet < cost["train_tflop"] < 1.2 * unet, "the text encoder and the VAE are counted too, and cost little"
+    assert 6 * forward < cost["generate_tflop_picture"] < 8 * forward, "and the decoder"
 
 
 def test_wrong_bases_are_one_readable_error(model_dir: Path, tmp_path: Path) -> None:
