@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from schemas.errors import CommandError
+from schemas.job import JobSpec
+
 SpecArg = Annotated[
     Path,
     typer.Argument(help="Job spec: a YAML file, or the name of one that ships (`unscene jobs`).", show_default=False),
@@ -57,3 +60,14 @@ ToOption = Annotated[Path | None, typer.Option("--to", help="File to write.", sh
 ExampleOption = Annotated[
     str | None, typer.Option("--example", help="A job that ships instead (`unscene jobs`).", show_default=False)
 ]
+
+
+def limited(spec: JobSpec, limit: int | None) -> JobSpec:
+    """The spec with `--limit` in place of its own."""
+    if limit is None:
+        return spec
+    if spec.source.handles is not None:
+        raise CommandError(
+            f"--limit {limit}: this job draws all scenes of source.handles; leave it out, or name an OUTPUT of fewer"
+        )
+    return spec.model_copy(update={"source": spec.source.model_copy(update={"limit": limit})})

@@ -53,7 +53,7 @@ def typed(words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
     ("line", "sentence"),
     [
         ("rnu job.yaml", "there is no command `rnu`; did you mean `unscene run`?"),
-        ("frobnicate", "there is no command `frobnicate`; there are run, evaluate, plan, "),
+        ("frobnicate", "there is no command `frobnicate`; there are init, check, plan, run, "),
         ("job.yaml", "there is no command `job.yaml`; did you mean `unscene run job.yaml`?"),
         ("run job.yaml --sett seed=1", "`unscene run` has no option --sett; did you mean --set?"),
         ("run job.yaml --set", "--set needs a value after it"),

@@ -172,11 +172,11 @@ def test_the_diff_for_coco_makes_what_the_command_makes(tmp_path: Path) -> None:
 
 
 def test_run_refuses_a_spec_that_compares_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline import cli
+    from pipeline.typed import working
 
-    monkeypatch.setattr(cli, "_run", lambda *given: pytest.fail("it was run"))
+    monkeypatch.setattr(working, "_run", lambda *given: pytest.fail("it was run"))
     with pytest.raises(SpecError, match=r"compares methods; run it with `unscene evaluate"):
-        cli.run(SPEC, [f"output={tmp_path / 'out'}"])
+        working.run(SPEC, [f"output={tmp_path / 'out'}"])
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,36 @@
+"""How a command speaks: its lines, the command that goes on from where it stopped, and its exit code."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+
+import typer
+from rich.console import Console
+
+console = Console(highlight=False)
+
+
+def say(line: str) -> None:
+    console.print(line, markup=False, soft_wrap=True)
+
+
+def typed(command: str) -> str:
+    """The command that goes on as a person types it: of a job that was submitted, the one that submitted it."""
+    from pipeline.commands.submit import AGAIN
+
+    return os.environ.get(AGAIN, command)
+
+
+def again(option: str, values: list[str]) -> str:
+    """A repeated option as it has to be typed: `--set "output=out/run #7"` keeps its quotes."""
+    return "".join(f" {option} {shlex.quote(value)}" for value in values)
+
+
+def end_with(reasons: list[str]) -> None:
+    """Exit code 1 where a job came to its end and has made nothing."""
+    for reason in reasons:
+        print(f"unscene: {reason}", file=sys.stderr)
+    if reasons:
+        raise typer.Exit(1)

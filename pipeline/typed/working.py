@@ -1,0 +1,123 @@
+"""Commands that run a job, or several, and say how it ended."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.addressed import output_at, with_credentials
+from pipeline.commands.notified import Ending, notified
+from pipeline.commands.options import LimitOption, OutputArg, SetOption, SpecArg, UntilOption, limited
+from pipeline.ledger.run_record import recorded_spec
+from pipeline.storage.folder import Storage
+from pipeline.typed.saying import again, console, end_with, say, typed
+from schemas.errors import SpecError
+from schemas.job import JobSpec
+from schemas.spec_file import load_spec
+
+
+def run(
+    spec: SpecArg,
+    set_: SetOption = [],  # noqa: B006
+    limit: LimitOption = None,
+    until: UntilOption = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Make those scenes anew whose picture or masks changed since.")
+    ] = False,
+) -> None:
+    """Run a job, or go on with it: the same command."""
+    loaded = limited(load_spec(spec, set_), limit)
+    if "protocol" in loaded.model_fields_set:
+        raise SpecError(
+            f"{spec}: protocol: this spec compares methods; run it with `unscene evaluate {shlex.quote(str(spec))}`, "
+            "or take the section out to run one job"
+        )
+    command = f"unscene run {shlex.quote(str(spec))}{again('--set', set_)}"
+    command += (f" --limit {limit}" if limit else "") + (f" --until {until}" if until else "")
+    _run(loaded, command, refresh=refresh, until=until)
+
+
+def evaluate(
+    spec: SpecArg,
+    only: Annotated[
+        list[str], typer.Option("--only", help="Run this method of the protocol only. Repeatable.", show_default=False)
+    ] = [],  # noqa: B006
+    set_: SetOption = [],  # noqa: B006
+) -> None:
+    """Run the evaluation protocol: the same scenes through several methods, compared. The same command goes on."""
+    from pipeline.protocol.run import evaluate as run_protocol
+
+    loaded = load_spec(spec, set_)
+    with notified(loaded, say) as ending:
+        found = run_protocol(loaded, console, only)
+        ending.complete, ending.scenes, ending.report = found.complete, found.counts, found.report
+        for line in found.lines:
+            say(line)
+        if not found.complete:
+            command = f"unscene evaluate {shlex.quote(str(spec))}{again('--only', only)}{again('--set', set_)}"
+            say(f"stopped; what was whole is written. Go on with: {typed(command)}")
+            raise typer.Exit(130)
+        ending.wrong = "; ".join(found.nothing) or None
+        end_with(found.nothing)
+
+
+def retry(output: OutputArg, until: UntilOption = None) -> None:
+    """Try the failed scenes of a job again, and make those anew whose picture or masks changed since."""
+    storage = output_at(output)
+    spec = with_credentials(recorded_spec(storage), output).model_copy(update={"output": storage.url})
+    command = f"unscene retry {shlex.quote(output)}" + (f" --until {until}" if until else "")
+    _run(spec, command, retry=True, refresh=True, until=until)
+
+
+def submit(
+    spec: SpecArg,
+    address: Annotated[str, typer.Option("--address", help="Ray dashboard of the cluster, http://127.0.0.1:8265.")],
+    set_: SetOption = [],  # noqa: B006
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the job's log until it ends.")] = False,
+) -> None:
+    """Run the same job on a cluster, through Ray's Jobs API."""
+    from pipeline.commands.submit import submit_job
+
+    raise typer.Exit(submit_job(spec, set_, address, wait, say))
+
+
+def _run(spec: JobSpec, command: str, retry: bool = False, refresh: bool = False, until: str | None = None) -> None:
+    with notified(spec, say) as ending:
+        _run_told(spec, ending, command, retry, refresh, until)
+
+
+def _run_told(
+    spec: JobSpec, ending: Ending, command: str, retry: bool = False, refresh: bool = False, until: str | None = None
+) -> None:
+    from pipeline.commands.closing import closing_lines, nothing_made
+    from pipeline.commands.run import run_job
+    from pipeline.report.page import write_report
+
+    result = run_job(spec, console, retry=retry, refresh=refresh, until=until)
+    ending.complete, ending.scenes = result.complete, result.counts
+    if not result.worked:
+        rest = ", but for the changed ones" if result.stale else ""
+        done = (
+            f"every scene of the plan is through {result.until}"
+            if result.until
+            else "every scene of the plan is committed"
+        )
+        say(f"nothing to do: {'no scene has failed' if retry else done}{rest}")
+    elif not result.complete:
+        say(f"stopped; what was whole is written. Go on with: {typed(command)}")
+        raise typer.Exit(130)
+    else:
+        ending.report = write_report(Storage(spec.output))
+    lines = closing_lines(Storage(spec.output), result)
+    if result.stale:
+        anew = f"{typed(command)} --refresh"
+        lines.append(f"stale: {len(result.stale)}, results of files that changed since; make them anew: {anew}")
+    for line in lines:
+        say(line)
+    if result.log is not None:
+        result.log.event("\n".join(lines))
+        result.log.write()
+    ending.wrong = nothing_made(Storage(spec.output), result)
+    end_with([ending.wrong] if ending.wrong else [])
