@@ -51,7 +51,7 @@ def for_a_place(stage: str, cpus: float, gpus: float, nodes: Sequence[Mapping[st
         + [f"{gpus:g} {'GPU' if gpus <= 1 else 'GPUs'}"] * bool(gpus)
     )
     if any(node.get("CPU", 0.0) >= cpus and node.get("GPU", 0.0) >= gpus for node in nodes):
-        return f"{stage} has waited {{}} for a worker: its {wants} are taken by others on this cluster"
+        return f"{stage} has waited {{}} for a worker: this cluster has no {wants} free"
     has = ", ".join(sorted({f"{node.get('CPU', 0.0):g} cores and {node.get('GPU', 0.0):g} GPUs" for node in nodes}))
     return (
         f"{stage} has waited {{}} for a worker with {wants}: no node has that ({has or 'there is none'}); add one, or "
