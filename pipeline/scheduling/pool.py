@@ -103,6 +103,7 @@ class WorkerPool:
             if worker.placed is not None and ray.wait([worker.placed], timeout=0)[0]:
                 with contextlib.suppress(RayError):
                     worker.node = ray.get(worker.placed)
+                    worker.since = now  # it begins to start
                 worker.placed = None
             if worker.asked is not None and ray.wait([worker.asked], timeout=0)[0]:
                 with contextlib.suppress(RayError):  # of a process that died its own call tells
@@ -135,16 +136,18 @@ class WorkerPool:
             and now - worker.since > self.settings.deadline_s
         ]
 
-    def waits(self, nodes: Sequence[Mapping[str, float]]) -> Iterator[Wait]:
-        """What its workers wait for before they can begin: a place, or the end of their set-up. nodes: the resources of
-        each that is alive."""
+    def waits(self, nodes: Sequence[Mapping[str, float]], ours: bool) -> Iterator[Wait]:
+        """What its workers wait for before they can begin: a place, or the end of their set-up. A place that other
+        workers of the job hold is not told: it is theirs by turns. nodes: the resources of each that is alive; ours:
+        whether other workers of the job are there."""
         name, about = self.kind.name, About(self.kind.name, level="warning")
         for worker in self.workers:
             if worker.ready:
                 continue
             if worker.node is None:
-                text = for_a_place(name, self.settings.cpus, self.gpus, nodes)
-                yield Wait((name, "place"), worker.since, text, about)
+                text = for_a_place(name, self.settings.cpus, self.gpus, nodes, ours)
+                if text is not None:
+                    yield Wait((name, "place"), worker.since, text, about)
             else:
                 doing = worker.word.get("doing", "at what, it does not say")
                 text = f"a worker of {name} has been starting for {{}}: {doing}"

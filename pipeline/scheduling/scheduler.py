@@ -134,8 +134,9 @@ class Scheduler:
         yield from self.packing.waits()
         if any(not worker.ready for pool in self.pools.values() for worker in pool.workers):
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            ours = any(worker.node is not None for pool in self.pools.values() for worker in pool.workers)
             for pool in self.pools.values():
-                yield from pool.waits(nodes)
+                yield from pool.waits(nodes, ours)
 
     def _run_of(self, shard: int) -> ShardRun:
         return ShardRun(shard, self.kinds, self.plan, self.ledger, self.given)

@@ -44,14 +44,19 @@ class Waiting:
                 self._event(wait.text.replace("{}", span(now - wait.since)), wait.about)
 
 
-def for_a_place(stage: str, cpus: float, gpus: float, nodes: Sequence[Mapping[str, float]]) -> str:
-    """Why a worker of a stage has no place yet. nodes: the resources of each that is alive."""
+def for_a_place(
+    stage: str, cpus: float, gpus: float, nodes: Sequence[Mapping[str, float]], ours: bool = False
+) -> str | None:
+    """Why a worker of a stage has no place yet; None where it only waits for its turn.
+
+    nodes: the resources of each that is alive; ours: whether the job has other workers, which may hold what it wants.
+    """
     wants = " and ".join(
         [f"{cpus:g} {'core' if cpus == 1 else 'cores'}"] * bool(cpus)
         + [f"{gpus:g} {'GPU' if gpus <= 1 else 'GPUs'}"] * bool(gpus)
     )
     if any(node.get("CPU", 0.0) >= cpus and node.get("GPU", 0.0) >= gpus for node in nodes):
-        return f"{stage} has waited {{}} for a worker: this cluster has no {wants} free"
+        return None if ours else f"{stage} has waited {{}} for a worker: this cluster has no {wants} free"
     has = ", ".join(sorted({f"{node.get('CPU', 0.0):g} cores and {node.get('GPU', 0.0):g} GPUs" for node in nodes}))
     return (
         f"{stage} has waited {{}} for a worker with {wants}: no node has that ({has or 'there is none'}); add one, or "
