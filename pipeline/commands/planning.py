@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from pipeline.ledger.changes import Change, Revision, find_changes, find_gone, revision, with_results
 from pipeline.ledger.commits import commits_of
+from pipeline.ledger.damaged import readable
 from pipeline.ledger.moves import find_moves
 from pipeline.ledger.plan import Plan, copy_plan, extend_plan, read_plan, revise_plan
 from pipeline.ledger.retries import failed_shards, request_round
@@ -142,7 +143,11 @@ def plan_given(storage: Storage, earlier: Storage, stages: Sequence[str], given:
     if retry:
         _ask_again(planned, storage, stages)
     now = {str(shard): round_ for shard, round_ in given.rounds["extract"].items()}
-    before: dict[str, int] = json.loads(storage.read(_GIVEN)) if storage.exists(_GIVEN) else {}
+    before: dict[str, int] = {}
+    if storage.exists(_GIVEN):
+        data = storage.read(_GIVEN)
+        with readable(storage, _GIVEN, "delete it: handles that were learned anew since are not seen then"):
+            before = dict(json.loads(data))
     settled = Ledger(storage, stages).rounds[stages[0]]
     changed = {int(shard): before[shard] for shard in now if before.get(shard, now[shard]) != now[shard]}
     for shard in changed:  # parts of what the older handles drew

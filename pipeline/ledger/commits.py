@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pipeline.ledger.damaged import readable
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
 from schemas.errors import OutputError
@@ -159,7 +160,11 @@ def rounds(storage: Storage, stage: str) -> dict[int, int]:
 
 
 def read_commit(storage: Storage, stage: str, shard: int, round_: int) -> Commit:
-    return Commit.from_json(storage.read(commit_name(stage, shard, round_)))
+    """Raises OutputError where it is damaged."""
+    name = commit_name(stage, shard, round_)
+    data = storage.read(name)
+    with readable(storage, name, f"delete it: the next run makes {stage} of shard {shard:06d} again"):
+        return Commit.from_json(data)
 
 
 def commits_of(storage: Storage, stage: str) -> Iterator[Commit]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.ledger.damaged import readable
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
 from pipeline.storage.parquet import read_parquet
@@ -68,7 +69,9 @@ def read_plan(storage: Storage) -> Plan:
     """The plan of an OUTPUT; empty where there is none yet. Columns that an older plan lacks are null."""
     tables = [PLAN.empty_table()]
     for name in _plan_files(storage):
-        found = read_parquet(io.BytesIO(storage.read(f"_plan/{name}")))
+        data = storage.read(f"_plan/{name}")
+        with readable(storage, f"_plan/{name}", "give the job a new output"):
+            found = read_parquet(io.BytesIO(data))
         for field in PLAN:
             if field.name not in found.column_names:
                 found = found.append_column(field, pa.nulls(len(found), field.type))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.ledger.commits import commits_of
+from pipeline.ledger.damaged import readable
 from pipeline.storage.folder import Storage
 from schemas.errors import OutputError
 
@@ -54,8 +55,15 @@ def requested_rounds(storage: Storage) -> Iterator[Round]:
     """Every round that was asked for, oldest first."""
     numbers = sorted(int(match[1]) for name in storage.names("_plan") if (match := _RETRY.match(name)))
     for number in numbers:
-        order = json.loads(storage.read(f"_plan/retry-{number:03d}.json"))
+        yield _read_round(storage, number)
+
+
+def _read_round(storage: Storage, number: int) -> Round:
+    name = f"_plan/retry-{number:03d}.json"
+    data = storage.read(name)
+    with readable(storage, name, "delete it: `unscene retry` asks again"):
+        order = json.loads(data)
         again, reread = (
-            {int(shard): scenes for shard, scenes in order.get(name, {}).items()} for name in ("again", "reread")
+            {int(shard): scenes for shard, scenes in order.get(key, {}).items()} for key in ("again", "reread")
         )
-        yield Round(number, [int(shard) for shard in order["shards"]], again, reread, bool(order.get("revised")))
+        return Round(number, [int(shard) for shard in order["shards"]], again, reread, bool(order.get("revised")))
