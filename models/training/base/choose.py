@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,42 +25,49 @@ import torch
 from models.training.base.measure_personalised import arguments, gather, settings_of
 from models.training.base.personalised import find_concepts, learn_and_draw, spec_of, subjects
 from models.training.reading.facts import read_facts
-from models.training.reading.network import FactReader, load_reader
+from models.training.reading.network import load_reader
 from stages.models.place import model_revision
 
 TRIED: dict[str, tuple[str, ...]] = {
-    "extract.phase1.steps": ("300", "150", "500"),
-    "extract.phase1.lr": ("2e-3", "5e-3", "1e-3"),
-    "extract.phase2.steps": ("400", "200", "600"),
-    "extract.phase2.lr": ("5e-4", "1e-3", "2e-4"),
-    "extract.lora.rank": ("16", "4", "32"),
-    "extract.masked_loss": ("paper", "area_balanced"),
-    "extract.attention_maps": ("8", "4"),
+    "extract.phase2.lr": ("1e-3", "2e-3", "5e-4"),
+    "extract.phase2.steps": ("120", "240"),
     "generate.guidance": ("3.0", "2.0", "5.0"),
+    "extract.masked_loss": ("paper", "area_balanced"),
+    "extract.phase1.steps": ("100", "200"),
+    "extract.phase1.lr": ("5e-3", "2e-3"),
+    "extract.lora.rank": ("16", "32"),
+    "extract.attention_maps": ("8", "4"),
 }
 """Setting -> its values, where to start first."""
 
 
 def score(
-    models: Mapping[str, str], reader: FactReader, chosen: Mapping[str, str], args: argparse.Namespace
+    models: Mapping[str, str], chosen: Mapping[str, str], args: argparse.Namespace, processes: ProcessPoolExecutor
 ) -> dict[str, float]:
     """Shares of pictures that are right, by what they are of, and their mean, `score`."""
+    waiting = [processes.submit(shares_of, kind, models, dict(chosen), args) for kind in args.kinds]
+    shares = {name: share for one in waiting for name, share in one.result().items()}
+    return shares | {"score": float(np.mean(list(shares.values())))}
+
+
+def shares_of(
+    kind: str, models: Mapping[str, str], chosen: Mapping[str, str], args: argparse.Namespace
+) -> dict[str, float]:
+    """Of one kind of toys; runs in a process of its own."""
+    torch.set_num_threads(max(1, args.threads // len(args.kinds)))
     spec = spec_of(
         models, "break_a_scene", settings_of([f"{name}={value}" for name, value in chosen.items()]), args.images
     )
-    given = [s for kind in args.kinds for s in subjects(kind, args.singles, args.pairs, args.seed)]
+    given, reader = subjects(kind, args.singles, args.pairs, args.seed), load_reader(args.reader)
     with tempfile.TemporaryDirectory() as shared:
         find_concepts(spec, given, shared)
         learn_and_draw(spec, given, shared)
     shares: dict[str, float] = {}
-    for kind in args.kinds:
-        for what, drawn in zip(
-            ("one", "two"), gather(given, kind, args.images, len(spec.generate.prompts)), strict=True
-        ):
-            count = len(drawn.pictures) + drawn.lost
-            right = read_facts(reader, np.stack(drawn.pictures), drawn.asked).whole if drawn.pictures else 0.0
-            shares[f"{kind}, {what}"] = right * len(drawn.pictures) / count if count else 0.0
-    return shares | {"score": float(np.mean(list(shares.values())))}
+    for what, drawn in zip(("one", "two"), gather(given, kind, args.images, len(spec.generate.prompts)), strict=True):
+        count = len(drawn.pictures) + drawn.lost
+        right = read_facts(reader, np.stack(drawn.pictures), drawn.asked).whole if drawn.pictures else 0.0
+        shares[f"{kind}, {what}"] = right * len(drawn.pictures) / count if count else 0.0
+    return shares
 
 
 def main() -> None:
@@ -66,8 +75,8 @@ def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for what was tried")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    models, reader = {"base": str(args.base), "sam": str(args.sam)}, load_reader(args.reader)
+    models = {"base": str(args.base), "sam": str(args.sam)}
+    processes = ProcessPoolExecutor(len(args.kinds), multiprocessing.get_context("spawn"))
     args.work.mkdir(parents=True, exist_ok=True)
     kept = args.work / "tried.json"
     tried: dict[str, dict[str, float]] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
@@ -83,7 +92,7 @@ def main() -> None:
         name = json.dumps([measured, settings], sort_keys=True)
         if name not in tried:
             began = time.monotonic()
-            tried[name] = score(models, reader, settings, args) | {"seconds": time.monotonic() - began}
+            tried[name] = score(models, settings, args, processes) | {"seconds": time.monotonic() - began}
             kept.write_text(json.dumps(tried, indent=1) + "\n", encoding="utf-8")
         return tried[name]["score"]
 

@@ -2,7 +2,8 @@
 
 A shard holds scenes i * `SHARD` to (i + 1) * `SHARD` of a world, as they are after the autoencoder's encoder; their
 pictures are not kept. A run that is stopped and started again finds the shards that are there; asking for more scenes
-makes the missing shards and leaves the others.
+makes the missing shards and leaves the others. A GPU learns faster than processors compose: `Encoding` goes on making
+shards while training sees those that are there (`arriving`).
 """
 
 from __future__ import annotations
@@ -11,19 +12,19 @@ import hashlib
 import json
 import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPTokenizer
 
 from models.training.base.dense import parts_of
-from models.training.base.latents import CAPTIONS, EncodedScenes
+from models.training.base.latents import CAPTIONS
 from models.training.world.world import ToySettings, ToyWorld
 
 SHARD = 500
@@ -33,14 +34,60 @@ _BATCH = 50
 _opened: tuple[ToyWorld, AutoencoderKL, CLIPTokenizer] | None = None  # of this worker process
 
 
+class Encoding:
+    """Makes the shards of the first `count` scenes that `folder` lacks, in processes of its own, until it is left.
+
+    vae, tokenizer: their folders; workers: processes, by default one a core. Raises ValueError where the folder's
+    shards are of another world, autoencoder or vocabulary.
+    """
+
+    def __init__(
+        self, settings: ToySettings, count: int, vae: Path, tokenizer: Path, folder: Path, workers: int | None = None
+    ) -> None:
+        missing = _missing(settings, count, vae, tokenizer, folder)
+        self._executor = ProcessPoolExecutor(
+            workers or os.cpu_count(), multiprocessing.get_context("spawn"), _open_alone, (settings, vae, tokenizer)
+        )
+        self._made: dict[int, Future[None]] = {shard: self._executor.submit(_write, folder, shard) for shard in missing}
+
+    def wait_for(self, scenes: int) -> None:
+        """Until the first `scenes` are there. Raises what made a worker fail."""
+        first = [made for shard, made in self._made.items() if shard * SHARD < scenes]
+        for made in wait(first).done:
+            made.result()
+
+    def check(self) -> None:
+        """Raises what made a worker fail, if any did."""
+        for made in self._made.values():
+            if made.done() and not made.cancelled():
+                made.result()
+
+    def __enter__(self) -> Encoding:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Shards that nobody has begun are left out; those begun are finished."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
 def encode_world(
     settings: ToySettings, count: int, vae: Path, tokenizer: Path, folder: Path, workers: int | None = None
 ) -> None:
-    """Make the shards of the first `count` scenes that `folder` lacks.
+    """All shards, here and now; options and errors as `Encoding` has them, but one worker is this process."""
+    if workers == 1:
+        missing = _missing(settings, count, vae, tokenizer, folder)
+        _open(settings, vae, tokenizer)
+        for shard in missing:
+            _write(folder, shard)
+        return
+    with Encoding(settings, count, vae, tokenizer, folder, workers) as encoding:
+        encoding.wait_for(count)
 
-    vae, tokenizer: their folders; workers: processes, by default one a core; 1 is this one. Raises ValueError where
-    the folder's shards are of another world, autoencoder or vocabulary.
-    """
+
+def _missing(settings: ToySettings, count: int, vae: Path, tokenizer: Path, folder: Path) -> list[int]:
+    """The shards to be made in `folder`, which is of these settings from now on."""
     folder.mkdir(parents=True, exist_ok=True)
     identity, known = _identity(settings, vae, tokenizer), folder / "identity.json"
     if not known.exists():
@@ -48,31 +95,11 @@ def encode_world(
     elif (other := json.loads(known.read_text(encoding="utf-8"))) != identity:
         differs = ", ".join(sorted(name for name in identity if identity[name] != other.get(name)))
         raise ValueError(f"{folder} holds scenes that differ in: {differs}; name another --work, or delete that folder")
-    missing = [shard for shard in range(-(-count // SHARD)) if not _path(folder, shard).exists()]
-    if workers == 1:
-        _open(settings, vae, tokenizer)
-        for shard in missing:
-            _write(folder, shard)
-    if workers == 1 or not missing:
-        return
-    with ProcessPoolExecutor(
-        workers or os.cpu_count(), multiprocessing.get_context("spawn"), _open_alone, (settings, vae, tokenizer)
-    ) as executor:
-        for _ in executor.map(_write, [folder] * len(missing), missing):
-            pass
+    return [shard for shard in range(-(-count // SHARD)) if not shard_path(folder, shard).exists()]
 
 
-def open_encoded(folder: Path, count: int, scaling_factor: float, device: str | torch.device) -> EncodedScenes:
-    """The first `count` scenes of `encode_world`'s folder, rounded up to whole shards, on `device`."""
-    shards = [np.load(_path(folder, shard)) for shard in range(-(-count // SHARD))]
-
-    def joined(name: str) -> Tensor:
-        return torch.from_numpy(np.concatenate([shard[name] for shard in shards])).to(device)
-
-    return EncodedScenes(*map(joined, ("moments", "covered", "token_ids", "parts")), scaling_factor)
-
-
-def _path(folder: Path, shard: int) -> Path:
+def shard_path(folder: Path, shard: int) -> Path:
+    """The file of a shard."""
     return folder / f"{shard:05d}.npz"
 
 
@@ -104,7 +131,7 @@ def _write(folder: Path, shard: int) -> None:
     parts: list[dict[str, NDArray[np.generic]]] = []
     for first in range(shard * SHARD, (shard + 1) * SHARD, _BATCH):
         parts.append(_encoded(world, vae, tokens, range(first, first + _BATCH)))
-    path = _path(folder, shard)
+    path = shard_path(folder, shard)
     fresh = path.with_suffix(".part")
     with fresh.open("wb") as stream:
         np.savez(stream, **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})

@@ -35,6 +35,12 @@ class EncodedScenes:
     parts: Tensor
     scaling_factor: float
 
+    def joined(self, more: EncodedScenes) -> EncodedScenes:
+        """These scenes, then `more`, of the same autoencoder."""
+        names = ("moments", "covered", "token_ids", "parts")
+        both = [torch.cat([getattr(self, name), getattr(more, name)]) for name in names]
+        return EncodedScenes(*both, self.scaling_factor)
+
     def draw(self, batch: int, noise: torch.Generator) -> Batch:
         """Random scenes. `noise`: a generator of the same device."""
         device = self.moments.device

@@ -11,23 +11,24 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
-from diffusers.models.attention_processor import AttnProcessor
+from diffusers import AutoencoderKL, DDIMScheduler
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from models.training.base.dense import WEIGHT, DenseHead, dense_loss
-from models.training.base.encoding import encode_world, open_encoded
-from models.training.base.latents import Batch, EncodedScenes
+from models.training.base.arriving import ArrivingScenes
+from models.training.base.denoiser import Denoiser, adopt
+from models.training.base.dense import WEIGHT, dense_loss
+from models.training.base.encoding import Encoding, encode_world
+from models.training.base.latents import Batch
 from models.training.base.parts import (
     SHEET_PROMPTS,
     assemble,
     build_scheduler,
-    build_text_encoder,
-    build_unet,
     export,
     sample,
     save_sheet,
@@ -46,45 +47,6 @@ as much as it is long, and the UNet never learns to read it."""
 FOREGROUND = 3.0
 """Objects cover a sixth of a scene and are what takes long to learn. Weights by place change what is learned first and
 nothing else: at each place the best prediction stays the mean."""
-
-
-class Denoiser(nn.Module):
-    """The trained pair as one module, so that one optimizer, one average and one state hold both."""
-
-    def __init__(self, tokens: CLIPTokenizer) -> None:
-        super().__init__()
-        self.tokens = tokens
-        self.unet = build_unet()
-        self.text_encoder = build_text_encoder(tokens)
-        # With heads of so few channels PyTorch's fused attention is slow to differentiate on a CPU: plain matrices
-        # train the whole UNet a fifth faster.
-        self.unet.set_attn_processor(AttnProcessor())
-        self.dense = DenseHead(self.unet.config.block_out_channels[-1])
-        self.unet.up_blocks[0].register_forward_hook(self._keep)
-
-    def _keep(self, block: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        self._coarse = output
-
-    def forward(self, noisy: Tensor, timesteps: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """noisy [b, 4, h, w], timesteps [b], token_ids [b, 32]; returns the predicted velocity [b, 4, h, w], and
-        the logits of what lies where, see `dense`."""
-        velocity = self.unet(noisy, timesteps, self.text_encoder(token_ids)[0]).sample
-        return velocity, self.dense(self._coarse)
-
-
-def adopt(model: Denoiser, base: Path) -> None:
-    """Start from the weights of another base of the same shape; a word that both vocabularies hold keeps its row."""
-    other = StableDiffusionPipeline.from_pretrained(base, torch_dtype=torch.float32)
-    model.unet.load_state_dict(other.unet.state_dict())
-    table = "embeddings.token_embedding.weight"
-    fresh, old = model.text_encoder.state_dict(), other.text_encoder.state_dict()
-    name = next(key for key in fresh if key.endswith(table))
-    rows = fresh[name].clone()
-    known = other.tokenizer.get_vocab()
-    for token, row in model.tokens.get_vocab().items():
-        if token in known:
-            rows[row] = old[name][known[token]]
-    model.text_encoder.load_state_dict(old | {name: rows})
 
 
 def draw_timesteps(count: int, noise: torch.Generator) -> Tensor:
@@ -126,36 +88,52 @@ def loss_of(
 
 
 def publish(
-    model: Denoiser, average: Average, vae: AutoencoderKL, tokens: CLIPTokenizer, work: Path, out: Path
+    model: Denoiser, average: Average, vae: Path, tokens: CLIPTokenizer, work: Path, out: Path, device: str
 ) -> None:
-    """The whole pipeline of the averaged weights in `out`, and a sample sheet in `work`."""
+    """The whole pipeline of the averaged weights in `out`, and a sample sheet in `work`, drawn on `device`."""
     fresh = Denoiser(tokens).eval()
     average.copy_to(fresh)
-    pipeline = assemble(vae.to("cpu"), fresh.unet, fresh.text_encoder, tokens)
+    drawer = AutoencoderKL.from_pretrained(vae, torch_dtype=torch.float32)
+    pipeline = assemble(drawer, fresh.unet, fresh.text_encoder, tokens)
     export(pipeline, out)
+    pipeline.to(device)
     save_sheet(sample(pipeline, list(SHEET_PROMPTS)), work / f"sheet-{time.strftime('%m%d-%H%M')}.png")
 
 
-def load_scenes(args: argparse.Namespace, workers: Workers, vae: AutoencoderKL, tokenizer: Path) -> EncodedScenes:
-    """The scenes to train on, rendered, encoded and captioned by the leader."""
-    if workers.leads:
-        encode_world(ToySettings(seed=args.seed), args.scenes, args.vae, tokenizer, args.work / "scenes", args.workers)
-        print(f"unet: {args.scenes} scenes ready", flush=True)
-    workers.wait()
-    return open_encoded(args.work / "scenes", args.scenes, vae.config.scaling_factor, args.device)
+@contextmanager
+def scenes_of(args: argparse.Namespace, workers: Workers, tokenizer: Path) -> Iterator[ArrivingScenes]:
+    """The scenes to train on, rendered, encoded and captioned by the leader's processes: the first `--begin-with` of
+    them, and the others as they come. `tokenizer`: its folder."""
+    folder, begin = args.work / "scenes", min(args.scenes, args.begin_with or args.scenes)
+    factor = AutoencoderKL.load_config(args.vae)["scaling_factor"]
+    with ExitStack() as stack:
+        encoding, world = None, (ToySettings(seed=args.seed), args.scenes, args.vae, tokenizer, folder)
+        if workers.leads and args.workers == 1:
+            encode_world(*world, workers=1)
+        elif workers.leads:
+            encoding = stack.enter_context(Encoding(*world, args.workers))
+            encoding.wait_for(begin)
+        workers.wait()
+        scenes = ArrivingScenes(folder, args.scenes, factor, args.device, encoding)
+        if workers.leads:
+            print(f"unet: {scenes.there} of {args.scenes} scenes ready", flush=True)
+        yield scenes
 
 
 def train(args: argparse.Namespace, workers: Workers) -> None:
     """Train for the budget; state every few minutes, an export every `--export-every` minutes."""
-    vae = AutoencoderKL.from_pretrained(args.vae, torch_dtype=torch.float32).to(args.device).eval()
     tokenizer = args.work / f"tokenizer-{workers.rank}"
     tokens = vocabulary.build(tokenizer, vocabulary.world_words())
-    scenes = load_scenes(args, workers, vae, tokenizer)
+    with scenes_of(args, workers, tokenizer) as scenes:
+        learn(args, workers, tokens, scenes)
 
+
+def learn(args: argparse.Namespace, workers: Workers, tokens: CLIPTokenizer, scenes: ArrivingScenes) -> None:
+    """The training itself."""
     model = Denoiser(tokens)
     if args.start_from:
         adopt(model, args.start_from)
-    model = model.to(args.device, memory_format=torch.channels_last).train()
+    model = model.suit(args.device).train()
     denoise = torch.compile(model) if args.compile else model
     average, scheduler = Average(model, decay=args.average), build_scheduler()
     scheduler.alphas_cumprod = scheduler.alphas_cumprod.to(args.device)
@@ -197,24 +175,24 @@ def train(args: argparse.Namespace, workers: Workers) -> None:
         average.update(model, step)
         running = running.lerp(mean_loss, 0.02)
         step += 1
+        if step % 50 == 0:
+            scenes.look()
         if not workers.leads or step % 50:
             continue
         if not math.isfinite(running.item()):  # waits for the device, so only now and then
             raise FloatingPointError(f"loss diverged at step {step}; start again with a lower --learning-rate")
         if step % 100 == 0:
             seen, rate = step * args.batch, optimizer.param_groups[0]["lr"]
-            print(
-                f"unet step {step} scenes {seen} minutes {budget.used:.1f} rate {rate:.2e} loss {running:.4f}",
-                flush=True,
-            )
+            where = f"unet step {step} scenes {seen} of {scenes.there} minutes {budget.used:.1f}"
+            print(f"{where} rate {rate:.2e} loss {running:.4f}", flush=True)
         if budget.state_due():
             keep()
         if budget.used - exported >= args.export_every:
-            publish(model, average, vae, tokens, args.work, args.out)
+            publish(model, average, args.vae, tokens, args.work, args.out, args.device)
             exported = budget.used
     if workers.leads:
         keep()
-        publish(model, average, vae, tokens, args.work, args.out)
+        publish(model, average, args.vae, tokens, args.work, args.out, args.device)
         end = "stopped" if budget.tick(step * args.batch) < 1 else "done"
         print(f"unet {end}: {step} steps, {step * args.batch} scenes, loss {running:.4f}", flush=True)
     workers.wait()
@@ -225,6 +203,9 @@ def main() -> None:
     parser = training_arguments(__doc__.splitlines()[0], minutes=100, batch=24, learning_rate=2e-3)
     parser.add_argument("--vae", type=Path, required=True, help="folder of the trained autoencoder")
     parser.add_argument("--scenes", type=int, default=24_000, help="scenes to render and train on")
+    parser.add_argument(
+        "--begin-with", type=int, help="scenes to have before training begins, where a GPU would wait for processors"
+    )
     parser.add_argument(
         "--total-scenes", type=int, help="scenes to see in all, instead of --minutes; resumed runs included"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from torch.nn.functional import avg_pool2d
 
 from models.training.base import encoding, unet
 from models.training.base import parts as base
-from models.training.base.encoding import encode_world, open_encoded
+from models.training.base.arriving import ArrivingScenes, open_encoded
+from models.training.base.encoding import Encoding, encode_world
 from models.training.base.growing import build as build_vae
 from models.training.base.growing import grown
 from models.training.base.latents import CAPTIONS
@@ -93,6 +95,39 @@ def test_shards_are_made_once_and_more_scenes_leave_them_as_they_are(
     assert torch.allclose(first.covered.float().mean((1, 2, 3)), torch.tensor(covered, dtype=torch.float32), atol=1e-3)
     with pytest.raises(ValueError, match="differ in: world"):
         encode_world(ToySettings(seed=6), 8, autoencoder, tokenizer, tmp_path, workers=1)
+
+
+def test_training_sees_the_shards_that_are_there_and_those_that_come(
+    autoencoder: Path, tokenizer: Path, tmp_path: Path
+) -> None:
+    settings, noise = ToySettings(seed=5), torch.Generator().manual_seed(0)
+    scenes = ArrivingScenes(tmp_path, 24, 1.0, "cpu")
+    with pytest.raises(RuntimeError, match="no scenes yet"):
+        scenes.draw(2, noise)
+    encode_world(settings, 8, autoencoder, tokenizer, tmp_path, workers=1)
+    scenes.look()
+    assert scenes.there == 8
+    encode_world(settings, 24, autoencoder, tokenizer, tmp_path, workers=1)
+    (tmp_path / "00001.npz").rename(tmp_path / "later")
+    scenes.look()
+    assert scenes.there == 8, "a shard waits for those before it"
+    (tmp_path / "later").rename(tmp_path / "00001.npz")
+    scenes.look()
+    assert scenes.there == 24
+    whole = open_encoded(tmp_path, 24, 1.0, "cpu")
+    drawn, again = (of.draw(6, torch.Generator().manual_seed(1)) for of in (scenes, whole))
+    assert torch.equal(drawn.latents, again.latents)
+    assert torch.equal(drawn.token_ids, again.token_ids)
+
+
+def test_a_process_that_cannot_encode_ends_the_training(tokenizer: Path, tmp_path: Path) -> None:
+    """And does not leave it to scenes that never come."""
+    world = (ToySettings(seed=5), 8, tmp_path / "no autoencoder", tokenizer, tmp_path / "scenes")
+    with Encoding(*world, workers=1) as making:
+        with pytest.raises(BrokenProcessPool):
+            making.wait_for(8)
+        with pytest.raises(BrokenProcessPool):
+            ArrivingScenes(tmp_path / "scenes", 8, 1.0, "cpu", making)
 
 
 def test_a_stopped_run_goes_on_where_it_was(
