@@ -45,17 +45,21 @@ RUNS   := out/seedling
 # On a CPU two processes of one thread do more than one of two (models/training/workers.py).
 LAUNCH_cpu  := $(BIN)/python -m torch.distributed.run --standalone --nproc-per-node 2 -m
 LAUNCH_cuda := $(BIN)/python -m
+# What a GPU sees in minutes takes two cores a day: there the base is to see a quarter of it.
+UNET_cpu  := --total-scenes 1000000 --scenes 40000
+UNET_cuda := --total-scenes 4000000 --scenes 120000 --begin-with 15000 --compile
+CLIP_cpu  := --minutes 120
+CLIP_cuda := --minutes 8 --batch 256 --scenes 24000
 TRAIN        = $(LAUNCH_$(DEVICE)) models.training.$(1) --device $(DEVICE) --threads 1 --work $(RUNS)/states/$(2)
 
 # Each step says where it is, saves its state every few minutes, and goes on from it when this is started again.
 seedling: env
 	$(call TRAIN,base.vae,half) --half-size --out $(RUNS)/states/half/final
 	$(call TRAIN,base.vae,vae) --grow-from $(RUNS)/states/half/final --out $(RUNS)/states/vae/final
-	$(call TRAIN,base.unet,unet) --vae $(RUNS)/states/vae/final --out $(RUNS)/base \
-	    --batch 64 --scenes 40000 --total-scenes 800000 --learning-rate 1.5e-3
-	$(call TRAIN,masks.train,sam) --out $(RUNS)/sam --batch 16 --prompts 6 --scenes 10000 --total-scenes 120000
-	$(call TRAIN,reading.train,reader) --vae $(RUNS)/states/vae/final --out $(RUNS)/reader --total-scenes 100000
-	$(call TRAIN,judge.train,clip) --vae $(RUNS)/states/vae/final --out $(RUNS)/clip
+	$(call TRAIN,base.unet,unet) --vae $(RUNS)/states/vae/final --out $(RUNS)/base $(UNET_$(DEVICE))
+	$(call TRAIN,masks.train,sam) --out $(RUNS)/sam --batch 16 --prompts 6 --scenes 10000 --total-scenes 45000
+	$(call TRAIN,reading.train,reader) --vae $(RUNS)/states/vae/final --out $(RUNS)/reader --total-scenes 50000
+	$(call TRAIN,judge.train,clip) --vae $(RUNS)/states/vae/final --out $(RUNS)/clip $(CLIP_$(DEVICE))
 	$(BIN)/python -m models.training.world.demo_bucket --out $(RUNS)/demo
 	$(BIN)/python -m models.training.world.protocol_bucket --out $(RUNS)/demo/protocol
 	$(BIN)/python -m models.training.measure --seedling $(RUNS) --sheets $(RUNS)/sheets

@@ -25,7 +25,7 @@ from stages.segment.selection import select_concepts
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "segmentation.png"
-SIDE, ZOOM, MARGIN, LABEL = 64, 3, 8, 26
+SIDE, ZOOM, MARGIN, LABEL = 128, 2, 8, 26
 COLOURS = [
     (255, 89, 94),
     (255, 202, 58),

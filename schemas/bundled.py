@@ -18,19 +18,25 @@ SETTINGS: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
     "base": {
         "seedling": {
             "extract": {
-                "attention_maps": 8,  # 1/32 of its pictures' side is 2; of its 4 x 4 cells an object covers one or two
+                "flip": False,  # its toys are never mirrored; learned both ways, they are drawn twice, left and right
+                "attention_maps": 8,  # 1/32 of its pictures' side is 4: of so few cells an object covers one or two
                 "lora": {"rank": 16, "targets": "attention_ff_conv"},  # few channels: a new shape asks for all layers
                 "phase1": {"steps": 100, "lr": 5e-3},
-                "phase2": {"steps": 120, "lr": 1e-3},
+                "phase2": {"steps": 240, "lr": 2e-3},
                 "prior": {"images": 16, "steps": 10},
             },
             "generate": {"steps": 10, "guidance": 3.0},
         }
     },
     "sam": {
-        "seedling": {  # a modest judge of its own masks; 64 prompts on 64 x 64 pixels
-            "segment": {"points_per_side": 8, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.4}
+        "seedling": {  # surer of its masks than SAM is of photographs; toys are large, and 64 prompts find them
+            "segment": {"points_per_side": 8, "pred_iou_thresh": 0.8, "stability_score_thresh": 0.8}
         }
+    },
+    "identity": {
+        "seedling": {
+            "evaluate": {"found_at": 0.8}
+        },  # toys that differ in one fact are more alike than things of photographs
     },
 }
 """Field of `models` -> its value -> section of the spec -> settings. No two fields set the same one."""

@@ -12,6 +12,8 @@ from benchmarks.protocol_runs import differences, judge, lines
 from pipeline.protocol.statistics.claims import CLAIMS
 from pipeline.protocol.statistics.summary import MethodScores
 from schemas.methods import ABLATIONS, METHODS
+from schemas.spec_file import load_spec
+from tests.support import ROOT
 
 FIRST = CLAIMS[0]
 """Of TI-m's prompt similarity."""
@@ -81,3 +83,12 @@ def test_a_run_that_is_not_whole_is_named(
     said = capsys.readouterr().err
     assert "nothing has no scores of break_a_scene" in said
     assert "unscene evaluate" in said
+
+
+def test_the_second_base_is_taken_through_the_same_protocol() -> None:
+    first, second = (
+        load_spec(ROOT / spec).model_dump() for spec in ("jobs/protocol.yaml", "benchmarks/second_base/protocol.yaml")
+    )
+    differing = {name for name in first if first[name] != second[name]}
+    assert differing == {"models", "output"}
+    assert {name for name in first["models"] if first["models"][name] != second["models"][name]} == {"base"}

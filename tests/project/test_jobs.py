@@ -42,7 +42,7 @@ def test_the_demo_asks_for_nothing_that_is_not_in_the_checkout() -> None:
     assert spec.source.uri == "demo/bucket"
 
 
-@pytest.mark.parametrize(("job", "settings"), [("demo", (8, 15, 12)), ("protocol", (16, 10, 8))])
+@pytest.mark.parametrize(("job", "settings"), [("demo", (8, 15, 8)), ("protocol", (16, 10, 8))])
 def test_the_seedling_s_jobs_come_to_the_settings_that_they_were_measured_with(
     job: str, settings: tuple[int, int, int]
 ) -> None:
@@ -50,10 +50,11 @@ def test_the_seedling_s_jobs_come_to_the_settings_that_they_were_measured_with(
     spec = load_spec(JOBS / f"{job}.yaml")
     extract, segment = spec.extract, spec.segment
     assert (extract.prior.images, spec.generate.steps, segment.points_per_side) == settings
-    assert (extract.phase1.steps, extract.phase1.lr, extract.phase2.steps, extract.phase2.lr) == (100, 5e-3, 120, 1e-3)
+    assert (extract.phase1.steps, extract.phase1.lr, extract.phase2.steps, extract.phase2.lr) == (100, 5e-3, 240, 2e-3)
     assert (extract.prior.steps, extract.prior.guidance, spec.generate.guidance) == (10, 7.5, 3.0)
     assert (extract.attention_maps, extract.lora.rank, extract.lora.targets) == (8, 16, "attention_ff_conv")
-    assert (segment.pred_iou_thresh, segment.stability_score_thresh, spec.evaluate.found_at) == (0.5, 0.4, 0.6)
+    assert not extract.flip
+    assert (segment.pred_iou_thresh, segment.stability_score_thresh, spec.evaluate.found_at) == (0.8, 0.8, 0.8)
 
 
 def test_augment_goes_on_from_the_demo_with_its_base_model() -> None:

@@ -86,7 +86,7 @@ def test_it_holds_all_that_ships(wheel: Path) -> None:
 
 def test_its_demo_is_planned_in_an_empty_folder(wheel: Path, empty: Path) -> None:
     told = installed(wheel, empty, "-m", "pipeline", "plan", "demo")
-    assert f"14 pictures, 188.4 kB, under {wheel.with_name('installed')}/unscene/bundled/demo/bucket" in told
+    assert f"14 pictures, 173.8 kB, under {wheel.with_name('installed')}/unscene/bundled/demo/bucket" in told
     assert f"{empty}/out/demo holds no job yet" in told
     assert "nothing was written" in told
     assert list(empty.iterdir()) == []

@@ -22,7 +22,7 @@ from tests.support import ROOT
 from tests.support.finished_job import QUICK, Finished, unscene
 from tests.support.tiny_judges import build_tiny_clip
 
-VOCABULARY = ["tomato", "crab", "mushroom", "cat"]
+VOCABULARY = ["fish", "boat", "heart", "house"]
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_most_scenes_get_concepts_that_are_really_there(demo: Finished) -> None:
         picture = Image.open(truth).convert("L")
         side = min(picture.size)
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        square = picture.crop((left, top, left + side, top + side)).resize((64, 64), Image.Resampling.BOX)
+        square = picture.crop((left, top, left + side, top + side)).resize((128, 128), Image.Resampling.BOX)
         mask = np.asarray(square) > 127
         total += 1
         for row in demo.table("concepts"):
@@ -121,7 +121,7 @@ def test_webdataset_reads_the_shards_by_number(demo: Finished) -> None:
     url = f"{demo.output}/variations/variations-{{000000..{shards - 1:06d}}}.tar"
     samples = list(webdataset.WebDataset(url, shardshuffle=False).decode("pil"))
     assert {sample["__key__"] for sample in samples} == {row["key"] for row in demo.table("variations")}
-    assert samples[0]["png"].size == (64, 64)
+    assert samples[0]["png"].size == (128, 128)
     assert samples[0]["json"]["prompt"].startswith("a photo of <asset")
     pictures = f"{demo.output}/scenes/scenes-{{000000..{shards - 1:06d}}}.tar"
     assert len(list(webdataset.WebDataset(pictures, shardshuffle=False))) == 10
@@ -153,13 +153,13 @@ def test_every_variation_is_scored_beside_its_masks(demo: Finished) -> None:
             masks[sample["__key__"]] = np.asarray(Image.open(io.BytesIO(sample["mask.png"])))
     assert list(masks) == list(variations)
     for row in scores:
-        assert masks[row["key"]].shape == (64, 64)
+        assert masks[row["key"]].shape == (128, 128)
         assert set(np.unique(masks[row["key"]])) - {0} == {i + 1 for i, count in enumerate(row["found"]) if count}
     complete = sum(row["complete"] for row in scores)
     said = f"no thresholds set: {complete} of {len(scores)} show every concept once"
     assert said in demo.words
     assert f"N{said[1:]}" in (demo.output / "report" / "index.html").read_text()
-    assert "steps a scene, where the default for seedling is 220: expect pictures that do not show" in demo.words
+    assert "steps a scene, where the default for seedling is 340: expect pictures that do not show" in demo.words
 
 
 def test_concepts_have_words_and_handles_start_from_them(demo: Finished) -> None:

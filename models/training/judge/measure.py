@@ -20,11 +20,10 @@ from models.training.judge.claims import FACTS, KINDS, NUMBER
 from models.training.judge.reading import FactReader, facts_right, pairs_by_difference
 from models.training.judge.scenes import VISIBLE_PIXELS, judged_world, through_autoencoder
 from models.training.judge.scores import print_errors, print_scores, retrieval, share
-from models.training.judge.train import GROUP
+from models.training.judge.train import FOUND_AT, GROUP
 from models.training.world.places.backgrounds import BACKGROUNDS
 from models.training.world.roster import NEW_COMBINATIONS, NEW_SHAPES, TRAINED
 from models.training.world.scene import Scene
-from schemas.evaluate import Evaluate
 from stages.models.clip import ClipJudge, load_clip
 
 GROUPS = {"trained": TRAINED, "new combinations": NEW_COMBINATIONS, "new silhouettes": NEW_SHAPES}
@@ -164,7 +163,7 @@ def measure_clip(clip: ClipJudge, scenes: int = 1000, vae: Path | None = None, s
     print_scores("identity", identities)
     for what in ("other silhouette", "other colour", "other pattern"):
         print(f"  {what}:", end="")
-        print_errors(identities["same toy"], identities[what], Evaluate().found_at)
+        print_errors(identities["same toy"], identities[what], FOUND_AT)
     print_scores("prompt", prompt_scores(clip, few, rng))
 
 

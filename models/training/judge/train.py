@@ -30,10 +30,12 @@ from models.training.progress import Average, Budget, load_state, save_state, se
 from models.training.workers import Workers, join_workers
 from models.training.world import tokenizer as vocabulary
 from models.training.world.tokenizer import WordTokens
-from schemas.evaluate import Evaluate
+from schemas.bundled import SETTINGS
 
 SIZE = ClipSize(side=128, patch=16, width=192, layers=5, text_width=128, text_layers=2, heads=4)
 """2.5 M parameters."""
+FOUND_AT: float = SETTINGS["identity"]["seedling"]["evaluate"]["found_at"]
+"""The cosine from which on two toys count as the same."""
 CHECK_SCENES = 400
 """The last scenes, never trained on."""
 GROUP = 100
@@ -43,7 +45,7 @@ GROUP = 100
 @torch.no_grad()
 def check(towers: Towers, tokens: WordTokens, unseen: JudgedScenes) -> str:
     """One line on unseen scenes, as they are: how often the right caption is first of `GROUP`; of toys masked on black,
-    how often each fact is read; and whether `evaluate.found_at` parts the same toy from those of one other fact."""
+    how often each fact is read; and whether `FOUND_AT` parts the same toy from those of one other fact."""
     device = unseen.images.device
 
     def texts(captions: list[str]) -> torch.Tensor:
@@ -66,10 +68,9 @@ def check(towers: Towers, tokens: WordTokens, unseen: JudgedScenes) -> str:
     read = FactReader(lambda captions: texts(captions).cpu()).read(features)
     same, *near_ones, _ = pairs_by_difference(features, facts).values()
     near = torch.cat(near_ones)
-    found_at = Evaluate().found_at
     return (
         f"caption first of {GROUP}: {sum(hits) / len(hits):.3f}; masked toys: {facts_right(read, facts)}; "
-        f"at {found_at:g} same toy {share(same >= found_at):.3f}, one fact off {share(near < found_at):.3f} right, "
+        f"at {FOUND_AT:g} same toy {share(same >= FOUND_AT):.3f}, one fact off {share(near < FOUND_AT):.3f} right, "
         f"above it {chance_above(same, near):.4f}"
     )
 

@@ -27,7 +27,7 @@ def test_the_best_value_of_each_setting_stays_and_a_second_run_tries_nothing_aga
     asked: list[dict[str, str]] = []
     revisions = {"b": "first", "s": "mask model"}
 
-    def score(models: Any, reader: Any, chosen: Mapping[str, str], args: Any) -> dict[str, float]:
+    def score(models: Any, chosen: Mapping[str, str], args: Any, processes: Any) -> dict[str, float]:
         asked.append(dict(chosen))
         # low guidance is better, and many steps only where guidance is low
         low = chosen["generate.guidance"] == "2.0"
@@ -36,7 +36,6 @@ def test_the_best_value_of_each_setting_stays_and_a_second_run_tries_nothing_aga
     tried = {"generate.guidance": ("3.0", "2.0"), "extract.phase1.steps": ("300", "500")}
     monkeypatch.setattr(choose, "TRIED", tried)
     monkeypatch.setattr(choose, "score", score)
-    monkeypatch.setattr(choose, "load_reader", lambda folder: None)
     monkeypatch.setattr(choose, "model_revision", lambda folder, field, revision: revisions[folder])
     command = ["choose", "--base", "b", "--sam", "s", "--reader", "r", "--work", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", command)

@@ -33,7 +33,7 @@ def test_a_job_that_is_right(tmp_path: Path) -> None:
     assert [line.partition(":")[0] for line in lines] == [
         "ok     " + what for what in ("models", "source", "prompts", "output")
     ]
-    assert "base seedling, pictures of 64 x 64 pixels" in lines[0]
+    assert "base seedling, pictures of 128 x 128 pixels" in lines[0]
     assert lines[1].startswith("ok     source: 14 pictures, ")
     assert lines[2].endswith(" of each for singles and union")
     assert told(demo(tmp_path / "new" / "out", "generate.subsets=[[0],[0,1]]"))[2].endswith("for concepts 0, 0+1")

@@ -38,6 +38,11 @@ STEPS, GUIDANCE = 4, 5.0
 TUNED = {"phase1": {"steps": 3, "lr": 0.05}, "phase2": {"steps": 3, "lr": 0.02}, "prior": {"weight": 0}}
 
 
+def side_of(base: str) -> int:
+    """Pixels a side of its pictures."""
+    return 128 if base == "seedling" else 64
+
+
 @dataclass(frozen=True)
 class Exports:
     """Two scenes of one base, as the stages made them and as they lie in `folder`, a folder each."""
@@ -70,7 +75,7 @@ def exports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     stage = ExtractStage(tiny_spec(base, extract=TUNED), StageContext(str(shared)))
     stage.prepare()
     stage.setup()
-    scenes = list(stage.process([tiny_task(number, 2) for number in range(2)]))
+    scenes = list(stage.process([tiny_task(number, 2, side_of(base)) for number in range(2)]))
     folder = tmp_path_factory.mktemp("exports")
     for scene in scenes:
         assert scene.failure is None
@@ -144,10 +149,10 @@ def test_the_lines_run_as_they_stand(exports: Exports, few_steps: None) -> None:
     run_lines(code_of(folder), folder, names)
     parts = {name: part.dtype for name, part in names["pipe"].components.items() if isinstance(part, torch.nn.Module)}
     assert set(parts.values()) == {torch.float32}
-    assert Image.open(folder / "picture.png").size == (64, 64)
+    assert Image.open(folder / "picture.png").size == (side_of(exports.base),) * 2
     other = exports.folder / "scene1"
     run_lines(code_of(other, 1), other, names)
-    assert Image.open(other / "picture-scene1.png").size == (64, 64)
+    assert Image.open(other / "picture-scene1.png").size == (side_of(exports.base),) * 2
 
 
 def test_two_scenes_in_one_pipeline_leave_each_other_alone(exports: Exports) -> None:
@@ -180,7 +185,7 @@ def test_the_lines_for_a_folder_of_scenes(exports: Exports, few_steps: None) -> 
     names: dict[str, Any] = {}
     run_lines(code_of(exports.folder), exports.folder, names)
     for number in range(2):
-        assert Image.open(exports.folder / f"scene{number}.png").size == (64, 64)
+        assert Image.open(exports.folder / f"scene{number}.png").size == (side_of(exports.base),) * 2
         names["pipe"].set_adapters(f"scene{number}")
         row, picture = ours(exports, number)
         assert psnr(draw(names["pipe"], row, renamed(row["prompt"], scenes[number])), picture) >= 45

@@ -40,8 +40,8 @@ def test_a_grid_of_twice_the_side_has_four_times_the_prompts() -> None:
 def test_the_seedling_is_counted_as_it_works() -> None:
     sam = load_sam(bundled("seedling", "models.sam"), "cpu")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        embedding = sam.image_encoder(torch.zeros(1, 3, 64, 64))
-        decode(sam, embedding, torch.zeros(64, 2, 96)).enlarged(torch.arange(64))
+        embedding = sam.image_encoder(torch.zeros(1, 3, 128, 128))
+        decode(sam, embedding, torch.zeros(64, 2, sam.prompt_encoder.embed_dim)).enlarged(torch.arange(64))
     settings = Segment(points_per_side=8, points_per_batch=64)
     assert sam_cost("seedling", settings).tflop == pytest.approx(counter.get_total_flops() / 1e12)
 
