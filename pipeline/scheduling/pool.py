@@ -1,17 +1,19 @@
-"""The workers of one stage: started as its queue asks for them, replaced when they die, let go when others wait."""
+"""The workers of one stage: started as its queue and the nodes of the cluster ask for them, replaced when they die, let
+go when others wait or there is nothing left for them."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
+from pipeline.scheduling.nodes import Node
 from pipeline.scheduling.waiting import Wait, for_a_place
 from pipeline.scheduling.worker import StageWorker
 from pipeline.shards.unit import Unit
@@ -26,10 +28,12 @@ _ASK_S = 2.0
 @dataclass
 class Worker:
     """One actor: being set up (`ready` false), idle (no `call`), or on a unit. word: its stage's last on that; asked:
-    the question for the next. node: where it lives; None before it has said so, in answer to `placed`."""
+    the question for the next. node: where it lives; None before it has said so, in answer to `placed`. gpus: that it
+    holds. room_since: when there was room for it, see `room.give_way`."""
 
     actor: Any
     call: Any
+    gpus: float = 0.0
     placed: Any = None
     node: str | None = None
     ready: bool = False
@@ -38,6 +42,7 @@ class Worker:
     word: dict[str, Any] = field(default_factory=dict)
     asked: Any = None
     asked_at: float = 0.0
+    room_since: float | None = None
 
     @property
     def idle(self) -> bool:
@@ -56,41 +61,73 @@ class WorkerPool:
         self.settings = kind.pool(spec)
         auto = kind.auto_gpus if has_gpus else 0.0
         self.gpus = auto if self.settings.gpus == "auto" else float(self.settings.gpus)
+        self.nodes: Sequence[Node] = ()
+        self.shut: Collection[str] = ()
         self.queue: deque[Unit] = deque()
         self.workers: list[Worker] = []
         self.prepared = False
         self.setup_failures = 0
 
-    def limit(self, resources: dict[str, float]) -> int:
+    def follow(self, nodes: Sequence[Node], shut: Collection[str] = ()) -> bool:
+        """Takes in the cluster as it is now. nodes: those that take workers; shut: ids of those that take none any
+        more. Lets go of workers that have no future; those that have a unit keep it for as long as their node lives.
+
+        True where `gpus: auto` means a GPU from now on, the first having come only now. That is not taken back: a
+        night's GPUs come and go, and what a CPU would take weeks for is not begun on one.
+        """
+        self.nodes, self.shut = nodes, shut
+        auto = self.kind.auto_gpus if self.settings.gpus == "auto" else 0.0
+        new = auto > self.gpus and any(node.total.get("GPU", 0.0) > 0 for node in nodes)
+        if new:
+            self.gpus = auto
+        for worker in [worker for worker in self.workers if worker.unit is None and not self._lasts(worker)]:
+            self.drop(worker)
+        return new
+
+    def _lasts(self, worker: Worker) -> bool:
+        """Whether another unit may be given to a worker, once it is ready."""
+        return worker.gpus == self.gpus and worker.node not in self.shut
+
+    def limit(self) -> int:
         """How many workers the cluster carries, at least one (an autoscaling cluster may start with none)."""
         if self.settings.workers != "auto":
             return self.settings.workers
-        carried = [resources.get("CPU", 0.0) / self.settings.cpus] if self.settings.cpus else []
-        if self.gpus:
-            carried.append(resources.get("GPU", 0.0) / self.gpus)
-        return max(1, int(min(carried, default=1.0)))
+        return max(1, sum(node.carries(self.settings.cpus, self.gpus) for node in self.nodes))
 
-    def unit_size(self, scenes: int, resources: dict[str, float]) -> int:
+    def unit_size(self, scenes: int) -> int:
         """Scenes of one call, for a job of so many: fewer than the kind's most where that keeps all workers busy."""
         most = self.kind.unit(self.spec)
         if not self.kind.even(self.spec):
             return most
-        return max(1, min(most, -(-scenes // self.limit(resources))))
+        return max(1, min(most, -(-scenes // self.limit())))
 
-    def grow(self, resources: dict[str, float]) -> None:
-        """Starts workers while units wait for one; the very first works alone until it has prepared the stage."""
-        waiting = len(self.queue) - sum(1 for worker in self.workers if worker.unit is None)
-        room = (self.limit(resources) if self.prepared else 1) - len(self.workers)
+    def grow(self) -> None:
+        """Starts workers while units wait for one; the very first works alone until it has prepared the stage. Where
+        there are more than units, those are called off that have no place yet: another stage's may have it."""
+        lasting = [worker for worker in self.workers if self._lasts(worker)]
+        waiting = len(self.queue) - sum(1 for worker in lasting if worker.unit is None)
+        room = (self.limit() if self.prepared else 1) - len(lasting)
         for _ in range(min(waiting, room)):
             actor: Any = StageWorker.options(
                 num_cpus=self.settings.cpus, num_gpus=self.gpus, max_restarts=0, max_task_retries=0, max_concurrency=2
             ).remote(self.kind.factory, self.spec, self.output, self.earlier)
-            self.workers.append(Worker(actor, actor.setup.remote(not self.prepared), actor.node.remote()))
+            setup = actor.setup.remote(not self.prepared)
+            self.workers.append(Worker(actor, setup, self.gpus, actor.node.remote()))
+        for worker in self.homeless()[waiting:] if waiting < 0 else []:
+            self.drop(worker)
+
+    def homeless(self) -> list[Worker]:
+        """Workers that are to start and have no place yet."""
+        return [worker for worker in self.workers if not worker.ready and worker.node is None]
+
+    def spare(self) -> list[Worker]:
+        """Workers that have nothing to do, and for which nothing is queued."""
+        return [] if self.queue else [worker for worker in self.workers if worker.idle]
 
     def dispatch(self) -> None:
         """Gives waiting units to idle workers."""
         for worker in self.workers:
-            if worker.idle and self.queue:
+            if worker.idle and self.queue and self._lasts(worker):
                 worker.unit = self.queue.popleft()
                 worker.call = worker.actor.run.remote(worker.unit)
                 worker.since = time.monotonic()
@@ -136,16 +173,16 @@ class WorkerPool:
             and now - worker.since > self.settings.deadline_s
         ]
 
-    def waits(self, nodes: Sequence[Mapping[str, float]], ours: bool) -> Iterator[Wait]:
+    def waits(self, ours: bool) -> Iterator[Wait]:
         """What its workers wait for before they can begin: a place, or the end of their set-up. A place that other
-        workers of the job hold is not told: it is theirs by turns. nodes: the resources of each that is alive; ours:
-        whether other workers of the job are there."""
+        workers of the job hold is not told: it is theirs by turns. ours: whether other workers of the job are
+        there."""
         name, about = self.kind.name, About(self.kind.name, level="warning")
         for worker in self.workers:
             if worker.ready:
                 continue
             if worker.node is None:
-                text = for_a_place(name, self.settings.cpus, self.gpus, nodes, ours)
+                text = for_a_place(name, self.settings.cpus, self.gpus, [node.total for node in self.nodes], ours)
                 if text is not None:
                     yield Wait((name, "place"), worker.since, text, about)
             else:
@@ -160,12 +197,6 @@ class WorkerPool:
             self.workers.remove(worker)
         with contextlib.suppress(Exception):
             ray.kill(worker.actor, no_restart=True)
-
-    def release_idle(self) -> None:
-        """Lets go of workers that have nothing to do, so that another stage's can start."""
-        if not self.queue:
-            for worker in [worker for worker in self.workers if worker.idle]:
-                self.drop(worker)
 
     def close(self) -> None:
         for worker in list(self.workers):

@@ -17,8 +17,10 @@ from pipeline.ledger.lease import Lease
 from pipeline.ledger.plan import Plan
 from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.scheduling.answers import Answers
+from pipeline.scheduling.nodes import LOOK_S, SOON_S, Nodes
 from pipeline.scheduling.packer import Packing
 from pipeline.scheduling.pool import WorkerPool
+from pipeline.scheduling.room import give_way
 from pipeline.scheduling.shard_run import ShardRun
 from pipeline.scheduling.waiting import Wait, Waiting
 from pipeline.shards.unit import Unit
@@ -29,7 +31,6 @@ from schemas.errors import JobError, LeaseLost
 from schemas.job import JobSpec
 
 _TICK_S = 0.5
-_RESOURCES_S = 10.0
 
 
 class Scheduler:
@@ -54,11 +55,11 @@ class Scheduler:
         self.spec, self.kinds, self.storage, self.plan = spec, kinds, storage, plan
         self.ledger, self.given, self.watcher = ledger, given, watcher
         earlier = given.storage.url if given else None
-        self.resources = dict(ray.cluster_resources())
-        has_gpus = self.resources.get("GPU", 0.0) > 0
+        self.nodes = Nodes(watcher.event)
+        has_gpus = self.nodes.total("GPU") > 0
         self.pools = {kind.name: WorkerPool(kind, spec, storage.url, earlier, has_gpus) for kind in kinds}
-        scenes = plan.scene_count()
-        self.sizes = {name: pool.unit_size(scenes, self.resources) for name, pool in self.pools.items()}
+        self.scenes = plan.scene_count()
+        self._follow()
         self.to_the_end = tuple(self.pools) == ledger.stages
         self.todo = iter(ledger.unsettled(plan.shards))
         self.active: dict[int, ShardRun] = {}
@@ -68,7 +69,6 @@ class Scheduler:
         self.waiting = Waiting(watcher.event)
         self.stopping = False
         self._crews: dict[str, Crew] = {}
-        self._resources_at = time.monotonic()
 
     def stop(self) -> None:
         """Starts nothing new; what is whole is still packed, then `run` returns."""
@@ -76,7 +76,7 @@ class Scheduler:
 
     def crews(self) -> tuple[dict[str, Crew], float]:
         """The workers of each stage as they have been in this turn, and the GPUs of the cluster."""
-        return self._crews, self.resources.get("GPU", 0.0)
+        return self._crews, self.nodes.total("GPU")
 
     def run(self) -> None:
         """Until every shard is settled, or `stop` was called and whole shards are packed. Raises JobError when a
@@ -132,11 +132,9 @@ class Scheduler:
 
     def _waits(self) -> Iterator[Wait]:
         yield from self.packing.waits()
-        if any(not worker.ready for pool in self.pools.values() for worker in pool.workers):
-            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            ours = any(worker.node is not None for pool in self.pools.values() for worker in pool.workers)
-            for pool in self.pools.values():
-                yield from pool.waits(nodes, ours)
+        ours = any(worker.node is not None for pool in self.pools.values() for worker in pool.workers)
+        for pool in self.pools.values():
+            yield from pool.waits(ours)
 
     def _run_of(self, shard: int) -> ShardRun:
         return ShardRun(shard, self.kinds, self.plan, self.ledger, self.given)
@@ -152,17 +150,22 @@ class Scheduler:
             self._advance(self.active[shard])
 
     def _grow(self) -> None:
-        now = time.monotonic()
-        if now - self._resources_at > _RESOURCES_S:
-            self._resources_at, self.resources = now, dict(ray.cluster_resources())
+        homeless = any(pool.homeless() for pool in self.pools.values())
+        looked = self.nodes.look(SOON_S if homeless else LOOK_S)
+        if looked:
+            self._follow()
         for pool in self.pools.values():
-            pool.grow(self.resources)
-        starting = [pool for pool in self.pools.values() if any(not worker.ready for worker in pool.workers)]
-        if starting:
-            free = ray.available_resources()
-            if any(free.get("CPU", 0.0) < pool.settings.cpus or free.get("GPU", 0.0) < pool.gpus for pool in starting):
-                for pool in self.pools.values():
-                    pool.release_idle()
+            pool.grow()
+        if looked:
+            give_way(list(self.pools.values()), self.nodes.alive)
+
+    def _follow(self) -> None:
+        for name, pool in self.pools.items():
+            if pool.follow(self.nodes.alive, self.nodes.shut):
+                self.watcher.event(
+                    f"GPUs have come: workers of {name} take {pool.gpus:g} each from here on (cluster.{name}.gpus)"
+                )
+        self.sizes = {name: pool.unit_size(self.scenes) for name, pool in self.pools.items()}
 
     def _advance(self, shard: ShardRun) -> None:
         """The next step of a shard: units into a queue, its files to the packer, or done."""
