@@ -1,13 +1,15 @@
 """Shards in the hands of packers: Ray actors with no stage code in them, and what they have been asked for.
 
-The first packer lives on the driver's node, which is there for as long as the driver; large jobs get more, spread over
-the cluster. One that is lost with its node is replaced, and what it had in hand goes to another.
+The first packer lives on the driver's node, which is there for as long as the driver. One writes about 12,000 scenes an
+hour where a request takes 30 ms; where shards have to wait, more are started, spread over the cluster, and end again
+when there is nothing left for them. One that is lost with its node is replaced, and its shard goes to another.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -28,6 +30,7 @@ from pipeline.shards.pack import PackOrder, pack, pack_rows
 from pipeline.shards.reader import OutputReader
 from pipeline.storage.folder import Storage
 from pipeline.watching.watcher import About, Tell
+from pipeline.wording import counted
 from schemas.errors import LeaseLost, StoreAway
 
 PACK_ATTEMPTS = 3
@@ -37,13 +40,17 @@ PACK_LOSSES = 20
 DEADLINE_S = 1800.0
 _PAUSE_S = 2.0
 """Before another attempt, and twice as long before the next."""
+_BEHIND_S = 5.0
+"""A shard that has waited so long is given a packer of its own, as far as there may be more; one without a shard ends
+after `_IDLE_S`."""
+_IDLE_S = 60.0
 _WORKERS_EACH = 16
-_MOST = 32
+_MOST = 64
 
 
 class PackerImpl:
-    """Packs shards; no stage code and no torch in this process. epoch: of the driver's lease, which is looked at before
-    each commit, as this process may outlive the driver."""
+    """Packs shards; no stage code, no torch. epoch: of the driver's lease, which is looked at before each commit, as
+    this process may outlive the driver."""
 
     def __init__(self, output: str, epoch: int | None = None) -> None:
         self.storage = Storage(output)
@@ -71,8 +78,7 @@ Packer = ray.remote(PackerImpl)
 
 @dataclass(frozen=True)
 class Packed:
-    """A shard of a stage, or (`stage` is `FAILURES`) of the failures, that is committed. size: of a stage's, in
-    bytes."""
+    """A shard of a stage, or (`stage` is `FAILURES`) of the failures, that is committed. size: of its files, bytes."""
 
     shard: ShardRun
     stage: str
@@ -84,13 +90,13 @@ class Packed:
 @dataclass
 class _Order:
     """attempts: that a packer has answered with an error; losses: packers that were lost over it. since: when it was
-    given to `packer`, or is to be, by `time.monotonic`."""
+    given to `packer`, or began to wait for one, or is to, by `time.monotonic`."""
 
     shard: ShardRun
     stage: str
     attempts: int = 0
     losses: int = 0
-    since: float = field(default_factory=time.monotonic)
+    since: float = field(default_factory=lambda: time.monotonic())
     packer: Any = None
 
     @property
@@ -103,18 +109,19 @@ class _Order:
 
 
 class Packing:
-    """What is being packed. event: told of an attempt that failed. coco: address of the annotation file, if any. epoch:
-    of the lease under which it is done."""
+    """What is being packed: one shard a packer, the others wait here. event: told of an attempt that failed. coco:
+    address of the annotation file, if any. epoch: of the lease under which it is done."""
 
     def __init__(self, storage: Storage, event: Tell, coco: str | None = None, epoch: int | None = None) -> None:
         self._storage, self._event, self._coco, self._epoch = storage, event, coco, epoch
-        self._packers: list[Any] = []
+        self._idle: dict[Any, float] = {}  # packer -> since when
         self._orders: dict[Any, _Order] = {}
+        self._waiting: deque[_Order] = deque()
         self._later: list[_Order] = []
         self._limit = 1
 
     def __len__(self) -> int:
-        return len(self._orders) + len(self._later)
+        return len(self._orders) + len(self._waiting) + len(self._later)
 
     def __contains__(self, call: Any) -> bool:
         return call in self._orders
@@ -127,11 +134,11 @@ class Packing:
     def pack(self, shard: ShardRun) -> None:
         """The stage that the shard is in: all its scenes have parts."""
         assert shard.kind is not None
-        self._start(_Order(shard, shard.kind.name))
+        self._give(_Order(shard, shard.kind.name))
 
     def pack_failures(self, shard: ShardRun) -> None:
         """The failures of a shard that is through all stages."""
-        self._start(_Order(shard, FAILURES))
+        self._give(_Order(shard, FAILURES))
 
     def finished(self, call: Any) -> Packed | None:
         """What a call that has ended came to; None where it is to be made once more.
@@ -146,6 +153,7 @@ class Packing:
             self._lost(order, cause_of(error))
             return None
         except RayError as error:
+            self._idle[order.packer] = time.monotonic()
             cause = getattr(error, "cause", None)
             if isinstance(cause, LeaseLost):
                 raise cause from None
@@ -153,31 +161,43 @@ class Packing:
                 raise StoreAway(*cause.args) from error
             self._failed(order, cause_of(error))
             return None
+        self._idle[order.packer] = time.monotonic()
+        self._give()
         return Packed(order.shard, order.stage, done, failed, size)
 
-    def look(self, workers: int) -> None:
-        """Called every turn: starts what has waited long enough, ends what takes too long. workers: of all stages."""
-        self._limit = max(1, min(_MOST, workers // _WORKERS_EACH))
+    def look(self, workers: int, nodes: int) -> None:
+        """Called every turn: starts what has waited long enough, ends what takes too long, and packers that have had
+        nothing to do. workers: of all stages; nodes: of the cluster."""
+        self._limit = min(_MOST, 1 + nodes + workers // _WORKERS_EACH)
         now = time.monotonic()
         due, self._later = [o for o in self._later if o.since <= now], [o for o in self._later if o.since > now]
-        for order in due:
-            self._start(order)
         for call, order in list(self._orders.items()):
-            if now - order.since > DEADLINE_S and call in self._orders:
+            if now - order.since > DEADLINE_S:
                 del self._orders[call]
-                self._forget(order.packer)
+                self._end(order.packer)
                 self._failed(order, f"no answer within {DEADLINE_S:g} s; the process was killed")
+        self._give(*due)
+        for packer, since in list(self._idle.items()):
+            if now - since > _IDLE_S and len(self._idle) + len(self._orders) > 1:
+                self._end(packer)
 
     def waits(self) -> Iterator[Wait]:
-        """The shard that has been in hand for longest, for `Waiting`."""
+        """The shard that has been in hand for longest, and the one that has waited for longest, for `Waiting`."""
         oldest = min(self._orders.values(), key=lambda order: order.since, default=None)
         if oldest is not None:
             text = f"writing {oldest.what} has taken {{}}: the store is slow, or does not answer"
             yield Wait(("pack", oldest.stage, oldest.shard.shard), oldest.since, text, oldest.about)
+        if self._waiting:
+            first = self._waiting[0]
+            text = (
+                f"{first.what} has waited {{}} to be written, {counted(len(self._waiting), 'shard')} in line: "
+                f"{len(self._orders)} of at most {self._limit} processes write, and the store is slow"
+            )
+            yield Wait(("line",), first.since, text, first.about)
 
     def close(self) -> None:
-        for packer in list(self._packers):
-            self._forget(packer)
+        for packer in [*self._idle, *(order.packer for order in self._orders.values())]:
+            self._end(packer)
 
     def _failed(self, order: _Order, why: str) -> None:
         order.attempts += 1
@@ -187,7 +207,7 @@ class Packing:
         self._again(order, order.attempts)
 
     def _lost(self, order: _Order, why: str) -> None:
-        self._forget(order.packer)
+        self._end(order.packer)
         order.losses += 1
         if order.losses >= PACK_LOSSES:
             raise RuntimeError(f"{order.what} could not be written: each of {order.losses} processes was lost: {why}")
@@ -199,31 +219,31 @@ class Packing:
         order.since, order.packer = time.monotonic() + min(60.0, _PAUSE_S * 2 ** (times - 1)), None
         self._later.append(order)
 
-    def _forget(self, packer: Any) -> None:
-        """Ends a packer; what else it had in hand ends with an error of its own."""
-        if packer in self._packers:
-            self._packers.remove(packer)
+    def _end(self, packer: Any) -> None:
+        self._idle.pop(packer, None)
         with contextlib.suppress(Exception):
             ray.kill(packer)
 
-    def _packer(self) -> Any:
-        """The one with the least in hand, or a new one where all have some and there may be more."""
-        load = {packer: sum(1 for o in self._orders.values() if o.packer is packer) for packer in self._packers}
-        idle = min(load, key=load.__getitem__, default=None)
-        if idle is not None and (not load[idle] or len(load) >= self._limit):
-            return idle
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        where = "SPREAD" if self._packers else here
-        packer = Packer.options(num_cpus=0, scheduling_strategy=where).remote(self._storage.url, self._epoch)
-        self._packers.append(packer)
-        return self._packers[-1]
+    def _give(self, *more: _Order) -> None:
+        """Shards that wait to packers that have none, or to new ones where there is none yet or a wait has lasted."""
+        self._waiting += more
+        now = time.monotonic()
+        while self._waiting:
+            if self._idle:
+                packer, _ = self._idle.popitem()  # the last that was busy, so that one too many is seen to be idle
+            elif not self._orders or (len(self._orders) < self._limit and self._waiting[0].since < now - _BEHIND_S):
+                here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+                where: Any = "SPREAD" if self._orders else here
+                packer = Packer.options(num_cpus=0, scheduling_strategy=where).remote(self._storage.url, self._epoch)
+            else:
+                return
+            self._start(self._waiting.popleft(), packer)
 
-    def _start(self, order: _Order) -> None:
-        shard, packer = order.shard, self._packer()
+    def _start(self, order: _Order, packer: Any) -> None:
+        shard = order.shard
         if order.stage == FAILURES:
             plan = None if shard.given else shard.plan.rows(shard.shard)
             call = packer.pack_failures.remote(shard.shard, shard.target, shard.failures(), plan, self._coco)
         else:
             call = packer.pack.remote(shard.order)
-        order.packer, order.since = packer, time.monotonic()
-        self._orders[call] = order
+        self._orders[call], order.packer, order.since = order, packer, time.monotonic()

@@ -125,7 +125,7 @@ class Scheduler:
         for pool in self.pools.values():
             self.answers.overdue(pool)
             pool.listen()
-        self.packing.look(sum(len(pool.workers) for pool in self.pools.values()))
+        self.packing.look(sum(len(pool.workers) for pool in self.pools.values()), len(self.nodes.alive))
         self.waiting.look(self._waits())
         self.watcher.tick({name: pool.in_hand() for name, pool in self.pools.items()})
         self._admit()

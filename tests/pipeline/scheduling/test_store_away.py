@@ -43,7 +43,9 @@ def test_a_unit_goes_back_uncounted_until_it_is_enough(monkeypatch: pytest.Monke
 
 def test_a_shard_that_cannot_be_written_because_of_it_is_the_same_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     packing: Any = object.__new__(Packing)
-    packing._orders = {"call": SimpleNamespace(shard=SimpleNamespace(shard=0), stage="ingest", attempts=1)}
+    packing._idle = {}
+    order = SimpleNamespace(shard=SimpleNamespace(shard=0), stage="ingest", attempts=1, packer="packer")
+    packing._orders = {"call": order}
 
     def get(call: str) -> None:
         raise raised(StoreAway(SENTENCE))
