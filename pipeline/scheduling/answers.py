@@ -24,7 +24,7 @@ from pipeline.storage.folder import Storage
 from pipeline.watching.watcher import About, Said, Tell
 from schemas.cluster import Cluster
 from schemas.errors import JobError, StoreAway
-from stages.retrying import AWAY_S, UNIT_S
+from stages.retrying import AWAY_S, LONGEST_PAUSE_S, UNIT_S
 
 
 class Answers:
@@ -92,12 +92,26 @@ class Answers:
 
     def _set_up(self, pool: WorkerPool, worker: Worker, error: SetupError | None) -> None:
         if error is None:
-            worker.ready, pool.prepared, pool.setup_failures = True, True, 0
+            worker.ready, pool.prepared, pool.setup_failures, pool.away_since = True, True, 0, None
             return
         pool.drop(worker)
+        if error.patience_s:
+            self._set_up_away(pool, worker.since, error)
+            return
         if error.final:
             raise JobError(error.message)
         self._setup_failed(pool, error.message, error.trace)
+
+    def _set_up_away(self, pool: WorkerPool, since: float, error: SetupError) -> None:
+        """A store or the network has not answered a worker that was to start: another tries after a pause. Raises
+        JobError where none has started for as long as the error says."""
+        now = time.monotonic()
+        pool.away_since = pool.away_since or since
+        if now - pool.away_since >= error.patience_s:
+            raise JobError(error.message)
+        pool.not_before = now + LONGEST_PAUSE_S
+        about = About(pool.kind.name, level="warning", retry="store")
+        self.event(f"no worker of {pool.kind.name} can start: {error.message.partition('; ')[0]}; trying again", about)
 
     def _setup_failed(self, pool: WorkerPool, message: str, trace: str | None) -> None:
         """The circuit breaker: a stage that cannot start stops the job instead of failing every scene."""

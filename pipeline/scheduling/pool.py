@@ -67,6 +67,8 @@ class WorkerPool:
         self.workers: list[Worker] = []
         self.prepared = False
         self.setup_failures = 0
+        self.away_since: float | None = None  # since when no worker could start, as a store did not answer
+        self.not_before = 0.0  # when the next may start after that
 
     def follow(self, nodes: Sequence[Node], shut: Collection[str] = ()) -> bool:
         """Takes in the cluster as it is now. nodes: those that take workers; shut: ids of those that take none any
@@ -107,7 +109,7 @@ class WorkerPool:
         lasting = [worker for worker in self.workers if self._lasts(worker)]
         waiting = len(self.queue) - sum(1 for worker in lasting if worker.unit is None)
         room = (self.limit() if self.prepared else 1) - len(lasting)
-        for _ in range(min(waiting, room)):
+        for _ in range(min(waiting, room) if time.monotonic() >= self.not_before else 0):
             actor: Any = StageWorker.options(
                 num_cpus=self.settings.cpus, num_gpus=self.gpus, max_restarts=0, max_task_retries=0, max_concurrency=2
             ).remote(self.kind.factory, self.spec, self.output, self.earlier)

@@ -17,12 +17,13 @@ from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import load_stage
 from pipeline.storage.folder import SHARED, Storage
 from pipeline.watching.watcher import Said
-from schemas.errors import JobError, Withdrawn
+from schemas.errors import JobError, StoreAway, Withdrawn
 from schemas.job import JobSpec
 from schemas.outcomes import Failure, SceneOutput
-from stages.retrying import within_units
+from stages.retrying import AWAY_S, FIRST_S, within_units
 from stages.stage import Stage, StageContext
 from stages.telling import listened
+from stages.transient import comes_of_network_failure
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class SetupError:
-    """Why a worker could not start. final: the job is wrong, not the machine, and another try would be too."""
+    """Why a worker could not start. final: the job is wrong, not the machine, and another try would be too. patience_s:
+    where a store or the network did not answer, for how long workers of a stage may fail so before the job stops; 0
+    where that is not the reason."""
 
     message: str
     trace: str
     final: bool
+    patience_s: float = 0.0
 
 
 class StageWorkerImpl:
@@ -79,10 +83,15 @@ class StageWorkerImpl:
                 self.stage.setup()
             self.latest = {}
         except Exception as error:
+            patience_s = 0.0
+            if isinstance(error, StoreAway) or comes_of_network_failure(error):  # a JobError may be made of one
+                # The driver has spoken to the stores. Where a model comes from may be misspelt, until a worker had it.
+                patience_s = FIRST_S if prepare and not isinstance(error, StoreAway) else AWAY_S
             return SetupError(
                 f"{type(error).__name__}: {error}" if not isinstance(error, JobError) else str(error),
                 traceback.format_exc()[-8000:],
-                isinstance(error, JobError),
+                isinstance(error, JobError) and not patience_s,
+                patience_s,
             )
         return None
 

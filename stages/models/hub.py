@@ -27,7 +27,7 @@ class NotFromHub(Exception):
         self.offline = offline
 
 
-_TRIED: dict[str, str | None] = {}
+_TRIED: dict[str, Exception | None] = {}
 """Address of a Hub -> why it cannot be reached from this process, None where it can."""
 
 
@@ -43,7 +43,8 @@ def hub_file(name: str, file: str, revision: str | None) -> Path:
         return Path(hf_hub_download(name, file, revision=revision, local_files_only=why is not None))
     except Exception as error:  # the Hub's errors share no base class with the network's
         if why:
-            raise NotFromHub(f"{why}, and it was not downloaded before", offline=True) from error
+            missed = _TRIED.get(str(constants.ENDPOINT))  # tells who asks later that the network may be to blame
+            raise NotFromHub(f"{why}, and it was not downloaded before", offline=True) from missed or error
         kind = type(error).__name__
         reason = (str(error).strip().splitlines() or [""])[0]
         raise NotFromHub(f"{kind}: {_MEANT.get(kind, reason)}", offline=False) from error
@@ -61,6 +62,8 @@ def _offline() -> str | None:
             get_session().head(endpoint, timeout=_ANSWERS_WITHIN_S)
             _TRIED[endpoint] = None
         except Exception as error:  # of whatever library it speaks through
-            reason = (str(error).strip().splitlines() or ["no answer"])[0]
-            _TRIED[endpoint] = f"{type(error).__name__}: {reason} at {endpoint}"
-    return _TRIED[endpoint]
+            _TRIED[endpoint] = error
+    if (missed := _TRIED[endpoint]) is None:
+        return None
+    reason = (str(missed).strip().splitlines() or ["no answer"])[0]
+    return f"{type(missed).__name__}: {reason} at {endpoint}"
