@@ -25,6 +25,8 @@ _STATUS = [
     ("aiohttp", "ClientResponseError", "status"),
     ("requests.exceptions", "HTTPError", "response.status_code"),
     ("httpx", "HTTPStatusError", "response.status_code"),
+    ("httpx2", "HTTPStatusError", "response.status_code"),  # what newer versions of the Hub's library speak through
+    ("huggingface_hub.errors", "HfHubHTTPError", "response.status_code"),
     ("urllib.error", "HTTPError", "code"),
     ("gcsfs.retry", "HttpError", "code"),
     ("google.api_core.exceptions", "GoogleAPICallError", "code"),
@@ -39,6 +41,7 @@ _BROKEN = [
     ("requests.exceptions", "Timeout"),
     ("requests.exceptions", "ChunkedEncodingError"),
     ("httpx", "TransportError"),
+    ("httpx2", "TransportError"),
     ("http.client", "IncompleteRead"),
     ("ssl", "SSLEOFError"),
     ("urllib3.exceptions", "TimeoutError"),

@@ -15,11 +15,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
 import aiohttp
+import httpx2
 import numpy as np
 import pytest
 import requests
 import torch
 from fsspec.exceptions import FSTimeoutError
+from huggingface_hub.errors import HfHubHTTPError
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -42,6 +44,12 @@ def answered(status: int) -> aiohttp.ClientResponseError:
     """What fsspec's HTTP filesystem raises of a status."""
     request = aiohttp.RequestInfo(URL("http://bucket/a"), "GET", CIMultiDictProxy(CIMultiDict()))
     return aiohttp.ClientResponseError(request, (), status=status)
+
+
+def from_the_hub(status: int) -> HfHubHTTPError:
+    """What the Hub's library raises of a status."""
+    request = httpx2.Request("GET", "https://huggingface.co/owner/model")
+    return HfHubHTTPError("no", response=httpx2.Response(status, request=request))
 
 
 def uncertified() -> OSError:
@@ -79,6 +87,8 @@ def uncertified() -> OSError:
         requests.exceptions.ChunkedEncodingError("cut"),
         http.client.IncompleteRead(b"half"),
         *(answered(status) for status in (408, 429, 500, 502, 503, 504)),
+        httpx2.ConnectError("refused, as the Hub's library says it"),
+        *(from_the_hub(status) for status in (429, 503)),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -105,6 +115,7 @@ def test_errors_of_the_place_are_tried_again(error: Exception) -> None:
         OSError(errno.EIO, "a broken disk"),
         OSError(errno.EINVAL, "412, as s3fs says it"),
         *(answered(status) for status in (400, 401, 403, 404, 412, 501)),
+        *(from_the_hub(status) for status in (401, 404)),
         uncertified(),
     ],
     ids=lambda error: type(error).__name__,
