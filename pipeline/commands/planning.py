@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.ledger.changes import Change, Revision, find_changes, find_gone, revision, with_results
+from pipeline.ledger.changes import Change, Revision, find_changes, find_gone, not_as_planned, revision, with_results
 from pipeline.ledger.commits import commits_of
 from pipeline.ledger.damaged import readable
 from pipeline.ledger.moves import find_moves
@@ -204,7 +204,8 @@ def _follow_changes(
     """Files that changed under their address. Returns changes that are left as they are."""
     taken: list[Change] = []
     stale: list[Change] = []
-    for change, has_results in with_results(find_changes(planned.plan, pictures, read), ledger):
+    doubted = not_as_planned(planned.plan, ledger)
+    for change, has_results in with_results(find_changes(planned.plan, pictures, read, doubted), ledger):
         (stale if change.deep and has_results and not refresh else taken).append(change)
     deep = [_said(change) for change in taken if change.deep]
     if deep:
@@ -216,14 +217,15 @@ def _follow_changes(
 def _write(planned: Planned, storage: Storage, ledger: Ledger, made: Revision) -> None:
     """The rounds first: asked for and then interrupted they are asked for again, while a plan that was written anew
     shows no change any more."""
-    if not made.rows:
+    if not made.rows and not made.shards:
         return
     for stage in ledger.stages:
         for shard in made.shards:  # parts of what is no longer wanted
             storage.delete_folder(work_folder(stage, shard, ledger.target(shard)))
     if made.shards:
         request_round(storage, sorted(made.shards), made.again, made.reread, revised=True)
-    planned.plan = revise_plan(storage, made.rows)
+    if made.rows:
+        planned.plan = revise_plan(storage, made.rows)
 
 
 def _said(change: Change) -> str:

@@ -8,17 +8,19 @@ the plan is written anew, and its shard goes through one more round.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from pipeline.ledger.plan import Plan, Row, content_of
+from pipeline.ledger.retries import failed_shards
 from pipeline.ledger.rounds import Ledger
 from pipeline.storage.many import in_order
 from stages.ingest.census import Picked, Read
 from stages.telling import tell
 
 _SIGNS = ("stamp", "masks", "masks_stamp", "entry")
+_NOT_AS_PLANNED = ("FileChanged", "FileUnreadable")
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,28 @@ class Revision:
     reread: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
-def find_changes(plan: Plan, pictures: Sequence[Picked], read: Callable[[Picked], Read]) -> Iterator[Change]:
+def not_as_planned(plan: Plan, ledger: Ledger) -> dict[str, bool]:
+    """Scenes whose file was not there for ingest as the plan knows it -> whether their shard is settled, so that
+    another round costs no work in hand. A listing need not show it: a time of a whole second, a size that stayed."""
+    shards = sorted({*failed_shards(ledger.storage), *ledger.unsettled(plan.shards)})
+    return {
+        row["scene_id"]: ledger.settled(shard)
+        for shard, commit in in_order(lambda shard: (shard, ledger.commit("ingest", shard)), shards)
+        for row in (commit.failures if commit else [])
+        if row["error"] in _NOT_AS_PLANNED
+    }
+
+
+def find_changes(
+    plan: Plan, pictures: Sequence[Picked], read: Callable[[Picked], Read], doubted: Mapping[str, bool] | None = None
+) -> Iterator[Change]:
     """Reads what looks changed, and what could not be read before, and yields what is. A file that can be read no more
-    is no change: whoever needs it will say so."""
-    listed = {picked.uri: picked for picked in pictures}
+    is no change: whoever needs it will say so. doubted: see `not_as_planned`."""
+    listed, doubted = {picked.uri: picked for picked in pictures}, doubted or {}
     suspects = (
-        (row, listed[row["uri"]]) for row in plan.all_rows() if row["uri"] in listed and _looks_changed(row, listed)
+        (row, listed[row["uri"]])
+        for row in plan.all_rows()
+        if row["uri"] in listed and (row["scene_id"] in doubted or _looks_changed(row, listed))
     )
     for number, (row, found) in enumerate(in_order(lambda pair: (pair[0], read(pair[1])), suspects)):
         tell(f"reading pictures that look changed, {number:,} so far")
@@ -66,7 +84,7 @@ def find_changes(plan: Plan, pictures: Sequence[Picked], read: Callable[[Picked]
             yield Change(row, content, "masks")
         elif content["masks"] != (row["masks"] or []):
             yield Change(row, content, "names of its masks" if len(content["masks"]) == len(row["masks"]) else "masks")
-        elif row["gone"]:
+        elif row["gone"] or doubted.get(row["scene_id"]):
             yield Change(row, content, "presence")
         elif any(content[name] != (row[name] or _nothing(name)) for name in _SIGNS):
             yield Change(row, content, None)

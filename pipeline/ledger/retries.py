@@ -32,7 +32,7 @@ class Round:
 
 def failed_shards(storage: Storage) -> list[int]:
     """Shards that have come to their end once, and in which a scene failed."""
-    return [record.shard for record in commits_of(storage, "failures") if record.files[0].rows]
+    return [record.shard for record in commits_of(storage, "failures") if record.files and record.files[0].rows]
 
 
 def request_round(

@@ -5,6 +5,7 @@ The real census, plan, ledger, packer and account, with two stages that only wri
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import Counter
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from pipeline.commands import planning
 from pipeline.commands.planning import Planned, plan_source
+from pipeline.ledger import changes
 from pipeline.ledger.commits import repair
 from pipeline.ledger.retries import requested_rounds
 from pipeline.ledger.rounds import FAILURES, Ledger
@@ -26,7 +28,7 @@ from pipeline.shards.tables import read_rows
 from pipeline.shards.unit import Unit
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
-from schemas.outcomes import SceneOutput
+from schemas.outcomes import Failure, SceneOutput
 from stages.ingest.census import read_picked, take_census
 from tests.support.toy_stages import TOY_KINDS
 
@@ -40,6 +42,7 @@ class Job:
         self.source, self.out = folder / "in", folder / "out"
         self.source.mkdir(parents=True)
         self.storage, self.per_shard = Storage(str(self.out)), per_shard
+        self.away = False
 
     @property
     def spec(self) -> JobSpec:
@@ -77,19 +80,35 @@ class Job:
     def _do(self, unit: Unit) -> None:
         for scene in unit.scene_ids:
             plan = unit.plan[scene]
+            name = part_name(unit.stage, unit.shard, unit.round, scene)
             if unit.stage == "ingest":
+                fault = self._fault(plan)
+                if fault is not None:
+                    write_part(self.storage, name, SceneOutput(scene, failure=Failure(scene, fault, "")))
+                    continue
                 row = {name: plan[name] for name in ("scene_id", "uri", "sha256", "bytes")}
                 row |= {"status": "ok", "format": str(plan["masks_sha256"])}
             else:
                 made_with = OutputReader(self.storage).rows("scenes", unit.shard, [scene])[scene][0]["format"]
                 row = {"scene_id": scene, "index": 0, "token": "<asset0>", "word": made_with, "embedding": [0.0]}
                 row |= {"tuning": "lora", "steps": [1, 1], "file": f"{scene}.bin"}
-            name = part_name(unit.stage, unit.shard, unit.round, scene)
             write_part(self.storage, name, SceneOutput(scene, [row], {f"{scene}.bin": b"x"}))
+
+    def _fault(self, plan: dict[str, Any]) -> str | None:
+        file = Path(plan["uri"])
+        if self.away and not file.name.startswith("b"):
+            return "FileUnreadable"
+        return None if hashlib.sha256(file.read_bytes()).hexdigest() == plan["sha256"] else "FileChanged"
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         shards = OutputReader(self.storage).shards(table)
         return [row for shard in shards for row in read_rows(self.storage, table, shard)]
+
+    def failures(self) -> list[dict[str, Any]]:
+        """As the last commits have them."""
+        ledger = Ledger(self.storage, STAGES)
+        shards = ledger.rounds["ingest"]
+        return [row for shard in shards if (commit := ledger.commit("ingest", shard)) for row in commit.failures]
 
     def made_with(self) -> dict[str, str]:
         """Scene -> the masks that its handles were made with."""
@@ -223,6 +242,53 @@ def test_a_file_that_is_away_for_a_run_is_not_looked_at_anew(tmp_path: Path) -> 
     assert Storage(str(job.out)).names("_work") == {}
     assert all(not found.again and not found.reread for found in requested_rounds(job.storage))
     job.run(refresh=True)
+    job.check()
+
+
+def test_a_change_that_no_listing_shows_is_found_once_ingest_has_met_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same size and time, as within a second on some stores. `run the job again` met the same hash for ever."""
+    monkeypatch.setattr(changes, "_looks_changed", lambda row, listed: False)
+    job = Job(tmp_path)
+    job.write(a="one", b="two")
+    job.run(packs=0)
+    job.write(a="new")
+    job.run(packs=1)  # ingest is committed, the shard not settled
+    assert [row["error"] for row in job.failures()] == ["FileChanged"]
+    remarks = " ".join(job.run().remarks)
+    assert "changed since the plan, to be made anew: 1 scene: " in remarks
+    assert not job.failures()
+    job.check()
+    job.run()
+    assert len(list(requested_rounds(job.storage))) == 1
+
+
+def test_a_file_that_is_as_planned_again_is_made_by_the_next_run(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.write(a="one", b="two")
+    job.away = True
+    job.run()
+    assert [row["error"] for row in job.failures()] == ["FileUnreadable"]
+    job.away = False
+    before = sorted((job.out / "_plan").glob("*.parquet"))
+    job.run()
+    assert not job.failures()
+    assert sorted((job.out / "_plan").glob("*.parquet")) == before, "the plan is as it was"
+    job.check()
+    assert len(list(requested_rounds(job.storage))) == 1
+
+
+def test_a_shard_with_work_in_hand_is_not_begun_anew_for_it(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.write(a="one", b="two")
+    job.away = True
+    job.run(packs=1)
+    job.away = False
+    job.run()
+    assert not list(requested_rounds(job.storage)), "its other scenes have gone on; the next run has the time"
+    job.run()
+    assert not job.failures()
     job.check()
 
 
