@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from pipeline.ledger.holder import Holder, machine, ourselves
+from pipeline.ledger.older_lease import clear_older
 from pipeline.storage.folder import Storage
 from schemas.errors import LeaseLost, OutputError
 from stages.telling import tell
@@ -108,6 +109,7 @@ class Lease:
 def held(storage: Storage) -> Iterator[Lease]:
     """Holds the lease of an OUTPUT. Raises OutputError while another driver holds it; where that cannot be told at
     once it watches for up to `EXPIRES_S`."""
+    clear_older(storage, EXPIRES_S)
     lease = _take(storage)
     try:
         lease.start()

@@ -21,6 +21,7 @@ from pipeline.ledger.holder import Holder, ourselves
 from pipeline.ledger.lease import at_work, check_epoch, held
 from pipeline.storage.folder import Storage
 from schemas.errors import LeaseLost, OutputError
+from stages.telling import listened
 from tests.support import ROOT
 
 FIRST, SECOND = "_lease/000001.json", "_lease/000002.json"
@@ -248,3 +249,22 @@ def test_a_later_process_with_the_same_number_is_not_the_holder(storage: Storage
     assert at_work(storage) is None
     with held(storage) as ours:
         assert ours.epoch == 2
+
+
+def test_the_file_of_an_older_unscene_is_removed_when_nobody_renews_it(storage: Storage) -> None:
+    storage.write("_driver.json", b'{"host": "node-7", "pid": 12, "at": 1.0}')
+    told: list[str] = []
+    with listened(told.append), held(storage):
+        assert not storage.exists("_driver.json")
+    assert told[0].startswith("process 12 on node-7 was at work here, by an older Unscene; taking over unless")
+
+
+def test_a_run_of_an_older_unscene_is_respected(storage: Storage) -> None:
+    storage.write("_driver.json", b'{"host": "node-7", "pid": 12, "at": 1.0}')
+    renewal = soon(lambda: storage.write("_driver.json", b'{"host": "node-7", "pid": 12, "at": 21.0}'), 0.3)
+    said = r"a run of an older Unscene is at work here \(process 12 on node-7\); wait"
+    with pytest.raises(OutputError, match=said), held(storage):
+        pass
+    renewal.join()
+    assert storage.exists("_driver.json")
+    assert not storage.names("_lease")
