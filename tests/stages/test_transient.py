@@ -32,6 +32,7 @@ from schemas.outcomes import SceneTask
 from schemas.records import FAILURES
 from stages.ingest.faults import FileUnreadable, MasksEmpty
 from stages.ingest.source.files import read_file
+from stages.ingest.source.hashing import hash_file
 from stages.ingest.stage import IngestStage
 from stages.stage import StageContext, failed
 from stages.transient import behind, comes_of_network_failure
@@ -126,14 +127,17 @@ def test_errors_of_the_scene_are_final(error: Exception) -> None:
     assert not output.failure.transient
 
 
+STATUS = {"/missing.png": 404, "/gone.png": 410, "/mine.png": 403, "/whose.png": 401}
+
+
 @pytest.fixture
 def server() -> Iterator[str]:
     """An address whose files are missing, but for `/cut.png`, whose connection breaks off."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.path == "/missing.png":
-                self.send_error(404)
+            if self.path in STATUS:
+                self.send_error(STATUS[self.path])
             else:
                 self.send_response(200)
                 self.send_header("Content-Length", "100")
@@ -142,7 +146,7 @@ def server() -> Iterator[str]:
                 self.connection.close()
 
         def do_HEAD(self) -> None:
-            self.send_error(404) if self.path == "/missing.png" else self.send_response(200)
+            self.send_error(STATUS[self.path]) if self.path in STATUS else self.send_response(200)
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None: ...
@@ -205,3 +209,22 @@ def test_what_stands_behind_an_error_ends_also_where_an_error_is_its_own_cause()
     one.__cause__, other.__cause__ = other, one
     assert list(itertools.islice(behind(one), 9)) == [one, other]
     assert comes_of_network_failure(one)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/missing.png", r"the file is no longer there: \S+/missing.png; put it back"),
+        ("/gone.png", r"the file is no longer there: \S+/gone.png; put it back"),
+        ("/mine.png", r"cannot read \S+/mine.png: its server answers 403 Forbidden; check access, then retry"),
+        ("/whose.png", r"cannot read \S+/whose.png: its server answers 401 Unauthorized; check access, then retry"),
+    ],
+)
+def test_a_file_that_is_forbidden_is_there(server: str, path: str, said: str) -> None:
+    """fsspec says FileNotFoundError of every answer but a 200."""
+    source = Source(uri=f"{server}{path}")
+    with pytest.raises(FileUnreadable, match=said) as told:
+        read_file(f"{server}{path}", source, 100)
+    assert not told.value.transient
+    if path == "/mine.png":
+        assert hash_file(f"{server}{path}", source, 100).error == "its server answers 403 Forbidden"

@@ -10,7 +10,7 @@ from typing import Any
 from schemas.errors import StoreAway
 from schemas.job import Source
 from schemas.outcomes import as_told
-from stages.ingest.source.files import check_whole, from_store
+from stages.ingest.source.files import check_whole, from_store, why_unread
 
 _BLOCK = 1 << 20
 
@@ -51,7 +51,7 @@ def hash_file(uri: str, source: Source, max_bytes: int) -> Hashed:
     except (StoreAway, MemoryError):
         raise
     except Exception as error:  # every backend has its own classes
-        return Hashed(uri, size, None, as_told(f"{type(error).__name__}: {error}"))
+        return Hashed(uri, size, None, as_told(why_unread(error)))
 
 
 def hash_of_all(hashes: Sequence[str]) -> str:
