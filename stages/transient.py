@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 from schemas.errors import SceneError
@@ -132,6 +133,23 @@ def comes_of_network_failure(error: BaseException) -> bool:
     """Whether one stands behind `error`: filesystems raise FileNotFoundError where they could not ask."""
     found = list(behind(error))
     return any(map(is_network_failure, found)) and not any(isinstance(one, ssl_refused()) for one in found)
+
+
+def refusal(error: Exception) -> int | None:
+    """The HTTP status behind an error that says something else than that a file is not there: 403, 401. A filesystem
+    may have made a FileNotFoundError of it."""
+    found = (http_status(one)[0] for one in behind(error))
+    return next((status for status in found if status is not None and status not in (404, 410)), None)
+
+
+def why_unread(error: Exception) -> str:
+    """What a filesystem raised of a file, in a few words: what the server answered, where it made a FileNotFoundError
+    of that."""
+    status = refusal(error) if isinstance(error, FileNotFoundError) else None
+    if status is None:
+        return f"{type(error).__name__}: {error}"
+    phrase = next((one.phrase for one in HTTPStatus if one == status), "")
+    return f"its server answers {status} {phrase}".rstrip()
 
 
 def ssl_refused() -> Any:

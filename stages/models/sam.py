@@ -5,24 +5,21 @@ Both come back as segment-anything's own `Sam`, so that everything after this li
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import pickle
-import shutil
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import torch
-from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 from schemas.errors import SpecError
+from stages.models.node_copy import copy_of, node_copy
 from stages.models.place import locate
 from stages.models.sam_files import FIRST, TAKE, check_folder, check_kind, unwrapped
 
@@ -41,7 +38,6 @@ UNREADABLE = (
     SafetensorError,
 )
 """What the libraries raise of a file that they cannot make anything of."""
-CHUNK_BYTES = 8 * 1024 * 1024
 
 
 def load_sam(path_or_url: str, device: str) -> Sam:
@@ -49,7 +45,8 @@ def load_sam(path_or_url: str, device: str) -> Sam:
 
     `path_or_url` is a folder of `config.json` and `model.safetensors`, or an official `.pth` checkpoint on disk or
     under any fsspec URL (downloaded once to `~/.cache/unscene`). Nothing in a checkpoint is executed: tensors only.
-    Raises SpecError when there is nothing there or it is no SAM.
+    On a CPU the weights stay in the file's own pages, which all workers of a machine share; see `_fill`.
+    Raises SpecError when there is nothing there or it is no SAM, StoreAway when its store does not answer.
     """
     path = _local(path_or_url)
     if path.is_dir():
@@ -109,7 +106,7 @@ def _from_checkpoint(path: Path, name: str) -> Sam:
     if path.suffix == ".safetensors":
         state: dict[str, Any] = load_file(path)
     else:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_mappable(path))
     state = unwrapped(name, state)
     check_kind(name, state)  # before its width is asked for, which relatives keep elsewhere
     width = state[FIRST].shape[0]
@@ -118,8 +115,17 @@ def _from_checkpoint(path: Path, name: str) -> Sam:
     return _fill(sam_model_registry[KIND_OF_WIDTH[width]](checkpoint=None), state, name)
 
 
+def _is_mappable(path: Path) -> bool:
+    """Whether a checkpoint is a zip file, as torch has written them since 1.6; what it wrote before is read whole."""
+    return zipfile.is_zipfile(path)
+
+
 def _fill(sam: Sam, state: dict[str, Any], name: str) -> Sam:
-    """`sam` with the weights of `state`: all of them, and no others. Raises a SpecError that names the first."""
+    """`sam` with the weights of `state`: all of them, and no others. Raises a SpecError that names the first.
+
+    The weights are taken as they lie, and not copied into others: read from a file they are pages of it, so that the
+    workers of a machine hold one copy together, and need no more while they load. Nobody writes into them.
+    """
     wanted = sam.state_dict()
     lost, more = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
     odd = sorted(key for key in set(wanted) & set(state) if wanted[key].shape != state[key].shape)
@@ -130,7 +136,7 @@ def _fill(sam: Sam, state: dict[str, Any], name: str) -> Sam:
                 + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
                 + f"; {TAKE}"
             )
-    sam.load_state_dict(state)
+    sam.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
     return sam
 
 
@@ -139,39 +145,9 @@ def _local(path_or_url: str) -> Path:
     place = locate(path_or_url, "models.sam")
     if "://" not in place:
         return Path(place)
-    target = _copy_of(path_or_url)
-    if not target.exists():
-        _download(path_or_url, target)
-    return target
+    return node_copy(path_or_url, "models.sam")
 
 
 def downloaded(url: str) -> str | None:
     """The copy of a URL that an earlier run has fetched, if it is here."""
-    return str(_copy_of(url)) if "://" in url and _copy_of(url).exists() else None
-
-
-def _copy_of(url: str) -> Path:
-    name = hashlib.sha256(url.encode()).hexdigest()[:16] + "-" + url.rstrip("/").rsplit("/", 1)[-1]
-    return Path("~/.cache/unscene").expanduser() / name
-
-
-def _download(url: str, target: Path) -> None:
-    """Streams `url` to `target`, once for all workers of a machine; a reader sees the whole file or none.
-
-    torch.hub's download knows no bucket, and fsspec's caches write to the name that others read from.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        with FileLock(f"{target}.lock"):
-            if target.exists():  # another worker was first
-                return
-            try:
-                with fsspec.open(url, "rb") as source, part.open("wb") as sink:
-                    shutil.copyfileobj(source, sink, CHUNK_BYTES)
-                os.replace(part, target)
-            finally:
-                part.unlink(missing_ok=True)
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        raise SpecError(f"models.sam: {url}: download failed ({what}); check the URL") from error
+    return str(copy_of(url)) if "://" in url and copy_of(url).exists() else None

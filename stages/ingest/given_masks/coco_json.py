@@ -11,6 +11,7 @@ from schemas.job import Source
 from schemas.near_path import near_path
 from stages.ingest.given_masks.coco_shapes import Shape, read_shape, shown
 from stages.ingest.source.files import check_whole, from_store
+from stages.transient import why_unread
 
 _NEEDS = "it needs images, annotations and categories"
 
@@ -67,7 +68,7 @@ def _text(source: Source, url: str) -> str:
         if isinstance(error, FileNotFoundError) and (near := near_path(url)):
             raise SpecError(f"source.coco: {url} is not there; did you mean {near}?") from error
         raise SpecError(
-            f"source.coco: cannot read {url}: {type(error).__name__}: {error}; check the address and the "
+            f"source.coco: cannot read {url}: {why_unread(error)}; check the address and the "
             "credentials in the environment"
         ) from error
     if data[:2] in (b"\x1f\x8b", b"PK", b"BZ") or data[:6] == b"\xfd7zXZ\x00" or data[:4] == b"\x28\xb5\x2f\xfd":

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 from fsspec.core import has_magic, url_to_fs
@@ -20,7 +19,7 @@ from schemas.secrets import is_masked, masked_address
 from stages.ingest.faults import FileTooLarge, FileUnreadable
 from stages.ingest.source.hearing import all_heard
 from stages.retrying import persistently
-from stages.transient import behind, comes_of_network_failure, http_status
+from stages.transient import comes_of_network_failure, refusal, why_unread
 
 Found = TypeVar("Found")
 
@@ -153,7 +152,7 @@ def read_file(url: str, source: Source, max_bytes: int) -> bytes:
         raise
     except Exception as error:  # every backend has its own classes
         transient = comes_of_network_failure(error)
-        if isinstance(error, FileNotFoundError) and not transient and _refusal(error) is None:
+        if isinstance(error, FileNotFoundError) and not transient and refusal(error) is None:
             raise FileUnreadable(f"the file is no longer there: {url}; put it back, or leave it out") from error
         raise FileUnreadable(
             f"cannot read {url}: {why_unread(error)}; check access, then retry", transient=transient
@@ -161,25 +160,6 @@ def read_file(url: str, source: Source, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
         raise too_large(len(data), max_bytes, url)
     return data
-
-
-def why_unread(error: Exception) -> str:
-    """What a filesystem raised of a file, in a few words: a server's answer where it made a FileNotFoundError of it."""
-    status = _refusal(error) if isinstance(error, FileNotFoundError) else None
-    return f"{type(error).__name__}: {error}" if status is None else f"its server answers {status} {_phrase(status)}"
-
-
-def _refusal(error: Exception) -> int | None:
-    """The status of an answer behind an error that says something else than that the file is not there: 403, 401."""
-    found = (http_status(one)[0] for one in behind(error))
-    return next((status for status in found if status is not None and status not in (404, 410)), None)
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "and no more"
 
 
 def from_store(url: str, source: Source, read: Callable[[Any, str], Found]) -> Found:

@@ -10,7 +10,8 @@ from typing import Any
 from schemas.errors import StoreAway
 from schemas.job import Source
 from schemas.outcomes import as_told
-from stages.ingest.source.files import check_whole, from_store, why_unread
+from stages.ingest.source.files import check_whole, from_store
+from stages.transient import why_unread
 
 _BLOCK = 1 << 20
 

@@ -55,6 +55,24 @@ def test_an_official_checkpoint_is_told_by_its_shapes(tmp_path: Path) -> None:
     sam = load_sam(str(tmp_path / "named_oddly.pth"), "cpu")
     assert len(sam.image_encoder.blocks) == 12
     assert float(sam.mask_decoder.iou_token.weight.detach()[0, 0]) == 0.5
+    assert is_mapped(tmp_path / "named_oddly.pth") or not Path("/proc/self/maps").exists()
+
+
+def is_mapped(file: Path) -> bool:
+    """Whether this process holds pages of the file, which it shares with whoever else does."""
+    maps = Path("/proc/self/maps")
+    return maps.exists() and str(file) in maps.read_text()
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells")
+def test_workers_of_a_machine_hold_one_copy_of_the_weights(tmp_path: Path) -> None:
+    """Each had its own: 32 workers of four to a GPU, 77 GB of the largest SAM."""
+    sam = build_sam(CONFIG)
+    save_file(sam.state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    loaded = load_sam(str(tmp_path), "cpu")
+    assert is_mapped(tmp_path / "model.safetensors")
+    assert all(torch.equal(loaded.state_dict()[name], value) for name, value in sam.state_dict().items())
 
 
 def test_what_is_no_sam_is_one_clear_error(tmp_path: Path) -> None:
