@@ -3,7 +3,8 @@
 A source file's text says what happens to its scene, and in which stage: `extract:die` (the process is killed by a
 signal), `extract:exit`, `extract:hang`, `extract:raise`, `extract:flaky <file>` (dies until the file exists),
 `extract:own` (a fault of the scene's own), `extract:poison` (this process fails all its scenes from now on),
-`extract:warn <text>` (a warning, and no fault), `ingest:raise` ..., or nothing.
+`extract:warn <text>` (a warning, and no fault), `extract:where <folder>` (leaves a file there, named as its node),
+`ingest:raise` ..., or nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
+
+import ray
 
 from pipeline.stage_kinds import StageKind, extract_unit
 from schemas.errors import SceneError
@@ -59,6 +62,8 @@ class Toy:
                 time.sleep(float(argument))
             elif fault == "warn":
                 logging.getLogger("stages.toy").warning("scene looks odd: %s", argument)
+            elif fault == "where":
+                Path(argument, ray.get_runtime_context().get_node_id()).touch()
             elif fault == "raise":
                 raise ValueError("this scene does not like to be looked at")
             elif fault == "own":
