@@ -7,8 +7,8 @@ import shlex
 from pipeline.commands.asked import subset_lines
 from pipeline.commands.run import JobResult
 from pipeline.commands.status import failure_lines
-from pipeline.ledger.commits import commits_of
-from pipeline.ledger.numbers import committed_rows
+from pipeline.ledger.committed import Committed
+from pipeline.ledger.rounds import FAILURES
 from pipeline.ledger.run_record import recorded_spec
 from pipeline.shards.account import account_counts, account_rows, account_text, is_told, line_text
 from pipeline.shards.quality import quality_lines
@@ -24,22 +24,23 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     """What a finished run says last: what was made, what failed and why, where to look."""
     spec = recorded_spec(storage)
     made = {stage: done for stage, (done, _) in result.counts.items()}
+    committed = Committed(storage, [*made, FAILURES])
     concepts, handles, variations = (
-        committed_rows(storage, stage) if stage in made else 0 for stage in ("segment", "extract", "generate")
+        committed.rows(stage) if stage in made else 0 for stage in ("segment", "extract", "generate")
     )
     what = [counted(made["ingest"], "scene")] if "ingest" in made else []
     what += [counted(concepts, "concept")] if concepts and result.until else []
     what += [counted(handles, "handle")] if handles else []
     if "generate" in made or not result.until:
         what += [f"{counted(variations, 'variation')} of {counted(made.get('generate', 0), 'scene')}"]
-    scores = score_numbers(storage) if "evaluate" in made else ScoreNumbers()
+    scores = score_numbers(storage, committed) if "evaluate" in made else ScoreNumbers()
     what += [counted(scores.count, "score")] if scores.count else []
     lines = _made_lines(result, ", ".join(what))
     lines += quality_lines(scores, spec, trained=handles > 0)
     if "generate" in made:
         lines += subset_lines(spec)
-    lines += _account_lines(storage, unfinished=result.until is not None)
-    lines += [*failure_lines(storage, list(result.counts)), f"output: {storage.url}"]
+    lines += _account_lines(storage, committed, unfinished=result.until is not None)
+    lines += [*failure_lines(storage, list(result.counts), committed), f"output: {storage.url}"]
     if storage.exists("report/index.html"):
         lines.append(f"report: {storage.url_of('report/index.html')}")
     if result.until:
@@ -62,13 +63,13 @@ def _made_lines(result: JobResult, what: str) -> list[str]:
     return [f"this run: {', '.join(made) or 'no scene, files only'}, {took}", f"in all: {what}"]
 
 
-def _account_lines(storage: Storage, unfinished: bool) -> list[str]:
+def _account_lines(storage: Storage, committed: Committed, unfinished: bool) -> list[str]:
     """What became of every file and annotation: counts, then the first lines of what was left out or not used."""
-    counts = account_counts(storage)
+    counts = account_counts(storage, committed)
     lines = account_text(counts, unfinished)
     told = sum(count for (_, outcome, reason), count in counts.items() if is_told(outcome, reason))
     source = recorded_spec(storage).source.uri
-    lines += [f"  {within(line_text(row), source)}" for row in account_rows(storage, _SHOWN)]
+    lines += [f"  {within(line_text(row), source)}" for row in account_rows(storage, _SHOWN, committed)]
     if told > _SHOWN:
         lines.append(f"  ... and {told - _SHOWN} more in {storage.url_of('account')}")
     return lines
@@ -78,13 +79,14 @@ def nothing_made(storage: Storage, result: JobResult) -> str | None:
     """Where a finished run has made nothing at all: one sentence that names the first stage which did not. None where
     every stage has made something, where there was no scene, and where the scenes were all withdrawn."""
     scenes = sum(next(iter(result.counts.values()), (0, 0)))
-    lost: list[str] = []
+    committed = Committed(storage, list(result.counts))
+    lost: set[str] = set()
     for stage, (done, failed) in result.counts.items():
-        lost += [row["error"] for record in commits_of(storage, stage) for row in record.failures]
+        lost |= committed.errors(stage).keys()
         # A scene can be done with no picture: it has none of the subsets.
-        if not scenes or (done and (stage != "generate" or committed_rows(storage, stage))):
+        if not scenes or (done and (stage != "generate" or committed.rows(stage))):
             continue
-        if lost and set(lost) == {Withdrawn.__name__}:
+        if lost == {Withdrawn.__name__}:
             return None
         if result.until and (failed or not done):
             return (

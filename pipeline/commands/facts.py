@@ -12,7 +12,6 @@ from pipeline.commands.estimate import look, other_settings
 from pipeline.commands.paths import anchored
 from pipeline.commands.status import state_line
 from pipeline.commands.timing import Times, as_measured, on_card, told_by_flops
-from pipeline.ledger.commits import commits_of
 from pipeline.ledger.lease import at_work
 from pipeline.ledger.numbers import MAX_FAILURES, committed_counts
 from pipeline.ledger.plan import read_plan
@@ -98,18 +97,17 @@ def status_facts(storage: Storage) -> Facts:
     stages = recorded_stages(record, spec)
     kinds = [kind for kind in kinds_of(spec) if kind.name in stages]
     plan, ledger = read_plan(storage), Ledger(storage, stages)
-    counts = committed_counts(storage, kinds)
+    counts = committed_counts(storage, kinds, ledger.committed)
     left = ledger.unsettled(plan.shards)
     live = read_snapshot(storage)
     state = "running" if driver else "stopped" if left or not len(plan) else "finished"
     told = live if live and driver and is_telling(live) else None
     failures: list[Facts] = []
     for name in counts:
-        for commit in commits_of(storage, name):
-            failures += [
-                {key: row[key] for key in ("scene_id", "uri", "stage", "error", "message")}
-                for row in commit.failures[: MAX_FAILURES - len(failures)]
-            ]
+        failures += [
+            {key: row[key] for key in ("scene_id", "uri", "stage", "error", "message")}
+            for row in ledger.committed.failures(name, MAX_FAILURES - len(failures))
+        ]
     return {
         "output": storage.url,
         "state": state,

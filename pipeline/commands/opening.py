@@ -9,9 +9,10 @@ from pipeline.commands.asked import check_asked
 from pipeline.commands.paths import anchored
 from pipeline.commands.planning import check_limit, plan_given, plan_source
 from pipeline.commands.seedling import seedling_lines
-from pipeline.ledger.commits import repair, rounds
+from pipeline.ledger.commits import rounds
 from pipeline.ledger.lease import Lease, held
 from pipeline.ledger.plan import Plan
+from pipeline.ledger.repair import repair
 from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.ledger.run_record import start_record
 from pipeline.shards.leftovers import cleared, sweep
@@ -92,9 +93,11 @@ def open_job(
     tell("looking at what is there already")
     if ours is not None:
         ours.check()
-    repair(storage, [*names, FAILURES])
+    ledger, plan = planned.ledger, planned.plan
+    repair(storage, [*names, FAILURES], ledger.committed)
     sweep(storage, [*names, FAILURES])
-    ledger, plan = Ledger(storage, names), planned.plan
+    if ours is not None:
+        ledger.committed.roll_up()
     open_shards = ledger.unsettled(plan.shards)
     if lease is not None and (open_shards or ended is None or ended != planned.stale):
         announce(storage, "starting" if open_shards else "ended", stale=planned.stale)

@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.ledger.changes import Change, Revision, find_changes, find_gone, not_as_planned, revision, with_results
-from pipeline.ledger.commits import commits_of
 from pipeline.ledger.damaged import readable
 from pipeline.ledger.moves import find_moves
 from pipeline.ledger.plan import Plan, copy_plan, extend_plan, read_plan, revise_plan
@@ -35,9 +34,11 @@ _GIVEN = "_plan/handles.json"
 
 @dataclass
 class Planned:
-    """remarks: what to say before work starts. stale: scenes whose file changed since their results were made."""
+    """ledger: with the rounds that were asked for. remarks: what to say before work starts. stale: scenes whose file
+    changed since their results were made."""
 
     plan: Plan
+    ledger: Ledger
     remarks: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
 
@@ -52,11 +53,11 @@ def plan_source(
     results of an older file.
     """
     read = functools.partial(read_picked, spec=spec)
-    planned = Planned(extend_plan(storage, census.pictures, spec.pack.scenes_per_shard, read), list(census.remarks))
+    plan, ledger = extend_plan(storage, census.pictures, spec.pack.scenes_per_shard, read), Ledger(storage, stages)
+    planned = Planned(plan, ledger, list(census.remarks))
     if retry:
-        _ask_again(planned, storage, stages)
+        _ask_again(planned, storage, ledger)
     listed = {picked.uri: picked for picked in census.pictures}
-    ledger = Ledger(storage, stages)
     stale = _follow_moves(planned, storage, ledger, {*listed, *census.beyond}, refresh)
     stale += _follow_changes(planned, storage, ledger, census.pictures, read, refresh)
     planned.stale = [_said(change) for change in stale]
@@ -70,6 +71,7 @@ def plan_source(
         planned.remarks.append(f"no longer there; what was made of them stays: {_some(uris, 'file')}")
     _write(planned, storage, ledger, revision(planned.plan, gone))
     write_source_account(storage, _untold(census, planned.plan, stale))
+    ledger.look_for_requests()
     return planned
 
 
@@ -116,17 +118,17 @@ def _untold(census: Census, plan: Plan, stale: Sequence[Change]) -> list[Account
     return lines
 
 
-def _ask_again(planned: Planned, storage: Storage, stages: Sequence[str]) -> None:
+def _ask_again(planned: Planned, storage: Storage, ledger: Ledger) -> None:
     """Wants the shards once more in which a scene failed. A new round begins anew what is in hand of a shard, so one
     with work in hand is left to this run, and that is told."""
-    ledger, shards = Ledger(storage, stages), set(failed_shards(storage))
+    shards = set(failed_shards(ledger.committed))
     halfway = Counter[int]()
-    for record in (record for stage in stages for record in commits_of(storage, stage) if record.failures):
-        if ledger.round(FAILURES, record.shard) is None:
-            halfway[record.shard] += len(record.failures)
+    for stage in ledger.stages:
+        lost = ledger.committed.lost(stage)
+        halfway.update({shard: failed for shard, failed in lost.items() if ledger.round(FAILURES, shard) is None})
     training = bool(storage.names(f"{SHARED}/scratch"))
     for shard, failed in sorted(halfway.items()):
-        if training or any(storage.names(work_folder(stage, shard, ledger.target(shard))) for stage in stages):
+        if training or any(storage.names(work_folder(stage, shard, ledger.target(shard))) for stage in ledger.stages):
             planned.remarks.append(
                 f"shard {shard:06d} is half made: its {counted(failed, 'failed scene')} can be tried again once it is "
                 "through"
@@ -135,20 +137,22 @@ def _ask_again(planned: Planned, storage: Storage, stages: Sequence[str]) -> Non
             shards.add(shard)
     if shards:
         request_round(storage, sorted(shards))
+        ledger.look_for_requests()
 
 
 def plan_given(storage: Storage, earlier: Storage, stages: Sequence[str], given: Ledger, retry: bool) -> Planned:
     """The plan of an earlier OUTPUT, whose handles may have been learned anew since their pictures were made here."""
-    planned = Planned(copy_plan(storage, earlier))
+    ledger = Ledger(storage, stages)
+    planned = Planned(copy_plan(storage, earlier), ledger)
     if retry:
-        _ask_again(planned, storage, stages)
+        _ask_again(planned, storage, ledger)
     now = {str(shard): round_ for shard, round_ in given.rounds["extract"].items()}
     before: dict[str, int] = {}
     if storage.exists(_GIVEN):
         data = storage.read(_GIVEN)
         with readable(storage, _GIVEN, "delete it: handles that were learned anew since are not seen then"):
             before = dict(json.loads(data))
-    settled = Ledger(storage, stages).rounds[stages[0]]
+    settled = ledger.rounds[stages[0]]
     changed = {int(shard): before[shard] for shard in now if before.get(shard, now[shard]) != now[shard]}
     for shard in changed:  # parts of what the older handles drew
         if shard not in settled:
@@ -159,6 +163,7 @@ def plan_given(storage: Storage, earlier: Storage, stages: Sequence[str], given:
     }
     if again:
         request_round(storage, list(again), again)
+        ledger.look_for_requests()
         planned.remarks.append(
             f"handles of {counted(len(again), 'shard')} were learned anew in {earlier.url}; their pictures follow"
         )
@@ -204,7 +209,7 @@ def _follow_changes(
     """Files that changed under their address. Returns changes that are left as they are."""
     taken: list[Change] = []
     stale: list[Change] = []
-    doubted = not_as_planned(planned.plan, ledger)
+    doubted = not_as_planned(ledger)
     for change, has_results in with_results(find_changes(planned.plan, pictures, read, doubted), ledger):
         (stale if change.deep and has_results and not refresh else taken).append(change)
     deep = [_said(change) for change in taken if change.deep]

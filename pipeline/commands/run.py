@@ -85,7 +85,7 @@ def run_opened(state: JobState, console: Console, until: str | None = None) -> J
     """Runs a job that `open_job` has opened with its lease, to its end or through the stage `until`."""
     started, spec, kinds = time.monotonic(), state.spec, first_stages(state.kinds, until)
     until = until if len(kinds) < len(state.kinds) else None
-    counts = committed_counts(state.storage, kinds)
+    counts = committed_counts(state.storage, kinds, state.ledger.committed)
     for remark in state.remarks:
         console.print(remark, markup=False, highlight=False, soft_wrap=True)
     if not _to_do(state, kinds):
@@ -126,6 +126,7 @@ def run_opened(state: JobState, console: Console, until: str | None = None) -> J
     if state.lease is not None:
         state.lease.check(now=True)
     sweep(state.storage, [*state.ledger.stages, FAILURES])
+    state.ledger.committed.roll_up()
     account_withdrawn(state.storage)
     if not stopped.is_set() and until is None:
         state.storage.delete_folder(f"{SHARED}/scratch")  # checkpoints of batches that were cut otherwise later
@@ -170,8 +171,7 @@ def _to_be_made_again(state: JobState) -> dict[str, tuple[int, int]]:
 def _scenes_expected(state: JobState) -> int:
     if state.given is None:
         return state.plan.scene_count()
-    commits = (state.given.commit("extract", shard) for shard in range(state.plan.shards))
-    return sum(len(record.done) for record in commits if record)
+    return state.given.committed.counts("extract")[0]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import socket
 import time
 from typing import Any
 
-from pipeline.ledger.commits import commits_of
+from pipeline.ledger.committed import Committed
 from pipeline.ledger.lease import at_work
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
@@ -33,7 +33,7 @@ def status_lines(storage: Storage) -> list[str]:
     stages = recorded_stages(record, spec)
     kinds = [kind for kind in kinds_of(spec) if kind.name in stages]
     plan, ledger = read_plan(storage), Ledger(storage, stages)
-    counts = committed_counts(storage, kinds)
+    counts = committed_counts(storage, kinds, ledger.committed)
     of = f"{counted(len(plan), 'file')} in {counted(plan.shards, 'shard')}"
     lines = [f"{storage.url}: {counted(plan.scene_count(), 'scene')} of {of}"]
     live = read_snapshot(storage)
@@ -48,11 +48,11 @@ def status_lines(storage: Storage) -> list[str]:
     lines.append(state)
     if state == "finished":
         trained = counts.get("extract", (0, 0))[0] > 0
-        lines += quality_lines(score_numbers(storage), spec, trained)
+        lines += quality_lines(score_numbers(storage, ledger.committed), spec, trained)
     if live and live.get("stale"):
         found = [within(text, spec.source.uri) for text in live["stale"]]
         lines.append(stale_line(found, f"unscene retry {shlex.quote(storage.url)}"))
-    return lines + failure_lines(storage, [kind.name for kind in kinds])
+    return lines + failure_lines(storage, [kind.name for kind in kinds], ledger.committed)
 
 
 def state_line(driver: dict[str, Any] | None, live: dict[str, Any] | None, left: int, planned: bool) -> str:
@@ -82,14 +82,13 @@ def _who(driver: dict[str, Any]) -> str:
     return f"process {driver['pid']} on {driver['host']}"
 
 
-def failure_lines(storage: Storage, stages: list[str]) -> list[str]:
+def failure_lines(storage: Storage, stages: list[str], committed: Committed) -> list[str]:
     """Up to ten failures with their reasons, and how many more there are."""
     rows: list[dict[str, Any]] = []
     total = 0
     for stage in stages:
-        for record in commits_of(storage, stage):
-            total += len(record.failures)
-            rows.extend(record.failures[: max(0, _SHOWN - len(rows))])
+        total += committed.counts(stage)[1]
+        rows += committed.failures(stage, _SHOWN - len(rows))
     source = recorded_spec(storage).source.uri
     lines = [f"{total} failed" + (f", of the files under {source}:" if source else ":")] if total else []
     lines += [f"  {within(_failure(row), source)}" for row in rows]

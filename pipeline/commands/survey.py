@@ -13,7 +13,7 @@ from pipeline.commands.paths import anchored
 from pipeline.commands.planning import check_limit
 from pipeline.commands.seedling import seedling_lines
 from pipeline.ledger.changes import find_changes, with_results
-from pipeline.ledger.commits import commits_of, rounds
+from pipeline.ledger.committed import Committed
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.rounds import Ledger
@@ -148,8 +148,9 @@ def work_left(spec: JobSpec, storage: Storage, listed: Listed) -> Work:
 def work_from_handles(spec: JobSpec, storage: Storage) -> Work:
     assert spec.source.handles is not None
     earlier = Storage(spec.source.handles)
-    known = sum(len(record.done) for record in commits_of(earlier, "extract"))
-    if not rounds(earlier, "extract"):
+    committed = Committed(earlier, ["extract"])
+    known, _ = committed.counts("extract")
+    if not committed.rounds("extract"):
         raise SpecError(
             f"source.handles: no handles under {spec.source.handles}; name the OUTPUT of a job that has extracted some"
         )

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from pipeline.ledger.plan import Plan, Row, content_of
-from pipeline.ledger.retries import failed_shards
 from pipeline.ledger.rounds import Ledger
 from pipeline.storage.many import in_order
 from stages.ingest.census import Picked, Read
@@ -49,13 +48,12 @@ class Revision:
     reread: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
-def not_as_planned(plan: Plan, ledger: Ledger) -> dict[str, bool]:
+def not_as_planned(ledger: Ledger) -> dict[str, bool]:
     """Scenes whose file was not there for ingest as the plan knows it -> whether their shard is settled, so that
     another round costs no work in hand. A listing need not show it: a time of a whole second, a size that stayed."""
-    shards = sorted({*failed_shards(ledger.storage), *ledger.unsettled(plan.shards)})
     return {
         row["scene_id"]: ledger.settled(shard)
-        for shard, commit in in_order(lambda shard: (shard, ledger.commit("ingest", shard)), shards)
+        for shard, commit in in_order(lambda at: (at, ledger.commit("ingest", at)), ledger.committed.lost("ingest"))
         for row in (commit.failures if commit else [])
         if row["error"] in _NOT_AS_PLANNED
     }

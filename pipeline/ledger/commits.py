@@ -48,6 +48,8 @@ class Commit:
     members: tar member name -> [offset, size] in the shard's tar, so that one scene is one ranged read.
     crc32: of each member, in their order: plain names are those of every round, so whoever reads one makes sure that
     it is of this one. None in the commits of an older Unscene.
+    tally: what its rows come to (`pipeline/shards/tally.py`), so that whoever sums up an OUTPUT reads no tables; None
+    where nobody sums them up, and in the commits of an older Unscene.
     """
 
     stage: str
@@ -62,6 +64,7 @@ class Commit:
     finished_at: float = 0.0
     host: str = ""
     crc32: list[int] | None = None
+    tally: dict[str, Any] | None = None
 
     @cached_property
     def sums(self) -> dict[str, int]:
@@ -141,30 +144,41 @@ def _publish_file(storage: Storage, record: Commit, file: ShardFile) -> None:
             return
     size = storage.names(folder).get(name)
     if size != file.bytes and not _overtaken(storage, record):
-        raise _harmed(storage, (record.stage, record.shard, record.round), file, size)
+        raise harmed(storage, (record.stage, record.shard, record.round), file.path, file.bytes, size)
 
 
 def _overtaken(storage: Storage, record: Commit) -> bool:
     return rounds(storage, record.stage).get(record.shard, record.round) > record.round
 
 
-def rounds(storage: Storage, stage: str) -> dict[int, int]:
-    """Shard -> its latest committed round. One listing."""
-    latest: dict[int, int] = {}
-    for name in storage.names(f"_commits/{stage}"):
+def latest(storage: Storage, stage: str) -> dict[int, tuple[int, int]]:
+    """Shard -> its latest committed round, and the bytes of that commit. One listing."""
+    found: dict[int, tuple[int, int]] = {}
+    for name, size in storage.names(f"_commits/{stage}").items():
         match = _NAME.match(name)
         if match:
             shard, round_ = int(match[1]), int(match[2] or 0)
-            latest[shard] = max(round_, latest.get(shard, 0))
-    return latest
+            if shard not in found or round_ > found[shard][0]:
+                found[shard] = round_, size
+    return found
+
+
+def rounds(storage: Storage, stage: str) -> dict[int, int]:
+    """Shard -> its latest committed round. One listing."""
+    return {shard: round_ for shard, (round_, _) in latest(storage, stage).items()}
 
 
 def read_commit(storage: Storage, stage: str, shard: int, round_: int) -> Commit:
     """Raises OutputError where it is damaged."""
+    return read_sized(storage, stage, shard, round_)[0]
+
+
+def read_sized(storage: Storage, stage: str, shard: int, round_: int) -> tuple[Commit, int]:
+    """The same, and the bytes of its file."""
     name = commit_name(stage, shard, round_)
     data = storage.read(name)
     with readable(storage, name, f"delete it: the next run makes {stage} of shard {shard:06d} again"):
-        return Commit.from_json(data)
+        return Commit.from_json(data), len(data)
 
 
 def commits_of(storage: Storage, stage: str) -> Iterator[Commit]:
@@ -172,56 +186,25 @@ def commits_of(storage: Storage, stage: str) -> Iterator[Commit]:
     yield from in_order(lambda place: read_commit(storage, stage, *place), sorted(rounds(storage, stage).items()))
 
 
-def repair(storage: Storage, stages: list[str]) -> None:
-    """Before a run goes on: finish publishing what is committed, sweep attempts that lost, miss nothing.
-
-    Raises OutputError when a committed file is gone or has another size.
-    """
-    latest = {stage: rounds(storage, stage) for stage in stages}
-    for stage in stages:
-        for shard, round_, attempt in _attempts(storage, stage):
-            last = latest[stage].get(shard, -1)
-            if last < round_:
-                continue  # not decided
-            found = read_commit(storage, stage, shard, last)
-            if found.attempt == attempt:
-                publish(storage, found)
-            else:
-                storage.delete_folder(attempt_folder(stage, shard, attempt))
-    check_files(storage, latest)
-
-
 def sweep_attempts(storage: Storage, stage: str, latest: dict[int, int], keep: str | None = None) -> None:
     """Removes attempts at rounds that are decided: a commit of the same round or a later one is there, so that theirs
     cannot count any more. latest: shard -> its last committed round. keep: the attempt that won."""
-    for shard, round_, attempt in _attempts(storage, stage):
+    for shard, round_, attempt in attempts(storage, stage):
         if attempt != keep and round_ <= latest.get(shard, -1):
             storage.delete_folder(attempt_folder(stage, shard, attempt))
 
 
-def _attempts(storage: Storage, stage: str) -> list[tuple[int, int, str]]:
+def attempts(storage: Storage, stage: str) -> list[tuple[int, int, str]]:
     """(shard, round, attempt) of every attempt that has left anything."""
     found = (_ATTEMPT.match(folder) for folder in storage.folders(f"_attempts/{stage}"))
     return [(int(match[1]), int(match[3] or 0), match[2]) for match in found if match]
 
 
-def check_files(storage: Storage, latest: dict[str, dict[int, int]]) -> None:
-    """Raises OutputError if a committed shard's file is missing or has another size than its commit says."""
-    listings: dict[str, dict[str, int]] = {}
-    places = [(stage, *place) for stage, shards in latest.items() for place in sorted(shards.items())]
-    found = in_order(lambda place: read_commit(storage, *place).files, places)
-    for place, files in zip(places, found, strict=True):
-        for file in files:
-            folder, name = file.path.rsplit("/", 1)
-            if folder not in listings:
-                listings[folder] = storage.names(folder)
-            if listings[folder].get(name) != file.bytes:
-                raise _harmed(storage, place, file, listings[folder].get(name))
-
-
-def _harmed(storage: Storage, place: tuple[str, int, int], file: ShardFile, size: int | None) -> OutputError:
-    what = "is gone" if size is None else f"has {size} bytes, not the {file.bytes} it was written with"
+def harmed(storage: Storage, place: tuple[str, int, int], path: str, written: int, size: int | None) -> OutputError:
+    """The error for a file of a shard that has another size than the one it was written with, or (None) is gone. place:
+    stage, shard and round of its commit."""
+    what = "is gone" if size is None else f"has {size} bytes, not the {written} it was written with"
     return OutputError(
-        f"{storage.url_of(file.path)} {what}; restore it, or delete {storage.url_of(commit_name(*place))} to have the "
+        f"{storage.url_of(path)} {what}; restore it, or delete {storage.url_of(commit_name(*place))} to have the "
         "shard made again"
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.ledger.commits import Commit, commits_of
+from pipeline.ledger.committed import Committed
 from pipeline.ledger.plan import Plan
 from pipeline.ledger.rounds import Ledger
 from pipeline.ledger.run_record import recorded_stages
@@ -19,23 +20,21 @@ MAX_FAILURES = 500
 """Rows of failures that are kept of a run."""
 MAX_MESSAGE = 600
 """Characters of a message that are kept."""
+_BATCH = 4096
 
 
-def committed_counts(storage: Storage, kinds: list[StageKind]) -> dict[str, tuple[int, int]]:
-    """Stage -> (scenes with results, scenes without) over all its commits."""
-    counts: dict[str, tuple[int, int]] = {}
-    for kind in kinds:
-        done = failed = 0
-        for record in commits_of(storage, kind.name):
-            done += len(record.done)
-            failed += len(record.failures)
-        counts[kind.name] = (done, failed)
-    return counts
+def committed_counts(
+    storage: Storage, kinds: Sequence[StageKind], committed: Committed | None = None
+) -> dict[str, tuple[int, int]]:
+    """Stage -> (scenes with results, scenes without) over all its commits. committed: where somebody has listed them
+    already."""
+    committed = committed or Committed(storage, [kind.name for kind in kinds])
+    return {kind.name: committed.counts(kind.name) for kind in kinds}
 
 
 def committed_rows(storage: Storage, stage: str) -> int:
-    """Rows of a stage's table over all its commits: the first file of each is the table."""
-    return sum(record.files[0].rows for record in commits_of(storage, stage))
+    """Rows of a stage's table over all its commits."""
+    return Committed(storage, [stage]).rows(stage)
 
 
 @dataclass
@@ -56,15 +55,16 @@ class StageNumbers:
     ended_s: float | None = None
     per_shard: dict[int, int] = field(default_factory=dict)
 
-    def add(self, commit: Commit, since: float) -> None:
-        self.done += len(commit.done)
-        self.failed += len(commit.failures)
-        self.rows += sum(file.rows for file in commit.files)
-        self.bytes += sum(file.bytes for file in commit.files)
-        self.packing_s += commit.seconds
-        self.per_shard[commit.shard] = len(commit.done)
-        if commit.finished_at:
-            after = max(0.0, commit.finished_at - since)
+    def add(self, commit: dict[str, Any], since: float) -> None:
+        """commit: a row of SUMMARY."""
+        self.done += commit["done"]
+        self.failed += commit["failed"]
+        self.rows += sum(commit["rows"])
+        self.bytes += sum(commit["bytes"])
+        self.packing_s += commit["seconds"]
+        self.per_shard[commit["shard"]] = commit["done"]
+        if commit["finished_at"]:
+            after = max(0.0, commit["finished_at"] - since)
             self.started_s = after if self.started_s is None else min(after, self.started_s)
             self.ended_s = after if self.ended_s is None else max(after, self.ended_s)
 
@@ -101,17 +101,21 @@ def run_numbers(
         homes = dict.fromkeys(LEARNING, (earlier, True))
     homes |= {kind.name: (storage, False) for kind in kinds_of(spec)}
     numbers = RunNumbers({}, [], Counter(), 0)
+    ledger = Ledger(storage, recorded_stages(record, spec))
     for name, (home, given) in homes.items():
         stage = numbers.stages[name] = StageNumbers(name, given)
-        for commit in commits_of(home, name):
-            stage.add(commit, since)
-            if not given:
-                numbers.failed_how.update((row["stage"], row["error"]) for row in commit.failures)
-                room = MAX_FAILURES - len(numbers.failures)
-                numbers.failures.extend(_shown(row) for row in commit.failures[: max(0, room)])
+        own = not given and name in ledger.stages
+        committed = ledger.committed if own else Committed(home, [name])
+        for batch in committed.table(name).to_batches(max_chunksize=_BATCH):
+            for row in batch.to_pylist():
+                stage.add(row, since)
         if given:
             stage.started_s = stage.ended_s = None  # another job's clock
-    numbers.unsettled = len(Ledger(storage, recorded_stages(record, spec)).unsettled(plan.shards))
+            continue
+        numbers.failed_how.update({(name, error): count for error, count in committed.errors(name).items()})
+        room = MAX_FAILURES - len(numbers.failures)
+        numbers.failures += [_shown(row) for row in committed.failures(name, room)]
+    numbers.unsettled = len(ledger.unsettled(plan.shards))
     return numbers
 
 

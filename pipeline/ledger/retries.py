@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.ledger.commits import commits_of
+from pipeline.ledger.committed import Committed
 from pipeline.ledger.damaged import readable
 from pipeline.storage.folder import Storage
 from schemas.errors import OutputError
@@ -30,9 +30,9 @@ class Round:
     revised: bool = False
 
 
-def failed_shards(storage: Storage) -> list[int]:
+def failed_shards(committed: Committed) -> list[int]:
     """Shards that have come to their end once, and in which a scene failed."""
-    return [record.shard for record in commits_of(storage, "failures") if record.files and record.files[0].rows]
+    return [shard for shard, rows in committed.first_rows("failures").items() if rows]
 
 
 def request_round(

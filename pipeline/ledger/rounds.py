@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 
-from pipeline.ledger.commits import Commit, read_commit, rounds
+from pipeline.ledger.commits import Commit, read_sized
+from pipeline.ledger.committed import Committed
 from pipeline.ledger.retries import requested_rounds
 from pipeline.storage.folder import Storage
 
@@ -12,6 +15,8 @@ LOOKING = ("ingest", "segment")
 """Stages whose rows name the file and its masks."""
 FAILURES = "failures"
 """What is committed last of every shard, under the name of a stage."""
+_KEPT = 200_000
+"""Scenes whose commits are kept: a shard on its way is looked at once a stage, in all the stages before it."""
 
 
 class Ledger:
@@ -20,19 +25,40 @@ class Ledger:
     def __init__(self, storage: Storage, stages: Sequence[str]) -> None:
         """stages: names of the stages that a shard goes through here, in order. One listing each."""
         self.storage, self.stages = storage, tuple(stages)
-        self.rounds = {name: rounds(storage, name) for name in (*self.stages, FAILURES)}
-        self.requested = list(requested_rounds(storage))
+        self.committed = Committed(storage, (*self.stages, FAILURES))
+        self.rounds = {name: self.committed.rounds(name) for name in self.committed.stages}
+        self._commits: OrderedDict[tuple[str, int, int], Commit] = OrderedDict()
+        self._kept = 0
+        self.look_for_requests()
+
+    def look_for_requests(self) -> None:
+        """Reads anew which rounds were asked for."""
+        self.requested = list(requested_rounds(self.storage))
         self.targets = {shard: found.number for found in self.requested for shard in found.shards}
 
     def round(self, stage: str, shard: int) -> int | None:
         return self.rounds.setdefault(stage, {}).get(shard)
 
     def note(self, stage: str, shard: int, round_: int) -> None:
+        """A commit that this run has made."""
         self.rounds.setdefault(stage, {})[shard] = round_
+        self.committed.note(stage, shard, round_)
 
     def commit(self, stage: str, shard: int) -> Commit | None:
+        """Without the members of its tar, which take most of it. Read once, for as long as there is room."""
         round_ = self.round(stage, shard)
-        return None if round_ is None else read_commit(self.storage, stage, shard, round_)
+        if round_ is None:
+            return None
+        place = stage, shard, round_
+        if place not in self._commits:
+            found, size = read_sized(self.storage, *place)
+            self.committed.saw(found, size)
+            self._commits[place] = replace(found, members={}, crc32=None)
+            self._kept += _scenes(found)
+            while self._kept > _KEPT and len(self._commits) > 1:
+                self._kept -= _scenes(self._commits.popitem(last=False)[1])
+        self._commits.move_to_end(place)
+        return self._commits[place]
 
     def target(self, shard: int) -> int:
         """The round a shard is wanted in: 0, or the last that was asked for."""
@@ -59,3 +85,7 @@ class Ledger:
     def unsettled(self, shards: int) -> list[int]:
         """Of the shards 0 ... `shards` - 1 those that are not settled, in order."""
         return [shard for shard in range(shards) if not self.settled(shard)]
+
+
+def _scenes(record: Commit) -> int:
+    return len(record.done) + len(record.failures)

@@ -15,8 +15,10 @@ from typing import Any
 
 from jinja2 import Template
 
+from pipeline.ledger.committed import Committed
 from pipeline.ledger.numbers import RunNumbers, run_numbers
 from pipeline.ledger.plan import Plan, read_plan
+from pipeline.ledger.rounds import FAILURES
 from pipeline.ledger.run_record import read_record, recorded_spec
 from pipeline.report.choices import choices_of
 from pipeline.report.choosing import choose
@@ -119,7 +121,8 @@ def _first_page(
     facts: list[SceneFacts],
 ) -> dict[str, Any]:
     """What the first page says besides: verdict, failures, account, settings."""
-    stages, scores = numbers.stages, score_numbers(storage)
+    committed = Committed(storage, [*(name for name, stage in numbers.stages.items() if not stage.given), FAILURES])
+    stages, scores = numbers.stages, score_numbers(storage, committed)
     count, duplicates = duplicates_of(plan)
     total = (stages["extract"] if spec.source.handles else stages["ingest"]).done
     handles, variations = stages["extract"].rows, stages["generate"].rows
@@ -134,8 +137,8 @@ def _first_page(
         "changes": changed_settings(spec),
         "duplicate_count": count,
         "duplicates": duplicates,
-        "account": account_text(account_counts(storage), numbers.unsettled > 0),
-        "left_out": [row for row in account_rows(storage, MAX_LEFT_OUT) if row["outcome"] != "duplicate"],
+        "account": account_text(account_counts(storage, committed), numbers.unsettled > 0),
+        "left_out": [row for row in account_rows(storage, MAX_LEFT_OUT, committed) if row["outcome"] != "duplicate"],
         "handle_count": handles,
         "variation_count": variations,
         "model_revision": record.get("fields", {}).get("models.base"),

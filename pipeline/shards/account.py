@@ -11,15 +11,19 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.ledger.committed import Committed
+from pipeline.ledger.rounds import FAILURES
 from pipeline.shards.reader import OutputReader
+from pipeline.shards.tables import table_name
+from pipeline.shards.tally import tallied
 from pipeline.storage.folder import Storage
-from pipeline.storage.many import in_order
 from pipeline.storage.parquet import read_parquet
 from pipeline.wording import counted
 from schemas.outcomes import BEYOND, AccountLine
 from schemas.records import NOT_READ
 
 SOURCE_ACCOUNT = "account/account-source.parquet"
+WITHDRAWN_ACCOUNT = "account/account-withdrawn.parquet"
 
 _FAILED = "its scene failed"
 
@@ -76,19 +80,47 @@ def shard_account(
             )
 
 
-def account_counts(storage: Storage) -> Counter[Counted]:
-    """How many lines there are of each kind, outcome and reason, over what is committed of the account."""
+def account_tally(rows: Sequence[Row]) -> list[list[Any]]:
+    """Kind, outcome, reason, and how many lines are so, over rows of ACCOUNT, for a commit."""
+    return [[*line, count] for line, count in Counter(_counted(row) for row in rows).items()]
 
-    def count(name: str) -> Counter[Counted]:
-        with storage.open_read(f"account/{name}") as file:
-            table = read_parquet(file, ["kind", "outcome", "reason"])
-        columns = (table.column(column).to_pylist() for column in ("kind", "outcome", "reason"))
-        return Counter(zip(*columns, strict=True))
 
+def account_counts(storage: Storage, committed: Committed | None = None) -> Counter[Counted]:
+    """How many lines there are of each kind, outcome and reason, over what is committed of the account. committed:
+    where somebody has listed the failures already."""
     total: Counter[Counted] = Counter()
-    for found in in_order(count, sorted(storage.names("account"))):
-        total.update(found)
+    for counts in _parts(storage, committed).values():
+        total.update(counts)
     return total
+
+
+def _parts(storage: Storage, committed: Committed | None) -> dict[str, Counter[Counted]]:
+    """Part of the account -> what `account_counts` says of it: by the commits, or read where it is of no shard."""
+    if committed is None or FAILURES not in committed.stages:
+        committed = Committed(storage, [FAILURES])
+    there = storage.names("account")
+
+    def read(name: str) -> Counter[Counted]:
+        with storage.open_read(name) as file:
+            return Counter(map(_counted, read_parquet(file, ["kind", "outcome", "reason"]).to_pylist()))
+
+    def read_shard(shard: int) -> Counter[Counted]:
+        name = table_name("account", shard)
+        return read(name) if name.rpartition("/")[2] in there else Counter()
+
+    told = tallied(committed, FAILURES, "account", _of_tally, read_shard)
+    found = {table_name("account", shard): counts for shard, counts in told}
+    return {
+        name: read(name) for name in (SOURCE_ACCOUNT, WITHDRAWN_ACCOUNT) if name.rpartition("/")[2] in there
+    } | found
+
+
+def _counted(row: Row) -> Counted:
+    return row["kind"], row["outcome"], row["reason"]
+
+
+def _of_tally(tally: list[list[Any]]) -> Counter[Counted]:
+    return Counter({(kind, outcome, reason): count for kind, outcome, reason, count in tally})
 
 
 def is_told(outcome: str, reason: str | None) -> bool:
@@ -127,11 +159,18 @@ def line_text(row: Mapping[str, Any]) -> str:
     return ": ".join(part for part in (name, row["reason"] or row["outcome"], row["detail"]) if part)
 
 
-def account_rows(storage: Storage, most: int) -> Iterator[Row]:
-    """The first lines of the account of what was left out, or not used; of the pages of a file one stands for all."""
-    for name in sorted(storage.names("account"), reverse=True):  # what belongs to no shard first
-        with storage.open_read(f"account/{name}") as file:
-            rows = read_parquet(file).to_pylist()
+def account_rows(storage: Storage, most: int, committed: Committed | None = None) -> Iterator[Row]:
+    """The first lines of the account of what was left out, or not used; of the pages of a file one stands for all.
+    committed: as for `account_counts`."""
+    parts = _parts(storage, committed)
+    for name in sorted(parts, reverse=True):  # what belongs to no shard first
+        if not any(is_told(outcome, reason) for _, outcome, reason in parts[name]):
+            continue
+        try:
+            with storage.open_read(name) as file:
+                rows = read_parquet(file).to_pylist()
+        except FileNotFoundError:  # committed, and not published yet
+            continue
         before: Row = {"kind": None, "uri": None}
         for row in rows:
             same_file = (row["kind"], row["uri"]) == ("page", before["uri"]) and before["kind"] == "page"

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from pipeline.ledger.commits import rounds, sweep_attempts
 from pipeline.ledger.lease import FOLDER as LEASE
+from pipeline.ledger.manifest import FOLDER as MANIFEST
 from pipeline.storage.folder import SHARED, Storage
 
 _PARTS = re.compile(r"^(\d{6,})\.r(\d+)$")
@@ -38,7 +39,7 @@ def cleared(storage: Storage, stages: Sequence[str], tables: Sequence[str]) -> I
     """Removes, when what is done inside has ended well, what half-made files were there before it."""
     folders = ["", SHARED]
     if storage.local:  # elsewhere no file is written beside its name
-        folders += [LEASE, "_plan", *tables, *(f"_commits/{stage}" for stage in stages)]
+        folders += [LEASE, "_plan", MANIFEST, *tables, *(f"_commits/{stage}" for stage in stages)]
     found = ((folder, name) for folder in folders for name in (*storage.names(folder), *storage.temporaries(folder)))
     before = [f"{folder}/{name}".lstrip("/") for folder, name in found]
     before = [path for path in before if _BESIDE.match(path.rsplit("/", 1)[-1])]

@@ -16,8 +16,11 @@ from itertools import chain
 from typing import Any, BinaryIO, cast
 
 from pipeline.ledger.commits import Commit, ShardFile, attempt_folder, commit, new_attempt, publish, read_commit
+from pipeline.shards.account import account_tally
+from pipeline.shards.concept_counts import handles_tally
 from pipeline.shards.parts import part_name, read_part, work_folder
 from pipeline.shards.reader import Members, OutputReader, Row, by_scene
+from pipeline.shards.scores import ScoreNumbers
 from pipeline.shards.tables import table_name, write_table
 from pipeline.shards.tars import add_member, padded, tar_name
 from pipeline.storage.folder import Storage
@@ -131,6 +134,7 @@ def _write(storage: Storage, order: PackOrder, check: Callable[[], None]) -> Com
         time.time(),
         socket.gethostname(),
         sums,
+        tally_of(order.table, rows),
     )
     if not commit(storage, record):
         return read_commit(storage, order.stage, order.shard, order.round)
@@ -157,7 +161,18 @@ def pack_rows(
             write = partial(write_table, table=table, rows=rows)
             files.append(_write_file(storage, folder, table_name(table, shard), write, len(rows)))
         check()
-    commit(storage, Commit(stage, shard, round_, attempt, files, [], [], {}, 0.0, time.time(), socket.gethostname()))
+    tally = next(filter(None, (tally_of(table, rows) for table, rows in tables.items())), None)
+    at, host = time.time(), socket.gethostname()
+    commit(storage, Commit(stage, shard, round_, attempt, files, [], [], {}, 0.0, at, host, tally=tally))
+
+
+def tally_of(table: str, rows: Sequence[Row]) -> dict[str, Any] | None:
+    """What the rows of a shard's table come to; None of a table that nobody sums up."""
+    if table == "handles":
+        return {"handles": handles_tally(rows)}
+    if table == "scores":
+        return {"scores": ScoreNumbers.of(rows).as_tally()}
+    return {"account": account_tally(rows)} if table == "account" else None
 
 
 @contextmanager

@@ -1,14 +1,17 @@
-"""The scores of a run in a few numbers: one pass over the committed tables, a few columns of each."""
+"""The scores of a run in a few numbers, by what the commits tell of them."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.ledger.committed import Committed
 from pipeline.shards.reader import UNREADABLE, OutputReader
+from pipeline.shards.tally import tallied
+from pipeline.stage_kinds import STAGE_OF
 from pipeline.storage.folder import Storage
-from pipeline.storage.many import in_order
 
 _COLUMNS = ["scene_id", "prompt_similarity", "identity_similarity", "complete", "keep", "reason"]
 
@@ -32,6 +35,31 @@ class ScoreNumbers:
         self.identity_sum += row["identity_similarity"]
         if not row["keep"]:
             self.dropped[kind_of(row["reason"])] += 1
+
+    @staticmethod
+    def of(rows: Iterable[dict[str, Any]]) -> ScoreNumbers:
+        """Of rows of SCORES."""
+        numbers = ScoreNumbers()
+        for row in rows:
+            numbers.add(row)
+        return numbers
+
+    def __iadd__(self, other: ScoreNumbers) -> ScoreNumbers:
+        self.count += other.count
+        self.kept += other.kept
+        self.complete += other.complete
+        self.prompt_sum += other.prompt_sum
+        self.identity_sum += other.identity_sum
+        self.dropped.update(other.dropped)
+        return self
+
+    def as_tally(self) -> dict[str, Any]:
+        """For a commit; `from_tally` reads it."""
+        return {**vars(self), "dropped": dict(self.dropped)}
+
+    @staticmethod
+    def from_tally(tally: dict[str, Any]) -> ScoreNumbers:
+        return ScoreNumbers(**{**tally, "dropped": Counter(tally["dropped"])})
 
     @property
     def prompt(self) -> float | None:
@@ -62,17 +90,20 @@ def kind_of(reason: str | None) -> str:
     return names.get(start, start or "without a reason")
 
 
-def score_numbers(storage: Storage) -> ScoreNumbers:
-    """Over every committed shard of scores; one that cannot be read yet is left out."""
-    numbers, reader = ScoreNumbers(), OutputReader(storage)
-    for rows in in_order(lambda shard: _rows(reader, shard), reader.shards("scores")):
-        for row in rows:
-            numbers.add(row)
+def score_numbers(storage: Storage, committed: Committed | None = None) -> ScoreNumbers:
+    """Over every committed shard of scores; one that has to be read, and cannot be yet, is left out. committed: where
+    somebody has listed them already."""
+    numbers, reader, stage = ScoreNumbers(), OutputReader(storage), STAGE_OF["scores"]
+    if committed is None or stage not in committed.stages:
+        committed = Committed(storage, [stage])
+
+    def read(shard: int) -> ScoreNumbers:
+        try:
+            rows = reader.rows("scores", shard, columns=_COLUMNS)
+        except UNREADABLE:
+            return ScoreNumbers()
+        return ScoreNumbers.of(row for found in rows.values() for row in found)
+
+    for _, found in tallied(committed, stage, "scores", ScoreNumbers.from_tally, read):
+        numbers += found
     return numbers
-
-
-def _rows(reader: OutputReader, shard: int) -> list[dict[str, Any]]:
-    try:
-        return [row for rows in reader.rows("scores", shard, columns=_COLUMNS).values() for row in rows]
-    except UNREADABLE:
-        return []

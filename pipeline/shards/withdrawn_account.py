@@ -12,11 +12,10 @@ from pipeline.ledger.plan import read_plan
 from pipeline.ledger.rounds import Ledger
 from pipeline.ledger.run_record import read_record, recorded_spec, recorded_stages
 from pipeline.ledger.withdrawals import withdrawn_scenes
+from pipeline.shards.account import WITHDRAWN_ACCOUNT
 from pipeline.storage.folder import Storage
 from schemas.outcomes import AccountLine
 from schemas.records import ACCOUNT
-
-WITHDRAWN_ACCOUNT = "account/account-withdrawn.parquet"
 
 
 def account_withdrawn(storage: Storage) -> None:

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands.planning import plan_source
-from pipeline.ledger.commits import repair
+from pipeline.ledger import committed, manifest
 from pipeline.ledger.lease import held
-from pipeline.ledger.rounds import FAILURES, Ledger
+from pipeline.ledger.repair import repair
+from pipeline.ledger.rounds import FAILURES
 from pipeline.scheduling.packer import PackerImpl
 from pipeline.scheduling.shard_run import ShardRun
 from pipeline.shards.leftovers import cleared, sweep
@@ -49,10 +50,11 @@ def command(source: Path, out: Path, retry: bool) -> None:
     storage = Storage(str(out))
     check_writable(storage)
     with held(storage) as lease, cleared(storage, ALL, TABLES):
-        plan = plan_source(spec, take_census(spec), storage, STAGES, retry, False).plan
-        repair(storage, ALL)
+        planned = plan_source(spec, take_census(spec), storage, STAGES, retry, False)
+        plan, ledger, packer = planned.plan, planned.ledger, PackerImpl(str(out), lease.epoch)
+        repair(storage, ALL, ledger.committed)
         sweep(storage, ALL)
-        ledger, packer = Ledger(storage, STAGES), PackerImpl(str(out), lease.epoch)
+        ledger.committed.roll_up()
         for shard in ledger.unsettled(plan.shards):
             run = ShardRun(shard, TOY_KINDS, plan, ledger)
             while (units := run.advance(dict.fromkeys(STAGES, 2))) is not None:
@@ -64,6 +66,7 @@ def command(source: Path, out: Path, retry: bool) -> None:
             packer.pack_failures(shard, run.target, run.failures(), plan.rows(shard), None)
             ledger.note(FAILURES, shard, run.target)
         sweep(storage, ALL)
+        ledger.committed.roll_up()
 
 
 def work(storage: Storage, unit: Unit) -> None:
@@ -131,6 +134,7 @@ def left_behind(out: Path) -> list[str]:
 
 
 def main(folder: Path, share: float) -> None:
+    committed.EVERY, manifest.MOST = 3, 2
     source, calm, first = folder / "in", folder / "calm", folder / "first"
     source.mkdir()
     for name in "abc":

@@ -17,7 +17,7 @@ import pytest
 from pipeline.commands import planning
 from pipeline.commands.planning import Planned, plan_source
 from pipeline.ledger import changes
-from pipeline.ledger.commits import repair
+from pipeline.ledger.repair import repair
 from pipeline.ledger.retries import requested_rounds
 from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.scheduling.packer import PackerImpl

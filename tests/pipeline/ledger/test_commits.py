@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.ledger import commits
-from pipeline.ledger.commits import Commit, check_files, commit_name, publish, read_commit, repair, rounds
+from pipeline.ledger.commits import Commit, commit_name, publish, read_commit, rounds
+from pipeline.ledger.committed import Committed
+from pipeline.ledger.repair import check_files, repair
 from pipeline.shards.pack import PackOrder, pack
 from pipeline.shards.parts import part_name, write_part
 from pipeline.shards.tables import read_rows
@@ -162,7 +164,7 @@ def test_a_packer_that_died_after_its_commit_is_followed_by_one_that_finishes(
     if parts == "gone":
         storage.delete_folder("_work")
     assert pack(storage, order(["aaaa"])).done == ["aaaa"]
-    check_files(storage, {STAGE: {0: 0}})
+    check_files(Committed(storage, [STAGE]))
     assert storage.folders("_attempts/extract") == []
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands.status import status_lines
-from pipeline.ledger.commits import repair
 from pipeline.ledger.plan import read_plan
+from pipeline.ledger.repair import repair
 from pipeline.ledger.retries import request_round
 from pipeline.report.page import write_report
 from pipeline.storage.folder import Storage
