@@ -40,7 +40,7 @@ def cleared(storage: Storage, stages: Sequence[str], tables: Sequence[str]) -> I
     folders = ["", SHARED]
     if storage.local:  # elsewhere no file is written beside its name
         folders += [LEASE, "_plan", MANIFEST, *tables, *(f"_commits/{stage}" for stage in stages)]
-    found = ((folder, name) for folder in folders for name in (*storage.names(folder), *storage.temporaries(folder)))
+    found = ((folder, name) for folder in folders for name in storage.every_name(folder))
     before = [f"{folder}/{name}".lstrip("/") for folder, name in found]
     before = [path for path in before if _BESIDE.match(path.rsplit("/", 1)[-1])]
     yield

@@ -73,16 +73,16 @@ class Storage:
 
     def names(self, folder: str) -> dict[str, int]:
         """File names directly in `folder` -> size in bytes; empty if there is no such folder. Without what is being
-        written beside its name: see `temporaries`."""
+        written beside its name: see `every_name`."""
         return {
             posixpath.basename(entry["name"]): int(entry["size"] or 0)
             for entry in self._list(folder)
             if entry["type"] == "file" and not is_temporary(entry["name"])
         }
 
-    def temporaries(self, folder: str) -> list[str]:
-        """Names of files directly in `folder` that a writer has not named yet, or that a killed one left behind."""
-        return sorted(posixpath.basename(entry["name"]) for entry in self._list(folder) if is_temporary(entry["name"]))
+    def every_name(self, folder: str) -> list[str]:
+        """The same with what a writer has not named yet, or a killed one left behind; without sizes."""
+        return sorted(posixpath.basename(entry["name"]) for entry in self._list(folder) if entry["type"] == "file")
 
     def folders(self, folder: str) -> list[str]:
         """Names of the folders directly in `folder`."""
@@ -96,7 +96,7 @@ class Storage:
         """What lies directly in `folder`; not its own mark, a file of no name that some stores keep for a folder."""
         path = self.path(folder)
         try:
-            found: list[dict[str, Any]] = self._ask(lambda: self.fs.ls(path, detail=True))
+            found: list[dict[str, Any]] = self._ask(lambda: self._bytes.entries(path))
         except (FileNotFoundError, NotADirectoryError):
             return []
         own = path.strip("/")

@@ -76,6 +76,10 @@ class ObjectStore:
                 file.closed = True
             raise
 
+    def entries(self, path: str) -> list[dict[str, Any]]:
+        """What lies directly in a folder: its `name`, `type` and `size`."""
+        return list(self.fs.ls(path, detail=True))
+
     def read_range(self, path: str, start: int, length: int) -> bytes:
         """Fewer bytes than `length` only where the file ends before."""
 

@@ -109,7 +109,7 @@ def test_what_is_being_written_beside_its_name_is_not_listed(storage: Storage) -
     storage.fs.pipe_file(storage.path(f"folder/{left}"), b"half")
     storage.write("folder/notes.tmp", b"a name like any other")
     assert set(storage.names("folder")) == {"notes.tmp"}
-    assert storage.temporaries("folder") == [left]
+    assert storage.every_name("folder") == [left, "notes.tmp"]
 
 
 def test_a_disk_that_is_full_keeps_nothing_of_what_did_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
