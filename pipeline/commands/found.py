@@ -3,7 +3,7 @@ written, and no picture is decoded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -69,7 +69,7 @@ def look_into(uri: str, output: str, annotations: str | None = None) -> Found:
     Raises SpecError where there is no picture, or the annotations that are meant do not fit.
     """
     census = _census(uri, output, masks="beside")
-    pictures = census.pictures
+    pictures = list(census.pictures)
     beside = [picked for picked in pictures if picked.masks or picked.masks_fault]
     coco, best = (0, 0), None
     if annotations is not None:
@@ -109,8 +109,10 @@ def _census(uri: str, output: str, **source: Any) -> Census:
     return take_census(anchored(spec))
 
 
-def _masked(pictures: list[Picked]) -> tuple[int, int]:
-    return sum(bool(picked.masks) for picked in pictures), sum(len(picked.masks) for picked in pictures)
+def _masked(pictures: Iterable[Picked]) -> tuple[int, int]:
+    """Pictures with masks, and masks."""
+    counts = [len(picked.masks) for picked in pictures]
+    return sum(map(bool, counts)), sum(counts)
 
 
 def _candidates(uri: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ import functools
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -57,15 +57,14 @@ def plan_source(
     planned = Planned(plan, ledger, list(census.remarks))
     if retry:
         _ask_again(planned, storage, ledger)
-    listed = {picked.uri: picked for picked in census.pictures}
-    stale = _follow_moves(planned, storage, ledger, {*listed, *census.beyond}, refresh)
+    stale = _follow_moves(planned, storage, ledger, census, refresh)
     stale += _follow_changes(planned, storage, ledger, census.pictures, read, refresh)
     planned.stale = [_said(change) for change in stale]
     if stale:
         planned.remarks.append(
             f"changed since their results were made, and left as they are: {_some(planned.stale, 'scene')}"
         )
-    gone = list(find_gone(planned.plan, {*listed, *census.beyond}))
+    gone = list(find_gone(planned.plan, census.pictures, census.beyond))
     if gone:
         uris = [change.row["uri"] for change in gone]
         planned.remarks.append(f"no longer there; what was made of them stays: {_some(uris, 'file')}")
@@ -97,7 +96,9 @@ def check_limit(spec: JobSpec, census: Census, storage: Storage, stages: Sequenc
 
 def _untold(census: Census, plan: Plan, stale: Sequence[Change]) -> list[AccountLine]:
     """The lines of the census but for what the shards tell already, and the masks of stale scenes that they do not."""
-    told = {name for row in plan.all_rows() if not row["gone"] for name in (row["uri"], *(row["masks"] or []))}
+    names = {line.annotation or line.uri for line in census.lines}
+    names |= {name for change in stale for name in change.content["masks"]}
+    told = plan.names_among(names)
     lines = [line for line in census.lines if (line.annotation or line.uri) not in told]
     for change in stale:
         for name in change.content["masks"]:
@@ -179,9 +180,9 @@ def write_source_account(storage: Storage, lines: Sequence[AccountLine]) -> None
         storage.write(SOURCE_ACCOUNT, buffer.getvalue())
 
 
-def _follow_moves(planned: Planned, storage: Storage, ledger: Ledger, listed: set[str], refresh: bool) -> list[Change]:
+def _follow_moves(planned: Planned, storage: Storage, ledger: Ledger, census: Census, refresh: bool) -> list[Change]:
     """Files that took the place of others with the same bytes. Returns changes that are left as they are."""
-    moves = {move.change.row["scene_id"]: move for move in find_moves(planned.plan, listed)}
+    moves = {move.change.row["scene_id"]: move for move in find_moves(planned.plan, census.pictures, census.beyond)}
     stale: list[Change] = []
     made = Revision()
     for change, has_results in with_results([move.change for move in moves.values()], ledger):
@@ -202,7 +203,7 @@ def _follow_changes(
     planned: Planned,
     storage: Storage,
     ledger: Ledger,
-    pictures: Sequence[Picked],
+    pictures: Iterable[Picked],
     read: functools.partial[Read],
     refresh: bool,
 ) -> list[Change]:

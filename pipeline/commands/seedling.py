@@ -4,6 +4,7 @@ that it was trained on, and nothing of photographs."""
 from __future__ import annotations
 
 import statistics
+from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,5 +62,6 @@ def _ships(name: str) -> bool:
 
 def _median(census: Census | None) -> float:
     """Size of the middle file; 0 where no size is known. Unit: bytes."""
-    sizes = [picked.bytes for picked in census.pictures if picked.bytes is not None] if census is not None else []
+    pictures = census.pictures if census is not None else ()
+    sizes = array("q", (picked.bytes for picked in pictures if picked.bytes is not None))
     return statistics.median(sizes) if sizes else 0.0

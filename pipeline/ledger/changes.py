@@ -8,10 +8,10 @@ the plan is written anew, and its shard goes through one more round.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
+from pipeline.ledger.commits import read_commit
 from pipeline.ledger.plan import Plan, Row, content_of
 from pipeline.ledger.rounds import Ledger
 from pipeline.storage.many import in_order
@@ -51,24 +51,28 @@ class Revision:
 def not_as_planned(ledger: Ledger) -> dict[str, bool]:
     """Scenes whose file was not there for ingest as the plan knows it -> whether their shard is settled, so that
     another round costs no work in hand. A listing need not show it: a time of a whole second, a size that stayed."""
+    places = ((shard, ledger.rounds["ingest"][shard]) for shard in ledger.committed.lost("ingest"))
     return {
-        row["scene_id"]: ledger.settled(shard)
-        for shard, commit in in_order(lambda at: (at, ledger.commit("ingest", at)), ledger.committed.lost("ingest"))
-        for row in (commit.failures if commit else [])
+        row["scene_id"]: ledger.settled(commit.shard)
+        for commit in in_order(lambda at: read_commit(ledger.storage, "ingest", *at), places)
+        for row in commit.failures
         if row["error"] in _NOT_AS_PLANNED
     }
 
 
 def find_changes(
-    plan: Plan, pictures: Sequence[Picked], read: Callable[[Picked], Read], doubted: Mapping[str, bool] | None = None
+    plan: Plan, pictures: Iterable[Picked], read: Callable[[Picked], Read], doubted: Mapping[str, bool] | None = None
 ) -> Iterator[Change]:
     """Reads what looks changed, and what could not be read before, and yields what is. A file that can be read no more
-    is no change: whoever needs it will say so. doubted: see `not_as_planned`."""
-    listed, doubted = {picked.uri: picked for picked in pictures}, doubted or {}
+    is no change: whoever needs it will say so.
+
+    pictures: in the order of their addresses, as the changes are then. doubted: see `not_as_planned`.
+    """
+    rows, doubted = plan.rows_by_uri(), doubted or {}
     suspects = (
-        (row, listed[row["uri"]])
-        for row in plan.all_rows()
-        if row["uri"] in listed and (row["scene_id"] in doubted or _looks_changed(row, listed))
+        (row, picked)
+        for row, picked in _matched(rows, pictures)
+        if row["scene_id"] in doubted or _looks_changed(row, picked)
     )
     for number, (row, found) in enumerate(in_order(lambda pair: (pair[0], read(pair[1])), suspects)):
         tell(f"reading pictures that look changed, {number:,} so far")
@@ -88,19 +92,34 @@ def find_changes(
             yield Change(row, content, None)
 
 
-def find_gone(plan: Plan, listed: Container[str]) -> Iterator[Change]:
-    """Rows whose file has left the source since a run last looked. What was made of it stays."""
-    for row in plan.all_rows():
-        if row["uri"] not in listed and not row["gone"]:
+def find_gone(plan: Plan, pictures: Iterable[Picked], beyond: Container[str]) -> Iterator[Change]:
+    """Rows whose file has left the source since a run last looked. What was made of it stays. pictures: in the order of
+    their addresses; beyond: those that a limit keeps out of them."""
+    there = (picked.uri for picked in pictures)
+    at = next(there, None)
+    for row in plan.rows_by_uri():
+        while at is not None and at < row["uri"]:
+            at = next(there, None)
+        if at != row["uri"] and row["uri"] not in beyond and not row["gone"]:
             yield Change(row, {"gone": True}, "absence")
+
+
+def _matched(rows: Iterable[Row], pictures: Iterable[Picked]) -> Iterator[tuple[Row, Picked]]:
+    """Rows of the plan whose picture is listed; both in the order of addresses."""
+    listed = iter(pictures)
+    picked = next(listed, None)
+    for row in rows:
+        while picked is not None and picked.uri < row["uri"]:
+            picked = next(listed, None)
+        if picked is not None and picked.uri == row["uri"]:
+            yield row, picked
 
 
 def with_results(changes: Iterable[Change], ledger: Ledger) -> Iterator[tuple[Change, bool]]:
     """Each change, and whether the scene as planned has gone through a stage and failed in none, so that its results
     are of the old file."""
-    commit_of = lru_cache(maxsize=2 * len(ledger.stages))(ledger.commit)  # the plan is sorted by shard
     for change in changes:
-        commits = [commit_of(stage, change.row["shard"]) for stage in ledger.stages]
+        commits = [ledger.commit(stage, change.row["shard"]) for stage in ledger.stages]
         gone_through = [commit for commit in commits if commit is not None]
         scene = change.row["scene_id"]
         failed = any(row["scene_id"] == scene for commit in gone_through for row in commit.failures)
@@ -112,6 +131,8 @@ def revision(plan: Plan, changes: Iterable[Change]) -> Revision:
     """The rows that changes make of the plan: those of the files, and those of files with the same bytes."""
     changed = {_place(change.row): change for change in changes}
     made = Revision()
+    if not changed:
+        return made
     touched = {scene for c in changed.values() if c.deep for scene in (c.row["scene_id"], c.content["scene_id"])}
     families: dict[str, list[Row]] = defaultdict(list)
     before: dict[tuple[int, int], Row] = {}
@@ -153,8 +174,7 @@ def _one_scene(family: list[Row], before: dict[tuple[int, int], Row]) -> None:
             family[i] = {**row, "duplicate_of": wanted}
 
 
-def _looks_changed(row: Row, listed: dict[str, Picked]) -> bool:
-    picked = listed[row["uri"]]
+def _looks_changed(row: Row, picked: Picked) -> bool:
     if row["error"] is not None or row["masks_error"] is not None or row["gone"]:
         return True
     if row["stamp"] is None and picked.stamp is not None and row["entry"] is None and not row["masks"]:

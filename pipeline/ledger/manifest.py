@@ -9,6 +9,7 @@ writing them, or after it.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -32,6 +33,7 @@ FOLDER = "_commits"
 _NAME = re.compile(r"^manifest-(\d{6,})(\.whole)?\.parquet$")
 MOST = 16
 """Files that add to a whole one before they become one."""
+_LOOKS = 5
 
 SUMMARY = pa.schema(
     [
@@ -97,6 +99,13 @@ class Manifest:
 
 def read_manifest(storage: Storage) -> Manifest:
     """What is there of it. A file that is damaged is said to be, and left out."""
+    for _ in range(_LOOKS):
+        with contextlib.suppress(FileNotFoundError):  # a run that is at work has put a whole one in its place
+            return _manifest(storage)
+    return Manifest(SUMMARY.empty_table(), [])
+
+
+def _manifest(storage: Storage) -> Manifest:
     files = {name: match for name in sorted(storage.names(FOLDER)) if (match := _NAME.match(name))}
     whole = [name for name, match in files.items() if match[2]]
     wanted = [name for name in files if not whole or name >= whole[-1]]
@@ -116,8 +125,6 @@ def read_manifest(storage: Storage) -> Manifest:
 def _read(storage: Storage, name: str) -> pa.Table | None:
     try:
         return read_parquet(io.BytesIO(storage.read(f"{FOLDER}/{name}"))).select(SUMMARY.names).cast(SUMMARY)
-    except FileNotFoundError:  # a run that is at work has put a whole one in its place since
-        return SUMMARY.empty_table()
     except (ValueError, KeyError):  # Arrow's own errors are ValueErrors
         return None
 

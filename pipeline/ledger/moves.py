@@ -4,11 +4,12 @@ address (a picture that was renamed, a source that was moved), or has no masks w
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from pipeline.ledger.changes import Change
 from pipeline.ledger.plan import Plan, Row
+from stages.ingest.census import Picked
 
 _OF_THE_FILE = ("uri", "stamp", "masks", "masks_sha256", "masks_stamp", "entry", "masks_error")
 
@@ -32,16 +33,20 @@ class Move:
         return [scene, left, *({**row, "duplicate_of": scene["uri"]} for row in self.others)]
 
 
-def find_moves(plan: Plan, listed: Container[str]) -> Iterator[Move]:
-    """listed: addresses of the pictures of the source. Of several files one with masks is taken, or else the first."""
+def find_moves(plan: Plan, pictures: Iterable[Picked], beyond: Container[str]) -> Iterator[Move]:
+    """pictures: of the source; beyond: addresses of those that a limit keeps out of them. Of several files one with
+    masks is taken, or else the first."""
     repeats: dict[str, list[Row]] = defaultdict(list)
-    for row in plan.all_rows():
-        if row["duplicate_of"] is not None:
-            repeats[row["scene_id"]].append(row)
+    for row in plan.repeats():
+        repeats[row["scene_id"]].append(row)
     if not repeats:
         return
-    for scene in plan.all_rows():
-        if scene["duplicate_of"] is not None or scene["sha256"] is None or scene["scene_id"] not in repeats:
+    scenes = list(plan.rows_of(repeats))
+    looked_for = {row["uri"] for found in (scenes, *repeats.values()) for row in found}
+    listed = {picked.uri for picked in pictures if picked.uri in looked_for}
+    listed |= {uri for uri in looked_for if uri in beyond}
+    for scene in scenes:
+        if scene["duplicate_of"] is not None or scene["sha256"] is None:
             continue
         rows, gone = repeats[scene["scene_id"]], scene["uri"] not in listed
         there = [row for row in rows if row["uri"] in listed]

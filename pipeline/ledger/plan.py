@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,25 +17,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.ledger.cutting import cut, number_of
 from pipeline.ledger.damaged import readable
+from pipeline.ledger.hashed import CONTENT, contents, forget
 from pipeline.storage.folder import Storage
-from pipeline.storage.many import in_order
 from pipeline.storage.parquet import read_parquet
 from schemas.records import PLAN, scene_id_of
-from stages.ingest.census import Picked, Read
+from stages.ingest.census import Picked, Read, packed_pictures
+from stages.ingest.source.packed import Packed
 from stages.telling import tell
 
 _BATCH = 4096
+_HELD = ("shard", "position", "uri", "scene_id", "duplicate_of")
+_CONTENT = CONTENT.names
 
 Row = dict[str, Any]
 
 
 class Plan:
-    """The plan in Arrow columns (about 200 bytes a file, and its masks), with the order of every shard."""
+    """The plan in Arrow columns, with the order of every shard. `table` lacks columns that are null in every row."""
 
     def __init__(self, table: pa.Table) -> None:
         """table: rows of PLAN in the order of their plan files."""
-        self.table = _last_of_each_place(table)
+        table = _last_of_each_place(table)
+        self.table = table.select([name for name in PLAN.names if name in _HELD or table[name].null_count < len(table)])
         shards = self.table.column("shard")
         self.shards: int = (pc.max(shards).as_py() + 1) if len(shards) else 0
         self._starts = [0] * (self.shards + 1)
@@ -50,12 +55,59 @@ class Plan:
     def rows(self, shard: int) -> list[Row]:
         """Plan rows of a shard, in order, duplicates included."""
         start, end = self._starts[shard], self._starts[shard + 1]
-        return list(self.table.slice(start, end - start).to_pylist())
+        return list(_rows(self.table.slice(start, end - start)))
 
     def all_rows(self) -> Iterator[Row]:
         """Every row, in order, a batch of them in memory."""
-        for batch in self.table.to_batches(max_chunksize=_BATCH):
-            yield from batch.to_pylist()
+        return _rows(self.table)
+
+    def rows_by_uri(self) -> Iterator[Row]:
+        """The same in the order of addresses."""
+        order = pc.sort_indices(self.table.column("uri")).to_numpy()
+        if (order[1:] > order[:-1]).all():
+            yield from self.all_rows()
+            return
+        for start in range(0, len(order), _BATCH):
+            yield from _rows(self.table.take(pa.array(order[start : start + _BATCH])))
+
+    def lacking(self, pictures: Iterable[Picked]) -> Iterator[Picked]:
+        """Pictures whose address is not in the plan; they come, and go, in the order of addresses."""
+        order = pc.sort_indices(self.table.column("uri"))
+        planned = (
+            uri
+            for start in range(0, len(order), _BATCH)
+            for uri in self.table.column("uri").take(order.slice(start, _BATCH)).to_pylist()
+        )
+        at = next(planned, None)
+        for picked in pictures:
+            while at is not None and at < picked.uri:
+                at = next(planned, None)
+            if at != picked.uri:
+                yield picked
+
+    def repeats(self) -> Iterator[Row]:
+        """Rows of files with the bytes of another."""
+        return _rows(self.table.filter(pc.is_valid(self.table.column("duplicate_of"))))
+
+    def rows_of(self, scenes: Iterable[str]) -> Iterator[Row]:
+        """Rows of all files of these scenes, in order."""
+        wanted = pa.array(list(scenes), pa.string())
+        return _rows(self.table.filter(pc.is_in(self.table.column("scene_id"), value_set=wanted)))
+
+    def scene_numbers(self) -> np.ndarray:
+        """All scenes as numbers (`cutting.number_of`), uint64."""
+        return np.fromiter(map(number_of, self.table.column("scene_id").unique().to_pylist()), dtype=np.uint64)
+
+    def addresses(self, scenes: Iterable[str]) -> dict[str, str]:
+        """Scene -> the address of its file, of these."""
+        return {row["scene_id"]: row["uri"] for row in self.rows_of(scenes) if row["duplicate_of"] is None}
+
+    def names_among(self, names: Container[str]) -> set[str]:
+        """Of addresses and of ids of annotations those that the plan has, as a file that is there or as its mask."""
+        columns = [name for name in ("uri", "masks", "gone") if name in self.table.column_names]
+        rows = _rows(self.table.select(columns)) if names else ()
+        found = (name for row in rows if not row["gone"] for name in (row["uri"], *(row["masks"] or [])))
+        return {name for name in found if name in names}
 
     def scenes(self, shard: int) -> list[str]:
         """Scenes of a shard, in order, each once."""
@@ -63,6 +115,14 @@ class Plan:
 
     def scene_count(self) -> int:
         return int(pc.sum(pc.is_null(self.table.column("duplicate_of"))).as_py() or 0)
+
+
+def _rows(table: pa.Table) -> Iterator[Row]:
+    """With the columns that are null in every row of a plan, which it does not hold."""
+    nothing: Row = dict.fromkeys(PLAN.names)
+    for batch in table.to_batches(max_chunksize=_BATCH):
+        for row in batch.to_pylist():
+            yield {**nothing, **row}
 
 
 def read_plan(storage: Storage) -> Plan:
@@ -86,37 +146,23 @@ def extend_plan(
 
     Of files with the same bytes the first is the scene, or the first that has masks of its own.
 
-    read: one picture and its masks; called for many at once.
+    read: one picture and its masks; called for many at once. What it has found is kept in parts (`hashed.py`), should
+    the process end before the plan stands.
     """
     number = len(_plan_files(storage))  # before the plan is read: a driver that comes in between takes this number
     plan = read_plan(storage)
-    known = set(plan.table.column("uri").to_pylist())
-    new = sorted((picked for picked in pictures if picked.uri not in known), key=lambda picked: picked.uri)
+    listed = pictures if isinstance(pictures, Packed) else packed_pictures(pictures)
+    new = sum(1 for _ in plan.lacking(listed))
     if not new:
+        forget(storage)
         return plan
-    scenes_only = plan.table.filter(pc.is_null(plan.table.column("duplicate_of")))
-    first: dict[str, str] = dict(
-        zip(scenes_only.column("scene_id").to_pylist(), scenes_only.column("uri").to_pylist(), strict=True)
-    )
-    mine: dict[str, Row] = {}
-    rows: list[Row] = []
-    scenes = 0
-    for number_read, found in enumerate(in_order(read, new)):
-        tell(f"reading the pictures once, {number_read:,} of {len(new):,}")
-        content = content_of(found)
-        duplicate_of = first.get(content["scene_id"])
-        first.setdefault(content["scene_id"], content["uri"])
-        shard = plan.shards + (
-            scenes // scenes_per_shard if duplicate_of is None else max(scenes - 1, 0) // scenes_per_shard
-        )
-        scenes += duplicate_of is None
-        row = {"shard": shard, "position": len(rows), "duplicate_of": duplicate_of, **content}
-        rows.append(row)
-        scene = mine.setdefault(content["scene_id"], row) if duplicate_of is None else mine.get(content["scene_id"])
-        if scene is not None and scene is not row and _masked(row) and not _masked(scene):
-            _exchange(scene, row, rows)
-            first[content["scene_id"]] = scene["uri"]
-    _write(storage, number, rows)  # if another driver was first, its plan counts
+    rows: Packed[Row] = Packed(lambda row: tuple(row.values()), lambda kept: dict(zip(_CONTENT, kept, strict=True)))
+    for count, row in enumerate(contents(storage, plan.lacking(listed), lambda picked: content_of(read(picked)))):
+        tell(f"reading the pictures once, {count:,} of {new:,}")
+        rows.add({name: row[name] for name in _CONTENT})
+    # If another driver was first, its plan counts.
+    storage.create(_plan_name(number), cut(rows, plan.scene_numbers(), plan.addresses, plan.shards, scenes_per_shard))
+    forget(storage)
     return read_plan(storage)
 
 
@@ -152,25 +198,12 @@ def copy_plan(storage: Storage, earlier: Storage) -> Plan:
     return read_plan(storage)
 
 
-def _masked(row: Row) -> bool:
-    return bool(row["masks"] or row["masks_error"])
-
-
-def _exchange(scene: Row, repeat: Row, rows: Sequence[Row]) -> None:
-    """Two rows with the same bytes change places: the second becomes the scene."""
-    places = {name: (scene[name], repeat[name]) for name in ("shard", "position")}
-    content = dict(scene)
-    scene.update(repeat, duplicate_of=None)
-    repeat.update(content, duplicate_of=scene["uri"])
-    for name, (of_scene, of_repeat) in places.items():
-        scene[name], repeat[name] = of_scene, of_repeat
-    for row in rows:
-        if row["duplicate_of"] == repeat["uri"]:
-            row["duplicate_of"] = scene["uri"]
-
-
 def _last_of_each_place(table: pa.Table) -> pa.Table:
     """Sorted by place; of several rows in one place the last."""
+    shard, position = (table.column(name).to_numpy() for name in ("shard", "position"))
+    later = (shard[1:] > shard[:-1]) | ((shard[1:] == shard[:-1]) & (position[1:] > position[:-1]))
+    if later.all():
+        return table  # as one plan file is, and several that only add to it: nothing is copied
     order = pa.array(np.arange(table.num_rows))
     table = table.append_column("order", order).sort_by(
         [("shard", "ascending"), ("position", "ascending"), ("order", "ascending")]
@@ -185,7 +218,11 @@ def _last_of_each_place(table: pa.Table) -> pa.Table:
 def _write(storage: Storage, number: int, rows: Sequence[Row]) -> None:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(list(rows), schema=PLAN), buffer, compression="zstd")
-    storage.create(f"_plan/{number:06d}.parquet", buffer.getvalue())
+    storage.create(_plan_name(number), buffer.getvalue())
+
+
+def _plan_name(number: int) -> str:
+    return f"_plan/{number:06d}.parquet"
 
 
 def _plan_files(storage: Storage) -> list[str]:

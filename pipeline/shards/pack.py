@@ -20,7 +20,7 @@ from pipeline.shards.account import account_tally
 from pipeline.shards.concept_counts import handles_tally
 from pipeline.shards.parts import part_name, read_part, work_folder
 from pipeline.shards.reader import Members, OutputReader, Row, by_scene
-from pipeline.shards.scores import ScoreNumbers
+from pipeline.shards.scores import scores_tally
 from pipeline.shards.tables import table_name, write_table
 from pipeline.shards.tars import add_member, padded, tar_name
 from pipeline.storage.folder import Storage
@@ -162,17 +162,16 @@ def pack_rows(
             files.append(_write_file(storage, folder, table_name(table, shard), write, len(rows)))
         check()
     tally = next(filter(None, (tally_of(table, rows) for table, rows in tables.items())), None)
-    at, host = time.time(), socket.gethostname()
-    commit(storage, Commit(stage, shard, round_, attempt, files, [], [], {}, 0.0, at, host, tally=tally))
+    made = Commit(stage, shard, round_, attempt, files, [], [], {}, 0.0, time.time(), socket.gethostname(), tally=tally)
+    commit(storage, made)
 
 
 def tally_of(table: str, rows: Sequence[Row]) -> dict[str, Any] | None:
     """What the rows of a shard's table come to; None of a table that nobody sums up."""
-    if table == "handles":
-        return {"handles": handles_tally(rows)}
-    if table == "scores":
-        return {"scores": ScoreNumbers.of(rows).as_tally()}
-    return {"account": account_tally(rows)} if table == "account" else None
+    tallies: dict[str, Callable[[Any], Any]] = {
+        "handles": handles_tally, "scores": scores_tally, "account": account_tally
+    }  # fmt: skip
+    return {table: tallies[table](rows)} if table in tallies else None
 
 
 @contextmanager

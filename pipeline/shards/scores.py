@@ -53,10 +53,6 @@ class ScoreNumbers:
         self.dropped.update(other.dropped)
         return self
 
-    def as_tally(self) -> dict[str, Any]:
-        """For a commit; `from_tally` reads it."""
-        return {**vars(self), "dropped": dict(self.dropped)}
-
     @staticmethod
     def from_tally(tally: dict[str, Any]) -> ScoreNumbers:
         return ScoreNumbers(**{**tally, "dropped": Counter(tally["dropped"])})
@@ -88,6 +84,12 @@ def kind_of(reason: str | None) -> str:
         return "near the source picture" if start == "copy of source" else "near-duplicates"
     names = {"prompt": "under min_prompt", "identity": "under min_identity"}
     return names.get(start, start or "without a reason")
+
+
+def scores_tally(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """What rows of SCORES come to, for a commit; `ScoreNumbers.from_tally` reads it."""
+    numbers = ScoreNumbers.of(rows)
+    return {**vars(numbers), "dropped": dict(numbers.dropped)}
 
 
 def score_numbers(storage: Storage, committed: Committed | None = None) -> ScoreNumbers:

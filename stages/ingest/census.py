@@ -3,7 +3,7 @@ annotation. Taken once in the driver, before work starts; workers are told and l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from schemas.job import JobSpec, Source
@@ -15,6 +15,7 @@ from stages.ingest.given_masks.owners import owners_of
 from stages.ingest.source.files import root_of
 from stages.ingest.source.hashing import Hashed, hash_file, hash_of_all
 from stages.ingest.source.listing import Listing, list_source, looks_like_a_mask
+from stages.ingest.source.packed import Packed
 from stages.ingest.source.walking import Found
 from stages.telling import tell
 
@@ -39,13 +40,31 @@ class Picked:
     masks_fault: str | None = None
 
 
+def packed_pictures(pictures: Iterable[Picked] = ()) -> Packed[Picked]:
+    """Pictures by address."""
+    return Packed(
+        lambda one: (
+            one.uri,
+            one.stamp,
+            one.bytes,
+            one.masks,
+            one.masks_stamp,
+            one.masks_sha256,
+            one.entry,
+            one.masks_fault,
+        ),
+        lambda row: Picked(row[0], row[1], row[2], tuple(row[3]), *row[4:]),
+        pictures,
+    )
+
+
 @dataclass
 class Census:
     """pictures: in the order of their addresses. lines: of the account, for what belongs to no picture of the plan.
     remarks: what a person should know before work starts, each a sentence. beyond: addresses of the pictures that
     `source.limit` keeps out. annotations: address of the annotation file."""
 
-    pictures: list[Picked] = field(default_factory=list)
+    pictures: Packed[Picked] = field(default_factory=packed_pictures)
     lines: list[AccountLine] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     beyond: set[str] = field(default_factory=set)
@@ -75,7 +94,8 @@ def take_census(spec: JobSpec) -> Census:
     elif spec.source.masks == "coco":
         _with_annotations(listing, spec.source, census)
     else:
-        census.pictures = [Picked(listing.root.url_of(file.path), file.stamp, file.size) for file in listing.pictures]
+        for file in listing.pictures:
+            census.pictures.add(Picked(listing.root.url_of(file.path), file.stamp, file.size))
     alike = [file.path for file in listing.pictures if looks_like_a_mask(file.path.rpartition("/")[2])]
     if alike:
         census.remarks.append(
@@ -87,7 +107,6 @@ def take_census(spec: JobSpec) -> Census:
             f"files that links bring in from outside the source: {len(listing.elsewhere)}, such as "
             f"{listing.elsewhere[0]}; source.links: inside leaves them out"
         )
-    census.pictures.sort(key=lambda picked: picked.uri)
     census.lines += [AccountLine("file", out.uri, "left out", out.reason, out.detail) for out in listing.left_out]
     return census
 
@@ -115,7 +134,7 @@ def _with_annotations(listing: Listing, source: Source, census: Census) -> None:
     for path, file in paths.items():
         entry = coco.entries[matches.of[path]] if path in matches.of else None
         if file.path in wanted:
-            census.pictures.append(
+            census.pictures.add(
                 Picked(
                     at.url_of(file.path),
                     file.stamp,
@@ -144,7 +163,7 @@ def _with_masks_beside(listing: Listing, census: Census) -> None:
     owners, at = owners_of(listing), listing.root
     for file in listing.pictures:
         masks = owners.masks.get(file.path, [])
-        census.pictures.append(
+        census.pictures.add(
             Picked(
                 at.url_of(file.path),
                 file.stamp,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands.planning import plan_source
-from pipeline.ledger import committed, manifest
+from pipeline.ledger import committed, hashed, manifest
 from pipeline.ledger.lease import held
 from pipeline.ledger.repair import repair
 from pipeline.ledger.rounds import FAILURES
@@ -134,7 +134,7 @@ def left_behind(out: Path) -> list[str]:
 
 
 def main(folder: Path, share: float) -> None:
-    committed.EVERY, manifest.MOST = 3, 2
+    committed.EVERY, manifest.MOST, hashed.ROWS = 3, 2, 2
     source, calm, first = folder / "in", folder / "calm", folder / "first"
     source.mkdir()
     for name in "abc":

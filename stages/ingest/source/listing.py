@@ -20,7 +20,8 @@ from schemas.outcomes import BEYOND
 from stages.ingest.source.files import Root, called, locate, root, root_of
 from stages.ingest.source.hearing import all_heard
 from stages.ingest.source.kind import check_address, check_kind, holds
-from stages.ingest.source.walking import Found, look_at, shown_path, walk
+from stages.ingest.source.packed import Packed
+from stages.ingest.source.walking import Found, look_at, packed, shown_path, walk
 from stages.retrying import persistently
 
 MASK_NAME = re.compile(r"(?:(?P<stem>.+)\.)?mask(?P<number>\d+)\.png", re.IGNORECASE)
@@ -58,10 +59,10 @@ class Listing:
     """
 
     root: Root
-    pictures: list[Found] = field(default_factory=list)
+    pictures: Packed[Found] = field(default_factory=packed)
     masks: list[Found] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
-    beyond: list[Found] = field(default_factory=list)
+    beyond: Packed[Found] = field(default_factory=packed)
     neighbours: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
 
@@ -101,10 +102,13 @@ def list_source(source: Source, output: str | None = None) -> Listing:
     if folder is None:
         check_kind(at.fs, [file.path for file in files], source.uri)
     own = None if output is None else locate(output, source)[1].rstrip("/")
+    within = False
     for file in files:
-        if own is None or not file.path.startswith(f"{own}/"):
+        if own is not None and file.path.startswith(f"{own}/"):
+            within = True
+        else:
             _place(file, folder, source, listing)
-    if own is not None and any(file.path.startswith(f"{own}/") for file in files):
+    if own is not None and within:
         listing.leave_out(own, "the output of this job")
     if folder is None and source.masks == "beside":
         _add_masks_beside(listing, base, source)
@@ -116,7 +120,9 @@ def list_source(source: Source, output: str | None = None) -> Listing:
         wanted = f"{held}{_set_aside(listing)} (looked for {' '.join(source.suffixes)})" if folder is not None else ""
         raise SpecError(f"source.uri: no images under {source.uri}{wanted}; check the prefix or set source.suffixes")
     if source.limit is not None:
-        listing.pictures, listing.beyond = listing.pictures[: source.limit], listing.pictures[source.limit :]
+        every, listing.pictures = listing.pictures.emptied(), packed()
+        for number, file in enumerate(every):
+            (listing.pictures if number < source.limit else listing.beyond).add(file)
     for file in listing.beyond:
         listing.leave_out(file.path, BEYOND)
     listing.elsewhere = [file.path for file in (*listing.pictures, *listing.masks) if file.elsewhere]
@@ -145,13 +151,13 @@ def _nothing(at: Root) -> str:
     return ", a folder without a file" if at.fs.isdir(at.path) else ", where there is nothing"
 
 
-def _listed(at: Root, base: str, follow: bool) -> tuple[list[Found], str | None]:
+def _listed(at: Root, base: str, follow: bool) -> tuple[Packed[Found], str | None]:
     """`_files`, sorted by path; as the source is now, and not as it was listed before a try that failed."""
     if not at.local:
         at.fs.invalidate_cache()
     with nullcontext() if at.local else all_heard(at.fs):
         found, folder = _files(at, base, follow)
-        return sorted(found, key=lambda file: file.path), folder
+        return packed(found), folder
 
 
 def _files(at: Root, base: str, follow: bool) -> tuple[Iterator[Found] | list[Found], str | None]:
@@ -195,7 +201,7 @@ def _place(file: Found, folder: str | None, source: Source, listing: Listing) ->
             "a mask is read as mask0.png in a folder of one picture, or as <name of the picture>.mask0.png; rename it",
         )
     else:
-        listing.pictures.append(file)
+        listing.pictures.add(file)
 
 
 def looks_like_a_mask(name: str) -> bool:

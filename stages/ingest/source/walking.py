@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from stages.ingest.source.files import Root
+from stages.ingest.source.packed import Packed
 
 _OF_CONTENT = ("ETag", "etag", "md5Hash", "content_md5", "md5", "sha256", "oid", "blob_id", "CRC")
 _OF_TIME = (
@@ -33,6 +34,15 @@ class Found:
     size: int | None = None
     trouble: tuple[str, str] | None = None
     elsewhere: bool = False
+
+
+def packed(found: Iterable[Found] = ()) -> Packed[Found]:
+    """Files by path."""
+    return Packed(
+        lambda file: (file.path, file.stamp, file.size, file.trouble, file.elsewhere),
+        lambda row: Found(row[0], row[1], row[2], None if row[3] is None else (row[3][0], row[3][1]), row[4]),
+        found,
+    )
 
 
 def walk(at: Root, folder: str, follow: bool = True) -> Iterator[Found]:
