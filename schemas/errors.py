@@ -65,6 +65,10 @@ class StoreAway(JobError):
     the same command goes on once it does."""
 
 
+class StoreFull(JobError):
+    """There is no room left where a job writes. No scene's fault: the same command goes on once there is."""
+
+
 class ClusterError(JobError):
     """In the cluster: Ray does not start, does not answer or does not let us in."""
 

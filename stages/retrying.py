@@ -11,12 +11,13 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
-from schemas.errors import StoreAway
+from schemas.errors import StoreAway, StoreFull
 from stages.telling import tell
-from stages.transient import behind, comes_of_network_failure, is_network_failure
+from stages.transient import behind, comes_of_network_failure, is_full, is_network_failure
 
 AWAY_S = 900.0
 """How long a store that has answered before may be away."""
@@ -72,17 +73,32 @@ def interrupt() -> None:
         _stores.turn.notify_all()
 
 
+@contextmanager
+def full_told(store: str) -> Iterator[None]:
+    """Raises StoreFull where what is done inside finds no room left at `store`."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise StoreFull(
+            f"{store}: no room is left there ({error.strerror}); what is written is safe: make room, and the same "
+            "command goes on"
+        ) from error
+
+
 def persistently(call: Callable[[], Found], store: str, answers: Callable[[], bool] | None = None) -> Found:
     """What `call` returns, once it does. It must be safe to repeat.
 
     store: what a person calls the store, `s3://bucket/out`. answers: asked after FILE_S whether the store answers
     another question; then what `call` raised is about the thing that it asks for, and is raised.
-    Raises StoreAway after AWAY_S (FIRST_S, UNIT_S), and at once what is not transient.
+    Raises StoreAway after AWAY_S (FIRST_S, UNIT_S), and at once what is not transient; StoreFull where no room is left.
     """
     began, tries, interrupts = time.monotonic(), 0, _stores.interrupts
     while True:
         try:
-            found = call()
+            with full_told(store):
+                found = call()
         except Exception as error:
             if not comes_of_network_failure(error):
                 raise

@@ -152,6 +152,11 @@ def why_unread(error: Exception) -> str:
     return f"its server answers {status} {phrase}".rstrip()
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether a disk has no room left, or its owner no share of it."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def ssl_refused() -> Any:
     """The class of a certificate that is not believed: another try is refused as well."""
     return _loaded("ssl", "SSLCertVerificationError")

@@ -23,7 +23,7 @@ from pipeline.shards.unit import Unit
 from pipeline.storage.folder import Storage
 from pipeline.watching.watcher import About, Said, Tell
 from schemas.cluster import Cluster
-from schemas.errors import JobError, StoreAway
+from schemas.errors import JobError, StoreAway, StoreFull
 from stages.retrying import AWAY_S, LONGEST_PAUSE_S, UNIT_S
 
 
@@ -150,6 +150,8 @@ class Answers:
         if isinstance(cause, StoreAway):
             self._away(pool, unit, cause)
             return
+        if isinstance(cause, StoreFull):  # of every scene's, and none is to fail for it
+            raise StoreFull(*cause.args) from error
         self._replace(pool, worker, type(cause).__name__)
         self._suspects(pool, unit, type(cause).__name__, str(cause), str(error)[-8000:])
 

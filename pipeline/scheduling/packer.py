@@ -31,7 +31,7 @@ from pipeline.shards.reader import OutputReader
 from pipeline.storage.folder import Storage
 from pipeline.watching.watcher import About, Tell
 from pipeline.wording import counted
-from schemas.errors import LeaseLost, StoreAway
+from schemas.errors import LeaseLost, StoreAway, StoreFull
 
 PACK_ATTEMPTS = 3
 """Of one shard that a living packer cannot write."""
@@ -144,7 +144,8 @@ class Packing:
         """What a call that has ended came to; None where it is to be made once more.
 
         Raises RuntimeError when packers have failed at it `PACK_ATTEMPTS` times, or it has lost `PACK_LOSSES`;
-        StoreAway where the store did not answer for long, and LeaseLost where another run has taken over.
+        StoreAway where the store did not answer for long, StoreFull where it has no room left, and LeaseLost where
+        another run has taken over.
         """
         order = self._orders.pop(call)
         try:
@@ -157,8 +158,8 @@ class Packing:
             cause = getattr(error, "cause", None)
             if isinstance(cause, LeaseLost):
                 raise cause from None
-            if isinstance(cause, StoreAway):
-                raise StoreAway(*cause.args) from error
+            if isinstance(cause, (StoreAway, StoreFull)):
+                raise type(cause)(*cause.args) from error
             self._failed(order, cause_of(error))
             return None
         self._idle[order.packer] = time.monotonic()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, TypeVar
 
 import fsspec
@@ -15,7 +14,7 @@ from pipeline.storage.local import LocalDisk, is_temporary
 from pipeline.storage.objects import ObjectStore
 from schemas.errors import OutputError
 from schemas.secrets import is_masked
-from stages.retrying import persistently
+from stages.retrying import full_told, persistently
 
 SHARED = "_shared"
 """Folder under OUTPUT for what is computed once a run."""
@@ -27,7 +26,8 @@ class Storage:
     """Paths are relative to the folder and use `/`. Safe to pickle: it opens its filesystem anew in each process.
 
     A store that does not answer is asked again (`stages/retrying.py`); every method raises StoreAway where that takes
-    too long. Raises OutputError for an address that cannot be opened here.
+    too long, and what writes raises StoreFull where no room is left. Raises OutputError for an address that cannot be
+    opened here.
     """
 
     def __init__(self, url: str) -> None:
@@ -115,7 +115,8 @@ class Storage:
 
     def write(self, name: str, data: bytes) -> None:
         """The whole file or nothing: readers never see half of it. An older file is replaced."""
-        self._bytes.write(self.path(name), data)
+        with full_told(self.url):
+            self._bytes.write(self.path(name), data)
 
     def create(self, name: str, data: bytes) -> bool:
         """Create-if-absent: true if this call made the file, false if it was there already. This is the commit.
@@ -123,16 +124,20 @@ class Storage:
         On an object store also true if the file there holds these very bytes, which is how a create whose answer was
         lost looks. Whoever has to know which of two it was gives them different bytes, as commits do.
         """
-        return self._bytes.create(self.path(name), data)
+        with full_told(self.url):
+            return self._bytes.create(self.path(name), data)
 
-    def open_write(self, name: str) -> AbstractContextManager[BinaryIO]:
+    @contextlib.contextmanager
+    def open_write(self, name: str) -> Iterator[BinaryIO]:
         """A file to stream into. Not atomic, and not tried again: only for files that nothing names yet, by whoever can
         begin anew (`again`)."""
-        return self._bytes.open_write(self.path(name))
+        with full_told(self.url), self._bytes.open_write(self.path(name)) as file:
+            yield file
 
     def publish(self, source: str, target: str) -> None:
         """Makes `target` the content of `source`, replacing an older one at once; the data stays where it is stored."""
-        self._bytes.publish(self.path(source), self.path(target))
+        with full_told(self.url):
+            self._bytes.publish(self.path(source), self.path(target))
 
     def delete(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -6,14 +6,15 @@ import contextlib
 import uuid
 
 from pipeline.storage.folder import Storage
-from schemas.errors import OutputError, StoreAway
+from schemas.errors import OutputError, StoreAway, StoreFull
 
 
 def check_writable(storage: Storage) -> None:
     """Makes a file as a commit is made (by a hard link, or an object store's conditional write), twice.
 
     Raises OutputError if nothing can be written, or if the second file of the same name is not refused: there two
-    attempts at a shard would both commit, and the later one would write over the earlier. StoreAway if nobody answers.
+    attempts at a shard would both commit, and the later one would write over the earlier. StoreAway if nobody answers,
+    StoreFull if no room is left.
     """
     probe = f"_probe-{uuid.uuid4().hex}"
     away = False
@@ -24,6 +25,8 @@ def check_writable(storage: Storage) -> None:
     except StoreAway as error:
         away = True
         raise StoreAway(f"output: {error}") from error
+    except StoreFull as error:
+        raise StoreFull(f"output: {error}") from error
     except Exception as error:  # every backend has its own classes
         raise OutputError(
             f"output: cannot write under {storage.url} ({type(error).__name__}: {error}); check the "

@@ -17,7 +17,7 @@ from pipeline.scheduling.packer import Packing
 from pipeline.scheduling.worker import SetupError, StageWorkerImpl
 from pipeline.shards.unit import Unit
 from schemas.cluster import Cluster
-from schemas.errors import JobError, SpecError, StoreAway
+from schemas.errors import JobError, SpecError, StoreAway, StoreFull
 from schemas.job import JobSpec
 from stages.retrying import AWAY_S, FIRST_S
 
@@ -117,15 +117,27 @@ def test_a_worker_says_how_long_its_set_up_may_fail_so(
     assert (found.final, found.patience_s) == (final, patience_s)
 
 
-def test_a_shard_that_cannot_be_written_because_of_it_is_the_same_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [StoreAway, StoreFull])
+def test_a_shard_that_cannot_be_written_because_of_it_is_the_same_sentence(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     packing: Any = object.__new__(Packing)
     packing._idle = {}
     order = SimpleNamespace(shard=SimpleNamespace(shard=0), stage="ingest", attempts=1, packer="packer")
     packing._orders = {"call": order}
 
     def get(call: str) -> None:
-        raise raised(StoreAway(SENTENCE))
+        raise raised(error(SENTENCE))
 
     monkeypatch.setattr(ray, "get", get)
-    with pytest.raises(StoreAway, match=r"^s3://b does not answer"):
+    with pytest.raises(error, match=r"^s3://b does not answer"):
         packing.finished("call")
+
+
+def test_a_full_disk_stops_the_job_and_blames_no_scene() -> None:
+    answers: Any = object.__new__(Answers)
+    worker: Any = SimpleNamespace(unit=Unit("ingest", 0, 0, ("a", "b"), {}), call="call")
+    pool: Any = SimpleNamespace(queue=deque())
+    with pytest.raises(StoreFull, match="^/out: no room is left there$"):
+        answers._raised(pool, worker, raised(StoreFull("/out: no room is left there")))
+    assert not pool.queue

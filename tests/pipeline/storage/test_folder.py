@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import re
 import threading
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import fsspec
 import pytest
 
 from pipeline.storage.folder import Storage
-from schemas.errors import OutputError
+from pipeline.storage.probe import check_writable
+from schemas.errors import OutputError, StoreFull
+from stages.retrying import full_told
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -120,10 +123,25 @@ def test_a_disk_that_is_full_keeps_nothing_of_what_did_not_fit(tmp_path: Path, m
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
+    said = re.escape(f"{tmp_path}/out: no room is left there (No space left on device); what is written is safe: make")
     for write in (storage.write, storage.create):
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(StoreFull, match=said):
             write("b", b"2" * 1000)
     assert os.listdir(tmp_path / "out") == ["a"]
+    with pytest.raises(StoreFull, match=said), storage.open_write("c") as file:
+        file.write(b"3")
+    with pytest.raises(StoreFull, match=said):
+        storage.publish("a", "d")
+    with pytest.raises(StoreFull, match=f"^output: {said}"):
+        check_writable(storage)
+
+
+def test_only_a_disk_without_room_is_told_as_such() -> None:
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        with pytest.raises(StoreFull, match="^/out: no room is left there"), full_told("/out"):
+            raise OSError(number, os.strerror(number))
+    with pytest.raises(PermissionError), full_told("/out"):
+        raise PermissionError(errno.EACCES, "no")
 
 
 def test_what_the_ledger_builds_on_is_on_disk_before_it_goes_on(
