@@ -8,9 +8,12 @@ import os
 import random
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +30,17 @@ _BODY = (
 )
 _CODES = {"500": "InternalError", "503": "SlowDown", "409": "ConditionalRequestConflict"}
 _OF_THE_LINE = ("connection", "transfer-encoding", "content-length", "keep-alive")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request. port: of the socket that it came from, which belongs to the process that asks."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    port: int
 
 
 class FaultProxy:
@@ -51,6 +65,11 @@ class FaultProxy:
     def then(self, *kinds: str, method: str = "", path: str = "") -> None:
         """The next requests of this method, to a path with this in it, get these faults, one each."""
         self._next.extend((kind, method, path) for kind in kinds)
+
+    def met(self, asked: Asked, done: bool) -> bool:
+        """Called before the store hears of a request, and once it has done it (`done`): for what happens to whoever
+        asks, as in `benchmarks/chaos_proxy.py`. True: nobody waits for an answer."""
+        return False
 
     def fault(self, method: str, path: str) -> str | None:
         with self._turn:
@@ -77,7 +96,7 @@ class FaultProxy:
                 self.proxy = proxy
                 super().__init__(*args)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -88,12 +107,23 @@ class FaultProxy:
         self._server.server_close()
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever asked may have been killed since: nothing to tell."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     proxy: FaultProxy
 
     def answer(self) -> None:
         sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        asked = Asked(self.command, self.path, self.headers, sent, self.client_address[1])
+        if self.proxy.met(asked, False):
+            self._break_off()
+            return
         kind = self.proxy.fault(self.command, self.path)
         if kind == "away":
             self._break_off()
@@ -104,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._end()
         else:
             status, headers, body = self._forward(sent)
-            if kind == "lost" or (kind in ("reset", "cut") and len(body) < 2):
+            if self.proxy.met(asked, True) or kind == "lost" or (kind in ("reset", "cut") and len(body) < 2):
                 self._break_off()
             elif kind == "short":
                 self._send(status, headers, body[: len(body) // 2])
