@@ -17,6 +17,9 @@ from pipeline.watching.watcher import NOTHING, About, InHand, Said
 from schemas.errors import LeaseLost
 
 _WRITE_S = 10.0
+_REST = 100
+"""A snapshot is written for each shard, but takes no more than one part in so many of the time: nobody is given work
+while the store answers."""
 _LOG_S = 30.0
 
 
@@ -39,7 +42,8 @@ class Progress:
         self.console = console or Console()
         self.live = Live(console=self.console, refresh_per_second=2) if self.console.is_terminal else None
         self.state = "running"
-        self._written_at = self._logged_at = 0.0
+        self._due_at = self._logged_at = 0.0
+        self._written_at = self._took_s = 0.0
 
     def __enter__(self) -> Progress:
         if self.live:
@@ -63,11 +67,11 @@ class Progress:
         self.made[stage] = (self.made[stage][0] + done, self.made[stage][1] + failed)
 
     def shard_packed(self, stage: str, shard: int, done: int, failed: int, size: int = 0) -> None:
-        self._written_at = 0.0
+        self._due_at = min(self._due_at, self._written_at + self._took_s * _REST)
 
     def stopping(self) -> None:
         """The run has been asked to end; `status` says so."""
-        self.state, self._written_at = "stopping", 0.0
+        self.state, self._due_at = "stopping", 0.0
 
     def event(self, text: str, about: About = NOTHING) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -84,6 +88,7 @@ class Progress:
         elif now - self._logged_at >= _LOG_S:
             self._logged_at = now
             self.event(line(self.counts))
-        if now - self._written_at >= _WRITE_S:
-            self._written_at = now
+        if now >= self._due_at:
             write_snapshot(self.storage, self.counts, self.state)
+            self._written_at = time.monotonic()
+            self._took_s, self._due_at = self._written_at - now, self._written_at + _WRITE_S
