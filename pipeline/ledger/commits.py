@@ -17,7 +17,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -79,6 +79,10 @@ class Commit:
     def scenes(self) -> set[str]:
         """Scenes that went through the stage, with results or without."""
         return {*self.done, *(failure["scene_id"] for failure in self.failures)}
+
+    def without_members(self) -> Commit:
+        """What a driver keeps of it: places in a tar take most of a large shard's commit, and are for readers."""
+        return replace(self, members={}, crc32=None)
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self), indent=1).encode()

@@ -108,10 +108,10 @@ class Committed:
         table = self.table(stage)
         yield from zip(table.column("shard").to_pylist(), table.column("tally").to_pylist(), strict=True)
 
-    def note(self, stage: str, shard: int, round_: int) -> None:
+    def note(self, stage: str, shard: int, round_: int, told: tuple[Commit, int] | None = None) -> None:
         """Takes down a commit that was made since the listings, for the manifest; what is told of here stays as listed.
-        For the run that holds the lease."""
-        self._noted[stage, shard, round_] = None
+        For the run that holds the lease. told: see `Ledger.note`."""
+        self._noted[stage, shard, round_] = None if told is None else summary(*told)
         if len(self._noted) >= EVERY:
             self.roll_up()
 

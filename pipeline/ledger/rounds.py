@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 
 from pipeline.ledger.commits import Commit, read_sized
 from pipeline.ledger.committed import Committed
@@ -15,8 +14,9 @@ LOOKING = ("ingest", "segment")
 """Stages whose rows name the file and its masks."""
 FAILURES = "failures"
 """What is committed last of every shard, under the name of a stage."""
-_KEPT = 200_000
-"""Scenes whose commits are kept: a shard on its way is looked at once a stage, in all the stages before it."""
+_KEPT = 1_000_000
+"""Scenes whose commits are kept, about 80 bytes each: a shard on its way is looked at once a stage, in all the stages
+before it, and a read is a turn of the scheduler's loop in which no worker is given anything."""
 
 
 class Ledger:
@@ -39,10 +39,13 @@ class Ledger:
     def round(self, stage: str, shard: int) -> int | None:
         return self.rounds.setdefault(stage, {}).get(shard)
 
-    def note(self, stage: str, shard: int, round_: int) -> None:
-        """A commit that this run has made."""
+    def note(self, stage: str, shard: int, round_: int, told: tuple[Commit, int] | None = None) -> None:
+        """A commit that this run has made. told: as whoever made it has told, with the bytes of its file, so that
+        nobody need read it."""
         self.rounds.setdefault(stage, {})[shard] = round_
-        self.committed.note(stage, shard, round_)
+        self.committed.note(stage, shard, round_, told)
+        if told is not None and stage != FAILURES:  # of which nobody asks what is in it
+            self._keep((stage, shard, round_), told[0])
 
     def commit(self, stage: str, shard: int) -> Commit | None:
         """Without the members of its tar, which take most of it. Read once, for as long as there is room."""
@@ -53,12 +56,15 @@ class Ledger:
         if place not in self._commits:
             found, size = read_sized(self.storage, *place)
             self.committed.saw(found, size)
-            self._commits[place] = replace(found, members={}, crc32=None)
-            self._kept += _scenes(found)
-            while self._kept > _KEPT and len(self._commits) > 1:
-                self._kept -= _scenes(self._commits.popitem(last=False)[1])
+            self._keep(place, found)
         self._commits.move_to_end(place)
         return self._commits[place]
+
+    def _keep(self, place: tuple[str, int, int], record: Commit) -> None:
+        self._commits[place] = record.without_members()
+        self._kept += _scenes(record)
+        while self._kept > _KEPT and len(self._commits) > 1:
+            self._kept -= _scenes(self._commits.popitem(last=False)[1])
 
     def target(self, shard: int) -> int:
         """The round a shard is wanted in: 0, or the last that was asked for."""

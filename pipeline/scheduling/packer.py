@@ -56,21 +56,24 @@ class PackerImpl:
         self.storage = Storage(output)
         self.check = (lambda: None) if epoch is None else partial(check_epoch, self.storage, epoch)
 
-    def pack(self, order: PackOrder) -> tuple[int, int, int]:
-        """Packs a shard; returns how many scenes have results, how many have none, and the bytes of its files."""
-        record: Commit = self.storage.again(lambda: pack(self.storage, order, self.check))
-        return len(record.done), len(record.failures), sum(file.bytes for file in record.files)
+    def pack(self, order: PackOrder) -> tuple[Commit, int]:
+        """Packs a shard; returns what the driver keeps of its commit, and the bytes of the commit's file."""
+        return _told(self.storage.again(lambda: pack(self.storage, order, self.check)))
 
     def pack_failures(
         self, shard: int, round_: int, rows: list[dict[str, Any]], plan: list[dict[str, Any]] | None, coco: str | None
-    ) -> tuple[int, int, int]:
-        """Packs the failures of a shard, and its account. plan: its rows; None where its files are another OUTPUT's."""
+    ) -> tuple[Commit, int]:
+        """Packs the failures of a shard, and its account; returns the same. plan: its rows; None where its files are
+        another OUTPUT's."""
         tables = {FAILURES: rows}
         if plan is not None:
             lines = shard_account(OutputReader(self.storage), shard, plan, rows, coco)
             tables["account"] = [line.row() for line in lines]
-        self.storage.again(lambda: pack_rows(self.storage, FAILURES, shard, round_, tables, self.check))
-        return 0, len(rows), 0
+        return _told(self.storage.again(lambda: pack_rows(self.storage, FAILURES, shard, round_, tables, self.check)))
+
+
+def _told(record: Commit) -> tuple[Commit, int]:
+    return record.without_members(), len(record.to_json())
 
 
 Packer = ray.remote(PackerImpl)
@@ -78,12 +81,12 @@ Packer = ray.remote(PackerImpl)
 
 @dataclass(frozen=True)
 class Packed:
-    """A shard of a stage, or (`stage` is `FAILURES`) of the failures, that is committed. size: of its files, bytes."""
+    """A shard of a stage, or (`stage` is `FAILURES`) of the failures, that is committed. record: without its
+    members. size: of the commit's file, bytes."""
 
     shard: ShardRun
     stage: str
-    done: int
-    failed: int
+    record: Commit
     size: int
 
 
@@ -149,7 +152,7 @@ class Packing:
         """
         order = self._orders.pop(call)
         try:
-            done, failed, size = ray.get(call)
+            record, size = ray.get(call)
         except RayActorError as error:
             self._lost(order, cause_of(error))
             return None
@@ -164,7 +167,7 @@ class Packing:
             return None
         self._idle[order.packer] = time.monotonic()
         self._give()
-        return Packed(order.shard, order.stage, done, failed, size)
+        return Packed(order.shard, order.stage, record, size)
 
     def look(self, workers: int, nodes: int) -> None:
         """Called every turn: starts what has waited long enough, ends what takes too long, and packers that have had

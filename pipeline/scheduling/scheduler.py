@@ -184,13 +184,14 @@ class Scheduler:
         packed = self.packing.finished(call)
         if packed is None:
             return
-        shard = packed.shard
+        shard, record = packed.shard, packed.record
         self.answers.packed(packed.stage, shard.shard)
-        self.ledger.note(packed.stage, shard.shard, shard.target)
+        self.ledger.note(packed.stage, shard.shard, shard.target, (record, packed.size))
         if packed.stage == FAILURES:
             del self.active[shard.shard]
             return
-        self.watcher.shard_packed(packed.stage, shard.shard, packed.done, packed.failed, packed.size)
+        size = sum(file.bytes for file in record.files)
+        self.watcher.shard_packed(packed.stage, shard.shard, len(record.done), len(record.failures), size)
         if self.stopping:
             del self.active[shard.shard]
         else:

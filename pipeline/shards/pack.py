@@ -148,11 +148,12 @@ def pack_rows(
     round_: int,
     tables: Mapping[str, Sequence[Row]],
     check: Callable[[], None] = _nobody_else,
-) -> None:
-    """Commits a shard that is tables only, from rows at hand (the failures of a shard, and its account). check: as for
-    `pack`."""
-    if _committed(storage, stage, shard, round_) is not None:
-        return
+) -> Commit:
+    """Commits a shard that is tables only, from rows at hand (the failures of a shard, and its account). check, and
+    what is returned: as for `pack`."""
+    record = _committed(storage, stage, shard, round_)
+    if record is not None:
+        return record
     attempt = new_attempt(round_)
     folder = attempt_folder(stage, shard, attempt)
     files = []
@@ -163,7 +164,7 @@ def pack_rows(
         check()
     tally = next(filter(None, (tally_of(table, rows) for table, rows in tables.items())), None)
     made = Commit(stage, shard, round_, attempt, files, [], [], {}, 0.0, time.time(), socket.gethostname(), tally=tally)
-    commit(storage, made)
+    return made if commit(storage, made) else read_commit(storage, stage, shard, round_)
 
 
 def tally_of(table: str, rows: Sequence[Row]) -> dict[str, Any] | None:

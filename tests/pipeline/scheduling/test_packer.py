@@ -34,7 +34,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     Packer.made = []
     monkeypatch.setattr(module.time, "monotonic", lambda: found[0])
     monkeypatch.setattr(module.ray, "kill", lambda packer: Packer.made.remove(packer))
-    monkeypatch.setattr(module.ray, "get", lambda call: (1, 0, 10))
+    monkeypatch.setattr(module.ray, "get", lambda call: ("commit", 10))
     monkeypatch.setattr(module.ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "0" * 56))
     monkeypatch.setattr(
         module,
