@@ -22,7 +22,9 @@ from pipeline.watching.watcher import About, Crew, InHand
 from schemas.job import JobSpec
 
 _ASK_S = 2.0
-"""Between two questions to a worker how far it is."""
+_ASK_EACH_S = 0.02
+"""Between two questions to a worker how far it is, and for each of a stage's workers: a question is half a millisecond
+of the driver, in which it gives no work to anybody."""
 
 
 @dataclass
@@ -54,6 +56,8 @@ class WorkerPool:
 
     One unit in flight per worker: a call costs about a millisecond against seconds to minutes of work. Ray gives the
     worker's math libraries as many threads as the actor has cores.
+
+    calls: whose answers are due.
     """
 
     def __init__(self, kind: StageKind, spec: JobSpec, output: str, earlier: str | None, has_gpus: bool) -> None:
@@ -65,6 +69,7 @@ class WorkerPool:
         self.shut: Collection[str] = ()
         self.queue: deque[Unit] = deque()
         self.workers: list[Worker] = []
+        self.calls: dict[Any, Worker] = {}
         self.prepared = False
         self.setup_failures = 0
         self.away_since: float | None = None  # since when no worker could start, as a store did not answer
@@ -113,8 +118,9 @@ class WorkerPool:
             actor: Any = StageWorker.options(
                 num_cpus=self.settings.cpus, num_gpus=self.gpus, max_restarts=0, max_task_retries=0, max_concurrency=2
             ).remote(self.kind.factory, self.spec, self.output, self.earlier)
-            setup = actor.setup.remote(not self.prepared)
-            self.workers.append(Worker(actor, setup, self.gpus, actor.node.remote()))
+            worker = Worker(actor, actor.setup.remote(not self.prepared), self.gpus, actor.node.remote())
+            self.workers.append(worker)
+            self.calls[worker.call] = worker
         for worker in self.homeless()[waiting:] if waiting < 0 else []:
             self.drop(worker)
 
@@ -129,15 +135,19 @@ class WorkerPool:
     def dispatch(self) -> None:
         """Gives waiting units to idle workers."""
         for worker in self.workers:
-            if worker.idle and self.queue and self._lasts(worker):
+            if not self.queue:
+                return
+            if worker.idle and self._lasts(worker):
                 worker.unit = self.queue.popleft()
                 worker.call = worker.actor.run.remote(worker.unit)
+                self.calls[worker.call] = worker
                 worker.since = time.monotonic()
                 worker.word, worker.asked = {}, None  # an answer that is under way is of the unit before
 
     def listen(self) -> None:
         """Takes in how far busy workers say they are, and asks again. Waits for none: one may be deep in its work."""
         now = time.monotonic()
+        pause = max(_ASK_S, len(self.workers) * _ASK_EACH_S)
         for worker in self.workers:
             if worker.placed is not None and ray.wait([worker.placed], timeout=0)[0]:
                 with contextlib.suppress(RayError):
@@ -148,7 +158,7 @@ class WorkerPool:
                 with contextlib.suppress(RayError):  # of a process that died its own call tells
                     worker.word = ray.get(worker.asked)
                 worker.asked = None
-            if worker.asked is None and worker.call is not None and now - worker.asked_at >= _ASK_S:
+            if worker.asked is None and worker.call is not None and now - worker.asked_at >= pause:
                 worker.asked, worker.asked_at = worker.actor.progress.remote(), now
 
     def in_hand(self) -> list[InHand]:
@@ -197,6 +207,7 @@ class WorkerPool:
         """Ends a worker's process and forgets it."""
         if worker in self.workers:
             self.workers.remove(worker)
+        self.calls.pop(worker.call, None)
         with contextlib.suppress(Exception):
             ray.kill(worker.actor, no_restart=True)
 

@@ -31,6 +31,8 @@ from schemas.errors import JobError, LeaseLost
 from schemas.job import JobSpec
 
 _TICK_S = 0.5
+_LOOK_EACH_S = 0.0002
+"""Between two looks at all workers, for each of them."""
 
 
 class Scheduler:
@@ -69,6 +71,7 @@ class Scheduler:
         self.waiting = Waiting(watcher.event)
         self.stopping = False
         self._crews: dict[str, Crew] = {}
+        self._look_at = time.monotonic()
 
     def stop(self) -> None:
         """Starts nothing new; what is whole is still packed, then `run` returns."""
@@ -85,6 +88,7 @@ class Scheduler:
             self._admit()
             while self.active and not (self.stopping and not self.packing):
                 self._turn()
+            self._tell()
         except LeaseLost:  # what is on storage is another's now
             raise
         except JobError:
@@ -100,14 +104,12 @@ class Scheduler:
             self._grow()
             for pool in self.pools.values():
                 pool.dispatch()
-        self._crews = {name: pool.crew() for name, pool in self.pools.items()}  # before short units have ended
-        owners = {
-            worker.call: (pool, worker)
-            for pool in self.pools.values()
-            for worker in pool.workers
-            if worker.call is not None
-        }
-        calls = self.packing.calls if self.stopping else [*self.packing.calls, *owners]
+        looks = time.monotonic() >= self._look_at
+        if looks:
+            self._crews = {name: pool.crew() for name, pool in self.pools.items()}  # before short units have ended
+        calls = self.packing.calls
+        if not self.stopping:
+            calls.extend(call for pool in self.pools.values() for call in pool.calls)
         if calls:
             finished, _ = ray.wait(calls, num_returns=1, timeout=_TICK_S)
             if finished:  # take everything that is ready by now
@@ -121,14 +123,26 @@ class Scheduler:
             if call in self.packing:
                 self._packed(call)
             else:
-                self.answers.answered(*owners[call])
+                pool = next(pool for pool in self.pools.values() if call in pool.calls)
+                self.answers.answered(pool, pool.calls.pop(call))
+        if looks:
+            self._look()
+        self._admit()
+
+    def _look(self) -> None:
+        """At every worker, which costs a turn more the more there are: so the less often, for a hundredth of the time
+        at most."""
+        workers = sum(len(pool.workers) for pool in self.pools.values())
+        self._look_at = time.monotonic() + workers * _LOOK_EACH_S
         for pool in self.pools.values():
             self.answers.overdue(pool)
             pool.listen()
-        self.packing.look(sum(len(pool.workers) for pool in self.pools.values()), len(self.nodes.alive))
+        self.packing.look(workers, len(self.nodes.alive))
         self.waiting.look(self._waits())
+        self._tell()
+
+    def _tell(self) -> None:
         self.watcher.tick({name: pool.in_hand() for name, pool in self.pools.items()})
-        self._admit()
 
     def _waits(self) -> Iterator[Wait]:
         yield from self.packing.waits()
@@ -140,14 +154,15 @@ class Scheduler:
         return ShardRun(shard, self.kinds, self.plan, self.ledger, self.given)
 
     def _admit(self) -> None:
-        """Takes shards in hand while the workers could use more."""
-        most = 4 + 2 * sum(len(pool.workers) for pool in self.pools.values())
+        """Takes shards in hand while the workers could use more: twice the scenes that they can have at once."""
+        shard = self.spec.pack.scenes_per_shard
+        most = 4 + 2 * sum(len(pool.workers) * min(1.0, self.sizes[name] / shard) for name, pool in self.pools.items())
         while len(self.active) < most and not self.stopping:
-            shard = next(self.todo, None)
-            if shard is None:
+            number = next(self.todo, None)
+            if number is None:
                 return
-            self.active[shard] = self._run_of(shard)
-            self._advance(self.active[shard])
+            self.active[number] = self._run_of(number)
+            self._advance(self.active[number])
 
     def _grow(self) -> None:
         homeless = any(pool.homeless() for pool in self.pools.values())
