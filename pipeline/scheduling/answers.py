@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
@@ -164,7 +165,7 @@ class Answers:
             raise StoreAway(*error.args) from error
         about = About(unit.stage, shard=unit.shard, level="warning", retry="store")
         self.event(f"{unit.stage} waits: {str(error).partition('; ')[0]}; its unit is begun again", about)
-        pool.queue.appendleft(unit)
+        pool.queue.appendleft(replace(unit, begun=True))
 
     def _lost(self, pool: WorkerPool, worker: Worker, error: str, message: str) -> None:
         """A process died or hung."""
@@ -187,7 +188,7 @@ class Answers:
         if worker.unit is not None:
             about = About(pool.kind.name, shard=worker.unit.shard, level="warning", retry="node")
             self.event(f"a node with a worker of {pool.kind.name} was lost; its unit goes to another", about)
-            pool.queue.appendleft(worker.unit)
+            pool.queue.appendleft(replace(worker.unit, begun=True))
 
     def _suspects(self, pool: WorkerPool, unit: Unit, error: str, message: str, trace: str | None) -> None:
         self._judge(pool, self.blame.suspect(unit, error, message, trace))

@@ -63,6 +63,7 @@ class Scheduler:
         self.scenes = plan.scene_count()
         self._follow()
         self.to_the_end = tuple(self.pools) == ledger.stages
+        self.begun = {kind.name: set(storage.folders(f"_work/{kind.name}")) for kind in kinds}
         self.todo = iter(ledger.unsettled(plan.shards))
         self.active: dict[int, ShardRun] = {}
         self.lease = lease
@@ -151,7 +152,7 @@ class Scheduler:
             yield from pool.waits(ours)
 
     def _run_of(self, shard: int) -> ShardRun:
-        return ShardRun(shard, self.kinds, self.plan, self.ledger, self.given)
+        return ShardRun(shard, self.kinds, self.plan, self.ledger, self.given, begun=self.begun)
 
     def _admit(self) -> None:
         """Takes shards in hand while the workers could use more: twice the scenes that they can have at once."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.ledger.plan import Plan
 from pipeline.ledger.rounds import Ledger
 from pipeline.shards.pack import PackOrder
+from pipeline.shards.parts import work_folder
 from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import AFTER_HANDLES, STAGE_OF, StageKind
 
@@ -17,6 +19,7 @@ class ShardRun:
     """A shard on its way.
 
     left: scenes of the current stage that have no part yet. given: ledger of the earlier OUTPUT whose handles are used.
+    begun: stage -> the folders of parts that an earlier run has left; None: not known.
     """
 
     shard: int
@@ -27,6 +30,7 @@ class ShardRun:
     kind: StageKind | None = None
     left: set[str] = field(default_factory=set)
     order: PackOrder | None = None
+    begun: Mapping[str, Container[str]] | None = None
 
     @property
     def target(self) -> int:
@@ -58,7 +62,8 @@ class ShardRun:
             self.kind, self.left = kind, set(ready)
             own = {scene: rows[scene] for scene in kept}
             self.order = self._order(kind, round_, ready, own, None if committed is None else committed.round)
-            size = unit_size[kind.name]
+            size, folder = unit_size[kind.name], work_folder(kind.name, self.shard, round_)
+            begun = self.begun is None or folder.rsplit("/", 1)[1] in self.begun[kind.name]
             return [
                 Unit(
                     kind.name,
@@ -67,6 +72,7 @@ class ShardRun:
                     tuple(ready[start : start + size]),
                     {scene: rows[scene] for scene in ready[start : start + size]},
                     self._rounds(),
+                    begun=begun,
                 )
                 for start in range(0, len(ready), size)
             ]

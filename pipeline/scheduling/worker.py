@@ -102,7 +102,7 @@ class StageWorkerImpl:
         crash, so the numbers come out the same to the last digit.
         """
         names = {scene_id: part_name(unit.stage, unit.shard, unit.round, scene_id) for scene_id in unit.scene_ids}
-        if all(self.storage.exists(name) for name in names.values()):
+        if unit.begun and all(self.storage.exists(name) for name in names.values()):
             return [Outcome(scene_id, False) for scene_id in names]
         assert self.stage is not None, "setup() comes before run()"
         self.latest = {}

@@ -11,7 +11,7 @@ class Unit:
     """What one call of a worker does: some scenes of one shard, in one stage.
 
     plan: the scenes' rows of the plan. rounds: table -> committed round to read it from.
-    attempt: how often these scenes have been tried before, alone.
+    attempt: how often these scenes have been tried before, alone. begun: whether parts of them may be there already.
     """
 
     stage: str
@@ -21,7 +21,8 @@ class Unit:
     plan: dict[str, dict[str, Any]]
     rounds: dict[str, int] = field(default_factory=dict)
     attempt: int = 0
+    begun: bool = True
 
     def of(self, scene_ids: tuple[str, ...], attempt: int) -> Unit:
-        """The same unit for some of its scenes."""
+        """The same unit for some of its scenes, to be begun again."""
         return Unit(self.stage, self.shard, self.round, scene_ids, self.plan, self.rounds, attempt)

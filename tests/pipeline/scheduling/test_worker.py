@@ -97,3 +97,13 @@ def test_a_worker_tells_what_it_is_at_while_it_starts(worker: StageWorkerImpl, m
     monkeypatch.setattr(Attentive, "setup", lambda self: (tell("drawing"), seen.append(worker.progress())))
     assert worker.setup(prepare=False) is None
     assert seen[-1] == {"doing": "drawing"}
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_parts_are_looked_for_only_where_there_may_be_some(
+    begun: bool, worker: StageWorkerImpl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    monkeypatch.setattr(Storage, "exists", lambda storage, name: looked.append(name))
+    worker.run(Unit("extract", 0, 0, ("odd",), {}, begun=begun))
+    assert looked == [part_name("extract", 0, 0, "odd")] * begun
