@@ -225,3 +225,18 @@ def test_gpus_that_come_late_are_used_and_waited_for_when_they_go(started: Start
     named = pool_of(EXTRACT, TWO_CORES, cluster={"extract": {"gpus": 0}})
     assert not named.follow([Node("b", {"CPU": 4.0, "GPU": 1.0})])
     assert named.gpus == 0
+
+
+def test_many_workers_are_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question is half a millisecond in which the driver gives nobody work: of 1,000 workers every two seconds it was
+    a quarter of its time."""
+    now = [100.0]
+    monkeypatch.setattr(pool_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(pool_module.ray, "wait", lambda refs, timeout: (list(refs), []))
+    monkeypatch.setattr(pool_module.ray, "get", lambda ref: {})
+    pool, actor = pool_of(EXTRACT, TWO_CORES), Actor()
+    pool.workers = [Worker(actor, call="unit", ready=True) for _ in range(1000)]
+    for _ in range(100):
+        pool.listen()
+        now[0] += 1.0
+    assert 4_000 <= len(actor.asked) <= 6_000
