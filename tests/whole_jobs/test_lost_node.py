@@ -75,7 +75,7 @@ def test_pools_follow_the_nodes_of_a_night(tmp_path: Path, machines: Cluster) ->
     """Three raylets: the head and two with a GPU each, of which one goes; a third comes while the other works."""
     where = tmp_path / "where"
     where.mkdir()
-    text = f"extract:where {where}\nextract:slow 2"
+    text = f"extract:where {where}\nextract:slow 6"  # Ray takes a quarter of a minute to see that a node is gone
     source = bucket(tmp_path / "in", {f"{number:02d}": text for number in range(SCENES)})
     room = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 100 * 2**20}
     stays, goes = machines.add_node(**room), machines.add_node(**room)
