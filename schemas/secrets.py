@@ -28,7 +28,7 @@ _WEB_ADDRESS = re.compile(r"\bhttps?://[^\s'\"<>]+", re.IGNORECASE)
 _PARAMETER = re.compile(
     r"([?&;](?:sig|signature|x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)|"
     r"awsaccesskeyid|key-pair-id|policy|(?:[\w-]{0,40}[_-])?(?:token|key|secret|password|passwd|pwd|auth|sas)|apikey|"
-    r"accesstoken|authorization|credentials?|code|jwt)=)(?:(?!::)[^&;,)\s])*",
+    r"accesstoken|authorization|credentials?|code|jwt)=)(?:(?!::|:$)[^&;,)\s])*",
     re.IGNORECASE,
 )
 _IN_A_CONNECTION_STRING = re.compile(r"\b((?:Account|SharedAccess)Key|SharedAccessSignature)=[^;\s'\"]+", re.IGNORECASE)
