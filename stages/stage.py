@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from typing import Any, ClassVar, Protocol
 from schemas.job import JobSpec
 from schemas.outcomes import Failure, SceneOutput, SceneTask
 from stages.transient import is_suspect, is_transient
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+"""Where an object lay in the memory of one process: it says nothing, and is another one each time."""
 
 
 def tell_nobody(word: dict[str, Any]) -> None:
@@ -67,13 +71,13 @@ class Stage(Protocol):
 
 
 def failed(scene_id: str, error: BaseException) -> SceneOutput:
-    """The output of a scene whose work raised `error`."""
+    """The output of a scene whose work raised `error`: the same row for the same fault, whichever process it met."""
     trace = "".join(traceback.format_exception(error))
     failure = Failure(
         scene_id,
         type(error).__name__,
-        str(error) or repr(error),
-        trace[-8000:],
+        _ADDRESS.sub("", str(error) or repr(error)),
+        _ADDRESS.sub("", trace)[-8000:],
         transient=is_transient(error),
         suspect=is_suspect(error),
     )
