@@ -19,6 +19,7 @@ SETTINGS: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
         "seedling": {
             "extract": {
                 "flip": False,  # its toys are never mirrored; learned both ways, they are drawn twice, left and right
+                "attention_weight": 0.1,  # of 64 pixels an object has few cells; 0.01 lets more toys be drawn twice
                 "attention_maps": 8,  # 1/32 of its pictures' side is 4: of so few cells an object covers one or two
                 "lora": {"rank": 16, "targets": "attention_ff_conv"},  # few channels: a new shape asks for all layers
                 "phase1": {"steps": 100, "lr": 5e-3},

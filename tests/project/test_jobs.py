@@ -52,7 +52,8 @@ def test_the_seedling_s_jobs_come_to_the_settings_that_they_were_measured_with(
     assert (extract.prior.images, spec.generate.steps, segment.points_per_side) == settings
     assert (extract.phase1.steps, extract.phase1.lr, extract.phase2.steps, extract.phase2.lr) == (100, 5e-3, 240, 2e-3)
     assert (extract.prior.steps, extract.prior.guidance, spec.generate.guidance) == (10, 7.5, 3.0)
-    assert (extract.attention_maps, extract.lora.rank, extract.lora.targets) == (8, 16, "attention_ff_conv")
+    assert (extract.attention_maps, extract.attention_weight) == (8, 0.1)
+    assert (extract.lora.rank, extract.lora.targets) == (16, "attention_ff_conv")
     assert not extract.flip
     assert (segment.pred_iou_thresh, segment.stability_score_thresh, spec.evaluate.found_at) == (0.8, 0.8, 0.8)
 

@@ -31,7 +31,7 @@ from stages.models.place import model_revision
 
 TRIED: dict[str, tuple[str, ...]] = {
     "extract.flip": ("false", "true"),
-    "extract.attention_weight": ("0.01", "0.1"),
+    "extract.attention_weight": ("0.01", "0.1", "1.0"),
     "extract.masked_loss": ("paper", "area_balanced"),
     "generate.guidance": ("3.0", "2.0", "5.0"),
     "extract.phase2.lr": ("2e-3", "1e-3"),
