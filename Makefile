@@ -50,23 +50,35 @@ RUNS   := out/seedling
 LAUNCH_cpu  := $(BIN)/python -m torch.distributed.run --standalone --nproc-per-node 2 -m
 LAUNCH_cuda := $(BIN)/python -m
 # What a GPU sees in minutes takes two cores a day: there the base is to see a quarter of it.
-UNET_cpu  := --total-scenes 1000000 --scenes 40000
-UNET_cuda := --total-scenes 4000000 --scenes 120000 --begin-with 15000 --compile
-CLIP_cpu  := --minutes 120
-CLIP_cuda := --minutes 8 --batch 256 --scenes 24000
+# BUDGET=minutes shows in a quarter of an hour that the whole chain runs; what comes of it knows nothing.
+BUDGET       ?= $(DEVICE)
+VAE_minutes  := --minutes 0.5 --scenes 128
+UNET_cpu     := --total-scenes 1000000 --scenes 40000
+UNET_cuda    := --total-scenes 4000000 --scenes 120000 --begin-with 15000 --compile
+UNET_minutes := --total-scenes 1024 --scenes 256
+SAM_cpu      := --prompts 6 --scenes 10000 --total-scenes 45000
+SAM_cuda     := $(SAM_cpu)
+SAM_minutes  := --prompts 2 --scenes 128 --total-scenes 256 --measured 16
+READER_cpu   := --total-scenes 50000
+READER_cuda  := $(READER_cpu)
+READER_minutes := --total-scenes 512 --scenes 256
+CLIP_cpu     := --minutes 120
+CLIP_cuda    := --minutes 8 --batch 256 --scenes 24000
+CLIP_minutes := --minutes 0.5 --batch 32 --scenes 128
+MEASURE_minutes := --singles 8 --pairs 4 --steps 4
 TRAIN        = $(LAUNCH_$(DEVICE)) models.training.$(1) --device $(DEVICE) --threads 1 --work $(RUNS)/states/$(2)
 
 # Each step says where it is, saves its state every few minutes, and goes on from it when this is started again.
 seedling: env
-	$(call TRAIN,base.vae,half) --half-size --out $(RUNS)/states/half/final
-	$(call TRAIN,base.vae,vae) --grow-from $(RUNS)/states/half/final --out $(RUNS)/states/vae/final
-	$(call TRAIN,base.unet,unet) --vae $(RUNS)/states/vae/final --out $(RUNS)/base $(UNET_$(DEVICE))
-	$(call TRAIN,masks.train,sam) --out $(RUNS)/sam --batch 16 --prompts 6 --scenes 10000 --total-scenes 45000
-	$(call TRAIN,reading.train,reader) --vae $(RUNS)/states/vae/final --out $(RUNS)/reader --total-scenes 50000
-	$(call TRAIN,judge.train,clip) --vae $(RUNS)/states/vae/final --out $(RUNS)/clip $(CLIP_$(DEVICE))
+	$(call TRAIN,base.vae,half) --half-size --out $(RUNS)/states/half/final $(VAE_$(BUDGET))
+	$(call TRAIN,base.vae,vae) --grow-from $(RUNS)/states/half/final --out $(RUNS)/states/vae/final $(VAE_$(BUDGET))
+	$(call TRAIN,base.unet,unet) --vae $(RUNS)/states/vae/final --out $(RUNS)/base $(UNET_$(BUDGET))
+	$(call TRAIN,masks.train,sam) --out $(RUNS)/sam --batch 16 $(SAM_$(BUDGET))
+	$(call TRAIN,reading.train,reader) --vae $(RUNS)/states/vae/final --out $(RUNS)/reader $(READER_$(BUDGET))
+	$(call TRAIN,judge.train,clip) --vae $(RUNS)/states/vae/final --out $(RUNS)/clip $(CLIP_$(BUDGET))
 	$(BIN)/python -m models.training.world.demo_bucket --out $(RUNS)/demo
 	$(BIN)/python -m models.training.world.protocol_bucket --out $(RUNS)/demo/protocol
-	$(BIN)/python -m models.training.measure --seedling $(RUNS) --sheets $(RUNS)/sheets
+	$(BIN)/python -m models.training.measure --seedling $(RUNS) --sheets $(RUNS)/sheets $(MEASURE_$(BUDGET))
 
 clean:
 	rm -rf $(VENV) out build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
