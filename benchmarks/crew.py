@@ -11,6 +11,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from models.training.pools import end_with_parent
+
 LONGEST_WAIT_S = 1800.0
 
 
@@ -60,7 +62,8 @@ class Crew:
 
 
 def serve(pipe: Connection, barrier: Any, make: Callable[[Callable[[], Any]], Any]) -> None:
-    """A worker's life: build the bench, then do as told until the pipe closes."""
+    """A worker's life: build the bench, then do as told until the pipe closes or whoever gives the work is gone."""
+    end_with_parent()
     meeting = False
 
     def meet() -> None:

@@ -18,6 +18,8 @@ import torch
 import torch.distributed as distributed
 from torch import Tensor, nn
 
+from models.training.pools import end_with_parent
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -57,6 +59,8 @@ def join_workers(device: str) -> Workers:
     """Join the group that the launcher made, or stand alone where there is no launcher."""
     if "WORLD_SIZE" not in os.environ:
         return Workers(0, 1)
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # else the parent may be a shell that is left
+        end_with_parent()
     # Others may wait for hours: the leader renders the scenes, and a shared CPU has other work.
     distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=timedelta(hours=12))
     return Workers(distributed.get_rank(), distributed.get_world_size())

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import tempfile
 import time
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ import torch
 
 from models.training.base.measure_personalised import arguments, gather, settings_of
 from models.training.base.personalised import find_concepts, learn_and_draw, spec_of, subjects
+from models.training.pools import spawned
 from models.training.reading.facts import read_facts
 from models.training.reading.network import load_reader
 from stages.models.place import model_revision
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for what was tried")
     args = parser.parse_args()
     models = {"base": str(args.base), "sam": str(args.sam)}
-    processes = ProcessPoolExecutor(len(args.kinds), multiprocessing.get_context("spawn"))
+    processes = spawned(len(args.kinds))
     args.work.mkdir(parents=True, exist_ok=True)
     kept = args.work / "tried.json"
     tried: dict[str, dict[str, float]] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, wait
 from pathlib import Path
 from types import TracebackType
 
@@ -25,6 +24,7 @@ from transformers import CLIPTokenizer
 
 from models.training.base.dense import parts_of
 from models.training.base.latents import CAPTIONS
+from models.training.pools import spawned
 from models.training.world.world import ToySettings, ToyWorld
 
 SHARD = 500
@@ -45,9 +45,7 @@ class Encoding:
         self, settings: ToySettings, count: int, vae: Path, tokenizer: Path, folder: Path, workers: int | None = None
     ) -> None:
         missing = _missing(settings, count, vae, tokenizer, folder)
-        self._executor = ProcessPoolExecutor(
-            workers or os.cpu_count(), multiprocessing.get_context("spawn"), _open_alone, (settings, vae, tokenizer)
-        )
+        self._executor = spawned(workers, _open_alone, (settings, vae, tokenizer))
         self._made: dict[int, Future[None]] = {shard: self._executor.submit(_write, folder, shard) for shard in missing}
 
     def wait_for(self, scenes: int) -> None:

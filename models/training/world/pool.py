@@ -6,10 +6,7 @@ A pool holds scenes 0..n-1 of a world, mapped into memory: whoever opens it agai
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.training.pools import spawned
 from models.training.world.roster import Toy
 from models.training.world.world import ToySettings, ToyWorld
 
@@ -61,10 +59,7 @@ def render_pool(settings: ToySettings, count: int, folder: Path, workers: int | 
                 _render(folder, count, first)
             done.write_text(identity, encoding="utf-8")
             return open_pool(folder, settings.roster)
-        # Fork would copy a parent that may hold a CUDA context; spawned workers start clean.
-        with ProcessPoolExecutor(
-            workers or os.cpu_count(), multiprocessing.get_context("spawn"), _open_world, (settings,)
-        ) as executor:
+        with spawned(workers, _open_world, (settings,)) as executor:
             for _ in executor.map(partial(_render, folder, count), range(0, count, _CHUNK)):
                 pass
         done.write_text(identity, encoding="utf-8")
