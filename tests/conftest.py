@@ -19,8 +19,10 @@ def local_ray() -> Iterator[None]:
     """Two logical cores, whatever the machine has, and this checkout on the workers' path."""
     import ray
 
+    from pipeline.scheduling.own_ray import start
+
     os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    ray.init(
+    start(
         num_cpus=2,
         num_gpus=0,
         include_dashboard=False,

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import AuthenticationError
 
-from pipeline.scheduling.own_ray import settle
+from pipeline.scheduling.own_ray import how_to_wait, settle, start
 from pipeline.scheduling.sent_code import sent_code
 from pipeline.scheduling.token import held_token
 from schemas.errors import ClusterError
@@ -51,7 +51,9 @@ def connected(settings: Cluster) -> Iterator[None]:
         with sent_code() as code:  # Ray has packed the folder when it has joined
             if settings.address:
                 options["runtime_env"] = {"working_dir": str(code)}
-            ray.init(**options)
+                ray.init(**options)
+            else:
+                start(**options)
     except Exception as error:  # Ray has no class of its own for what keeps it from starting or joining
         ray.shutdown()
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:500]
@@ -60,7 +62,7 @@ def connected(settings: Cluster) -> Iterator[None]:
         if not settings.address:
             raise ClusterError(
                 f"cluster: Ray did not start on this machine ({reason}); its log is under "
-                "ray/session_latest/logs in the temporary folder"
+                f"ray/session_latest/logs in the temporary folder{how_to_wait(error)}"
             ) from None
         if answers:
             raise ClusterError(

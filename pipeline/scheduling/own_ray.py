@@ -1,4 +1,5 @@
-"""A Ray of a job's own needs two things of the machine: a folder for its sockets, and a token that keeps others out."""
+"""A Ray of a job's own needs three things of the machine: a folder for its sockets, a token that keeps others out, and
+time, of which Ray gives little to a machine that has other work."""
 
 from __future__ import annotations
 
@@ -6,19 +7,39 @@ import os
 import secrets
 import socket
 import sys
+import traceback
 import uuid
 from pathlib import Path
+from typing import Any
+
+import ray
+from ray import _raylet
+from ray._private.node import Node
 
 from schemas.errors import ClusterError
+from stages.telling import tell
 
 _PATH_BYTES = 103 if sys.platform == "darwin" else 107
 """What the kernel takes as the path of a socket."""
 _SESSION = "ray/session_2026-01-31_23-59-59_000000_{process}/sockets/plasma_store"
 """Ray's longest path of a socket, below its temporary folder."""
 
+PATIENCE = {
+    "RAY_gcs_server_port_wait_time_s": "60",
+    "RAY_agent_register_timeout_ms": "60000",
+    "RAY_raylet_start_wait_time_s": "60",
+}
+"""How long Ray waits for its processes to be there: of itself half of it, which importing Ray alone takes on a laptop
+that is at work."""
+STARTS = 3
+"""The raylet gives each of its agents 15 s, which nothing lengthens, and ends; what was read from disk once is there
+sooner the next time."""
+_LATE = "imed out"
+"""What Ray says of processes that did not come up in time, in either case."""
+
 
 def settle() -> None:
-    """Makes sure of both before Ray starts: by the environment, which Ray and its processes read.
+    """Makes sure of the first two before Ray starts: by the environment, which Ray and its processes read.
 
     Raises ClusterError for a temporary folder where no socket can be.
     """
@@ -60,3 +81,38 @@ def _has_token() -> bool:
         return bool(home) and Path(str(home), ".ray", "auth_token").read_text().strip() != ""
     except (OSError, UnicodeDecodeError):
         return False
+
+
+def start(**options: Any) -> None:
+    """`ray.init` with the patience of above, unless the environment has another, and again where a process of Ray's did
+    not come up in time. Raises what keeps Ray from starting."""
+    for name, limit in PATIENCE.items():
+        os.environ.setdefault(name, limit)
+    if (limits := getattr(_raylet, "Config", None)) is not None:
+        limits.initialize("")  # they were read from the environment when Ray was imported
+    for again in range(1, STARTS + 1):
+        try:
+            ray.init(**options)
+        except Exception as error:
+            ray.shutdown()
+            end_started(error)
+            if again == STARTS or _LATE not in str(error):
+                raise
+            tell(f"starting Ray once more, as it did not come up in time ({again + 1} of {STARTS})")
+        else:
+            return
+
+
+def end_started(error: Exception) -> None:
+    """Ends the processes that a start which failed has left: nothing of Ray's but the error knows of them."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if isinstance(node := frame.f_locals.get("self"), Node):
+            node.kill_all_processes(check_alive=False)
+            return
+
+
+def how_to_wait(error: Exception) -> str:
+    """The remedy for a machine that is too busy for Ray, where it is that; else nothing."""
+    if _LATE not in str(error):
+        return ""
+    return "; on a machine that has other work try again, or wait longer with RAY_raylet_start_wait_time_s=300"

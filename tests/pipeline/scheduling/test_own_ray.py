@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 import ray
+from ray._private.node import Node
 
 from pipeline.scheduling import cluster
-from pipeline.scheduling.own_ray import settle
+from pipeline.scheduling.own_ray import PATIENCE, STARTS, settle, start
 from schemas.errors import ClusterError
 from schemas.job import Cluster
+from stages.telling import listened
 from tests.support import ROOT
 
 NAMES = ("RAY_TMPDIR", "TMPDIR", "HOME", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS")
+LATE = "The current node timed out during startup. This could happen because some of the raylet failed to startup"
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +93,86 @@ def test_a_token_that_is_there_stays_the_one(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(file))
     settle()
     assert not os.environ["RAY_AUTH_TOKEN"], "a path that the person set is the person's to mend"
+
+
+class Starts:
+    """A Ray that does not come up in time, `late` times."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, late: int, error: str = LATE) -> None:
+        self.late, self.error, self.tried = late, error, 0
+        self.environment: dict[str, str | None] = {}
+        for name in PATIENCE:
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(ray, "is_initialized", lambda: False)
+        monkeypatch.setattr(ray, "init", self.init)
+        monkeypatch.setattr(ray, "shutdown", lambda: None)
+
+    def init(self, **_: Any) -> None:
+        self.tried += 1
+        self.environment = {name: os.environ.get(name) for name in PATIENCE}
+        if self.tried <= self.late:
+            raise Exception(self.error)
+
+
+def test_a_ray_of_ones_own_has_time_to_start_unless_the_person_says_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of itself it has 30 s, which a machine that is at work needs to import it."""
+    starts = Starts(monkeypatch, late=0)
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "7")
+    with cluster.connected(Cluster()):
+        assert starts.environment == {**PATIENCE, "RAY_raylet_start_wait_time_s": "7"}
+    for name in PATIENCE:
+        monkeypatch.delenv(name)
+    server = socket.create_server(("127.0.0.1", 0))
+    with server, cluster.connected(Cluster(address=f"127.0.0.1:{server.getsockname()[1]}")):
+        assert set(starts.environment.values()) == {None}, "another's Ray has its own"
+
+
+def test_ray_has_read_its_limits_when_it_was_imported_and_reads_them_again() -> None:
+    code = (
+        "import os, ray; from ray._raylet import Config; from pipeline.scheduling import own_ray\n"
+        "ray.init = lambda **_: print(Config.worker_register_timeout_seconds())\n"
+        "os.environ['RAY_worker_register_timeout_seconds'] = '61'; own_ray.start()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.strip() == "61", done.stderr
+
+
+def test_a_ray_that_was_late_is_started_again_and_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The raylet gives its agents 15 s and ends: nothing but a second start helps."""
+    starts, said = Starts(monkeypatch, late=STARTS - 1), list[str]()
+    with listened(said.append), cluster.connected(Cluster()):
+        assert starts.tried == STARTS
+    assert said[0] == "starting Ray once more, as it did not come up in time (2 of 3)"
+    starts = Starts(monkeypatch, late=STARTS)
+    late = r"did not start .*temporary folder; on a machine that has other work try again, or wait longer with RAY_rayl"
+    with pytest.raises(ClusterError, match=late), cluster.connected(Cluster()):
+        pass
+    assert starts.tried == STARTS
+    starts = Starts(monkeypatch, late=1, error="no room")
+    other = r"\(no room\); its log is under .* temporary folder$"
+    with pytest.raises(ClusterError, match=other), cluster.connected(Cluster()):
+        pass
+    assert starts.tried == 1
+
+
+def test_a_start_that_failed_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take the cores that the next one needs."""
+    ended: list[bool] = []
+    node = object.__new__(Node)
+    monkeypatch.setattr(Node, "kill_all_processes", lambda self, check_alive: ended.append(check_alive))
+    monkeypatch.setattr(Node, "start_head_processes", lambda self: (_ for _ in ()).throw(Exception("no room")))
+    monkeypatch.setattr(ray, "init", lambda: node.start_head_processes())
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    with pytest.raises(Exception, match="no room"):
+        start()
+    assert ended == [False]
 
 
 def test_it_really_starts_with_another_ray_s_address_and_no_home(tmp_path: Path) -> None:
