@@ -14,7 +14,7 @@ from pipeline.commands.examples import examples
 from pipeline.commands.screen import guard_the_screen
 from pipeline.commands.usage import usage_sentence
 from pipeline.typed.looking import check, fields, jobs, plan, scenes, status
-from pipeline.typed.saying import say
+from pipeline.typed.saying import complain, say
 from pipeline.typed.working import evaluate, retry, run, submit
 from pipeline.typed.writing import export, init, report, withdraw
 from schemas.errors import JobError
@@ -55,19 +55,18 @@ def main() -> None:
     try:
         sys.exit(app(prog_name="unscene", standalone_mode=False))  # by which completion finds it
     except JobError as error:
-        print(f"unscene: {error}", file=sys.stderr)
+        complain(str(error))
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except Exception as error:
         if (sentence := usage_sentence(error)) is not None:
             if sentence:
-                print(f"unscene: {sentence}", file=sys.stderr)
+                complain(sentence)
             sys.exit(2)
         traceback.print_exc()
-        print(
-            f"unscene: stopped by {type(error).__name__}: {error}. What is committed is safe; the same command goes "
+        complain(
+            f"stopped by {type(error).__name__}: {error}. What is committed is safe; the same command goes "
             "on from there.",
-            file=sys.stderr,
         )
         sys.exit(1)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from pipeline.commands.status import status_lines
 from pipeline.ledger.lease import at_work
+from pipeline.lines import put, wrapped
 from pipeline.storage.folder import Storage
 
 _EVERY_S = 2.0
@@ -27,19 +28,23 @@ def watch(storage: Storage, console: Console, every_s: float = _EVERY_S) -> None
     try:
         while at_work(storage) is not None:
             if live:
-                live.update(Text("\n".join(lines)), refresh=True)
+                live.update(_drawn(lines, console), refresh=True)
             elif time.monotonic() - told >= _LOG_S:
                 told = time.monotonic()
                 state = next((line for line in lines if line.startswith(("running", "stopping"))), lines[0])
-                console.print(f"{time.strftime('%H:%M:%S')}  {state}", markup=False, soft_wrap=True)
+                put(console, f"{time.strftime('%H:%M:%S')}  {state}")
             time.sleep(every_s)
             lines = status_lines(storage)
         lines = status_lines(storage)
         if live:
-            live.update(Text("\n".join(lines)), refresh=True)
+            live.update(_drawn(lines, console), refresh=True)
     finally:
         if live:
             live.stop()
     if not live:
         for line in lines:
-            console.print(line, markup=False, soft_wrap=True)
+            put(console, line)
+
+
+def _drawn(lines: list[str], console: Console) -> Text:
+    return Text("\n".join(wrapped(line, console.width) for line in lines))

@@ -16,6 +16,7 @@ from pipeline.commands.paths import anchored
 from pipeline.commands.run import JobResult, run_opened
 from pipeline.ledger.lease import held
 from pipeline.ledger.run_record import NAME
+from pipeline.lines import put
 from pipeline.protocol.adopt import adopt, hand_on
 from pipeline.protocol.jobs import REPORT, SCENES, method_spec, scenes_spec
 from pipeline.protocol.outcome import write_outcome
@@ -130,4 +131,4 @@ def shared_kinds(spec: JobSpec) -> list[StageKind]:
 
 
 def _say(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    put(console, line)

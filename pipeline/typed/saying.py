@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 
 import typer
 from rich.console import Console
 
+from pipeline.lines import put, wrapped
+
 console = Console(highlight=False)
+_stderr = Console(stderr=True, highlight=False)
 
 
 def say(line: str) -> None:
-    console.print(line, markup=False, soft_wrap=True)
+    put(console, line)
+
+
+def complain(sentence: str) -> None:
+    """What is wrong, on stderr."""
+    put(_stderr, f"unscene: {sentence}")
+
+
+def ask(question: str, default: str) -> str:
+    """What a person answers; `default` stands behind the question and is taken for an empty answer."""
+    room = console.width - len(default) - len(" []: ")
+    return str(typer.prompt(wrapped(question, room), default=default or None))
 
 
 def typed(command: str) -> str:
@@ -31,6 +44,6 @@ def again(option: str, values: list[str]) -> str:
 def end_with(reasons: list[str]) -> None:
     """Exit code 1 where a job came to its end and has made nothing."""
     for reason in reasons:
-        print(f"unscene: {reason}", file=sys.stderr)
+        complain(reason)
     if reasons:
         raise typer.Exit(1)

@@ -20,7 +20,7 @@ from pipeline.commands.options import (
     SourceOption,
     ToOption,
 )
-from pipeline.typed.saying import say
+from pipeline.typed.saying import ask, say
 from schemas.errors import CommandError
 
 
@@ -47,7 +47,7 @@ def init(
         raise CommandError(f"--source {source}: FOLDER says {folder} already; give one of the two")
     asks = sys.stdin.isatty() and sys.stdout.isatty()
     wanted = Wanted(folder or source, masks, out, base, gpu, to)
-    for line in init_job(wanted, (lambda text, default: typer.prompt(text, default=default or None)) if asks else None):
+    for line in init_job(wanted, ask if asks else None):
         say(line)
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.status import Status
 
+from pipeline.lines import put
 from pipeline.wording import span
 from stages.telling import listened
 
@@ -58,12 +59,7 @@ class _InLog:
         now = time.monotonic()
         if now >= self._due:
             self._due = now + _LOG_S
-            self._console.print(
-                f"{time.strftime('%H:%M:%S')}  {self._doing} ({span(now - self._began)} so far)",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
+            put(self._console, f"{time.strftime('%H:%M:%S')}  {self._doing} ({span(now - self._began)} so far)")
 
     def close(self) -> None: ...
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.live import Live
 
+from pipeline.lines import put
 from pipeline.storage.folder import Storage
 from pipeline.watching.counts import JobCounts
 from pipeline.watching.snapshot import measured, read_snapshot, write_snapshot
@@ -74,7 +75,7 @@ class Progress:
         self.state, self._due_at = "stopping", 0.0
 
     def event(self, text: str, about: About = NOTHING) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        put(self.console, text)
 
     def warned(self, stage: str, shard: int, said: Sequence[Said]) -> None:
         """In the log of the run, not before a person's eyes: there may be one a scene."""
