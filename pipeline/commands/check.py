@@ -4,6 +4,7 @@ written."""
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,12 @@ class Checked:
     what: str
     said: list[str]
     wrong: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The field that its sentence opens with, or else what was looked at."""
+        field = re.match(r"[a-z]\w*(\.\w+)*(?=: )", self.wrong or "")
+        return field[0] if field else self.what
 
     def lines(self) -> list[str]:
         """For a person: the thing and its verdict, one line, then what there is to say beside it."""

@@ -36,14 +36,15 @@ def usage_sentence(error: BaseException) -> str | None:
     parameter: Any = getattr(error, "param", None)
     if said.startswith("Missing") and parameter is not None:
         meaning = str(parameter.help or "").rstrip(".")
-        return f"`{command}` needs {_name(parameter)} ({meaning}); type {_usage(command, context)}"
+        return f"`{command}` needs {_name(parameter)} ({meaning}); type {_usage(command, context, as_typed=True)}"
     if said.startswith("Got unexpected extra argument"):
         extra = _within(r"\(([^()]*)\)$", said)
         return (
             f"`{command}` has no place for `{extra}`; type {_usage(command, context)}, with quotes around a name that "
             "holds spaces"
         )
-    return f"`{command}`: {said[:1].lower()}{said[1:]}; type {_usage(command, context)}"
+    asked = parameter if parameter is not None and parameter.param_type_name == "option" else None
+    return f"`{command}`: {said[:1].lower()}{said[1:]}; type {_usage(command, context, asked)}"
 
 
 def _within(pattern: str, text: str) -> str:
@@ -66,11 +67,30 @@ def _name(parameter: Any) -> str:
     return str(parameter.opts[0])
 
 
-def _usage(command: str, context: Any) -> str:
-    """The command with all that it has to be given."""
-    needed = [found for found in context.command.params if found.required]
-    words = [
-        _name(found) if found.param_type_name == "argument" else f"{found.opts[0]} {str(found.name).upper()}"
-        for found in needed
-    ]
-    return f"`{' '.join([command, *words])}`"
+def _usage(command: str, context: Any, asked: Any = None, as_typed: bool = False) -> str:
+    """The command with all that it has to be given, and `asked`. as_typed: with what was typed in its place, which is
+    read before anything is found to be missing."""
+    words = [command]
+    for found in context.command.params:
+        typed = _typed(found, context) if as_typed else []
+        if typed or not (found.required or found is asked):
+            words += typed
+        elif found.param_type_name == "argument":
+            words.append(_name(found))
+        else:
+            words += [found.opts[0], str(found.name).rstrip("_").upper()]
+    return f"`{' '.join(words)}`"
+
+
+def _typed(parameter: Any, context: Any) -> list[str]:
+    """An argument or option as it was typed, in words of the shell; empty where it was not."""
+    source = context.get_parameter_source(parameter.name)
+    if source is None or source.name != "COMMANDLINE" or parameter.name not in context.params:
+        return []
+    value = context.params[parameter.name]
+    if parameter.param_type_name == "argument":
+        return [shlex.quote(str(value))]
+    if isinstance(value, bool):
+        return [parameter.opts[0] if value else parameter.secondary_opts[0]]
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [word for one in values for word in (parameter.opts[0], shlex.quote(str(one)))]

@@ -28,12 +28,19 @@ def check(spec: SpecArg, set_: SetOption = []) -> None:  # noqa: B006
     say(f"ok     spec: {spec}")
     wrong: list[str] = []
     for checked in check_job(loaded, {name: method_spec(loaded, name) for name in names}):
-        wrong += [checked.wrong] if checked.wrong else []
+        wrong += [checked.name] if checked.wrong else []
         for line in checked.lines():
             say(line)
     if wrong:
-        raise SpecError(f"{wrong[0]}" if len(wrong) == 1 else f"{len(wrong)} things are wrong; the first: {wrong[0]}")
+        raise SpecError(_told_above(wrong))
     say(f"nothing keeps it from running: unscene {'evaluate' if names else 'run'} {shlex.quote(str(spec))}")
+
+
+def _told_above(wrong: list[str]) -> str:
+    """What `check` ends with: where to look, and not what stands there once more."""
+    if len(wrong) == 1:
+        return f"{wrong[0]} is wrong; its line above says what to do"
+    return f"{len(wrong)} things are wrong, {', '.join(wrong)}; their lines above say what to do"
 
 
 def plan(
