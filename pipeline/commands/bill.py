@@ -9,9 +9,8 @@ from pipeline.ledger.commits import read_commit, rounds
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted
 from schemas.job import JobSpec
+from stages.telling import tell
 
-USUAL_CONCEPTS = 2
-"""Concepts a scene, until some are found."""
 BYTES_PER_PIXEL = {"png": 1.7, "jpg": 0.6, "webp": 0.4}
 """Usual size of a photograph as the generate stage saves it."""
 MASK_BYTES, MASK_BYTES_PER_PIXEL = 1024, 0.02
@@ -21,10 +20,25 @@ STAGES = ("segment", "extract", "generate", "evaluate")
 
 
 @dataclass(frozen=True)
+class Concepts:
+    """How many concepts a scene has, on average. said: how that is known; measured: whether by scenes that were taken
+    apart already."""
+
+    count: float = 2
+    said: str = "a usual number"
+    measured: bool = False
+
+
+USUAL = Concepts()
+"""Until some are found, or masks say how many."""
+
+
+@dataclass(frozen=True)
 class Work:
     """What there is to do. known: scenes of the plan; new: files that no plan holds yet (duplicates show when their
     bytes are read); left: scenes without handles; undrawn: scenes without variations; unsegmented: scenes in which
-    things have still to be looked for, since they bring no masks of their own; unscored: scenes without scores."""
+    things have still to be looked for, since they bring no masks of their own; unscored: scenes without scores;
+    concepts: of a scene, as far as the source tells."""
 
     known: int
     new: int
@@ -33,6 +47,7 @@ class Work:
     undrawn: int
     unsegmented: int = 0
     unscored: int = 0
+    concepts: Concepts = USUAL
 
     def scenes(self) -> dict[str, int]:
         """Stage -> scenes that it has still to do."""
@@ -60,11 +75,11 @@ class Needs:
 class Bill:
     """What one scene of a job costs.
 
-    concepts, pictures: of a scene; measured: whether the number of concepts is that of scenes learned so far; side:
-    pixels; find: TFLOP to look for things in its picture; learn, draw, judge: for its handles, for all its variations,
-    for their scores; prior: TFLOP, once a run. segmenter: what models.sam is counted as, where it is not known. low:
-    whether the base computes in 16 bits on a card. forward, look: TFLOP of one pass of the UNet, and of the segmenter
-    for one picture. needs: where it was asked for.
+    concepts, pictures: of a scene; measured, known: whether the number of concepts is that of scenes taken apart so
+    far, and how it is known; side: pixels; find: TFLOP to look for things in its picture; learn, draw, judge: for its
+    handles, for all its variations, for their scores; prior: TFLOP, once a run. segmenter: what models.sam is counted
+    as, where it is not known. low: whether the base computes in 16 bits on a card. forward, look: TFLOP of one pass of
+    the UNet, and of the segmenter for one picture. needs: where it was asked for.
     """
 
     concepts: int
@@ -80,6 +95,7 @@ class Bill:
     prepared_bytes: float
     variation_bytes: float
     score_bytes: float
+    known: str = Concepts.said
     segmenter: str | None = None
     low: bool = True
     forward: float = 0.0
@@ -112,17 +128,17 @@ class Bill:
 
     def counted_with(self) -> str:
         """The line that says what the numbers assume."""
-        source = "as found so far" if self.measured else "a usual number"
         return (
-            f"counted with {self.concepts} concepts a scene ({source}) and "
+            f"counted with {counted(self.concepts, 'concept')} a scene ({self.known}) and "
             f"{counted(self.pictures, 'variation')} of each, {self.side} x {self.side} pixels"
             + (f"; models.sam as a {self.segmenter}, which it may not be" if self.segmenter else "")
         )
 
 
-def bill(spec: JobSpec, storage: Storage, memory: bool = False) -> Bill:
-    """What a scene of a job costs. storage: the job's, for the concepts that its scenes turned out to have. memory:
-    what its stages need of it too, which takes some seconds."""
+def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concepts = USUAL) -> Bill:
+    """What a scene of a job costs. storage: the job's, for the concepts that its scenes turned out to have; concepts:
+    where none was taken apart yet. memory: what its stages need of it too, which takes some seconds."""
+    tell("loading torch, which counts what a scene costs")
     from stages.evaluate.cost import judge_cost
     from stages.generate.prompts import list_variations
     from stages.handles.cost import scene_cost
@@ -130,11 +146,12 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False) -> Bill:
     from stages.models.check import check_models
     from stages.segment.sam.cost import sam_cost
 
+    tell("counting what a scene costs")
     side = check_models(spec)
     cost = scene_cost(spec)
     handles = Storage(spec.source.handles) if spec.source.handles else storage
-    concepts, measured = concepts_per_scene(handles)
-    names = [str(i) for i in range(max(1, round(concepts)))]
+    concepts = concepts_found(handles) or concepts
+    names = [str(i) for i in range(max(1, round(concepts.count)))]
     pictures = len(list_variations("", names, names, spec.generate))
     learns, judges = not spec.source.handles, spec.evaluate.enabled
     sam = sam_cost(spec.models.sam, spec.segment) if learns or judges else None
@@ -143,6 +160,7 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False) -> Bill:
     low = spec.models.dtype != "float32"
     needs = None
     if memory:
+        tell("counting the least memory")
         base = base_memory(spec, cost, low)
         needs = Needs(
             base.weights, base.scene, base.picture, sam.memory if sam else 0.0, 4.0 * judge.weights if judge else 0.0
@@ -150,7 +168,7 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False) -> Bill:
     has_prior = learns and spec.extract.prior.weight > 0 and spec.extract.phase2.steps > 0
     return Bill(
         concepts=len(names),
-        measured=measured,
+        measured=concepts.measured,
         pictures=pictures,
         side=side,
         find=look if learns else 0.0,
@@ -162,6 +180,7 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False) -> Bill:
         prepared_bytes=BYTES_PER_PIXEL["png"] * side * side,
         variation_bytes=pictures * BYTES_PER_PIXEL[spec.generate.format] * side * side,
         score_bytes=pictures * (MASK_BYTES + MASK_BYTES_PER_PIXEL * side * side),
+        known=concepts.said,
         segmenter=sam.kind if sam and not sam.certain else None,
         low=low,
         forward=cost["forward_tflop"],
@@ -170,10 +189,12 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False) -> Bill:
     )
 
 
-def concepts_per_scene(storage: Storage) -> tuple[float, bool]:
-    """(handles a scene in the first shard that has any, True), or (`USUAL_CONCEPTS`, False)."""
-    for shard, round_ in sorted(rounds(storage, "extract").items()):
-        commit = read_commit(storage, "extract", shard, round_)
-        if commit.done:
-            return sum(file.rows for file in commit.files) / len(commit.done), True
-    return float(USUAL_CONCEPTS), False
+def concepts_found(storage: Storage) -> Concepts | None:
+    """Of the first shard with scenes that have handles, or else concepts; None where there is none yet."""
+    for stage in ("extract", "segment"):
+        for shard, round_ in sorted(rounds(storage, stage).items()):
+            commit = read_commit(storage, stage, shard, round_)
+            if commit.done:
+                count = sum(file.rows for file in commit.files) / len(commit.done)
+                return Concepts(count, "as found so far", measured=True)
+    return None

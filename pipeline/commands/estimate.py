@@ -31,7 +31,7 @@ def estimate(spec: JobSpec, measure: Callable[[JobSpec, Bill, Work], Times] | No
     lines, work = look(spec, storage)
     done = _done_lines(spec, storage)  # an OUTPUT of another version is told before anything is counted
     lines.append(_shard_line(work, spec))
-    found = bill(spec, storage, memory=True)
+    found = bill(spec, storage, memory=True, concepts=work.concepts)
     lines += _cost_lines(found, spec, work)
     lines += time_lines(found, work, measure(spec, found, work) if measure else as_measured(storage))
     lines += memory_lines(found)

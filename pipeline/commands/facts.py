@@ -34,7 +34,7 @@ def plan_facts(spec: JobSpec, measure: Callable[[JobSpec, Bill, Work], Times] | 
     storage = Storage(spec.output)
     _, work = look(spec, storage)
     changes = other_settings(spec, storage)
-    found = bill(spec, storage, memory=True)
+    found = bill(spec, storage, memory=True, concepts=work.concepts)
     assert found.needs is not None, "it was asked for"
     here = measure(spec, found, work) if measure else as_measured(storage)
     cards = {card.name: on_card(card, found) for card in CARDS} if told_by_flops(found) else {}

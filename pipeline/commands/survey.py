@@ -8,7 +8,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.commands.bill import Work
+from pipeline.commands.bill import USUAL, Concepts, Work
 from pipeline.commands.paths import anchored
 from pipeline.commands.planning import check_limit
 from pipeline.commands.seedling import seedling_lines
@@ -36,7 +36,7 @@ _SHOWN = 10
 class Listed:
     """What the source holds, beside a plan. scenes, shards: of the plan; new: files that it lacks; redo: changed ones
     that the next run makes unasked; lines: the same for reading; unmasked: share of the pictures that bring no masks of
-    their own."""
+    their own; concepts: of a scene, by those masks."""
 
     scenes: int
     shards: int
@@ -44,6 +44,7 @@ class Listed:
     lines: list[str]
     redo: int = 0
     unmasked: float = 1.0
+    concepts: Concepts = USUAL
 
 
 def survey(spec: JobSpec, storage: Storage) -> Listed:
@@ -85,7 +86,19 @@ def survey(spec: JobSpec, storage: Storage) -> Listed:
     lines += [f"  {remark}" for remark in census.remarks]
     lines += [f"  {line}" for line in seedling_lines(spec, census)]
     unmasked = sum(not picked.masks for picked in census.pictures) / len(census.pictures)
-    return Listed(plan.scene_count(), plan.shards, len(new), lines, redo, unmasked)
+    concepts = _concepts(spec, census)
+    return Listed(plan.scene_count(), plan.shards, len(new), lines, redo, unmasked, concepts)
+
+
+def _concepts(spec: JobSpec, census: Census) -> Concepts:
+    """How many a scene will have, by the masks of its picture where it brings some; of too many the largest stay."""
+    most, background = spec.segment.max_concepts, int(spec.segment.background)
+    usual = min(USUAL.count, most + background)
+    masks = [len(picked.masks) for picked in census.pictures]
+    if not any(masks):
+        return Concepts(usual)
+    mean = sum(min(count, most) + background if count else usual for count in masks) / len(masks)
+    return Concepts(mean, "by their own masks" if all(masks) else "by their own masks, or a usual number without")
 
 
 def _source_lines(spec: JobSpec, census: Census, known: Container[str], gone: int) -> list[str]:
@@ -142,6 +155,7 @@ def work_left(spec: JobSpec, storage: Storage, listed: Listed) -> Work:
         undrawn + more,
         round(unsegmented * listed.unmasked),
         unscored,
+        listed.concepts,
     )
 
 

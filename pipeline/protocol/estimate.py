@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.commands.asked import check_asked
-from pipeline.commands.bill import Bill, Work, bill
+from pipeline.commands.bill import Bill, Work, bill, concepts_found
 from pipeline.commands.cards import CARDS, Card
 from pipeline.commands.opening import check_models_and_source
 from pipeline.commands.paths import anchored
@@ -30,7 +30,8 @@ def estimate_protocol(spec: JobSpec) -> list[str]:
     notes = dict.fromkeys(line for job in jobs.values() for line in check_asked(job))
     prepared = scenes_spec(spec)
     listed = survey(prepared, Storage(prepared.output))
-    bills = {name: bill(job, Storage(job.output)) for name, job in jobs.items()}
+    concepts = concepts_found(Storage(prepared.output)) or listed.concepts
+    bills = {name: bill(job, Storage(job.output), concepts=concepts) for name, job in jobs.items()}
     works = {name: work_left(job, Storage(job.output), listed) for name, job in jobs.items()}
     prior = max((cost.prior for name, cost in bills.items() if works[name].left), default=0.0)
     first = next(iter(bills.values()))

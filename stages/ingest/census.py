@@ -86,7 +86,8 @@ def take_census(spec: JobSpec) -> Census:
     """Lists the source and gives every mask to its picture. Raises SpecError."""
     tell("listing the source")
     listing = list_source(spec.source, spec.output)
-    tell(f"giving masks to {len(listing.pictures):,} pictures")
+    if spec.source.masks != "none":
+        tell(f"giving masks to {len(listing.pictures):,} pictures")
     census = Census(annotations=spec.source.coco)
     census.beyond = {listing.root.url_of(file.path) for file in listing.beyond}
     if spec.source.masks == "beside":

@@ -20,11 +20,12 @@ from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.wording import flop_text, hours_text
 from schemas.errors import SpecError
-from schemas.job import JobSpec
+from schemas.job import JobSpec, Segment
 from stages.ingest.census import Picked, Read, take_census
 from stages.ingest.source.hashing import Hashed
 from stages.models.place import model_revision
-from tests.support.sample_output import SampleOutput, with_given_handles
+from stages.telling import listened
+from tests.support.sample_output import ALL_STAGES, SampleOutput, with_given_handles
 from tests.support.tiny_models import build_tiny_model
 
 COST = {
@@ -214,6 +215,52 @@ def test_pictures_with_masks_of_their_own_are_not_segmented(tmp_path: Path, phot
         (photos / "night" / f"{number}.mask0.png").write_bytes(b"m")
     spec = spec_of({"uri": str(photos), "masks": "beside"}, tmp_path / "out", base)
     assert row(estimate(spec), "segment") == ["segment", "4 TFLOP", "3", "12 TFLOP"]
+
+
+def counted_with(spec: JobSpec) -> str:
+    return next(line for line in estimate(spec) if line.startswith("counted with")).partition(" and ")[0]
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_concepts_are_as_many_as_the_masks_that_were_read(tmp_path: Path, photos: Path, base: Path) -> None:
+    def with_masks(number: int, masks: int) -> None:
+        for mask in range(masks):
+            (photos / "night" / f"{number}.mask{mask}.png").write_bytes(b"m")
+
+    spec = spec_of({"uri": str(photos), "masks": "beside"}, tmp_path / "out", base)
+    assert counted_with(spec) == "counted with 2 concepts a scene (a usual number)"
+    for number in range(4):
+        with_masks(number, 4)
+    mixed = "by their own masks, or a usual number without"
+    assert counted_with(spec) == f"counted with 4 concepts a scene ({mixed})"  # 3.6
+    with_masks(4, 3)
+    assert counted_with(spec) == "counted with 4 concepts a scene (by their own masks)"  # 3.8
+    assert counted_with(spec.model_copy(update={"segment": Segment(max_concepts=3)})).startswith("counted with 3 conc")
+    assert counted_with(spec.model_copy(update={"segment": Segment(background=True)})).startswith("counted with 5 conc")
+    unread = spec_of({"uri": str(photos)}, tmp_path / "out", base, segment={"max_concepts": 1})
+    assert counted_with(unread) == "counted with 1 concept a scene (a usual number)", "more no scene can have"
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_concepts_that_were_found_count_before_any_handle(tmp_path: Path, photos: Path, base: Path) -> None:
+    """After `--until segment`."""
+    settings = {"source.uri": str(photos), "models.base": str(base), "evaluate.enabled": False}
+    sample = SampleOutput(tmp_path / "out", stages=ALL_STAGES[:2], settings=settings)
+    assert counted_with(sample.spec) == "counted with 2 concepts a scene (as found so far)"
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_the_seconds_of_a_plan_are_spoken_for(tmp_path: Path, photos: Path, base: Path) -> None:
+    """They go into loading torch and counting, and not into the masks of a source that has none."""
+    said: list[str] = []
+    with listened(said.append):
+        estimate(spec_of({"uri": str(photos)}, tmp_path / "out", base))
+    assert said == [
+        "listing the source",
+        "loading torch, which counts what a scene costs",
+        "counting what a scene costs",
+        "counting the least memory",
+    ]
 
 
 @pytest.mark.usefixtures("known_cost")
