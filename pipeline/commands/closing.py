@@ -16,6 +16,7 @@ from pipeline.shards.scores import ScoreNumbers, score_numbers
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted, span, within
 from schemas.errors import Withdrawn
+from schemas.outcomes import BEYOND
 
 _SHOWN = 10
 
@@ -28,7 +29,7 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     concepts, handles, variations = (
         committed.rows(stage) if stage in made else 0 for stage in ("segment", "extract", "generate")
     )
-    what = [counted(made["ingest"], "scene")] if "ingest" in made else []
+    what = [_of_all(*result.counts["ingest"])] if "ingest" in made else []
     what += [counted(concepts, "concept")] if concepts and result.until else []
     what += [counted(handles, "handle")] if handles else []
     if "generate" in made or not result.until:
@@ -43,9 +44,16 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     lines += [*failure_lines(storage, list(result.counts), committed), f"output: {storage.url}"]
     if storage.exists("report/index.html"):
         lines.append(f"report: {storage.url_of('report/index.html')}")
-    if result.until:
+    if result.until and result.worked:
         lines.append(f"stopped after {result.until}, as asked; the same command without --until goes on from there")
+    elif result.until:
+        lines.append(f"went no further, as --until {result.until} asks; the same command without it goes on from there")
     return lines
+
+
+def _of_all(done: int, failed: int) -> str:
+    """`10 of 14 scenes`, where some have failed; the account says of all what became of them."""
+    return f"{done:,} of {counted(done + failed, 'scene')}" if failed else counted(done, "scene")
 
 
 def _made_lines(result: JobResult, what: str) -> list[str]:
@@ -88,18 +96,25 @@ def nothing_made(storage: Storage, result: JobResult) -> str | None:
             continue
         if lost == {Withdrawn.__name__}:
             return None
-        if result.until and (failed or not done):
-            return (
-                f"{storage.url}: {stage} made nothing, as every scene failed ({scenes}); a file that is mended is "
-                "taken up by the same command; for other settings, give the job a new output"
-            )
         if failed or not done:
+            mend = f"mend what failures/ names, then `unscene retry {shlex.quote(storage.url)}`"
+            if result.until:
+                mend = "mend the files, which the same command takes up"
             return (
-                f"{storage.url}: {stage} made nothing, as every scene failed ({scenes}); mend what failures/ names, "
-                f"then `unscene retry {shlex.quote(storage.url)}`; for other settings, give the job a new output"
+                f"{storage.url}: {stage} made nothing, as every scene failed ({scenes}); {_more(storage)}{mend}; for "
+                "other settings, give the job a new output"
             )
         return (
             f"{storage.url}: {stage} made nothing of {counted(done, 'scene')}, which do not have the concepts of "
             "generate.subsets; ask for others with source.handles, in an output of their own"
         )
     return None
+
+
+def _more(storage: Storage) -> str:
+    """What a job of the first few pictures can do besides, where none of those few was good: take more of them."""
+    beyond = account_counts(storage)["file", "left out", BEYOND]
+    if not beyond:
+        return ""
+    limit = recorded_spec(storage).source.limit
+    return f"raise --limit (source.limit: {limit}), which leaves {counted(beyond, 'picture')} out, or "

@@ -16,6 +16,7 @@ from rich.console import Console
 from pipeline.commands.opening import JobState, open_job
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.rounds import FAILURES
+from pipeline.lines import put
 from pipeline.shards.leftovers import sweep
 from pipeline.shards.withdrawn_account import account_withdrawn
 from pipeline.stage_kinds import EVALUATE, StageKind, kinds_of
@@ -83,11 +84,12 @@ def first_stages(kinds: list[StageKind], until: str | None) -> list[StageKind]:
 
 def run_opened(state: JobState, console: Console, until: str | None = None) -> JobResult:
     """Runs a job that `open_job` has opened with its lease, to its end or through the stage `until`."""
-    started, spec, kinds = time.monotonic(), state.spec, first_stages(state.kinds, until)
+    started, spec = time.monotonic(), state.spec
+    kinds = first_stages(state.kinds, until if state.open_shards else None)  # a finished job has nowhere to stop
     until = until if len(kinds) < len(state.kinds) else None
     counts = committed_counts(state.storage, kinds, state.ledger.committed)
     for remark in state.remarks:
-        console.print(remark, markup=False, highlight=False, soft_wrap=True)
+        put(console, remark)
     if not _to_do(state, kinds):
         return JobResult(True, False, counts, time.monotonic() - started, state.stale, until=until)
     from pipeline.scheduling.cluster import connected, logs_folder

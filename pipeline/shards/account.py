@@ -26,6 +26,7 @@ SOURCE_ACCOUNT = "account/account-source.parquet"
 WITHDRAWN_ACCOUNT = "account/account-withdrawn.parquet"
 
 _FAILED = "its scene failed"
+_FAILED_IN = "failed in "
 
 Row = dict[str, Any]
 Counted = tuple[str, str, str | None]
@@ -60,7 +61,7 @@ def shard_account(
             outcomes = dict.fromkeys(given, ("mask of a duplicate", f"the masks of {repeats} count"))
             used = {}
         else:
-            why = f"failed in {failure['stage']}" if failure else None
+            why = f"{_FAILED_IN}{failure['stage']}" if failure else None
             yield AccountLine("file", row["uri"], "scene", why, failure["message"] if failure else None, None, scene_id)
             scene = next(iter(scenes.get(scene_id, [])), {})
             yield from _pages(row["uri"], scene_id, scene.get("pages"))
@@ -141,14 +142,18 @@ def account_text(counts: Counter[Counted], unfinished: bool = False) -> list[str
     for kind in ("file", "annotation", "page", "gone file", "withdrawal"):
         outcomes: Counter[str] = Counter()
         reasons: Counter[str] = Counter()
+        failed = 0
         for (of, outcome, reason), count in counts.items():
             if of == kind:
                 outcomes[outcome] += count
+                failed += count if outcome == "scene" and (reason or "").startswith(_FAILED_IN) else 0
                 if reason is not None:
                     reasons[reason if outcome != "mask" else f"masks not used, {reason}"] += count
         if outcomes:
-            what = ", ".join(f"{count} {_name(outcome, count)}" for outcome, count in sorted(outcomes.items()))
-            lines.append(f"account of {counted(sum(outcomes.values()), kind)}{so_far}: {what}")
+            said = {outcome: f"{count} {_name(outcome, count)}" for outcome, count in sorted(outcomes.items())}
+            if failed:
+                said["scene"] += f" ({failed} failed)"
+            lines.append(f"account of {counted(sum(outcomes.values()), kind)}{so_far}: {', '.join(said.values())}")
             lines += [f"  {reason}: {count}" for reason, count in reasons.most_common()]
     return lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,23 @@ from rich.console import Console
 from pipeline import cli
 from pipeline.commands import run
 from pipeline.commands.closing import closing_lines, nothing_made
+from pipeline.commands.opening import JobState
 from pipeline.commands.planning import write_source_account
-from pipeline.commands.run import JobResult
+from pipeline.commands.run import JobResult, run_opened
 from pipeline.commands.submit import AGAIN
 from pipeline.ledger.numbers import committed_counts
+from pipeline.ledger.rounds import Ledger
 from pipeline.shards.pack import PackOrder, pack, pack_rows
 from pipeline.shards.parts import part_name, write_part
 from pipeline.stage_kinds import EXTRACT, GENERATE, INGEST, SEGMENT, StageKind
 from pipeline.storage.folder import Storage
 from pipeline.wording import within
 from schemas.job import JobSpec
-from schemas.outcomes import AccountLine, Failure, SceneOutput
+from schemas.outcomes import BEYOND, AccountLine, Failure, SceneOutput
 from tests.support.sample_output import SampleOutput, extracted, write_record
 
 KINDS = [INGEST, SEGMENT, EXTRACT, GENERATE]
+QUIET = Console(quiet=True)
 
 
 def output_of(folder: Path, failing: dict[str, str], scenes: tuple[str, ...] = ("aa", "bb")) -> tuple[Storage, JobSpec]:
@@ -105,15 +109,15 @@ def test_what_this_run_made_and_what_there_is_in_all_are_told_apart(tmp_path: Pa
     storage = SampleOutput(tmp_path / "out").storage
     counts = committed_counts(storage, KINDS)
     whole = closing_lines(storage, JobResult(True, True, counts, 60.0, made=dict(counts)))
-    assert whole[0] == "made 4 scenes, 6 handles, 12 variations of 3 scenes in 60 s"
+    assert whole[0] == "made 4 of 5 scenes, 6 handles, 12 variations of 3 scenes in 60 s"
     made = {"ingest": (1, 0), "segment": (1, 0), "extract": (1, 1), "generate": (0, 0)}
     later = closing_lines(storage, JobResult(True, True, counts, 60.0, made=made))
     assert later[:2] == [
         "this run: ingest 1, segment 1, extract 1 and 1 failed, in 60 s",
-        "in all: 4 scenes, 6 handles, 12 variations of 3 scenes",
+        "in all: 4 of 5 scenes, 6 handles, 12 variations of 3 scenes",
     ]
     nothing = closing_lines(storage, JobResult(True, False, counts, 0.1))
-    assert nothing[0] == "in all: 4 scenes, 6 handles, 12 variations of 3 scenes"
+    assert nothing[0] == "in all: 4 of 5 scenes, 6 handles, 12 variations of 3 scenes"
 
 
 def test_files_are_named_from_the_source_on(tmp_path: Path) -> None:
@@ -171,9 +175,58 @@ def test_a_run_of_the_first_stages_says_what_they_made_and_how_to_go_on(tmp_path
     counts = committed_counts(sample.storage, KINDS[:2])
     write_source_account(sample.storage, [AccountLine("file", "/photos/NOTICE", "left out", "no suffix")])
     lines = closing_lines(sample.storage, JobResult(True, True, counts, 1.0, until="segment"))
-    assert lines[0] == "made 4 scenes, 8 concepts in 1 s"
+    assert lines[0] == "made 4 of 5 scenes, 8 concepts in 1 s"
     assert lines[-1] == "stopped after segment, as asked; the same command without --until goes on from there"
     assert not any("variation" in line for line in lines)
     assert (
         "account of 1 file so far, without scenes that are not through all stages and their masks: 1 left out" in lines
     )
+
+
+def test_the_scenes_of_the_account_are_those_that_were_made_and_those_that_failed(tmp_path: Path) -> None:
+    storage = SampleOutput(tmp_path / "out").storage
+    lines = closing_lines(storage, JobResult(True, False, committed_counts(storage, KINDS), 1.0))
+    assert lines[0].startswith("in all: 4 of 5 scenes, ")
+    at = lines.index("account of 6 files: 1 duplicate, 5 scenes (2 failed)")
+    assert set(lines[at + 1 : at + 4]) == {"  failed in ingest: 1", "  failed in extract: 1", "  same bytes: 1"}
+
+
+@pytest.mark.parametrize("until", ["segment", "generate", None])
+def test_a_finished_job_is_not_stopped_anywhere(until: str | None, tmp_path: Path) -> None:
+    """Nor does it hide what later stages have made."""
+    sample = SampleOutput(tmp_path / "out")
+    ledger = Ledger(sample.storage, [kind.name for kind in KINDS])
+    result = run_opened(JobState(sample.spec, sample.storage, KINDS, sample.plan, ledger, None, []), QUIET, until)
+    assert (result.until, result.worked, list(result.counts)) == (None, False, [kind.name for kind in KINDS])
+    lines = closing_lines(sample.storage, result)
+    assert lines[0].startswith("in all: 4 of 5 scenes, 6 handles, 12 variations of 3 scenes")
+    assert not any("--until" in line or "so far" in line for line in lines)
+
+
+def test_a_job_that_is_past_the_stage_has_not_stopped_after_it(tmp_path: Path) -> None:
+    sample = SampleOutput(tmp_path / "out", stages=KINDS[:3])
+    ledger = Ledger(sample.storage, [kind.name for kind in KINDS])
+    state = JobState(sample.spec, sample.storage, KINDS, sample.plan, ledger, None, [0, 1])
+    result = run_opened(state, QUIET, "segment")
+    assert (result.until, result.worked) == ("segment", False)
+    assert closing_lines(sample.storage, result)[-1] == (
+        "went no further, as --until segment asks; the same command without it goes on from there"
+    )
+
+
+def test_a_job_of_the_first_few_says_that_there_are_more(tmp_path: Path) -> None:
+    """`unscene run demo --limit 2`: the first two files of that bucket are broken ones."""
+    storage, _ = output_of(tmp_path / "out", {"ingest": "NotAPicture"})
+    assert "--limit" not in str(nothing_made(storage, ended(storage)))
+    record = json.loads(storage.read("run.json"))
+    record["spec"]["source"]["limit"] = 2
+    storage.write("run.json", json.dumps(record).encode())
+    write_source_account(
+        storage,
+        [AccountLine("file", f"/photos/{name}", "left out", BEYOND) for name in "cde"]
+        + [AccountLine("file", "/photos/NOTICE", "left out", "no suffix")],
+    )
+    more = "(2); raise --limit (source.limit: 2), which leaves 3 pictures out, or mend "
+    assert f"{more}what failures/ names, then" in str(nothing_made(storage, ended(storage)))
+    first = JobResult(True, True, committed_counts(storage, KINDS[:2]), 1.0, until="segment")
+    assert f"{more}the files, which the same command takes up; for other" in str(nothing_made(storage, first))

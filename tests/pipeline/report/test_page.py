@@ -177,7 +177,7 @@ def test_a_scene_is_shown_with_its_own_picture_masks_and_variations(sample: Samp
 
 def test_the_account_of_the_source(page: Page) -> None:
     text = " ".join(page.text.split())
-    assert "account of 8 files: 1 duplicate, 7 scenes failed in extract: 1 same bytes: 1 failed in ingest: 1" in text
+    assert "account of 8 files: 1 duplicate, 7 scenes (2 failed) failed in extract: 1 same bytes: 1" in text
 
 
 def test_failures_and_duplicates(page: Page) -> None:
