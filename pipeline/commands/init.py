@@ -103,7 +103,9 @@ def init_example(name: str, to: Path | None) -> list[str]:
     file = to or Path(f"{name}.yaml")
     _check_new(file)
     _write(file, job_text(name))
-    return _next(file)
+    verb = "evaluate" if "protocol" in load_spec(file).model_fields_set else "run"
+    typed = shlex.quote(str(file))
+    return [f"wrote {file}; next:", f"  unscene check {typed}", f"  unscene {verb} {typed}"]
 
 
 def _next(file: Path) -> list[str]:

@@ -194,7 +194,13 @@ def test_a_person_is_asked_for_what_no_flag_says(here: Path) -> None:
 
 
 def test_a_job_that_ships_is_written_to_edit(here: Path) -> None:
-    assert init_example("demo", None)[0] == "wrote demo.yaml; next:"
+    assert init_example("demo", None) == [
+        "wrote demo.yaml; next:",
+        "  unscene check demo.yaml",
+        "  unscene run demo.yaml",
+    ]
+    assert init_example("protocol", None)[2] == "  unscene evaluate protocol.yaml", "`run` refuses it"
+    assert "  unscene run augment.yaml" in init_example("augment", None), "and `--limit` this"
     assert load_spec(here / "demo.yaml").models.base == "seedling"
     with pytest.raises(
         CommandError, match=r"--example dmeo: no job of that name ships with Unscene; there are augment"
