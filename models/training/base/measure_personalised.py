@@ -29,6 +29,7 @@ from models.training.base.parts import sample
 from models.training.base.personalised import KINDS, Subject, find_concepts, learn_and_draw, spec_of, subjects
 from models.training.reading.alignment import aligned_iou
 from models.training.reading.facts import FactShares, Reader, read_facts, right_facts
+from models.training.reading.matching import TemplateReader
 from models.training.reading.network import load_reader
 from models.training.world.roster import TRAINED, Toy
 from schemas.job import JobSpec
@@ -128,7 +129,10 @@ def save_sheet(given: Sequence[Subject], path: Path, rows: int = 12) -> None:
 
 def measure(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     """Print a method's figures, kind by kind."""
-    reader, models = load_reader(args.reader), {"base": str(args.base), "sam": str(args.sam)}
+    models = {"base": str(args.base), "sam": str(args.sam)}
+    readers: dict[str, Reader] = {"judge": load_reader(args.reader)}
+    if args.templates:
+        readers["templates"] = TemplateReader()
     for method in args.methods:
         spec, began = spec_of(models, method, settings, args.images), time.monotonic()
         given = [s for kind in args.kinds for s in subjects(kind, args.singles, args.pairs, args.seed)]
@@ -138,13 +142,14 @@ def measure(args: argparse.Namespace, settings: dict[str, Any]) -> None:
         print(f"{method}: {len(given)} scenes, {time.monotonic() - began:.0f} s", flush=True)
         for kind in args.kinds:
             single, both = gather(given, kind, args.images, len(spec.generate.prompts))
-            print(f"  {kind}, one: {shares(reader, single)}")
-            print(f"  {kind}, two: {shares(reader, both)}", flush=True)
+            for name, reader in readers.items():
+                print(f"  {kind}, one, {name}: {shares(reader, single)}")
+                print(f"  {kind}, two, {name}: {shares(reader, both)}", flush=True)
             segmenter = load_segmenter(spec)
             print(f"  {kind}, silhouettes: {_spread(silhouette_ious(segmenter, spec, single))}", flush=True)
             if method == args.methods[0] and args.known:
                 known = draw_known(args.base, given, spec, kind)
-                print(f"  {kind}, nearest known toy: {shares(reader, known)}")
+                print(f"  {kind}, nearest known toy, judge: {shares(readers['judge'], known)}")
                 print(f"  {kind}, its silhouettes: {_spread(silhouette_ious(segmenter, spec, known))}", flush=True)
         for subject in given:
             if subject.failure:
@@ -188,6 +193,7 @@ def options() -> argparse.ArgumentParser:
     parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--methods", nargs="+", default=["break_a_scene"])
     parser.add_argument("--known", action="store_true", help="draw the nearest known toys too")
+    parser.add_argument("--templates", action="store_true", help="read by templates too: half a second a picture")
     parser.add_argument("--sheet", type=Path, help="file for a picture of scenes and what was drawn of them")
     return parser
 
