@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +23,9 @@ from stages.handles.weights import unpack_scene
 from stages.models.base.loading import load_base
 from stages.models.device import pick_device, pick_dtype
 from stages.models.place import bundled
+from stages.pictures import encode
 from stages.stage import StageContext, failed
 from stages.streams import stream_seed
-
-FORMATS: dict[str, dict[str, Any]] = {
-    "png": {"format": "PNG"},
-    "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
-    "webp": {"format": "WEBP", "quality": 95},
-}
 
 
 @dataclass(eq=False)
@@ -165,10 +159,9 @@ class GenerateStage:
             "height": image.shape[0],
             "file": file,
         }
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, **FORMATS[settings.format])
         scene.output.rows.append(row)
-        scene.output.files |= {file: buffer.getvalue(), f"{picture.key}.json": json.dumps(row).encode()}
+        data = encode(Image.fromarray(image), settings.format)
+        scene.output.files |= {file: data, f"{picture.key}.json": json.dumps(row).encode()}
 
 
 def _size_text(handles: int, widths: Sequence[int]) -> str:
