@@ -13,6 +13,7 @@ import typer
 from pipeline.commands.examples import examples
 from pipeline.commands.screen import guard_the_screen
 from pipeline.commands.usage import usage_sentence
+from pipeline.typed.datasets import dataset
 from pipeline.typed.looking import check, fields, jobs, plan, scenes, status
 from pipeline.typed.saying import complain, say
 from pipeline.typed.working import evaluate, retry, run, submit
@@ -28,7 +29,7 @@ app = typer.Typer(
 )
 for _command in (
     *(init, check, plan, run, status, scenes, report),  # as one comes to need them
-    *(retry, withdraw, export, evaluate, submit, jobs, fields),
+    *(retry, withdraw, export, dataset, evaluate, submit, jobs, fields),
 ):
     app.command(epilog=examples(_command.__name__))(_command)
 

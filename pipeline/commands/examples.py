@@ -31,6 +31,12 @@ _EXAMPLES = {
     "retry": ["unscene retry out/demo"],
     "withdraw": ["unscene withdraw out/demo --scene scene-03", "unscene withdraw out/demo --scene f635 --undo"],
     "export": ["unscene export out/demo --scene scene-03 --to handles", "unscene export out/demo --all --to handles"],
+    "dataset": [
+        "unscene dataset out/demo --to coco --into sets/demo",
+        "unscene dataset out/demo --to parquet --into sets/a --scenes none",
+        "unscene dataset out/demo --to webdataset --into s3://bucket/set",
+        "unscene dataset out/demo --to yolo --into sets/b --classes words.yaml",
+    ],
     "report": ["unscene report out/demo", "unscene report my-job.yaml"],
     "jobs": ["unscene jobs", "unscene jobs demo > my-job.yaml"],
     "fields": ["unscene fields", "unscene fields extract", "unscene fields generate.subsets"],

@@ -16,7 +16,7 @@ def usage_sentence(error: BaseException) -> str | None:
     """
     if not hasattr(error, "format_message") or not hasattr(error, "exit_code"):
         return None
-    said = " ".join(str(error.format_message()).split()).rstrip(".")
+    said = " ".join(str(error.format_message()).split()).rstrip(".").replace(": Value error, ", ": ")
     option = str(getattr(error, "option_name", ""))
     if option and said.endswith("requires an argument"):
         return f"{option} needs a value after it"

@@ -21,6 +21,7 @@ EVERY_OUTPUT = [
     ["retry"],
     ["withdraw", "--scene", "00"],
     ["export", "--scene", "00", "--to", "x"],
+    ["dataset", "--to", "coco", "--into", "x"],
     ["scenes"],
     ["scenes", "--json"],
     ["status", "--json"],
@@ -65,6 +66,27 @@ def typed(words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
         ("status", "`unscene status` needs OUTPUT ("),
         ("status my out", "`unscene status` has no place for `out`; type `unscene status OUTPUT`, with quotes around"),
         ("export out --to x", "export: name one scene by `--scene birds.jpg` (or its id), or all of them by `--all`"),
+        (
+            "dataset out --into x",
+            "`unscene dataset` needs --to (Format); type `unscene dataset out --to TO --into x`",
+        ),
+        (
+            "dataset out --to cocoa --into x",
+            "`unscene dataset`: invalid value for '--to': 'cocoa' is not one of 'coco'",
+        ),
+        (
+            "dataset out --to coco --into x --validation 1",
+            "--validation 1: a share of the scenes is asked for, such as 0.1",
+        ),
+        (
+            "dataset out --to coco --into x --scenes only --ratio 2",
+            "--ratio 2: it counts new pictures to each real one",
+        ),
+        (
+            "dataset out --to coco --into x --classes job.yaml",
+            "--classes job.yaml: source: {'uri': 'photos'}: a word and",
+        ),
+        ("dataset out --to coco --into x --classes no.yaml", "--classes no.yaml: it cannot be read ("),
         ("withdraw out", "`unscene withdraw` needs --scene ("),
         ("export out --all", "; type `unscene export out --to TO --all`"),
         ("export --all --to x", "; type `unscene export OUTPUT --to x --all`"),

@@ -1,0 +1,1 @@
+"""Data sets that trainers take as they are, out of an OUTPUT: pictures with their masks, boxes and classes."""

@@ -1,0 +1,70 @@
+"""The folder that a data set is written to: which OUTPUT it is of, by which options, and the numbers of its classes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.dataset.choices import Choices
+from pipeline.dataset.classes import Classes
+from pipeline.dataset.parts import OWN
+from pipeline.storage.folder import Storage
+from schemas.errors import CommandError
+from schemas.secrets import masked_address
+
+_RECORD = f"{OWN}/dataset.json"
+_VERSION = 1
+
+
+def check_apart(into: Storage, output: Storage) -> None:
+    """Raises CommandError where the folder is that of a job, or lies in one, or is a file."""
+    if into.local == output.local and f"{into.root}/".startswith(f"{output.root}/"):
+        where = "is the OUTPUT itself" if into.root == output.root else "lies in the OUTPUT"
+        raise CommandError(f"--into {into.url}: it {where}, which only the job writes to; name another folder")
+    if into.exists("run.json"):
+        raise CommandError(f"--into {into.url}: it is the output of a job (run.json); name another folder")
+    if into.local and into.fs.isfile(into.root):
+        raise CommandError(f"--into {into.url}: a file of that name is there; name a folder")
+
+
+def open_folder(into: Storage, output: Storage, choices: Choices, names: Iterable[str]) -> Classes:
+    """Begins a data set, or goes on with one. names: of the classes that it has by now. Returns all of them with their
+    numbers, which stay what they were.
+
+    Raises CommandError where the folder holds something else, or another data set.
+    """
+    asked = {"output": masked_address(output.url), **choices.options()}
+    known = _read(into)
+    if known is None and (into.every_name("") or into.folders("")):
+        raise CommandError(f"--into {into.url}: something else lies there; name a folder that is empty or new")
+    if known is not None:
+        changed = [f"{name} {_told(known.get(name))}" for name in asked if known.get(name) != asked[name]]
+        if changed:
+            raise CommandError(
+                f"--into {into.url}: it holds a data set made with {', '.join(changed)}; type the same to go on with "
+                "it, or name another folder"
+            )
+    classes = Classes(tuple(known["classes"]) if known else ()).with_more(names)
+    record = {"version": _VERSION, **asked, "classes": classes.names}
+    if known is None or list(classes.names) != known["classes"]:
+        into.write(_RECORD, json.dumps(record, indent=1).encode())
+    return classes
+
+
+def _read(into: Storage) -> dict[str, Any] | None:
+    try:
+        found = json.loads(into.read(_RECORD))
+        if found["version"] != _VERSION or not isinstance(found["classes"], list):
+            raise ValueError(f"of version {found['version']}")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CommandError(
+            f"--into {into.url}: {_RECORD} there cannot be read ({error}); name another folder, or delete that one"
+        ) from None
+    return dict(found)
+
+
+def _told(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if value is not None else "left out"

@@ -1,0 +1,30 @@
+"""Parts of loose files: each picture is a file of its own, and what lies beside it another."""
+
+from __future__ import annotations
+
+from pipeline.storage.folder import Storage
+from pipeline.storage.many import in_order
+
+_AT_ONCE = 64
+
+
+class LooseFiles:
+    """Writes files, some dozens at once: a store answers many in the time of one. files: name -> size in bytes."""
+
+    def __init__(self, into: Storage) -> None:
+        self._into = into
+        self._waiting: list[tuple[str, bytes]] = []
+        self.files: dict[str, int] = {}
+
+    def put(self, name: str, data: bytes) -> None:
+        """Writes the file, soon."""
+        self._waiting.append((name, data))
+        self.files[name] = len(data)
+        if len(self._waiting) >= _AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what waits."""
+        for _ in in_order(lambda file: self._into.write(*file), self._waiting):
+            pass
+        self._waiting.clear()

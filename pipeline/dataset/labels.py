@@ -1,0 +1,99 @@
+"""The things of a picture: one mask each, with its box and its class."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.dataset.picking import LACKING, Pick
+from pipeline.shards.reader import Row
+from schemas.masks import decode_mask
+from stages.masks.shapes import Mask, bounding_box, label_regions
+from stages.pictures import FORMATS
+
+TOUCHING = "several of one concept that cannot be told apart"
+_MOST_8_BIT = 255
+
+
+class Unlabelled(Exception):
+    """A picture has no exact labels; its text is the reason, in a few words to count by."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """id: from 1, in its picture. concept: its index in the scene; class_: its class's number. mask: bool [h, w]."""
+
+    id: int
+    concept: int
+    class_: int
+    mask: Mask
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """[x, y, width, height], in pixels."""
+        return bounding_box(self.mask)
+
+    @property
+    def area(self) -> int:
+        """In pixels."""
+        return int(self.mask.sum())
+
+
+def things_of_scene(pick: Pick, concepts: Sequence[Row]) -> list[Thing]:
+    """Of a real picture: the concepts with a class, in their order. concepts: rows with `mask`. Raises Unlabelled."""
+    masks = {int(row["index"]): decode_mask(row["mask"]) for row in concepts if int(row["index"]) in pick.classes}
+    if any(not mask.any() for mask in masks.values()):
+        raise Unlabelled(LACKING)
+    return [
+        Thing(number, index, pick.classes[index], masks[index]) for number, index in enumerate(sorted(masks), start=1)
+    ]
+
+
+def things_found(pick: Pick, score_mask: bytes) -> list[Thing]:
+    """Of a new picture: what its score mask (0 nothing, i + 1 concept i) shows of the concepts with a class.
+
+    A concept that was found several times has one region a thing; where it has another number of them, it cannot be
+    said whose they are. Raises Unlabelled there, and where a concept found has no pixels.
+    """
+    found = np.asarray(Image.open(io.BytesIO(score_mask), formats=FORMATS))
+    things: list[Thing] = []
+    for index, count in pick.found.items():
+        mask = found == index + 1
+        if not mask.any():
+            raise Unlabelled(LACKING)
+        for part in [mask] if count == 1 else _parted(mask, count):
+            things.append(Thing(len(things) + 1, index, pick.classes[index], part))
+    return things
+
+
+def _parted(mask: Mask, count: int) -> list[Mask]:
+    labels, areas = label_regions(mask)
+    if len(areas) != count:
+        raise Unlabelled(TOUCHING)
+    return [labels == number for number in range(1, count + 1)]
+
+
+def semantic(things: Sequence[Thing], classes: int) -> bytes:
+    """PNG [h, w] of class numbers, 0 nothing; of things that overlap the smaller is on top. classes: how many there
+    are, which decides between 8 and 16 bits."""
+    return _painted([(thing, thing.class_) for thing in things], classes)
+
+
+def instance(things: Sequence[Thing]) -> bytes:
+    """PNG [h, w] of ids, 0 nothing; of things that overlap the smaller is on top."""
+    return _painted([(thing, thing.id) for thing in things], len(things))
+
+
+def _painted(values: Sequence[tuple[Thing, int]], most: int) -> bytes:
+    kind = np.uint8 if most <= _MOST_8_BIT else np.uint16
+    canvas: NDArray[np.uint8 | np.uint16] = np.zeros(values[0][0].mask.shape, kind)
+    for thing, value in sorted(values, key=lambda pair: -pair[0].area):
+        canvas[thing.mask] = value
+    buffer = io.BytesIO()
+    Image.fromarray(canvas).save(buffer, "PNG")  # mode L, or I;16
+    return buffer.getvalue()

@@ -1,0 +1,86 @@
+"""Where a data set comes from: source, method, models and their licences as far as they are known, prompts, seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.dataset.source import DatasetSource
+from pipeline.ledger.run_record import read_record, recorded_spec
+from schemas.secrets import masked_address
+
+METHODS = {"break_a_scene": ("Break-A-Scene", "https://arxiv.org/abs/2305.16311")}
+_LICENCES = (
+    ("seedling", "Apache-2.0"),
+    ("stable-diffusion-2", "OpenRAIL++-M"),
+    ("stable-diffusion-xl", "OpenRAIL++-M"),
+    ("stable-diffusion-v1", "CreativeML OpenRAIL-M"),
+    ("sam_vit", "Apache-2.0"),
+    ("facebook/sam", "Apache-2.0"),
+    ("openai/clip", "MIT"),
+    ("facebook/dino", "Apache-2.0"),
+)
+"""Part of a model's name -> the licence that its makers gave it."""
+UNKNOWN = "not known here; see its own card"
+
+
+@dataclass(frozen=True)
+class Model:
+    """role: field of `models`; revision: what identifies its content; licence: as its makers gave it, or UNKNOWN."""
+
+    role: str
+    name: str
+    revision: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """source, output: addresses without credentials, of local folders the name alone, as a card is made to be read
+    elsewhere. method: name and address of its paper. prompts: templates. versions: of the job's packages."""
+
+    source: str
+    output: str
+    method: tuple[str, str | None]
+    models: list[Model]
+    prompts: list[str]
+    seed: int
+    sampler: str
+    versions: dict[str, str]
+    created_at: float | None
+
+
+def licence_of(name: str) -> str:
+    """Of a model, by its name."""
+    return next((licence for part, licence in _LICENCES if part in name.lower()), UNKNOWN)
+
+
+def provenance(source: DatasetSource, new: bool) -> Provenance:
+    """Of a data set made of this OUTPUT. new: whether pictures that were drawn are in it."""
+    record: dict[str, Any] = read_record(source.storage)
+    home = source.reader.home("concepts")
+    first = source.spec if home is source.storage else recorded_spec(home)
+    fields = {**read_record(home).get("fields", {}), **record.get("fields", {})}
+    roles = ["base", "sam", *(["clip", "identity"] if new else [])]
+    models = [
+        Model(role, name, str(fields.get(f"models.{role}", "")), licence_of(name))
+        for role in (roles if new else ["sam"])
+        for name in [str(getattr(source.spec.models if role != "sam" or new else first.models, role))]
+    ]
+    generate = source.spec.generate
+    name, paper = METHODS.get(first.extract.method, (first.extract.method, None))
+    return Provenance(
+        _shown(first.source.uri or ""),
+        _shown(source.storage.url),
+        (name, paper),
+        models,
+        list(generate.prompts) if new else [],
+        source.spec.seed,
+        f"{generate.sampler}, {generate.steps} steps, guidance {generate.guidance:g}",
+        dict(record.get("versions", {})),
+        record.get("created_at"),
+    )
+
+
+def _shown(address: str) -> str:
+    return masked_address(address) if "://" in address else address.rstrip("/").rpartition("/")[2]

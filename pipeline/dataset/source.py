@@ -1,0 +1,112 @@
+"""An OUTPUT as a data set is made of it: the scenes of a shard, with what is known of their concepts and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.ledger.commits import Commit
+from pipeline.ledger.run_record import recorded_spec
+from pipeline.ledger.withdrawals import FOLDER
+from pipeline.shards.reader import UNREADABLE, OutputReader, Row
+from pipeline.storage.folder import Storage
+from pipeline.storage.many import in_order
+from schemas.errors import CommandError, OutputError
+
+BACKGROUND = "background"
+"""`origin` of a concept that is no thing: what no other covers. It gets no box and no mask."""
+_CONCEPTS = ["scene_id", "index", "word", "origin", "area"]
+_SCORES = ["scene_id", "key", "concepts", "found", "keep", "reason", "file", "mask"]
+
+
+@dataclass(frozen=True)
+class SceneRows:
+    """A scene: its concepts by index, without masks; its pictures, by key, and their scores where there are some."""
+
+    scene_id: str
+    shard: int
+    concepts: list[Row]
+    pictures: list[str]
+    scores: dict[str, Row]
+
+
+class DatasetSource:
+    """storage: of an OUTPUT. spec: of its job; withdrawn: scenes that have been taken out. new: whether the new
+    pictures and their scores are wanted.
+
+    Raises OutputError when there is no job, CommandError when it has nothing to make a data set of.
+    """
+
+    def __init__(self, storage: Storage, new: bool) -> None:
+        self.storage, self.spec, self._new = storage, recorded_spec(storage), new
+        given = self.spec.source.handles
+        self.reader = OutputReader(storage, Storage(given) if given else None)
+        self.withdrawn = frozenset(
+            scene for home in {storage, self.reader.home("concepts")} for scene in home.names(FOLDER)
+        )
+        self.shards = self.reader.shards("concepts")
+        home = self.reader.home("concepts").url
+        if not self.shards:
+            raise CommandError(f"{home} has no concepts yet; `unscene status` says how far it is")
+        if new:
+            self.scored = set(self.reader.shards("scores"))
+            self._check_scored()
+
+    def _check_scored(self) -> None:
+        if self.scored:
+            return
+        url, alone = self.storage.url, "or take the source's own pictures alone by --scenes only"
+        if self.spec.evaluate.enabled:
+            raise CommandError(f"{url} has no scores yet, which hold the masks of new pictures; wait for them, {alone}")
+        given = self.spec.source.handles or url
+        raise CommandError(
+            f"{url} has no scores, which hold the masks of new pictures; draw and score them in an output of their "
+            f"own (--set source.handles={given} --set source.uri=null --set evaluate.enabled=true --set output=...), "
+            f"{alone}"
+        )
+
+    def words(self) -> Iterator[tuple[str, str | None]]:
+        """(scene, word) of every concept that is a thing, in the order of shards."""
+        for rows in in_order(self._concepts, self.shards):
+            for scene_id, concepts in rows.items():
+                if scene_id not in self.withdrawn:
+                    yield from ((scene_id, row["word"]) for row in concepts if row["origin"] != BACKGROUND)
+
+    def scenes(self, shard: int) -> list[SceneRows]:
+        """The scenes of a shard that have concepts, in its order. Raises OutputError where it cannot be read."""
+        concepts = self._concepts(shard)
+        pictures: dict[str, list[Row]] = {}
+        scores: dict[str, list[Row]] = {}
+        if self._new and self.reader.commit("variations", shard) is not None:
+            pictures = self.rows("variations", shard, columns=["scene_id", "key"])
+            if shard in self.scored:
+                scores = self.rows("scores", shard, columns=_SCORES)
+        return [
+            SceneRows(
+                scene_id,
+                shard,
+                sorted(rows, key=lambda row: int(row["index"])),
+                [row["key"] for row in pictures.get(scene_id, [])],
+                {row["key"]: row for row in scores.get(scene_id, [])},
+            )
+            for scene_id, rows in concepts.items()
+        ]
+
+    def _concepts(self, shard: int) -> dict[str, list[Row]]:
+        return self.rows("concepts", shard, columns=_CONCEPTS)
+
+    def rows(
+        self, table: str, shard: int, scene_ids: Sequence[str] | None = None, columns: list[str] | None = None
+    ) -> dict[str, list[Row]]:
+        """Scene -> its rows. Raises OutputError where they cannot be read."""
+        try:
+            return self.reader.rows(table, shard, scene_ids, columns)
+        except UNREADABLE as error:
+            raise OutputError(
+                f"{self.reader.home(table).url}: shard {shard} of {table} cannot be read ({type(error).__name__}: "
+                f"{error}); restore its files, or run the job again, and type the same command"
+            ) from error
+
+    def commit(self, table: str, shard: int) -> Commit | None:
+        """The commit of one shard of a table, with the places of its tar's members."""
+        return self.reader.commit(table, shard)

@@ -1,0 +1,61 @@
+"""A SampleOutput whose pictures have masks that are known: what `unscene dataset` is tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from schemas.outcomes import SceneOutput
+from stages.masks.label_mask import label_mask
+from tests.support.sample_output import SIDE, SampleOutput, half_masks
+
+Found = Callable[[int, int, Sequence[int]], list[int]]
+"""(number of the scene, number of its picture, concepts asked for) -> how often each of its two concepts is found."""
+
+
+def as_asked(scene: int, number: int, asked: Sequence[int]) -> list[int]:
+    """Every concept asked for once, and nothing else."""
+    return [int(index in asked) for index in range(2)]
+
+
+class LabelledOutput(SampleOutput):
+    """words: of the two concepts of every scene. found: what its pictures show: a concept fills its half of the picture
+    (less a margin), one that is found twice two strips of it, and one that is found three times is one region of them,
+    which nobody can tell apart."""
+
+    def __init__(
+        self,
+        folder: Path,
+        scenes: int = 4,
+        words: Sequence[str | None] = ("cat", "dog"),
+        found: Found = as_asked,
+        **options: Any,
+    ) -> None:
+        self.words, self.found = words, found
+        super().__init__(folder, scenes, **options)
+
+    def _output(self, stage: str, scene_id: str, row: dict[str, Any]) -> SceneOutput:
+        output = super()._output(stage, scene_id, row)
+        if stage == "segment":
+            for concept in output.rows:
+                concept["word"] = self.words[concept["index"]]
+        if stage == "evaluate":
+            for number, score in enumerate(output.rows):
+                score["found"] = self.found(self.number_of(scene_id), number, score["concepts"])
+                score["complete"] = all(score["found"][index] == 1 for index in score["concepts"])
+                output.files[score["mask"]] = label_mask((SIDE, SIDE), shown(score["found"]))
+        return output
+
+
+def shown(found: Sequence[int]) -> dict[int, np.ndarray]:
+    """Concept -> where it is, bool [SIDE, SIDE]."""
+    parts = {}
+    for index, count in enumerate(found):
+        if count:
+            parts[index] = half_masks()[index]
+        if count == 2:
+            parts[index][14:18] = False
+    return parts
