@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 from pipeline.dataset.choices import Choices
 from pipeline.dataset.classes import Classes
-from pipeline.dataset.parts import OWN, Record, Records
+from pipeline.dataset.parts import Record, Records
 from pipeline.dataset.source import DatasetSource
 from pipeline.storage.folder import Storage
 
 
 @dataclass(frozen=True)
 class Book:
-    """parts: split -> how many it has; a split without parts is not there."""
+    """parts: split -> how many it has; a split without parts is not there. extension: of all pictures."""
 
     into: Storage
     source: DatasetSource
@@ -24,6 +23,7 @@ class Book:
     classes: Classes
     kept: Records
     parts: dict[str, int]
+    extension: str
 
     def names(self, split: str) -> list[str]:
         """Of the split's parts, in their order."""
@@ -41,12 +41,3 @@ class Book:
         for number, name in enumerate(self.names(split)):
             for told in self.kept.facts(name):
                 yield number, told
-
-    @contextlib.contextmanager
-    def writing(self, name: str) -> Iterator[BinaryIO]:
-        """A file that is there when it is whole."""
-        unnamed = f"{OWN}/{name.replace('/', '_')}"
-        with self.into.open_write(unnamed) as file:
-            yield file
-        self.into.publish(unnamed, name)
-        self.into.delete(unnamed)

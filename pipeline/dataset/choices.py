@@ -16,6 +16,7 @@ class Format(StrEnum):
     """The formats, by the names that `--to` takes."""
 
     COCO = "coco"
+    WEBDATASET = "webdataset"
 
 
 class Scenes(StrEnum):

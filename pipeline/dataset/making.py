@@ -93,7 +93,7 @@ class _Maker:
     ) -> None:
         self.source, self.choices, self.classes, self.into = source, choices, classes, into
         extension = source.spec.generate.format if choices.new else "png"
-        self.format: FormatWriter = writer_of(choices.format, into, classes)
+        self.format: FormatWriter = writer_of(choices, into, classes)
         self.examples = Examples(source, classes, extension)
         self.records = Records(into)
         self.picker = Picker(choices, classes, source.withdrawn)
@@ -128,7 +128,8 @@ class _Maker:
         out = left_out_line(left_out, self.picker.considered)
         if not pictures:
             raise CommandError(f"no picture of {self.source.storage.url} is in the data set ({out}); ask for more")
-        book = Book(self.into, self.source, self.choices, self.classes, self.records, dict(self.cutter.counts))
+        parts, extension = dict(self.cutter.counts), self.examples.extension
+        book = Book(self.into, self.source, self.choices, self.classes, self.records, parts, extension)
         self.format.finish(book)
         write_card(book, self.format, self.counts, left_out)
         yield from (f"  {line}" for line in told)

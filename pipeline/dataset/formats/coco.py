@@ -18,6 +18,7 @@ from pipeline.dataset.counts import Counts
 from pipeline.dataset.example import Example
 from pipeline.dataset.formats.loose import LooseFiles
 from pipeline.dataset.parts import Part
+from pipeline.dataset.whole_file import whole_file
 from pipeline.storage.folder import Storage
 from schemas.masks import encode_mask
 
@@ -46,7 +47,7 @@ class Coco:
     def finish(self, book: Book) -> None:
         for split in FOLDERS:
             if book.parts.get(split):
-                with book.writing(f"{FOLDERS[split]}/{_INDEX}") as file:
+                with whole_file(book.into, f"{FOLDERS[split]}/{_INDEX}") as file:
                     _write_index(book, split, file)
             else:
                 book.into.delete(f"{FOLDERS[split]}/{_INDEX}")
@@ -79,6 +80,17 @@ class _CocoPart:
         return [{"segmentation": encode_mask(thing.mask)} for thing in example.things]
 
 
+def categories_of(classes: Classes) -> list[dict[str, Any]]:
+    """COCO's categories. Each is its own parent: readers drop a class that is the parent of others and has no thing."""
+    return [{"id": number, "name": name, "supercategory": name} for number, name in enumerate(classes.names, 1)]
+
+
+def annotation(thing: dict[str, Any]) -> dict[str, Any]:
+    """What COCO says of a thing, by what was told of it, with `segmentation`."""
+    told = {name: thing[name] for name in ("bbox", "area", "segmentation")}
+    return {"category_id": thing["category"] + 1, "iscrowd": 0, **told}
+
+
 def _folder(split: str, number: int) -> str:
     return f"{FOLDERS[split]}/{number:06d}"
 
@@ -86,10 +98,8 @@ def _folder(split: str, number: int) -> str:
 def _write_index(book: Book, split: str, file: BinaryIO) -> None:
     """One JSON of any length, as it comes: the pictures, then a second walk for the annotations."""
     info = {"description": f"made by Unscene, {split}", "version": "1"}
-    categories = [
-        {"id": number, "name": name, "supercategory": "thing"} for number, name in enumerate(book.classes.names, 1)
-    ]
-    file.write(f'{{"info": {_json(info)}, "licenses": [], "categories": {_json(categories)},\n"images": ['.encode())
+    categories = _json(categories_of(book.classes))
+    file.write(f'{{"info": {_json(info)}, "licenses": [], "categories": {categories},\n"images": ['.encode())
     for image, (number, told) in enumerate(book.facts(split), 1):
         row = {"id": image, "file_name": f"{number:06d}/{told['file_name']}"}
         row |= {name: told[name] for name in ("width", "height", *_TOLD)}
@@ -99,8 +109,7 @@ def _write_index(book: Book, split: str, file: BinaryIO) -> None:
     for image, (_, told) in enumerate(book.facts(split), 1):
         for thing in told["objects"]:
             count += 1
-            row = {"id": count, "image_id": image, "category_id": thing["category"] + 1, "iscrowd": 0}
-            row |= {name: thing[name] for name in ("bbox", "area", "segmentation")}
+            row = {"id": count, "image_id": image, **annotation(thing)}
             file.write(f"{',' if count > 1 else ''}\n{_json(row)}".encode())
     file.write(b"]}\n")
 

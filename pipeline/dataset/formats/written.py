@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from pipeline.dataset.book import Book
-from pipeline.dataset.choices import Format
+from pipeline.dataset.choices import Choices, Format
 from pipeline.dataset.classes import Classes
 from pipeline.dataset.counts import Counts
 from pipeline.dataset.example import Example
@@ -48,8 +48,11 @@ class FormatWriter(Protocol):
         """What stands in the front of README.md for Hugging Face datasets, and under `how` the lines that load it."""
 
 
-def writer_of(name: Format, into: Storage, classes: Classes) -> FormatWriter:
+def writer_of(choices: Choices, into: Storage, classes: Classes) -> FormatWriter:
     """The writer of a format."""
     from pipeline.dataset.formats.coco import Coco
+    from pipeline.dataset.formats.webdataset import WebDataset
 
-    return {Format.COCO: Coco}[name](into, classes)
+    if choices.format is Format.WEBDATASET:
+        return WebDataset(into, classes, choices)
+    return Coco(into, classes)
