@@ -17,6 +17,8 @@ class Format(StrEnum):
 
     COCO = "coco"
     WEBDATASET = "webdataset"
+    IMAGEFOLDER = "imagefolder"
+    PARQUET = "parquet"
 
 
 class Scenes(StrEnum):

@@ -17,7 +17,8 @@ from stages.masks.shapes import Mask, bounding_box, label_regions
 from stages.pictures import FORMATS
 
 TOUCHING = "several of one concept that cannot be told apart"
-_MOST_8_BIT = 255
+WIDE = 255
+"""With more classes than this a mask of them has 16 bits."""
 
 
 class Unlabelled(Exception):
@@ -90,7 +91,7 @@ def instance(things: Sequence[Thing]) -> bytes:
 
 
 def _painted(values: Sequence[tuple[Thing, int]], most: int) -> bytes:
-    kind = np.uint8 if most <= _MOST_8_BIT else np.uint16
+    kind = np.uint8 if most <= WIDE else np.uint16
     canvas: NDArray[np.uint8 | np.uint16] = np.zeros(values[0][0].mask.shape, kind)
     for thing, value in sorted(values, key=lambda pair: -pair[0].area):
         canvas[thing.mask] = value

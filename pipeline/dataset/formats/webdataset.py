@@ -25,7 +25,7 @@ from pipeline.dataset.counts import Counts
 from pipeline.dataset.example import Example
 from pipeline.dataset.features import FACTS, yaml_features
 from pipeline.dataset.formats.coco import annotation, categories_of
-from pipeline.dataset.labels import instance, semantic
+from pipeline.dataset.labels import WIDE, instance, semantic
 from pipeline.dataset.parts import Part
 from pipeline.dataset.whole_file import Opened
 from pipeline.shards.tars import add_member
@@ -40,8 +40,7 @@ class WebDataset:
 
     def __init__(self, into: Storage, classes: Classes, choices: Choices) -> None:
         self._into, self._classes, self._choices = into, classes, choices
-        self._wide = len(classes.names) > 255
-        self.stamp = f"16 bits: {self._wide}"
+        self.stamp = f"16 bits: {len(classes.names) > WIDE}"
 
     def planned(self, part: Part, extension: str) -> list[str]:
         return [_tar(part.split, part.number)]
@@ -76,10 +75,13 @@ class WebDataset:
 
     def card(self, book: Book) -> dict[str, Any]:
         extension = book.extension
-        members = {extension: "image", "txt": "string", **({"cls": "int64"} if self._choices.singles else {})}
+        members: dict[str, Any] = {
+            extension: "image",
+            "txt": "string",
+            **({"cls": "int64"} if self._choices.singles else {}),
+        }
         members |= {"mask.png": "image", "instance.png": "image"}
-        features = [*yaml_features(members), {"name": "json", "struct": yaml_features(_JSON)}]
-        features += yaml_features({"__key__": "string", "__url__": "string"})
+        members |= {"json": _JSON, "__key__": "string", "__url__": "string"}
         splits = [split for split in (TRAIN, VALIDATION) if book.parts.get(split)]
         how = [
             "from datasets import load_dataset",
@@ -98,7 +100,7 @@ class WebDataset:
                     "data_files": [{"split": split, "path": f"{split}/*.tar"} for split in splits],
                 }
             ],
-            "dataset_info": {"features": features},
+            "dataset_info": {"features": yaml_features(members, book.classes.names)},
             "how": how,
         }
 

@@ -51,8 +51,16 @@ class FormatWriter(Protocol):
 def writer_of(choices: Choices, into: Storage, classes: Classes) -> FormatWriter:
     """The writer of a format."""
     from pipeline.dataset.formats.coco import Coco
+    from pipeline.dataset.formats.imagefolder import ImageFolder
+    from pipeline.dataset.formats.parquet import Parquet
     from pipeline.dataset.formats.webdataset import WebDataset
 
-    if choices.format is Format.WEBDATASET:
-        return WebDataset(into, classes, choices)
-    return Coco(into, classes)
+    match choices.format:
+        case Format.COCO:
+            return Coco(into, classes)
+        case Format.WEBDATASET:
+            return WebDataset(into, classes, choices)
+        case Format.IMAGEFOLDER:
+            return ImageFolder(into, classes)
+        case Format.PARQUET:
+            return Parquet(into, classes)
