@@ -19,6 +19,7 @@ class Format(StrEnum):
     WEBDATASET = "webdataset"
     IMAGEFOLDER = "imagefolder"
     PARQUET = "parquet"
+    YOLO = "yolo"
 
 
 class Scenes(StrEnum):

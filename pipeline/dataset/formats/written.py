@@ -54,6 +54,7 @@ def writer_of(choices: Choices, into: Storage, classes: Classes) -> FormatWriter
     from pipeline.dataset.formats.imagefolder import ImageFolder
     from pipeline.dataset.formats.parquet import Parquet
     from pipeline.dataset.formats.webdataset import WebDataset
+    from pipeline.dataset.formats.yolo import Yolo
 
     match choices.format:
         case Format.COCO:
@@ -64,3 +65,5 @@ def writer_of(choices: Choices, into: Storage, classes: Classes) -> FormatWriter
             return ImageFolder(into, classes)
         case Format.PARQUET:
             return Parquet(into, classes)
+        case Format.YOLO:
+            return Yolo(into, classes)
