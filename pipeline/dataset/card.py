@@ -10,6 +10,7 @@ import yaml
 
 from pipeline.dataset.book import Book
 from pipeline.dataset.counts import Counts
+from pipeline.dataset.croissant import write_croissant
 from pipeline.dataset.formats.written import FormatWriter
 from pipeline.dataset.provenance import Provenance, provenance
 from pipeline.wording import counted, stamp
@@ -24,13 +25,13 @@ nothing. classes.json has the names in the order of their numbers."""
 
 
 def write_card(book: Book, format_: FormatWriter, counts: dict[str, Counts], left_out: Counter[str]) -> None:
-    """Writes README.md and classes.json."""
+    """Writes README.md, classes.json and croissant.json."""
     names = list(book.classes.names)
     labels = {"classes": names, "id2label": {str(number): name for number, name in enumerate(names, 1)}}
     book.into.write("classes.json", (json.dumps(labels, indent=1, ensure_ascii=False) + "\n").encode())
     origin = provenance(book.source, book.choices.new)
     told = format_.card(book)
-    how = told.pop("how")
+    how, tables, files = (told.pop(name) for name in ("how", "tables", "files"))
     front = yaml.safe_dump(_front(book, counts) | told, sort_keys=False, allow_unicode=True)
     lines = [
         "---",
@@ -61,6 +62,7 @@ def write_card(book: Book, format_: FormatWriter, counts: dict[str, Counts], lef
         + ".",
     ]  # fmt: skip
     book.into.write("README.md", ("\n".join(lines) + "\n").encode())
+    write_croissant(book, _title(counts), origin, tables, files)
 
 
 def _title(counts: dict[str, Counts]) -> str:

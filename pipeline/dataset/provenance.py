@@ -61,18 +61,18 @@ def provenance(source: DatasetSource, new: bool) -> Provenance:
     home = source.reader.home("concepts")
     first = source.spec if home is source.storage else recorded_spec(home)
     fields = {**read_record(home).get("fields", {}), **record.get("fields", {})}
-    roles = ["base", "sam", *(["clip", "identity"] if new else [])]
-    models = [
-        Model(role, name, str(fields.get(f"models.{role}", "")), licence_of(name))
-        for role in (roles if new else ["sam"])
-        for name in [str(getattr(source.spec.models if role != "sam" or new else first.models, role))]
-    ]
+    models = []
+    for role in ("base", "sam", "clip", "identity") if new else ("sam",):
+        named = str(getattr((first if role == "sam" and not new else source.spec).models, role))
+        revision = str(fields.get(f"models.{role}", ""))
+        name = _shown(named) if named.startswith("/") else masked_address(named)
+        models.append(Model(role, name, revision if revision != named else "", licence_of(named)))
     generate = source.spec.generate
-    name, paper = METHODS.get(first.extract.method, (first.extract.method, None))
+    method, paper = METHODS.get(first.extract.method, (first.extract.method, None))
     return Provenance(
         _shown(first.source.uri or ""),
         _shown(source.storage.url),
-        (name, paper),
+        (method, paper),
         models,
         list(generate.prompts) if new else [],
         source.spec.seed,

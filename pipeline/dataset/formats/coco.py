@@ -17,6 +17,7 @@ from pipeline.dataset.classes import Classes
 from pipeline.dataset.counts import Counts
 from pipeline.dataset.example import Example
 from pipeline.dataset.formats.loose import LooseFiles
+from pipeline.dataset.metadata import PATTERN, viewed, write_tables
 from pipeline.dataset.parts import Part
 from pipeline.dataset.whole_file import whole_file
 from pipeline.storage.folder import Storage
@@ -51,6 +52,7 @@ class Coco:
                     _write_index(book, split, file)
             else:
                 book.into.delete(f"{FOLDERS[split]}/{_INDEX}")
+        write_tables(book, lambda split, number, told: f"{_folder(split, number)}/{told['file_name']}")
 
     def lines(self, counts: Mapping[str, Counts]) -> Iterator[str]:
         yield from ()
@@ -62,7 +64,12 @@ class Coco:
             f'coco = COCO("{FOLDERS[TRAIN]}/{_INDEX}")    # `file_name` counts from the folder of this file',
             "mask = coco.annToMask(coco.anns[1])    # [height, width]",
         ]
-        return {"how": how}
+        return {
+            **viewed(book),
+            "how": how,
+            "tables": [PATTERN],
+            "files": [f"{folder}/*/*.{book.extension}" for folder in FOLDERS.values()],
+        }
 
 
 class _CocoPart:

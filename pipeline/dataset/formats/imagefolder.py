@@ -61,6 +61,8 @@ class ImageFolder:
         files = [{"split": split, "path": f"{split}/**"} for split in splits]
         return {
             "configs": [{"config_name": "default", "data_files": files}],
+            "tables": [f"{split}/*/{_INDEX}" for split in splits],
+            "files": [f"{split}/*/*.{book.extension}" for split in splits],
             "how": [
                 "from datasets import load_dataset",
                 "",

@@ -55,6 +55,8 @@ class Parquet:
         files = [{"split": split, "path": f"data/{split}-*.parquet"} for split in splits]
         return {
             "configs": [{"config_name": "default", "data_files": files}],
+            "tables": ["data/*.parquet"],
+            "files": [],
             "how": [
                 "from datasets import load_dataset",
                 "",

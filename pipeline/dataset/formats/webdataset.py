@@ -26,6 +26,7 @@ from pipeline.dataset.example import Example
 from pipeline.dataset.features import FACTS, yaml_features
 from pipeline.dataset.formats.coco import annotation, categories_of
 from pipeline.dataset.labels import WIDE, instance, semantic
+from pipeline.dataset.metadata import PATTERN, write_tables
 from pipeline.dataset.parts import Part
 from pipeline.dataset.whole_file import Opened
 from pipeline.shards.tars import add_member
@@ -70,6 +71,8 @@ class WebDataset:
             }
         book.into.write("_info.json", _bytes({"splits": splits}))  # as timm looks for it
 
+        write_tables(book, lambda split, number, _: _tar(split, number))
+
     def lines(self, counts: Mapping[str, Counts]) -> Iterator[str]:
         yield from ()
 
@@ -102,6 +105,8 @@ class WebDataset:
             ],
             "dataset_info": {"features": yaml_features(members, book.classes.names)},
             "how": how,
+            "tables": [PATTERN],
+            "files": [f"{split}/*.tar" for split in splits],
         }
 
 

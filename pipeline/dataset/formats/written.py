@@ -45,7 +45,8 @@ class FormatWriter(Protocol):
         """What there is to say beside the counts."""
 
     def card(self, book: Book) -> dict[str, Any]:
-        """What stands in the front of README.md for Hugging Face datasets, and under `how` the lines that load it."""
+        """What stands in the front of README.md for Hugging Face datasets; under `how` the lines that load it, under
+        `tables` patterns of the Parquet files that tell of its pictures, and under `files` of those that hold them."""
 
 
 def writer_of(choices: Choices, into: Storage, classes: Classes) -> FormatWriter:

@@ -18,6 +18,7 @@ from pipeline.dataset.classes import Classes
 from pipeline.dataset.counts import Counts
 from pipeline.dataset.example import Example
 from pipeline.dataset.formats.loose import LooseFiles
+from pipeline.dataset.metadata import PATTERN, viewed, write_tables
 from pipeline.dataset.parts import Part
 from pipeline.dataset.polygons import overlap, polygon
 from pipeline.dataset.whole_file import whole_file
@@ -61,6 +62,8 @@ class Yolo:
                         row = (split, facts["key"], thing["id"], thing["name"], f"{thing[_MEASURE]:.4f}")
                         file.write(_csv(row))
 
+        write_tables(book, lambda split, _, told: f"{FOLDERS[split]}/images/{told['file_name']}")
+
     def lines(self, counts: Mapping[str, Counts]) -> Iterator[str]:
         sums = [each.sums[_MEASURE] for each in counts.values() if _MEASURE in each.sums]
         total, count = sum(total for total, _ in sums), sum(count for _, count in sums)
@@ -75,7 +78,12 @@ class Yolo:
             'train = DetectionDataset.from_yolo("train/images", "train/labels", "data.yaml", force_masks=True)',
             "path, picture, found = train[0]    # or, with ultralytics: yolo segment train data=data.yaml",
         ]
-        return {"how": how}
+        return {
+            **viewed(book),
+            "how": how,
+            "tables": [PATTERN],
+            "files": [f"{folder}/images/*.{book.extension}" for folder in FOLDERS.values()],
+        }
 
 
 class _Lines:

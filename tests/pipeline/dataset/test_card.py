@@ -1,0 +1,107 @@
+"""What a data set says of itself: card, classes, table of pictures, Croissant."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from pipeline.dataset.choices import Choices, Format, Scenes
+from pipeline.dataset.making import make_dataset
+from pipeline.dataset.provenance import UNKNOWN, licence_of
+from tests.support.labelled_output import LabelledOutput
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> LabelledOutput:
+    models = {"models.base": "org/stable-diffusion-2-1-base", "models.sam": "/models/sam_vit_h_4b8939.pth"}
+    return LabelledOutput(tmp_path_factory.mktemp("made") / "out", scenes=8, settings=models)
+
+
+@pytest.fixture(scope="module", params=Format)
+def made(request: pytest.FixtureRequest, output: LabelledOutput, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    into = tmp_path_factory.mktemp("set") / str(request.param)
+    list(make_dataset(output.storage, Choices(request.param, validation=0.4), str(into), part_bytes=300))
+    return into
+
+
+def front(into: Path) -> dict[str, Any]:
+    _, found, _ = (into / "README.md").read_text().split("---\n", 2)
+    told = yaml.safe_load(found)
+    assert isinstance(told, dict)
+    return told
+
+
+def test_the_card_says_what_is_in_it_and_where_it_comes_from(made: Path) -> None:
+    told, text = front(made), (made / "README.md").read_text()
+    assert told["size_categories"] == ["n<1K"]
+    assert "synthetic" in told["tags"]
+    for config in told["configs"]:
+        for files in config["data_files"]:
+            assert list(made.glob(files["path"])), files
+    assert f"unscene dataset --to {made.name}" in text
+    assert "- left out: 7 not kept: near-duplicates" in text
+    assert "- source: photos; its rights are its owners'" in text
+    assert "- models.base: org/stable-diffusion-2-1-base (OpenRAIL++-M; sha256:abc)" in text
+    assert "- models.sam: sam_vit_h_4b8939.pth (Apache-2.0)" in text
+    assert "[Break-A-Scene](https://arxiv.org/abs/2305.16311)" in text
+    assert json.loads((made / "classes.json").read_text()) == {
+        "classes": ["cat", "dog"],
+        "id2label": {"1": "cat", "2": "dog"},
+    }
+
+
+def test_every_picture_stands_in_a_table(made: Path) -> None:
+    if made.name in ("imagefolder", "parquet"):
+        pytest.skip("the data themselves are a table")
+    for split in ("train", "validation"):
+        rows = pq.read_table(made / "metadata" / f"{split}.parquet").to_pylist()
+        assert rows
+        for row in rows:
+            assert (made / row["file"]).is_file()
+            assert {thing["name"] for thing in row["objects"]} <= {"cat", "dog"}
+
+
+def test_croissant_is_read_and_has_its_provenance(made: Path) -> None:
+    told = json.loads((made / "croissant.json").read_text())
+    assert told["conformsTo"] == "http://mlcommons.org/croissant/1.1"
+    for files in told["distribution"]:
+        assert any(list(made.glob(pattern)) for pattern in files["includes"])
+    label = told["prov:wasGeneratedBy"]["prov:label"]
+    assert label.startswith("Break-A-Scene (https://arxiv.org/abs/2305.16311), seed 0, ")
+    assert "a photo of {handles} at the beach" in label
+    used = {entity["prov:label"]: entity["license"] for entity in told["prov:wasGeneratedBy"]["prov:used"]}
+    assert used["models.base: org/stable-diffusion-2-1-base"] == "OpenRAIL++-M"
+    mlcroissant = pytest.importorskip("mlcroissant")
+    found = mlcroissant.Dataset(jsonld=str(made / "croissant.json"))
+    assert not found.metadata.issues.errors
+    records = list(found.records("pictures"))
+    assert {record["pictures/split"] for record in records} == {b"train", b"validation"}
+    assert len(records) == 8 + 7 * 3
+
+
+def test_real_pictures_alone_name_no_base_and_no_prompt(output: LabelledOutput, tmp_path: Path) -> None:
+    choices = Choices(Format.COCO, scenes=Scenes.ONLY)
+    list(make_dataset(output.storage, choices, str(tmp_path / "set")))
+    text = (tmp_path / "set" / "README.md").read_text()
+    assert "models.base" not in text
+    assert "Break-A-Scene" not in text
+    assert "models.sam" in text
+    assert "synthetic" not in front(tmp_path / "set")["tags"]
+
+
+@pytest.mark.parametrize(
+    ("name", "licence"),
+    [
+        ("seedling", "Apache-2.0"),
+        ("stabilityai/stable-diffusion-xl-base-1.0", "OpenRAIL++-M"),
+        ("facebook/dinov2-base", "Apache-2.0"),
+        ("somebody/finetune", UNKNOWN),
+    ],
+)
+def test_licences_are_told_where_they_are_known(name: str, licence: str) -> None:
+    assert licence_of(name) == licence
