@@ -52,6 +52,17 @@ def open_folder(into: Storage, output: Storage, choices: Choices, names: Iterabl
     return classes
 
 
+def forget_unnamed(into: Storage, pictures: bool) -> None:
+    """Removes what attempts that ended in the middle have left, and have not given its name. pictures: whether there
+    are any; where there never were, the options go too, so that others may be asked for."""
+    if not pictures and not into.exists("README.md"):
+        into.delete_folder(OWN)
+        return
+    for name in into.every_name(OWN):
+        if f"{OWN}/{name}" != _RECORD:
+            into.delete(f"{OWN}/{name}")
+
+
 def _read(into: Storage) -> dict[str, Any] | None:
     try:
         found = json.loads(into.read(_RECORD))

@@ -17,7 +17,7 @@ from pipeline.dataset.choices import TRAIN, VALIDATION, Choices
 from pipeline.dataset.classes import UNNAMED, Classes
 from pipeline.dataset.counts import Counts, left_out_line
 from pipeline.dataset.example import Examples, Lost
-from pipeline.dataset.folder import check_apart, open_folder
+from pipeline.dataset.folder import check_apart, forget_unnamed, open_folder
 from pipeline.dataset.formats.written import FormatWriter, writer_of
 from pipeline.dataset.lots import Cap, side_of
 from pipeline.dataset.parts import PART_BYTES, Cutter, Part, Record, Records
@@ -126,8 +126,12 @@ class _Maker:
         told = [line for counts in self.counts.values() for line in counts.told]
         pictures = sum(counts.pictures for counts in self.counts.values())
         out = left_out_line(left_out, self.picker.considered)
+        forget_unnamed(self.into, bool(pictures))
         if not pictures:
-            raise CommandError(f"no picture of {self.source.storage.url} is in the data set ({out}); ask for more")
+            raise CommandError(
+                f"no picture of {self.source.storage.url} is left for the data set: {out}; ask for others, such as "
+                "those that are not kept, by --unkept"
+            )
         parts, extension = dict(self.cutter.counts), self.examples.extension
         book = Book(self.into, self.source, self.choices, self.classes, self.records, parts, extension)
         self.format.finish(book)

@@ -233,6 +233,16 @@ def test_a_folder_that_is_not_for_it_is_refused(output: LabelledOutput, tmp_path
         made(output, tmp_path / "set")
 
 
+def test_where_no_picture_is_left_other_options_may_be_asked_for(tmp_path: Path) -> None:
+    output = LabelledOutput(tmp_path / "out", scenes=2, found=lambda *_: [0, 0])
+    with pytest.raises(CommandError, match=r"out is left for the data set: left out: 4 of 4 pictures \(.*by --unkept"):
+        made(output, tmp_path / "set", scenes=Scenes.NONE)
+    made(output, tmp_path / "set", scenes=Scenes.ONLY)
+    assert keys(
+        tmp_path / "set", *(folder.name for folder in (tmp_path / "set").iterdir() if folder.name in ("train", "valid"))
+    )
+
+
 def test_a_damaged_picture_costs_itself_and_is_told(tmp_path: Path) -> None:
     output = LabelledOutput(tmp_path / "out", scenes=2)
     tar = next((tmp_path / "out" / "variations").glob("*.tar"))
