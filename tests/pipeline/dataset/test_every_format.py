@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,38 @@ def test_a_process_that_ends_at_any_write(
         left = 10**6
         made(small, tmp_path / str(last), format_)
         assert content(tmp_path / str(last)) == whole
+
+
+@pytest.mark.parametrize("format_", Format)
+def test_what_is_withdrawn_after_an_end_in_its_middle_leaves_nothing(
+    tmp_path: Path, format_: Format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its part was never finished, and is none of the data set any more."""
+    output = LabelledOutput(tmp_path / "out", scenes=3, variations=1)
+    made(output, tmp_path / "whole", format_, validation=0.0)
+    told = (tmp_path / "whole" / ".unscene" / "parts" / "train-000002.jsonl").read_text()
+    gone = json.loads(told.splitlines()[0])["scene_id"]
+    write, publish = Storage.write, Storage.publish
+
+    def ending(storage: Storage, name: str, data: bytes) -> None:
+        if name.endswith("train-000002.jsonl"):
+            raise KeyboardInterrupt
+        write(storage, name, data)
+
+    def unnamed(storage: Storage, source: str, target: str) -> None:
+        if "train-000002" in target:
+            raise KeyboardInterrupt
+        publish(storage, source, target)
+
+    monkeypatch.setattr(Storage, "write", ending)
+    monkeypatch.setattr(Storage, "publish", unnamed)
+    with pytest.raises(KeyboardInterrupt):
+        made(output, tmp_path / "set", format_, validation=0.0)
+    monkeypatch.undo()
+    assert any(gone in name or gone.encode() in data for name, data in content(tmp_path / "set").items())
+    output.storage.create(f"{FOLDER}/{gone}", b"")
+    made(output, tmp_path / "set", format_, validation=0.0)
+    assert not any(gone in name or gone.encode() in data for name, data in content(tmp_path / "set").items())
 
 
 class Heavy(LabelledOutput):
