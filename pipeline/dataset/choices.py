@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -48,7 +48,7 @@ class Choices:
     ratio: float | None = None
     cap: int | None = None
     seed: int = 0
-    classes: ClassMap = ClassMap()  # noqa: RUF009
+    classes: ClassMap = field(default_factory=ClassMap)
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation < 1:

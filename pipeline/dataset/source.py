@@ -21,13 +21,15 @@ _SCORES = ["scene_id", "key", "concepts", "found", "keep", "reason", "file", "ma
 
 @dataclass(frozen=True)
 class SceneRows:
-    """A scene: its concepts by index, without masks; its pictures, by key, and their scores where there are some."""
+    """A scene: its concepts by index, without masks; its pictures, by key, and their scores where there are some.
+    whole: whether each mask that it came with is a concept: what is over `segment.max_concepts` is none."""
 
     scene_id: str
     shard: int
     concepts: list[Row]
     pictures: list[str]
     scores: dict[str, Row]
+    whole: bool = True
 
 
 class DatasetSource:
@@ -75,6 +77,7 @@ class DatasetSource:
     def scenes(self, shard: int) -> list[SceneRows]:
         """The scenes of a shard that have concepts, in its order. Raises OutputError where it cannot be read."""
         concepts = self._concepts(shard)
+        given = self.rows("scenes", shard, columns=["scene_id", "words"])
         pictures: dict[str, list[Row]] = {}
         scores: dict[str, list[Row]] = {}
         if self._new and self.reader.commit("variations", shard) is not None:
@@ -88,6 +91,7 @@ class DatasetSource:
                 sorted(rows, key=lambda row: int(row["index"])),
                 [row["key"] for row in pictures.get(scene_id, [])],
                 {row["key"]: row for row in scores.get(scene_id, [])},
+                sum(row["origin"] == "own" for row in rows) >= len(given[scene_id][0]["words"] or ()),
             )
             for scene_id, rows in concepts.items()
         ]

@@ -22,9 +22,9 @@ def as_asked(scene: int, number: int, asked: Sequence[int]) -> list[int]:
 
 
 class LabelledOutput(SampleOutput):
-    """words: of the two concepts of every scene. found: what its pictures show: a concept fills its half of the picture
-    (less a margin), one that is found twice two strips of it, and one that is found three times is one region of them,
-    which nobody can tell apart."""
+    """words: of the two concepts of every scene. given: masks that every picture came with. found: what the new ones
+    show: a concept fills its half of the picture (less a margin), one that is found twice two strips of it, and one
+    that is found three times is one region of them, which nobody can tell apart."""
 
     def __init__(
         self,
@@ -32,16 +32,21 @@ class LabelledOutput(SampleOutput):
         scenes: int = 4,
         words: Sequence[str | None] = ("cat", "dog"),
         found: Found = as_asked,
+        given: int = 0,
         **options: Any,
     ) -> None:
-        self.words, self.found = words, found
+        self.words, self.found, self.given = words, found, given
         super().__init__(folder, scenes, **options)
 
     def _output(self, stage: str, scene_id: str, row: dict[str, Any]) -> SceneOutput:
         output = super()._output(stage, scene_id, row)
+        if stage == "ingest":
+            for scene in output.rows:
+                scene["words"] = ["cat"] * self.given
         if stage == "segment":
             for concept in output.rows:
                 concept["word"] = self.words[concept["index"]]
+                concept["origin"] = "own" if self.given else "sam"
         if stage == "evaluate":
             for number, score in enumerate(output.rows):
                 score["found"] = self.found(self.number_of(scene_id), number, score["concepts"])

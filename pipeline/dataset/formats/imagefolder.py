@@ -64,9 +64,11 @@ class ImageFolder:
             "tables": [f"{split}/*/{_INDEX}" for split in splits],
             "files": [f"{split}/*/*.{book.extension}" for split in splits],
             "how": [
+                "import os",
+                "",
                 "from datasets import load_dataset",
                 "",
-                'pictures = load_dataset(".", split="train")    # the folder of this file',
+                'pictures = load_dataset(os.getcwd(), split="train")    # the folder of this file',
                 'pictures[0]["image"], pictures[0]["mask"], pictures[0]["objects"]',
                 'pictures.features["label"].names',
             ],

@@ -58,9 +58,11 @@ class Parquet:
             "tables": ["data/*.parquet"],
             "files": [],
             "how": [
+                "import os",
+                "",
                 "from datasets import load_dataset",
                 "",
-                'pictures = load_dataset(".", split="train")    # the folder of this file; streaming=True too',
+                'pictures = load_dataset(os.getcwd(), split="train")    # the folder of this file; streaming=True too',
                 'pictures[0]["image"], pictures[0]["mask"], pictures[0]["objects"]',
                 'pictures.features["label"].names',
             ],

@@ -87,13 +87,17 @@ class WebDataset:
         members |= {"json": _JSON, "__key__": "string", "__url__": "string"}
         splits = [split for split in (TRAIN, VALIDATION) if book.parts.get(split)]
         how = [
+            "import os",
+            "",
             "from datasets import load_dataset",
             "",
-            'pictures = load_dataset(".", split="train")      # the folder of this file; streaming=True too',
+            'pictures = load_dataset(os.getcwd(), split="train")      # the folder of this file; streaming=True too',
+            "",
+            "from glob import glob",
             "",
             "import webdataset",
             "",
-            f'tars = webdataset.WebDataset("train/train-{{000000..{book.parts.get(TRAIN, 1) - 1:06d}}}.tar")',
+            'tars = webdataset.WebDataset(sorted(glob("train/*.tar")), shardshuffle=100)',
             f'pairs = tars.decode("pil").to_tuple("{extension}", "mask.png", "json")',
         ]
         return {

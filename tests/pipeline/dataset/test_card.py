@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,18 @@ def test_the_card_says_what_is_in_it_and_where_it_comes_from(made: Path) -> None
         "classes": ["cat", "dog"],
         "id2label": {"1": "cat", "2": "dog"},
     }
+
+
+def test_the_lines_that_load_it_run_as_they_stand(made: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if made.name == "yolo":
+        pytest.importorskip("supervision")
+    (code,) = re.findall(r"```python\n(.*?)```", (made / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(made)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    if made.name == "webdataset":
+        assert len(list(found["pairs"])) == len(found["pictures"])
 
 
 def test_every_picture_stands_in_a_table(made: Path) -> None:

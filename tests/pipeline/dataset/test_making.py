@@ -208,6 +208,17 @@ def test_real_scenes_alone_need_no_scores_and_unkept_pictures_come_when_asked(tm
         list(make_dataset(later, Choices(Format.COCO), str(tmp_path / "x")))
 
 
+def test_a_real_picture_with_a_mask_that_is_no_concept_is_left_out(tmp_path: Path) -> None:
+    """As a scene is that came with more masks than `segment.max_concepts`: its other things would have no label."""
+    output = LabelledOutput(tmp_path / "out", scenes=3, given=3)
+    lines = made(output, tmp_path / "set", validation=0.0)
+    assert "3 real, with more masks than concepts (segment.max_concepts)" in lines[-2]
+    assert all("-" in key for key in keys(tmp_path / "set"))
+    output = LabelledOutput(tmp_path / "all", scenes=3, given=2)
+    made(output, tmp_path / "whole", validation=0.0)
+    assert sum("-" not in key for key in keys(tmp_path / "whole")) == 3
+
+
 def test_a_folder_that_is_not_for_it_is_refused(output: LabelledOutput, tmp_path: Path) -> None:
     inside = Path(output.storage.url) / "set"
     with pytest.raises(CommandError, match=r"--into .*: it lies in the OUTPUT, which only the job writes to"):
