@@ -82,7 +82,7 @@ def export(
         bool, typer.Option("--all", help="Every scene with handles, a folder each; the same command goes on.")
     ] = False,
 ) -> None:
-    """Write the handles of one scene, or of all, as files that diffusers loads."""
+    """Write the handles of one scene, or of all, as files that diffusers, ComfyUI, A1111 and other tools load."""
     from pipeline.export.every_scene import export_all
     from pipeline.export.handles import export_from
 

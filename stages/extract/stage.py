@@ -272,6 +272,8 @@ class ExtractStage:
             "scene_id": scene_id,
             "base": self.spec.models.base,
             "revision": self.spec.models.revision,
+            "prediction_type": self.model.base.prediction_type,
+            "side": self.model.base.side,
             "seed": self.spec.seed,
             "tokens": tokens,
             "words": prepared.known,

@@ -1,15 +1,18 @@
-"""One scene's handles as files that diffusers loads: textual-inversion embeddings and LoRA factors (or full
-weights).
+"""One scene's handles as files that diffusers and other people's tools load: textual-inversion embeddings and LoRA
+factors (or full weights).
 
 diffusers takes one token a file in `load_textual_inversion` (a file with several is refused), but a list of
-files at once; so every handle has its own. With two text encoders (SDXL) a file holds `clip_l` and `clip_g`,
-one row each, as such embeddings are shared. The factors go into one file under PEFT's names with alpha = rank.
+files at once; so every handle has its own. With two text encoders (SDXL) a file holds `clip_l` and `clip_g`, with one
+`emb_params`, a row each ([1, d]), as such embeddings are shared: kohya takes a row without its first dimension for so
+many tokens, and InvokeAI tells the base by the last dimension only where the tensor is called so. The factors go into
+one file under kohya's names with alpha = rank; embeddings are not bundled into it, since diffusers refuses such a file.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,15 +22,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stages.handles.diffusers_readme import scene_readme
-from stages.handles.exported_scene import (
-    CROSS_KV_FILE,
-    LORA_FILE,
-    ExportedScene,
-    clear_exported,
-    embedding_file,
-)
+from stages.handles.exported_scene import CROSS_KV_FILE, ExportedScene, clear_exported
 from stages.handles.full_weights import CROSS_KV
-from stages.handles.weights import SceneWeights, unpack_scene
+from stages.handles.lora.kohya import kohya_state
+from stages.handles.tool_metadata import embedding_metadata, lora_metadata, user_metadata
+from stages.handles.weights import SceneWeights, ordered_header, unpack_scene
 from stages.models.base.layout import read_config
 from stages.models.place import bundled
 
@@ -37,6 +36,8 @@ FULL_FILES = {
     "text_encoder_2": "model.safetensors",
 }
 INDEX = "model_index.json"
+PLAIN = {"format": "pt"}
+EMBEDDING_NAME = "emb_params"
 XL_NAMES = ("clip_l", "clip_g")
 
 
@@ -55,11 +56,15 @@ def export_scene(
     scene, place = unpack_scene(weights), Path(directory)
     parts = _full_parts(scene)
     configs = {part: _config(info["base"], part, info.get("revision")) for part in parts}
+    told = _told(scene, info, made_of)
     place.mkdir(parents=True, exist_ok=True)
     clear_exported(place)
-    written = [_save(_embedding(scene, i), place / embedding_file(i)) for i in range(len(scene.tokens))]
+    written = [
+        _save(_embedding(scene, i), place / file, embedding_metadata(told.triggers[i], scene.widths, info))
+        for i, file in enumerate(told.embedding_files)
+    ]
     if scene.lora:
-        written.append(_save(scene.lora, place / LORA_FILE))
+        written += _save_factors(scene, info, told, place)
     if _only_cross_kv(scene):
         written.append(_save({name.removeprefix("unet."): t for name, t in scene.full.items()}, place / CROSS_KV_FILE))
     for part, file in parts.items():
@@ -71,12 +76,12 @@ def export_scene(
         written += [config, _save(own, place / part / file)]
     readme = place / "README.md"
     files = [*written, readme]
-    told = _told(scene, info, [file.relative_to(place).as_posix() for file in files], made_of)
+    told = replace(told, files=[file.relative_to(place).as_posix() for file in files])
     readme.write_text(scene_readme(told), encoding="utf-8", errors="backslashreplace")
     return [*files, told.write(place)]
 
 
-def _told(scene: SceneWeights, info: Mapping[str, Any], files: list[str], made_of: str) -> ExportedScene:
+def _told(scene: SceneWeights, info: Mapping[str, Any], made_of: str) -> ExportedScene:
     place = bundled(info["base"], "models.base")
     return ExportedScene(
         scene_id=info["scene_id"],
@@ -91,7 +96,6 @@ def _told(scene: SceneWeights, info: Mapping[str, Any], files: list[str], made_o
         parts=list(_full_parts(scene)),
         cross_kv=_only_cross_kv(scene),
         without=_absent_parts(place),
-        files=files,
         made_of=made_of,
     )
 
@@ -115,8 +119,19 @@ def _absent_parts(place: str) -> list[str]:
 def _embedding(scene: SceneWeights, index: int) -> dict[str, Tensor]:
     row = scene.handles[index]
     if len(scene.widths) == 1:
-        return {scene.tokens[index]: row}
+        return {EMBEDDING_NAME: row[None]}
     return {name: part[None] for name, part in zip(XL_NAMES, row.split(scene.widths), strict=True)}
+
+
+def _save_factors(scene: SceneWeights, info: Mapping[str, Any], told: ExportedScene, place: Path) -> list[Path]:
+    """The factors, and beside them the JSON with the text that asks for the scene's handles."""
+    triggers = " and ".join(told.triggers)
+    state = kohya_state(scene.lora, scene.widths)
+    rank = next(factor.shape[0] for name, factor in state.items() if name.endswith(".lora_down.weight"))
+    metadata = lora_metadata(told.lora_name, rank, scene.widths, triggers, info)
+    card = place / f"{told.lora_name}.json"
+    card.write_text(json.dumps(user_metadata(scene.widths, triggers, told.words), indent=1), encoding="utf-8")
+    return [_save(state, place / told.lora_file, metadata), card]
 
 
 def _full_parts(scene: SceneWeights) -> dict[str, str]:
@@ -131,9 +146,15 @@ def _only_cross_kv(scene: SceneWeights) -> bool:
     return bool(scene.full) and all(CROSS_KV.search(name) for name in scene.full)
 
 
-def _save(tensors: Mapping[str, Tensor], path: Path) -> Path:
+def _save(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> Path:
+    """The same tensors and metadata give the same bytes: safetensors writes metadata in an order drawn anew."""
     try:
-        save_file({name: t.contiguous() for name, t in sorted(tensors.items())}, path, metadata={"format": "pt"})
+        save_file({name: t.contiguous() for name, t in sorted(tensors.items())}, path, metadata=dict(metadata or PLAIN))
     except SafetensorError as error:  # its only class, for a full disk too
         raise OSError(f"{path}: {error}") from error
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        text = ordered_header(file.read(size))
+        file.seek(8)
+        file.write(text.ljust(size))
     return path

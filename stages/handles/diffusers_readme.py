@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from stages.handles.exported_scene import CROSS_KV_FILE, LORA_FILE, ExportedScene, embedding_file
+from stages.handles.exported_scene import CROSS_KV_FILE, ExportedScene
+from stages.handles.tool_readme import other_tools
 
 CLASSES = {
     "unet": "UNet2DConditionModel",
     "text_encoder": "CLIPTextModel",
     "text_encoder_2": "CLIPTextModelWithProjection",
 }
-_FILES = embedding_file("{i}")
 MOST_LISTED = 200
 """Scenes that the README of a folder of them names."""
 
@@ -45,7 +45,8 @@ several with " and ". On a GPU `.bfloat16()` in the place of `.float()` needs ha
 
 ## In one pipeline with other scenes
 
-{_beside(scene)}"""
+{_beside(scene)}
+{other_tools(scene)}"""
 
 
 def scenes_readme(scenes: Sequence[ExportedScene], listed: Sequence[tuple[str, str]], count: int) -> str:
@@ -59,7 +60,7 @@ def scenes_readme(scenes: Sequence[ExportedScene], listed: Sequence[tuple[str, s
     rest = f"\n\nand {more:,} more, not listed here." if more else ""
     return f"""# Handles of {count:,} scenes
 
-Each folder holds the handles of one scene as files that diffusers loads, and a README of its own.
+Each folder holds the handles of one scene as files that diffusers and other tools load, and a README of its own.
 
 | folder | picture |
 |---|---|
@@ -137,38 +138,35 @@ def _base_lines(scene: ExportedScene) -> list[str]:
 
 def _loading_lines(scene: ExportedScene) -> list[str]:
     """The lines that put the scene into `pipe`, under the handles' own names."""
-    if scene.encoders == 1:
-        lines = [f'pipe.load_textual_inversion([f"{_FILES}" for i in range({len(scene.tokens)})])']
-    else:
-        lines = _two_encoders_lines(scene.tokens, _FILES)
+    lines = _token_lines(scene, scene.tokens, "")
     if scene.cross_kv:
         lines.append(f'pipe.unet.load_state_dict(load_file("{CROSS_KV_FILE}"), strict=False)')
     if scene.lora:
-        lines.append(f'pipe.load_lora_weights(".", weight_name="{LORA_FILE}", adapter_name="{scene.scene_id}")')
+        lines.append(f'pipe.load_lora_weights(".", weight_name="{scene.lora_file}", adapter_name="{scene.scene_id}")')
     return lines
 
 
 def _shared_lines(scene: ExportedScene, folder: str) -> list[str]:
     """The lines that put the scene into a `pipe` with others. folder: of its files."""
-    files, tokens = f"{{folder}}/{_FILES}", scene.shared_tokens
     where = "  # or the path of this folder, from wherever you are" if folder == "." else ""
-    lines = [f'folder = "{folder}"{where}']
-    if scene.encoders == 1:
-        lines += [
-            f"tokens = {_quoted(tokens)}",
-            f'pipe.load_textual_inversion([f"{files}" for i in range({len(tokens)})], token=tokens)',
-        ]
-    else:
-        lines += _two_encoders_lines(tokens, files)
+    lines = [f'folder = "{folder}"{where}', *_token_lines(scene, scene.shared_tokens, "{folder}/")]
     if scene.lora:
-        lines.append(f'pipe.load_lora_weights(folder, weight_name="{LORA_FILE}", adapter_name="{scene.scene_id}")')
+        lines.append(
+            f'pipe.load_lora_weights(folder, weight_name="{scene.lora_file}", adapter_name="{scene.scene_id}")'
+        )
     return lines
 
 
-def _two_encoders_lines(tokens: Sequence[str], files: str) -> list[str]:
+def _token_lines(scene: ExportedScene, tokens: Sequence[str], folder: str) -> list[str]:
+    """The lines that load the handles as `tokens`. folder: what stands before a file's name in an f-string."""
+    lines = [f"names = {_quoted(scene.triggers)}", f"tokens = {_quoted(list(tokens))}"]
+    file = f"{folder}{{name}}.safetensors"
+    if scene.encoders == 1:
+        return [*lines, f'pipe.load_textual_inversion([f"{file}" for name in names], token=tokens)']
     return [
-        f"for i, token in enumerate({_quoted(list(tokens))}):",
-        f'    state = load_file(f"{files}")',
+        *lines,
+        "for name, token in zip(names, tokens, strict=True):",
+        f'    state = load_file(f"{file}")',
         '    pipe.load_textual_inversion(state["clip_l"], token=token, text_encoder=pipe.text_encoder, '
         "tokenizer=pipe.tokenizer)",
         '    pipe.load_textual_inversion(state["clip_g"], token=token, text_encoder=pipe.text_encoder_2, '

@@ -10,14 +10,12 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from stages.handles.file_names import stem_of, trigger_names
+
 NAME = "scene.json"
-LORA_FILE = "pytorch_lora_weights.safetensors"
 CROSS_KV_FILE = "cross_kv.safetensors"
-
-
-def embedding_file(index: int | str) -> str:
-    """Name of the file with the embedding of one handle."""
-    return f"learned_embeds-{index}.safetensors"
+LAYOUT = 2
+"""Which files an export writes, and how; 1 had PEFT's names. A folder of another layout counts as one to write anew."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class ExportedScene:
     one a handle; encoders: text encoders of the base; lora: whether the scene has factors; parts: folders of the base's
     parts with weights of the scene's own; cross_kv: whether only keys and values of the cross-attention are its own;
     without: parts that the base's model_index.json names and its folder lacks; files: what was written, relative to the
-    folder; made_of: what tells these handles from others of the same scene, by the caller.
+    folder; made_of: what tells these handles from others of the same scene, by the caller; layout: see `LAYOUT`.
     """
 
     scene_id: str
@@ -42,6 +40,7 @@ class ExportedScene:
     without: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     made_of: str = ""
+    layout: int = LAYOUT
 
     @property
     def shares(self) -> bool:
@@ -54,6 +53,25 @@ class ExportedScene:
         the placeholder is, and not ending in `_1`, which diffusers takes for a second vector of the same handle."""
         return [f"<{token.strip('<>')}-{self.scene_id}>" for token in self.tokens]
 
+    @property
+    def triggers(self) -> list[str]:
+        """The handles' names in tools that know them by their files."""
+        return trigger_names(self.scene_id, self.words)
+
+    @property
+    def embedding_files(self) -> list[str]:
+        """The file of each handle."""
+        return [f"{name}.safetensors" for name in self.triggers]
+
+    @property
+    def lora_name(self) -> str:
+        """Of the file of the factors, without its ending."""
+        return f"{stem_of(self.scene_id)}-lora"
+
+    @property
+    def lora_file(self) -> str:
+        return f"{self.lora_name}.safetensors"
+
     def write(self, folder: Path) -> Path:
         """Writes scene.json, whole or not at all."""
         path, unfinished = folder / NAME, folder / f".{NAME}.new"
@@ -63,9 +81,11 @@ class ExportedScene:
 
 
 def read_exported(folder: Path) -> ExportedScene | None:
-    """What the folder holds; None where nothing whole is there."""
+    """What the folder holds; None where nothing whole of this layout is there."""
     found = _read(folder)
-    return found if found is not None and all((folder / name).is_file() for name in found.files) else None
+    if found is None or found.layout != LAYOUT:
+        return None
+    return found if all((folder / name).is_file() for name in found.files) else None
 
 
 def clear_exported(folder: Path) -> None:
@@ -80,6 +100,7 @@ def clear_exported(folder: Path) -> None:
 
 def _read(folder: Path) -> ExportedScene | None:
     try:
-        return ExportedScene(**json.loads((folder / NAME).read_text(encoding="utf-8")))
+        told = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        return ExportedScene(**{"layout": 1} | told)
     except (OSError, ValueError, TypeError):
         return None

@@ -59,11 +59,16 @@ def pack_scene(weights: SceneWeights) -> bytes:
 def _in_order(data: bytes) -> bytes:
     """A safetensors file with its metadata sorted by name: safetensors writes them in an order drawn anew each time."""
     size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + size])
-    header[_METADATA] = dict(sorted(header[_METADATA].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text = ordered_header(data[8 : 8 + size])
     text = text.ljust(-(-len(text) // 8) * 8)  # the tensors behind it begin at a multiple of 8
     return len(text).to_bytes(8, "little") + text + data[8 + size :]
+
+
+def ordered_header(text: bytes) -> bytes:
+    """A safetensors file's header with its metadata sorted by name, no longer than it was."""
+    header = json.loads(text)
+    header[_METADATA] = dict(sorted(header[_METADATA].items()))
+    return json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def unpack_scene(data: bytes | str | Path) -> SceneWeights:

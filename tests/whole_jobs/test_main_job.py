@@ -19,6 +19,7 @@ from PIL import Image
 
 from schemas.spec_file import load_spec
 from tests.support import ROOT
+from tests.support.exported import load_embeddings, scene_in
 from tests.support.finished_job import QUICK, Finished, unscene
 from tests.support.tiny_judges import build_tiny_clip
 
@@ -209,9 +210,8 @@ def test_an_exported_scene_draws_the_same_picture_in_diffusers(demo: Finished, t
     pipe = StableDiffusionPipeline.from_pretrained(ROOT / "models" / "seedling" / "base", torch_dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
-    for file in sorted(tmp_path.glob("learned_embeds*.safetensors")):
-        pipe.load_textual_inversion(file)
-    pipe.load_lora_weights(tmp_path)
+    load_embeddings(pipe, tmp_path)
+    pipe.load_lora_weights(tmp_path, weight_name=scene_in(tmp_path).lora_file)
     side = row["width"]
     drawn = pipe(
         row["prompt"],

@@ -151,7 +151,7 @@ def test_every_scene_and_again(learned: Learned, tmp_path: Path, monkeypatch: py
     assert all(f"| `{scene}` |" in readme for scene in whole)
 
     first, second, third = sorted(whole)
-    (to / second / "learned_embeds-1.safetensors").unlink()  # as a kill, or a person, leaves it
+    (to / second / f"{second[:8]}-object1.safetensors").unlink()  # as a kill, or a person, leaves it
     told = json.loads((to / third / "scene.json").read_text())
     (to / third / "scene.json").write_text(json.dumps(told | {"made_of": "other handles of this scene"}))
     before = (to / first / "scene.json").stat().st_mtime_ns

@@ -25,8 +25,9 @@ from schemas.outcomes import SceneOutput, SceneTask
 from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
 from stages.handles.diffusers_files import export_scene
-from stages.handles.exported_scene import LORA_FILE, embedding_file
+from stages.handles.weights import unpack_scene
 from stages.stage import StageContext
+from tests.support.exported import load_embeddings, scene_in
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 SCHEDULERS = {
@@ -112,9 +113,9 @@ def test_lora_scene_draws_the_same_picture_in_diffusers(
     exported(scene, tmp_path)
     row, picture = ours(model_dir, scene, sampler)
     pipe = StableDiffusionPipeline.from_pretrained(model_dir)
-    pipe.load_textual_inversion([str(tmp_path / embedding_file(i)) for i in range(2)])
+    load_embeddings(pipe, tmp_path)
     handles_alone = draw(pipe, row)
-    pipe.load_lora_weights(str(tmp_path), weight_name=LORA_FILE)
+    pipe.load_lora_weights(str(tmp_path), weight_name=scene_in(tmp_path).lora_file)
     assert psnr(draw(pipe, row), picture) >= 45
     assert psnr(handles_alone, picture) < 45, "the factors must matter, or the test shows nothing"
 
@@ -134,7 +135,8 @@ def test_the_readme_s_lines_run(
 def test_full_scene_draws_the_same_picture_in_diffusers(model_dir: Path, tmp_path: Path) -> None:
     scene = extract(model_dir, tmp_path / "shared", tuning="full", phase2={"steps": 3, "lr": 1e-3})
     exported(scene, tmp_path / "out")
-    assert not (tmp_path / "out" / LORA_FILE).exists()
+    assert not scene_in(tmp_path / "out").lora
+    assert not list((tmp_path / "out").glob("*-lora.*"))
     row, picture = ours(model_dir, scene, "dpmsolver++")
     parts = {
         "unet": UNet2DConditionModel.from_pretrained(tmp_path / "out" / "unet"),
@@ -144,7 +146,7 @@ def test_full_scene_draws_the_same_picture_in_diffusers(model_dir: Path, tmp_pat
     pipe = StableDiffusionPipeline.from_pretrained(model_dir, **parts)
     pipe.unet.float()
     for each in (plain, pipe):
-        each.load_textual_inversion([str(tmp_path / "out" / embedding_file(i)) for i in range(2)])
+        load_embeddings(each, tmp_path / "out")
     assert psnr(draw(pipe, row), picture) >= 45
     assert psnr(draw(plain, row), picture) < 45
 
@@ -161,15 +163,34 @@ def test_keys_and_values_of_their_own_draw_the_same_picture_by_the_readme_s_line
     exec(code.rsplit("\n", 2)[0], names)  # all but the line that draws
     assert psnr(draw(names["pipe"], row), picture) >= 45
     plain = StableDiffusionPipeline.from_pretrained(model_dir)
-    plain.load_textual_inversion([embedding_file(i) for i in range(2)])
+    load_embeddings(plain, tmp_path / "out")
     assert psnr(draw(plain, row), picture) < 45
+
+
+def test_kohya_s_names_draw_what_peft_s_draw_to_the_last_bit(
+    model_dir: Path, scene: SceneOutput, tmp_path: Path
+) -> None:
+    exported(scene, tmp_path)
+    factors = unpack_scene(scene.files["scene0.safetensors"]).lora
+    row = {"prompt": "a photo of <asset1>", "sampler": "ddim", "steps": 2, "guidance": GUIDANCE, "seed": 0}
+    pictures = []
+    for source in (str(tmp_path / scene_in(tmp_path).lora_file), dict(factors)):
+        pipe = StableDiffusionPipeline.from_pretrained(model_dir)
+        load_embeddings(pipe, tmp_path)
+        plain = draw(pipe, row)
+        pipe.load_lora_weights(source)
+        pictures.append(draw(pipe, row))
+        assert psnr(pictures[-1], plain) < 45, "the factors must matter, or the test shows nothing"
+    np.testing.assert_array_equal(*pictures)
 
 
 def test_exported_tensors_are_plain(scene: SceneOutput, tmp_path: Path) -> None:
     exported(scene, tmp_path)
-    embedding = load_file(tmp_path / embedding_file(1))
-    assert list(embedding) == ["<asset1>"]
-    torch.testing.assert_close(embedding["<asset1>"], torch.tensor(scene.rows[1]["embedding"]))
-    assert all(
-        name.startswith(("unet.", "text_encoder.")) and ".lora_" in name for name in load_file(tmp_path / LORA_FILE)
-    )
+    found = scene_in(tmp_path)
+    assert found.triggers == ["scene0-object0", "scene0-object1"]
+    embedding = load_file(tmp_path / found.embedding_files[1])
+    assert list(embedding) == ["emb_params"]
+    torch.testing.assert_close(embedding["emb_params"], torch.tensor([scene.rows[1]["embedding"]]))
+    factors = load_file(tmp_path / found.lora_file)
+    assert all(name.startswith(("lora_unet_", "lora_te_")) for name in factors)
+    assert {name.partition(".")[2] for name in factors} == {"lora_down.weight", "lora_up.weight", "alpha"}

@@ -26,12 +26,12 @@ from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
 from stages.handles.cost import scene_cost
 from stages.handles.diffusers_files import export_scene
-from stages.handles.exported_scene import LORA_FILE, embedding_file
 from stages.handles.scene_model import SceneModel
 from stages.handles.weights import pack_scene, unpack_scene
 from stages.models.base.loading import load_base
 from stages.stage import StageContext
 from stages.streams import stream_seed
+from tests.support.exported import scene_in
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
 from tests.support.tiny_sdxl import WIDTHS, build_tiny_sdxl, load_pipeline
 
@@ -88,7 +88,7 @@ def exported(scene: SceneOutput, folder: Path) -> Path:
 
 def load_handles(pipe: StableDiffusionXLPipeline, folder: Path) -> None:
     for i in range(2):
-        state = load_file(folder / embedding_file(i))
+        state = load_file(folder / scene_in(folder).embedding_files[i])
         pipe.load_textual_inversion(
             state["clip_l"], token=f"<asset{i}>", text_encoder=pipe.text_encoder, tokenizer=pipe.tokenizer
         )
@@ -150,13 +150,13 @@ def test_lora_scene_draws_the_same_picture_in_diffusers(
     plain = draw(load_pipeline(directory), row, negative or None)
     load_handles(pipe, folder)
     handles_alone = draw(pipe, row, negative or None)
-    factors = load_file(folder / LORA_FILE)
+    factors = load_file(folder / scene_in(folder).lora_file)
     pipe.load_lora_weights(
-        {name: t for name, t in factors.items() if not name.startswith("text_encoder_2.")}, adapter_name="part"
+        {name: t for name, t in factors.items() if not name.startswith("lora_te2_")}, adapter_name="part"
     )
     without_second = draw(pipe, row, negative or None)
     pipe.unload_lora_weights()
-    pipe.load_lora_weights(str(folder), weight_name=LORA_FILE)
+    pipe.load_lora_weights(str(folder), weight_name=scene_in(folder).lora_file)
     assert psnr(draw(pipe, row, negative or None), picture) >= 45
     assert psnr(plain, picture) < 45
     assert psnr(handles_alone, picture) < 45, "the factors must matter, or the test shows nothing"
@@ -171,7 +171,7 @@ def test_an_empty_negative_prompt_is_what_the_base_says(
     row, picture = ours(model_dir, scenes[0])
     pipe = load_pipeline(model_dir)
     load_handles(pipe, folder)
-    pipe.load_lora_weights(str(folder), weight_name=LORA_FILE)
+    pipe.load_lora_weights(str(folder), weight_name=scene_in(folder).lora_file)
     assert psnr(draw(pipe, row, None), picture) >= 45
     assert psnr(draw(pipe, row, ""), picture) < 45
 
@@ -198,7 +198,8 @@ def test_the_prior_set_is_the_pipeline_s(tmp_path: Path, zeros: bool) -> None:
 def test_full_scene_draws_the_same_picture_in_diffusers(model_dir: Path, tmp_path: Path) -> None:
     (scene,) = extract(model_dir, tmp_path / "shared", tuning="full", phase2={"steps": 3, "lr": 1e-2})
     folder = exported(scene, tmp_path / "out")
-    assert not (folder / LORA_FILE).exists()
+    assert not scene_in(folder).lora
+    assert not list(folder.glob("*-lora.*"))
     row, picture = ours(model_dir, scene)
     parts = {
         "unet": UNet2DConditionModel.from_pretrained(folder / "unet"),
@@ -265,7 +266,7 @@ def test_low_precision_learns_nearly_the_same(model_dir: Path, tmp_path: Path, d
 def test_exported_tensors_and_the_size_foretold(model_dir: Path, scenes: list[SceneOutput], tmp_path: Path) -> None:
     scene = scenes[0]
     folder = exported(scene, tmp_path)
-    embedding = load_file(folder / embedding_file(1))
+    embedding = load_file(folder / scene_in(folder).embedding_files[1])
     assert {name: tuple(t.shape) for name, t in embedding.items()} == {
         "clip_l": (1, WIDTHS[0]),
         "clip_g": (1, WIDTHS[1]),
@@ -274,7 +275,7 @@ def test_exported_tensors_and_the_size_foretold(model_dir: Path, scenes: list[Sc
     torch.testing.assert_close(whole, torch.tensor(scene.rows[1]["embedding"]))
     weights = unpack_scene(scene.files["scene0.safetensors"])
     assert weights.widths == WIDTHS
-    assert {name.split(".")[0] for name in load_file(folder / LORA_FILE)} == {"unet", "text_encoder", "text_encoder_2"}
+    assert {name.split("_")[1] for name in load_file(folder / scene_in(folder).lora_file)} == {"unet", "te1", "te2"}
     foretold = scene_cost(tiny_spec(model_dir, extract=TUNED))["handle_bytes"]
     assert foretold == pytest.approx(len(scene.files["scene0.safetensors"]), rel=0.02)
 

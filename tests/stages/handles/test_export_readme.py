@@ -26,7 +26,7 @@ from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
 from stages.handles.diffusers_files import export_scene
 from stages.handles.diffusers_readme import scene_readme, scenes_readme
-from stages.handles.exported_scene import ExportedScene, embedding_file, read_exported
+from stages.handles.exported_scene import ExportedScene, read_exported
 from stages.handles.weights import SceneWeights, pack_scene, unpack_scene
 from stages.stage import StageContext
 from tests.support.readme_lines import code_of, run_lines
@@ -236,9 +236,9 @@ def test_an_export_takes_away_what_an_earlier_one_left(exports: Exports, tmp_pat
     assert (found.made_of, found.lora) == ("one handle", False)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "README.md",
-        embedding_file(0),
         "mine.txt",
         "scene.json",
+        "scene1-cat0.safetensors",
     ]
     names: dict[str, Any] = {}
     run_lines(code_of(exports.folder / "scene0"), exports.folder / "scene0", names, drawing=False)
@@ -247,5 +247,5 @@ def test_an_export_takes_away_what_an_earlier_one_left(exports: Exports, tmp_pat
     assert psnr(draw(names["pipe"], row, row["prompt"]), picture) < 45
     names["pipe"].enable_lora()
     assert psnr(draw(names["pipe"], row, row["prompt"]), picture) >= 45
-    (tmp_path / embedding_file(0)).unlink()
+    (tmp_path / found.embedding_files[0]).unlink()
     assert read_exported(tmp_path) is None

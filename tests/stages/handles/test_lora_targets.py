@@ -20,11 +20,11 @@ from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
 from stages.handles.cost import handle_bytes, meta_unet, scene_cost
 from stages.handles.diffusers_files import export_scene
-from stages.handles.exported_scene import LORA_FILE, embedding_file
 from stages.handles.scene_model import SceneModel
 from stages.handles.weights import SceneWeights, pack_scene
 from stages.models.base.loading import load_base
 from stages.stage import StageContext
+from tests.support.exported import load_embeddings, scene_in
 from tests.support.tiny_models import build_tiny_model, tiny_spec, tiny_task
 
 TARGETS = ("cross_kv", "attention", "attention_ff", "attention_ff_conv")
@@ -99,9 +99,9 @@ def test_diffusers_draws_the_same_picture_loaded_and_merged(model_dir: Path, tmp
     export_scene(scene.files["scene0.safetensors"], json.loads(scene.files["scene0.json"]), tmp_path)
     row, picture = generated(model_dir, scene)
     pipe = StableDiffusionPipeline.from_pretrained(model_dir)
-    pipe.load_textual_inversion([str(tmp_path / embedding_file(i)) for i in range(2)])
+    load_embeddings(pipe, tmp_path)
     handles_alone = draw(pipe, row)
-    pipe.load_lora_weights(str(tmp_path), weight_name=LORA_FILE)
+    pipe.load_lora_weights(str(tmp_path), weight_name=scene_in(tmp_path).lora_file)
     assert psnr(draw(pipe, row), picture) >= 45
     assert psnr(handles_alone, picture) < 45, "the factors must matter, or the test shows nothing"
     pipe.fuse_lora()
