@@ -9,9 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from pipeline.ledger.changes import Change, Revision, find_changes, find_gone, not_as_planned, revision, with_results
 from pipeline.ledger.damaged import readable
 from pipeline.ledger.moves import find_moves
@@ -20,12 +17,12 @@ from pipeline.ledger.retries import failed_shards, request_round
 from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.shards.account import SOURCE_ACCOUNT
 from pipeline.shards.parts import work_folder
+from pipeline.shards.tables import write_table
 from pipeline.storage.folder import SHARED, Storage
 from pipeline.wording import counted
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from schemas.outcomes import AccountLine
-from schemas.records import ACCOUNT
 from stages.ingest.census import Census, Picked, Read, read_picked
 
 _SHOWN = 5
@@ -175,7 +172,7 @@ def plan_given(storage: Storage, earlier: Storage, stages: Sequence[str], given:
 def write_source_account(storage: Storage, lines: Sequence[AccountLine]) -> None:
     """Replaces the part of the account that belongs to no shard, where it has changed."""
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([line.row() for line in lines], schema=ACCOUNT), buffer, compression="zstd")
+    write_table(buffer, "account", [line.row() for line in lines])
     if not storage.exists(SOURCE_ACCOUNT) or storage.read(SOURCE_ACCOUNT) != buffer.getvalue():
         storage.write(SOURCE_ACCOUNT, buffer.getvalue())
 

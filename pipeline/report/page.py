@@ -20,6 +20,7 @@ from pipeline.ledger.numbers import RunNumbers, run_numbers
 from pipeline.ledger.plan import Plan, read_plan
 from pipeline.ledger.rounds import FAILURES
 from pipeline.ledger.run_record import read_record, recorded_spec
+from pipeline.report.card import write_card
 from pipeline.report.choices import choices_of
 from pipeline.report.choosing import choose
 from pipeline.report.facts import MAX_VARIATIONS, SceneFacts, gather
@@ -47,7 +48,7 @@ IMAGE_BYTES = 2_500_000
 
 
 def write_report(storage: Storage) -> str:
-    """Writes the report of an OUTPUT, finished or not, and returns where its first page is.
+    """Writes the report of an OUTPUT and its card, finished or not, and returns where the report's first page is.
 
     Raises OutputError when there is no job.
     """
@@ -70,6 +71,7 @@ def write_report(storage: Storage) -> str:
             words |= _first_page(storage, spec, record, plan, numbers, facts) | {"sheet": sheet}
         _write(storage, name_of(number), template, words)
     _sweep(storage, len(pages))
+    write_card(storage)
     return storage.url_of(NAME)
 
 

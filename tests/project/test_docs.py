@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 from pipeline.commands.survey import survey
+from pipeline.report.card import write_card
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
 from schemas.records import TABLES
@@ -74,7 +75,7 @@ def test_the_protocol_page_takes_a_table_in_its_place() -> None:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `out/demo`, or `out/photos`, is a finished output."""
     folder = tmp_path_factory.mktemp("docs")
-    SampleOutput(folder / "out" / "demo")
+    write_card(SampleOutput(folder / "out" / "demo").storage)
     (folder / "out" / "photos").symlink_to("demo")
     return folder
 

@@ -1,0 +1,79 @@
+"""README.md of an OUTPUT: the card by which `load_dataset(OUTPUT, "variations")` of Hugging Face's datasets reads its
+tables, here or on the Hub. A configuration has the Parquet of one table and no tar, since datasets mixes no kinds of
+file under one card.
+"""
+
+from __future__ import annotations
+
+from pipeline.ledger.committed import Committed
+from pipeline.ledger.rounds import FAILURES
+from pipeline.stage_kinds import STAGE_OF
+from pipeline.storage.folder import Storage
+
+NAME = "README.md"
+MARK = "<!-- Written by unscene with the report. A README.md without this line is left as it is. -->"
+_DEFAULT, _ACCOUNT = "variations", "account"
+_MADE_BY = STAGE_OF | {"failures": FAILURES}
+_MEANING = {
+    "scenes": "one row a source file",
+    "concepts": "one row a concept of a scene, with its mask as COCO RLE",
+    "handles": "one row a handle, with its embedding",
+    "variations": "one row a picture that was drawn",
+    "scores": "one row a picture: what it is worth",
+    "failures": "one row a scene that failed, with its stage and reason",
+    "account": "one line a file, mask and annotation: what became of it",
+}
+
+
+def write_card(storage: Storage) -> bool:
+    """Writes the card, of the tables that are there now; False where a README.md lies there that is not ours, or there
+    is no table. A table of no rows is left out: datasets takes it for a mistake."""
+    committed = Committed(storage, list(_MADE_BY.values()))
+    tables = [table for table, stage in _MADE_BY.items() if committed.rows(stage)]
+    tables += [_ACCOUNT] if storage.names(_ACCOUNT) else []
+    if not tables or foreign_card(storage):
+        return False
+    storage.write(NAME, _card(tables).encode())
+    return True
+
+
+def foreign_card(storage: Storage) -> bool:
+    """Whether the OUTPUT has a README.md that we did not write."""
+    try:
+        return MARK.encode() not in storage.read(NAME)
+    except FileNotFoundError:
+        return False
+
+
+def _card(tables: list[str]) -> str:
+    default = _DEFAULT if _DEFAULT in tables else tables[0]
+    configs = "\n".join(
+        f"- config_name: {table}\n"
+        + ("  default: true\n" if table == default else "")
+        + f"  data_files:\n  - split: train\n    path: {table}/*.parquet"
+        for table in tables
+    )
+    rows = "\n".join(f"| `{table}` | {_MEANING[table]} |" for table in tables)
+    return f"""---
+configs:
+{configs}
+---
+{MARK}
+
+# Output of Unscene
+
+Scenes taken apart into handles, and pictures drawn of these (Break-A-Scene, arXiv 2305.16311).
+
+| Configuration | Rows |
+|---|---|
+{rows}
+
+```python
+from datasets import load_dataset
+
+{default} = load_dataset(".", "{default}", split="train")  # or the path of this folder
+print({default}.column_names, len({default}))
+```
+
+Pictures lie in the tars beside the tables; `file` of a row names the member. `report/index.html` shows them.
+"""

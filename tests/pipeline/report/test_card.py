@@ -1,0 +1,67 @@
+"""The OUTPUT's own card: Hugging Face's datasets reads each table by its name, beside the tars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.commands.planning import write_source_account
+from pipeline.report.card import MARK, NAME, foreign_card, write_card
+from pipeline.report.page import write_report
+from pipeline.stage_kinds import EXTRACT, INGEST, SEGMENT
+from pipeline.storage.folder import Storage
+from tests.support.sample_output import SampleOutput
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> SampleOutput:
+    found = SampleOutput(tmp_path_factory.mktemp("card") / "job")
+    write_source_account(found.storage, [])  # as a run leaves it whose source has nothing besides pictures
+    write_report(found.storage)
+    return found
+
+
+@pytest.mark.parametrize("table", ["scenes", "concepts", "handles", "variations", "scores", "failures", "account"])
+def test_datasets_reads_each_table_by_its_name(
+    output: SampleOutput, table: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    cache = str(tmp_path_factory.mktemp("cache"))
+    found = datasets.load_dataset(output.storage.url, table, split="train", cache_dir=cache)
+    if table == "account":
+        assert len(found) > 0
+        return
+    rows = [row for shard in range(output.plan.shards) for row in _rows(output.storage, table, shard)]
+    assert len(found) == len(rows) > 0
+    assert sorted(found.column_names) == sorted(rows[0])
+
+
+def _rows(storage: Storage, table: str, shard: int) -> list[dict]:
+    from pipeline.shards.tables import read_rows
+
+    return read_rows(storage, table, shard)
+
+
+def test_a_table_of_no_rows_is_left_out_and_the_pictures_are_read_by_default(tmp_path: Path) -> None:
+    """datasets says of such a table that there is no data."""
+    begun = SampleOutput(tmp_path / "begun", stages=(INGEST, SEGMENT, EXTRACT))
+    assert write_card(begun.storage)
+    text = (tmp_path / "begun" / NAME).read_text()
+    assert "config_name: handles\n" in text
+    assert "variations" not in text
+    assert "config_name: scenes\n  default: true\n" in text
+
+
+def test_a_card_that_somebody_else_wrote_stays(tmp_path: Path) -> None:
+    begun = SampleOutput(tmp_path / "begun", stages=(INGEST,))
+    path = tmp_path / "begun" / NAME
+    path.write_text("# Mine\n")
+    assert not write_card(begun.storage)
+    assert path.read_text() == "# Mine\n"
+    assert foreign_card(begun.storage)
+    path.unlink()
+    assert write_card(begun.storage)
+    assert MARK in path.read_text()
+    assert write_card(begun.storage), "and our own is written anew"
+    assert not foreign_card(begun.storage)
