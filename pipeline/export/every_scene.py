@@ -5,6 +5,7 @@ A folder that holds the same handles already is left as it is, so the same comma
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -17,8 +18,10 @@ from pipeline.wording import counted
 from schemas.errors import CommandError
 from stages.handles.diffusers_readme import MOST_LISTED, scenes_readme
 from stages.handles.exported_scene import read_exported
+from stages.handles.file_names import stem_of
 
 _SHOWN_TOGETHER = 2
+_NAMED = 3
 
 
 def export_all(storage: Storage, folder: Path) -> Iterator[str]:
@@ -54,6 +57,12 @@ def export_all(storage: Storage, folder: Path) -> Iterator[str]:
     counts = f"{written:,} written, {len(whole) - written:,} there already, {left_out:,} left out"
     if not whole:
         raise CommandError(f"--all: no scene under {source.home.url} could be exported ({counts})")
+    alike = sorted(stem for stem, count in Counter(map(stem_of, whole)).items() if count > 1)
+    if alike:
+        yield (
+            f"several scenes begin with {', '.join(alike[:_NAMED])}{' ...' if alike[_NAMED:] else ''}: their files are "
+            "called alike, so give each a folder of its own in other tools too"
+        )
     readme = _write_readme(source, folder, whole)
     yield f"{counted(len(whole), 'scene')} in {folder} ({counts}); {readme} shows how to load them"
 

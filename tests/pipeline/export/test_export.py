@@ -166,6 +166,16 @@ def test_every_scene_and_again(learned: Learned, tmp_path: Path, monkeypatch: py
     )
 
 
+def test_scenes_whose_files_are_called_alike_are_told(
+    learned: Learned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not any("alike" in line for line in export_all(learned.storage, tmp_path / "handles"))
+    monkeypatch.setattr("stages.handles.file_names.ID_DIGITS", 0)
+    assert list(export_all(learned.storage, tmp_path / "handles"))[-2] == (
+        "several scenes begin with : their files are called alike, so give each a folder of its own in other tools too"
+    )
+
+
 def test_a_full_disk_is_one_sentence(learned: Learned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     for call in (export_all(learned.storage, tmp_path / "file"), export_from(learned.storage, "0", tmp_path / "file")):
