@@ -18,6 +18,7 @@ from pipeline.commands.run import JobResult, run_opened
 from pipeline.commands.submit import AGAIN
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.rounds import Ledger
+from pipeline.report.card import write_card
 from pipeline.shards.pack import PackOrder, pack, pack_rows
 from pipeline.shards.parts import part_name, write_part
 from pipeline.stage_kinds import EXTRACT, GENERATE, INGEST, SEGMENT, StageKind
@@ -230,3 +231,15 @@ def test_a_job_of_the_first_few_says_that_there_are_more(tmp_path: Path) -> None
     assert f"{more}what failures/ names, then" in str(nothing_made(storage, ended(storage)))
     first = JobResult(True, True, committed_counts(storage, KINDS[:2]), 1.0, until="segment")
     assert f"{more}the files, which the same command takes up; for other" in str(nothing_made(storage, first))
+
+
+def test_a_readme_of_somebody_else_s_is_told(tmp_path: Path) -> None:
+    storage = SampleOutput(tmp_path / "out").storage
+    result = JobResult(True, False, committed_counts(storage, KINDS), 0.1)
+    write_card(storage)
+    assert not any("README.md" in line for line in closing_lines(storage, result))
+    (tmp_path / "out" / "README.md").write_text("# Mine\n")
+    assert (
+        f"{storage.url}/README.md: not written by Unscene, so it was left as it is, and load_dataset reads what it "
+        "says; move it away, and `unscene report` writes one for the tables"
+    ) in closing_lines(storage, result)
