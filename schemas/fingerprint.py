@@ -16,6 +16,7 @@ SECTIONS = ("source", "seed", "models", "ingest", "segment", "extract", "generat
 _GENERATION = ("source.handles", "seed", "models.base", "models.revision", "models.dtype", "generate.", "evaluate.")
 _JUDGING = ("models.sam", "models.clip", "models.identity", "segment.")
 """What scores depend on besides."""
+_PLACING = ("generate.mode", "generate.place.")
 
 
 def result_fields(spec: JobSpec, revisions: Mapping[str, str]) -> dict[str, Any]:
@@ -30,6 +31,8 @@ def result_fields(spec: JobSpec, revisions: Mapping[str, str]) -> dict[str, Any]
         value = getattr(spec, section)
         fields.update(_flatten(section, value) if isinstance(value, BaseModel) else {section: value})
     fields.update(revisions)
+    if spec.generate.mode == "variations":  # nothing is placed, and who began without this mode goes on
+        fields = {name: value for name, value in fields.items() if not name.startswith(_PLACING)}
     if spec.source.handles:  # only what follows training runs; the handles' own fingerprint stands for all before it
         counting = _GENERATION + (_JUDGING if spec.evaluate.enabled else ())
         fields = {name: value for name, value in fields.items() if name.startswith(counting)}

@@ -1,19 +1,57 @@
-"""The `generate` section of the job spec: new pictures of the learned concepts."""
+"""The `generate` section of the job spec: new pictures of the learned concepts, or the concepts placed into a real
+picture."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from schemas.fields import BATCHES, Strict, field
 
 _PICTURES = ("num_images", "num_images_per_prompt", "n_images", "num_samples", "n_samples", "num_validation_images")
 
+PLACED = {"prompts": ["a photo of {handles}"], "subsets": ["singles"]}
+"""What `mode: place` has where the spec says nothing: the surroundings are there, and a region has room for a thing."""
+
+
+class Place(Strict):
+    """Where `mode: place` draws."""
+
+    region: Literal["replace", "add"] = field(
+        "replace",
+        "`replace`: where another concept of the scene is, each of those that the picture does not ask for in turn; a "
+        "scene without another one gets no picture. Of the background, if it is a concept, that is the scene without "
+        "the other. `add`: a place drawn by the seed, as large as the concept itself, that covers no concept; smaller, "
+        "down to half, where none of that size is free, and then the place that covers least. The background is not "
+        "added.",
+    )
+    shape: Literal["box", "mask"] = field(
+        "box",
+        "`box`: all of the box around that concept, so that a thing of another outline has room; `mask`: its own "
+        "outline. What other concepts cover is left out of either.",
+    )
+    grow: float = field(
+        0.03,
+        "How far the region reaches beyond that box or outline, so that nothing is left of what stood there. Unit: "
+        "share of the picture's side.",
+        ge=0,
+        le=0.25,
+        also=("dilate", "dilation", "padding"),
+    )
+
 
 class Generate(Strict):
-    """New pictures of the learned concepts."""
+    """New pictures of the learned concepts, or the concepts placed into the real one."""
 
+    mode: Literal["variations", "place"] = field(
+        "variations",
+        "`variations`: whole new pictures. `place`: the concept is drawn inside a region of the scene's own picture, "
+        "and every pixel outside it stays (local editing by Blended Latent Diffusion). `place` has the `prompts` "
+        "[a photo of {handles}] and the `subsets` [singles] where the spec says nothing.",
+        also=("edit", "inpaint", "inpainting"),
+    )
+    place: Place = field(Place(), "Where `mode: place` draws.")
     prompts: list[str] = field(
         ["a photo of {handles} at the beach", "a photo of {handles} in the snow"],
         "Templates; `{handles}` becomes `<asset0> and <asset1> ...`.",
@@ -56,6 +94,33 @@ class Generate(Strict):
     batch: int = field(
         16, "Pictures made at once on one worker; memory and speed, not results.", ge=1, result=False, also=BATCHES
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_placed(cls, given: Any) -> Any:
+        placed = isinstance(given, dict) and given.get("mode") == "place"
+        return {**PLACED, **given} if placed else given
+
+    @model_validator(mode="after")
+    def _can_place(self) -> Generate:
+        if self.mode != "place":
+            return self
+        if self.format != "png":
+            raise ValueError(
+                f"generate.mode: place keeps the pixels outside the region as they are, and generate.format: "
+                f"{self.format} does not; write png"
+            )
+        if self.replaces and self.subsets == ["union"]:
+            raise ValueError(
+                "generate.place.region: replace needs a concept that the picture does not ask for, and "
+                "generate.subsets: union asks for all; take subsets: [singles], or place.region: add"
+            )
+        return self
+
+    @property
+    def replaces(self) -> bool:
+        """Whether concepts are drawn where others of their scene are."""
+        return self.mode == "place" and self.place.region == "replace"
 
     @field_validator("prompts")
     @classmethod

@@ -164,6 +164,13 @@ VARIATIONS = pa.schema(
         _field("width", pa.int32(), "Unit: pixels.", False),
         _field("height", pa.int32(), "Unit: pixels.", False),
         _field("file", pa.string(), "Member of the shard's tar that holds the picture.", False),
+        _field(
+            "mode",
+            pa.string(),
+            "`variations`: the whole picture is new; `place`: it is the scene's own outside `region`, pixel by pixel.",
+        ),
+        _field("region", RLE, "Where it was drawn, as COCO RLE; also `<key>.region.png` in the tar. Null: everywhere."),
+        _field("replaced", pa.int32(), "Index of the concept that stood in the region; null where none was replaced."),
     ]
 )
 
@@ -212,6 +219,7 @@ SCORES = pa.schema(
         _field("keep", pa.bool_(), "Whether it passes all of `evaluate`'s thresholds.", False),
         _field("reason", pa.string(), "Why it is not kept; null if it is."),
         _field("mask", pa.string(), "Member of the scores' tar that holds the masks found: <key>.mask.png.", False),
+        _field("mode", pa.string(), "`mode` of the variation: `variations` or `place`."),
     ]
 )
 

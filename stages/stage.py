@@ -52,8 +52,12 @@ class Stage(Protocol):
 
     name: ClassVar[str]
     table: ClassVar[str]
-    needs: ClassVar[tuple[str, ...]]
-    files: ClassVar[tuple[str, ...]]
+
+    @property
+    def needs(self) -> tuple[str, ...]: ...
+
+    @property
+    def files(self) -> tuple[str, ...]: ...
 
     def __init__(self, spec: JobSpec, context: StageContext) -> None: ...
 

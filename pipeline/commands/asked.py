@@ -21,11 +21,18 @@ def check_asked(spec: JobSpec) -> list[str]:
     """
     given = spec.source.handles
     most = max(handle_counts(Storage(given)), default=0) if given else most_concepts(spec)
-    sizes = subset_sizes(most, spec.generate.subsets)
+    spare = int(spec.generate.replaces)
+    sizes = subset_sizes(most, spec.generate.subsets, spare)
+    if not sizes and subset_sizes(most, spec.generate.subsets):
+        raise SpecError(
+            "generate.place.region: replace draws a concept where another of its scene is, and "
+            f"generate.subsets: {_listed(spec)} leaves none in any scene (of at most {counted(most, 'concept')}); take "
+            "place.region: add, or ask for fewer concepts at once"
+        )
     if not sizes:
         have = f"no scene under {given} has more than {most}" if given else f"a scene has at most {most}"
         raise SpecError(
-            f"generate.subsets: {', '.join(map(str, spec.generate.subsets))} asks for concepts that no scene has "
+            f"generate.subsets: {_listed(spec)} asks for concepts that no scene has "
             f"({have}; the first is 0); ask for others, such as [[0]]"
             + ("" if given else ", or raise segment.max_concepts")
         )
@@ -40,21 +47,33 @@ def most_concepts(spec: JobSpec) -> int:
 
 def subset_lines(spec: JobSpec) -> list[str]:
     """For each of `generate.subsets` that some scenes cannot have: how many get no picture of it, and why."""
-    wanted = [item for item in spec.generate.subsets if concepts_needed(item) > 1]
+    spare = int(spec.generate.replaces)
+    wanted = [item for item in spec.generate.subsets if concepts_needed(item, spare) > 1]
     if not wanted:
         return []
     counts: Counter[int] = handle_counts(Storage(spec.source.handles or spec.output))
     scenes = counts.total()
     lines = []
+    more = ", one of them to be replaced" if spare else ""
     for item in wanted:
-        needed = concepts_needed(item)
+        if spare and item == "union":
+            lines.append(
+                "generate.subsets: union leaves no concept for generate.place.region: replace, and no scene gets a "
+                "picture of it; place.region: add would draw it"
+            )
+            continue
+        needed = concepts_needed(item, spare)
         fewer = sum(number for count, number in counts.items() if count < needed)
         if fewer:
             having = f"{fewer} of {counted(scenes, 'scene')} {'has' if fewer == 1 else 'have'} fewer"
-            lines.append(f"generate.subsets: {item} needs {needed} concepts; {having}, and no picture of it")
+            lines.append(f"generate.subsets: {item} needs {needed} concepts{more}; {having}, and no picture of it")
         elif not scenes and needed > most_concepts(spec):
             lines.append(
-                f"generate.subsets: {item} needs {needed} concepts; no scene can have more than {most_concepts(spec)} "
-                "(segment.max_concepts), and none gets a picture of it"
+                f"generate.subsets: {item} needs {needed} concepts{more}; no scene can have more than "
+                f"{most_concepts(spec)} (segment.max_concepts), and none gets a picture of it"
             )
     return lines
+
+
+def _listed(spec: JobSpec) -> str:
+    return ", ".join(map(str, spec.generate.subsets))

@@ -93,6 +93,7 @@ def _account_lines(storage: Storage, committed: Committed, unfinished: bool) -> 
 def nothing_made(storage: Storage, result: JobResult) -> str | None:
     """Where a finished run has made nothing at all: one sentence that names the first stage which did not. None where
     every stage has made something, where there was no scene, and where the scenes were all withdrawn."""
+    more = " and another one to be replaced" if recorded_spec(storage).generate.replaces else ""
     scenes = sum(next(iter(result.counts.values()), (0, 0)))
     committed = Committed(storage, list(result.counts))
     lost: set[str] = set()
@@ -113,7 +114,7 @@ def nothing_made(storage: Storage, result: JobResult) -> str | None:
             )
         return (
             f"{storage.url}: {stage} made nothing of {counted(done, 'scene')}, which do not have the concepts of "
-            "generate.subsets; ask for others with source.handles, in an output of their own"
+            f"generate.subsets{more}; ask for others with source.handles, in an output of their own"
         )
     return None
 

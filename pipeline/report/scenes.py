@@ -75,6 +75,13 @@ class PictureView:
     seen: str
 
     @property
+    def placed(self) -> str:
+        """`in place of 1`, `added`, or nothing where the whole picture is new."""
+        if self.row.get("mode") != "place":
+            return ""
+        return "added" if self.row["replaced"] is None else f"in place of {self.row['replaced']}"
+
+    @property
     def state(self) -> str:
         return state_of(self.score)
 

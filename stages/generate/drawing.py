@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from schemas.errors import SceneError
 from schemas.job import Generate
+from stages.generate.place import Blend, Spot, restored
 from stages.generate.prompts import Variation
 from stages.handles.full_weights import replaced
 from stages.handles.lora.layout import LoraLayout
@@ -30,13 +31,15 @@ class DrawnScene:
     """What a scene's pictures are drawn with.
 
     layout: of its factors, flat: those, on the device; both None without factors. states: prompt -> its text states,
-    one row, kept until the scene's last picture is made.
+    one row, kept until the scene's last picture is made. spots: number of a picture -> where in a real one it is drawn;
+    none, or one a picture.
     """
 
     weights: SceneWeights
     layout: LoraLayout | None
     flat: Tensor | None
     states: dict[str, TextStates] = field(default_factory=dict)
+    spots: dict[int, Spot] = field(default_factory=dict)
 
     @property
     def company(self) -> Hashable:
@@ -51,6 +54,7 @@ def draw(
     """Pictures [h, w, 3], one a job, or what is wrong with it: its latents or its pixels are not finite, or it is one
     colour all over. The scenes can share a batch."""
     device = model.base.device
+    spots = [spot for scene, picture in jobs if (spot := scene.spots.get(picture.number))]
     scenes = list(dict.fromkeys(scene for scene, _ in jobs))
     number = {scene: i for i, scene in enumerate(scenes)}
     owner = torch.tensor([number[scene] for scene, _ in jobs], device=device)
@@ -75,24 +79,28 @@ def draw(
             model.owners.rows(torch.cat([owner, owner]) if guided else owner, len(scenes))
             noise = initial_latents(
                 [stream_seed(seed, p.scene_id, p.purpose) for _, p in jobs], model.base.latent_shape
-            )
+            ).to(device)
             latents = denoise(
                 model.base.predict,
                 make_scheduler(settings.sampler, model.base.scheduler),
-                noise.to(device),
+                noise,
                 settings.steps,
                 settings.guidance,
                 text,
                 negative,
+                Blend(model.base, spots, noise) if spots else None,
             )
         finally:
             model.release()
     sound = torch.isfinite(latents).flatten(1).all(1)
     latents = torch.where(sound[:, None, None, None], latents, 0.0)
     images, decoded = decode_sound(model.base, latents)
+    problems = _problems(sound.tolist(), decoded, images)
+    if spots:
+        images = np.stack([restored(image, spot) for image, spot in zip(images, spots, strict=True)])
     return [
         image if problem is None else SceneError(f"picture {picture.key} {problem}")
-        for (_, picture), image, problem in zip(jobs, images, _problems(sound.tolist(), decoded, images), strict=True)
+        for (_, picture), image, problem in zip(jobs, images, problems, strict=True)
     ]
 
 

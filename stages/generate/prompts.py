@@ -12,7 +12,8 @@ from schemas.job import Generate
 @dataclass(frozen=True)
 class Variation:
     """One picture to make. number: in its scene, from 0; repeat: among those of the same prompt; text: the
-    prompt with words for handles."""
+    prompt with words for handles; placed: whether it is drawn into a real picture; replaced: the concept in whose
+    place, if in one's."""
 
     scene_id: str
     number: int
@@ -21,6 +22,8 @@ class Variation:
     repeat: int
     prompt: str
     text: str
+    placed: bool = False
+    replaced: int | None = None
 
     @property
     def key(self) -> str:
@@ -29,7 +32,8 @@ class Variation:
     @property
     def purpose(self) -> str:
         """Name of its random stream: what it shows, not its place in the list."""
-        return f"variation/{self.template}/{','.join(map(str, self.concepts))}/{self.repeat}"
+        kind = "place" if self.placed else "variation"
+        return f"{kind}/{self.template}/{','.join(map(str, self.concepts))}/{self.repeat}"
 
 
 def pick_subsets(concepts: int, wanted: Sequence[str] | Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
@@ -52,34 +56,51 @@ def pick_subsets(concepts: int, wanted: Sequence[str] | Sequence[Sequence[int]])
     return [subset for subset in dict.fromkeys(found) if subset]
 
 
-def concepts_needed(wanted: str | Sequence[int]) -> int:
-    """How many concepts a scene must have for an item of `generate.subsets` to give it a picture."""
+def concepts_needed(wanted: str | Sequence[int], spare: int = 0) -> int:
+    """How many concepts a scene must have for an item of `generate.subsets` to give it a picture. spare: how many of
+    them the picture must not ask for; no `union` leaves any."""
     if isinstance(wanted, str):
-        return 2 if wanted == "pairs" else 1
-    return max(wanted) + 1
+        return (2 if wanted == "pairs" else 1) + spare
+    return max(max(wanted) + 1, len(wanted) + spare)
 
 
-def subset_sizes(concepts: int, wanted: Sequence[str] | Sequence[Sequence[int]]) -> list[int]:
-    """How many handles stand together in the pictures of scenes with at most so many concepts, ascending."""
+def subset_sizes(concepts: int, wanted: Sequence[str] | Sequence[Sequence[int]], spare: int = 0) -> list[int]:
+    """How many handles stand together in the pictures of scenes with at most so many concepts, ascending. spare: as for
+    `concepts_needed`."""
     sizes: set[int] = set()
     for item in wanted:
-        if concepts_needed(item) > concepts:
+        if concepts_needed(item, spare) > concepts or (spare and item == "union"):
             continue
         if isinstance(item, str):
-            sizes.update({"singles": range(1, 2), "pairs": range(2, 3)}.get(item, range(1, concepts + 1)))
+            most = concepts - spare
+            sizes.update({"singles": range(1, 2), "pairs": range(2, 3)}.get(item, range(1, most + 1)))
         else:
             sizes.add(len(item))
     return sorted(sizes)
 
 
-def list_variations(scene_id: str, tokens: Sequence[str], words: Sequence[str], settings: Generate) -> list[Variation]:
-    """All pictures of a scene; tokens and words: one a handle, by index."""
-    pictures: list[Variation] = []
+def list_variations(
+    scene_id: str,
+    tokens: Sequence[str],
+    words: Sequence[str],
+    settings: Generate,
+    background: int | None = None,
+) -> list[Variation]:
+    """All pictures of a scene; tokens and words: one a handle, by index; background: the index of its background, if
+    that is a concept."""
+    placed, pictures = settings.mode == "place", list[Variation]()
     for template in dict.fromkeys(settings.prompts):
         for subset in pick_subsets(len(tokens), settings.subsets):
             prompt, text = (
                 template.replace("{handles}", " and ".join(names[i] for i in subset)) for names in (tokens, words)
             )
+            others = [i for i in range(len(tokens)) if i not in subset and i != background]
+            if settings.replaces and not others:
+                continue  # nothing is left whose place it could take
+            if placed and not settings.replaces and subset == (background,):
+                continue  # what is everywhere already
             for repeat in range(settings.images_per_prompt):
-                pictures.append(Variation(scene_id, len(pictures), template, subset, repeat, prompt, text))
+                replaced = others[repeat % len(others)] if settings.replaces else None
+                number = len(pictures)
+                pictures.append(Variation(scene_id, number, template, subset, repeat, prompt, text, placed, replaced))
     return pictures

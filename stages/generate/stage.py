@@ -13,9 +13,11 @@ from PIL import Image
 
 from schemas.errors import SceneError
 from schemas.job import JobSpec
+from schemas.masks import encode_mask
 from schemas.outcomes import SceneOutput, SceneTask
 from stages.generate.drawing import DrawnScene, draw
-from stages.generate.prompts import Variation, list_variations, pick_subsets
+from stages.generate.prompts import Variation, list_variations
+from stages.generate.receiving import background_of, read_spots
 from stages.halving import halving
 from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
@@ -43,13 +45,25 @@ class GenerateStage:
 
     name: ClassVar[str] = "generate"
     table: ClassVar[str] = "variations"
-    needs: ClassVar[tuple[str, ...]] = ("handles",)
-    files: ClassVar[tuple[str, ...]] = ("handles",)
 
     def __init__(self, spec: JobSpec, context: StageContext) -> None:
         self.spec, self.context = spec, context
         self.model: SceneModel | None = None
         self.drawn = self.pictures = 0
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """A picture that is placed needs to know what stands in the real one."""
+        return ("handles", "concepts") if self._places else ("handles",)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """And the real one itself."""
+        return ("handles", "scenes") if self._places else ("handles",)
+
+    @property
+    def _places(self) -> bool:
+        return self.spec.generate.mode == "place"
 
     def prepare(self) -> None:
         """Nothing is shared."""
@@ -66,7 +80,7 @@ class GenerateStage:
         is made.
         """
         waiting: list[tuple[_Scene, Variation]] = []
-        self.drawn, self.pictures = 0, sum(self._count(task) for task in tasks)
+        self.drawn, self.pictures = 0, sum(len(self._pictures(task)) for task in tasks)
         size = self.spec.generate.batch
         for task in tasks:
             try:
@@ -102,20 +116,23 @@ class GenerateStage:
             )
         if tokens != self.model.tokens.names[: len(tokens)]:
             raise SceneError(f"the scene's handles are {tokens}; set extract.placeholder as it was when they were made")
-        pictures = list_variations(task.scene_id, tokens, [row["word"] for row in rows], self.spec.generate)
+        pictures = self._pictures(task)
         for prompt, concepts in dict.fromkeys((picture.prompt, picture.concepts) for picture in pictures):
             self.model.tokens.check("generate.prompts", prompt, concepts, len(tokens))
         self.model.tokens.check("generate.negative_prompt", self.spec.generate.negative_prompt, (), len(tokens))
         layout = LoraLayout.of_state(weights.lora) if weights.lora else None
         flat = layout.flatten(weights.lora).to(self.model.base.device) if layout else None
         weights.lora = {}
-        return _Scene(DrawnScene(weights, layout, flat), len(pictures), SceneOutput(task.scene_id)), pictures
+        spots = read_spots(task, pictures, self.spec) if self._places else {}
+        return _Scene(
+            DrawnScene(weights, layout, flat, spots=spots), len(pictures), SceneOutput(task.scene_id)
+        ), pictures
 
-    def _count(self, task: SceneTask) -> int:
-        """How many pictures the scene is to have."""
-        settings = self.spec.generate
-        subsets = pick_subsets(len(task.rows.get("handles", [])), settings.subsets)
-        return len(set(settings.prompts)) * len(subsets) * settings.images_per_prompt
+    def _pictures(self, task: SceneTask) -> list[Variation]:
+        """Those that the scene is to have."""
+        rows = sorted(task.rows.get("handles", []), key=lambda row: row["index"])
+        tokens, words = ([row[name] for row in rows] for name in ("token", "word"))
+        return list_variations(task.scene_id, tokens, words, self.spec.generate, background_of(task))
 
     def _make(self, jobs: list[tuple[_Scene, Variation]]) -> Iterator[SceneOutput]:
         """Makes the pictures of one batch and yields the scenes that are complete with it. A batch that raises is split
@@ -158,10 +175,18 @@ class GenerateStage:
             "width": image.shape[1],
             "height": image.shape[0],
             "file": file,
+            "mode": settings.mode,
+            "region": None,
+            "replaced": picture.replaced,
         }
+        spot = scene.drawn.spots.pop(picture.number, None)
+        region = {}
+        if spot is not None:
+            row["region"] = encode_mask(spot.region)
+            region[f"{picture.key}.region.png"] = encode(Image.fromarray(spot.region.astype(np.uint8) * np.uint8(255)), "png")
+        made = {file: encode(Image.fromarray(image), settings.format), f"{picture.key}.json": json.dumps(row).encode()}
         scene.output.rows.append(row)
-        data = encode(Image.fromarray(image), settings.format)
-        scene.output.files |= {file: data, f"{picture.key}.json": json.dumps(row).encode()}
+        scene.output.files |= {**made, **region}
 
 
 def _size_text(handles: int, widths: Sequence[int]) -> str:

@@ -33,6 +33,9 @@ OWN: dict[str, dict[str, Any]] = {"ddim": {"clip_sample": False}}
 
 Predict = Callable[[Tensor, Tensor, TextStates], Tensor]
 """(latents [R, C, h, w], timesteps [R], text of R rows) -> the UNet's output [R, C, h, w]."""
+Hold = Callable[[Tensor, Any, int], Tensor]
+"""(latents [R, C, h, w], scheduler, step) -> the same, a part of them as it is to be before that step, or after the
+last one."""
 
 
 def make_scheduler(name: str, process: Mapping[str, Any]) -> Any:
@@ -72,20 +75,23 @@ def denoise(
     guidance: float,
     text: TextStates,
     negative: TextStates | None,
+    hold: Hold | None = None,
 ) -> Tensor:
     """From noise to latents [R, C, h, w]. text, negative: R rows each.
 
-    With guidance > 1 and `negative`, `predict` gets 2 R rows: all negative ones first.
+    With guidance > 1 and `negative`, `predict` gets 2 R rows: all negative ones first. hold: what keeps a part of the
+    latents from being drawn.
     """
     guided = guidance > 1 and negative is not None
     set_steps(scheduler, steps, latents.device)
     latents = latents * scheduler.init_noise_sigma
     context = TextStates.cat([negative, text]) if guided and negative is not None else text
-    for timestep in scheduler.timesteps:
+    for step, timestep in enumerate(scheduler.timesteps):
+        latents = hold(latents, scheduler, step) if hold else latents
         rows = scheduler.scale_model_input(torch.cat([latents, latents]) if guided else latents, timestep)
         output = predict(rows, timestep.expand(rows.shape[0]), context)
         if guided:
             without, with_prompt = output.chunk(2)
             output = without + guidance * (with_prompt - without)
         latents = scheduler.step(output, timestep, latents, return_dict=False)[0]
-    return latents
+    return hold(latents, scheduler, len(scheduler.timesteps)) if hold else latents

@@ -1,0 +1,184 @@
+"""Drawing into a real picture, on tiny models: outside the region it is that picture, at every step and at the end."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from schemas.masks import decode_mask
+from schemas.outcomes import SceneOutput, SceneTask
+from schemas.records import VARIATIONS
+from stages.extract.stage import ExtractStage
+from stages.generate.place import Blend, Canvas, Spot, cells_of, restored
+from stages.generate.stage import GenerateStage
+from stages.models.base.loading import load_base
+from stages.models.base.sampler import SCHEDULERS, denoise, make_scheduler
+from stages.models.base.text_states import TextStates
+from stages.stage import StageContext
+from tests.support.tiny_models import build_tiny_model, tiny_picture, tiny_spec, tiny_task
+from tests.support.tiny_sdxl import build_tiny_sdxl
+
+PLACE = {"mode": "place", "images_per_prompt": 2}
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+def learned(model_dir: Path, shared: Path, scenes: Sequence[tuple[int, int]]) -> list[SceneTask]:
+    """What the generate stage gets of scenes (number, concepts) where it places them."""
+    stage = ExtractStage(tiny_spec(model_dir, extract={"prior": {"weight": 0}}), StageContext(str(shared)))
+    stage.prepare()
+    stage.setup()
+    tasks = [tiny_task(number, concepts, word="cat") for number, concepts in scenes]
+    found = []
+    for task, output in zip(tasks, stage.process(tasks), strict=True):
+        assert output.failure is None, output.failure
+        weights = output.files[f"{output.scene_id}.safetensors"]
+        rows = {"handles": output.rows, "concepts": task.rows["concepts"]}
+        found.append(SceneTask(output.scene_id, rows, {**task.files, "safetensors": weights}))
+    return found
+
+
+@pytest.fixture(scope="module")
+def tasks(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[SceneTask]:
+    return learned(model_dir, tmp_path_factory.mktemp("shared"), [(0, 1), (1, 2), (2, 3)])
+
+
+def placed(model_dir: Path, tasks: list[SceneTask], **settings: Any) -> dict[str, SceneOutput]:
+    stage = GenerateStage(tiny_spec(model_dir, generate=PLACE | settings), StageContext("memory://none"))
+    assert (stage.needs, stage.files) == (("handles", "concepts"), ("handles", "scenes"))
+    stage.setup()
+    return {output.scene_id: output for output in stage.process(tasks)}
+
+
+def pixels(output: SceneOutput, name: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(output.files[name])))
+
+
+def check_outside(output: SceneOutput, real: np.ndarray) -> None:
+    """Every pixel outside the region is the real picture's, and inside it is not."""
+    for row in output.rows:
+        picture, region = pixels(output, row["file"]), decode_mask(row["region"])
+        assert np.array_equal(pixels(output, f"{row['key']}.region.png"), region * np.uint8(255))
+        assert 0 < region.sum() < region.size
+        assert np.array_equal(picture[~region], real[~region])
+        assert (picture[region] != real[region]).any(axis=1).mean() > 0.9
+
+
+@pytest.mark.parametrize("sampler", sorted(SCHEDULERS))
+@pytest.mark.parametrize("region", ["replace", "add"])
+def test_outside_the_region_it_is_the_real_picture(
+    model_dir: Path, tasks: list[SceneTask], sampler: str, region: str
+) -> None:
+    outputs = placed(model_dir, tasks, sampler=sampler, place={"region": region}, batch=5)
+    assert not any(output.failure for output in outputs.values())
+    many = {"replace": [0, 4, 6], "add": [2, 4, 6]}[region]
+    assert [len(output.rows) for output in outputs.values()] == many
+    for number, output in enumerate(outputs.values()):
+        check_outside(output, tiny_picture(number, 3)[0])
+
+
+def test_rows_and_files(model_dir: Path, tasks: list[SceneTask]) -> None:
+    output = placed(model_dir, tasks[1:2], images_per_prompt=1)["scene1"]
+    assert [set(row) for row in output.rows] == [set(VARIATIONS.names)] * 2
+    assert [(row["concepts"], row["replaced"], row["mode"]) for row in output.rows] == [
+        ([0], 1, "place"),
+        ([1], 0, "place"),
+    ]
+    row = output.rows[0]
+    assert (row["prompt"], row["text"]) == ("a photo of <asset0>", "a photo of cat")
+    assert list(output.files) == [f"scene1-000{n}.{end}" for n in (0, 1) for end in ("png", "json", "region.png")]
+    assert json.loads(output.files["scene1-0000.json"]) == row
+    masks = tiny_picture(1, 2)[1]
+    region = decode_mask(row["region"])
+    assert region[masks[1]].all()
+    assert not region[masks[0]].any()
+
+
+def test_a_picture_is_the_same_alone_and_in_a_mixed_batch(model_dir: Path, tasks: list[SceneTask]) -> None:
+    mixed = placed(model_dir, tasks, batch=7)["scene2"]
+    alone = placed(model_dir, tasks[2:], batch=1)["scene2"]
+    for one, other in zip(alone.rows, mixed.rows, strict=True):
+        assert one == other
+        difference = pixels(alone, one["file"]).astype(int) - pixels(mixed, other["file"])
+        assert abs(difference).max() <= 1
+
+
+def test_with_sdxl_too(tmp_path: Path) -> None:
+    base = build_tiny_sdxl(tmp_path / "xl")
+    scenes = learned(base, tmp_path / "shared", [(1, 2)])
+    check_outside(placed(base, scenes)["scene1"], tiny_picture(1, 2)[0])
+
+
+@pytest.mark.parametrize("sampler", sorted(SCHEDULERS))
+def test_the_unet_sees_the_real_picture_at_every_step_s_noise(model_dir: Path, sampler: str) -> None:
+    base = load_base(str(model_dir), None, torch.float32, "cpu")
+    region = np.zeros((64, 64), bool)
+    region[8:40, 16:50] = True
+    noise = torch.randn(1, *base.latent_shape, generator=torch.Generator().manual_seed(0))
+    spot = Spot(Canvas(tiny_picture(0, 1)[0]), region)
+    blend, seen = Blend(base, [spot], noise), []
+
+    def predict(latents: Tensor, timesteps: Tensor, text: TextStates) -> Tensor:
+        seen.append((int(timesteps[0]), latents))
+        return torch.zeros_like(latents)
+
+    scheduler = make_scheduler(sampler, base.scheduler)
+    text = TextStates(torch.zeros(1, 1, 32))
+    last = denoise(predict, scheduler, noise, 6, 1.0, text, None, blend)
+    real = spot.canvas.latents
+    assert real is not None
+    outside = torch.from_numpy(~cells_of(region, 16)).expand(1, 4, 16, 16)
+    assert len(seen) == 6
+    for time, latents in seen:
+        alpha = scheduler.alphas_cumprod[time]
+        expected = alpha.sqrt() * real + (1 - alpha).sqrt() * noise
+        assert torch.allclose(latents[outside], expected[0][outside[0]], atol=2e-3), (sampler, time)
+    assert torch.equal(last[outside], real[outside[0]])
+
+
+def test_a_thin_region_is_wider_at_first_and_never_at_the_end(model_dir: Path) -> None:
+    base = load_base(str(model_dir), None, torch.float32, "cpu")
+    noise = torch.zeros(2, 4, 64, 64)
+    thin, wide = np.zeros((2, 256, 256), bool)
+    thin[120:124, 40:200], wide[60:200, 60:200] = True, True
+    canvas = Canvas(np.zeros((64, 64, 3), np.uint8), torch.zeros(4, 64, 64))
+    blend = Blend(base, [Spot(canvas, thin), Spot(canvas, wide)], noise)
+    sizes = [blend._inside(step / 10).flatten(1).sum(1).tolist() for step in range(11)]
+    assert [size for _, size in sizes] == [35 * 35] * 11
+    first = [size for size, _ in sizes]
+    assert first[0] > 3 * first[-1]
+    assert first == sorted(first, reverse=True)
+    assert first[5:] == [40] * 6
+
+
+def test_the_rim_inside_goes_over_and_all_else_is_one_or_the_other() -> None:
+    real, drawn = np.full((64, 64, 3), 200, np.uint8), np.zeros((64, 64, 3), np.uint8)
+    region = np.zeros((64, 64), bool)
+    region[:32, 10:40] = True
+    made = restored(drawn, Spot(Canvas(real), region))[..., 0]
+    assert (made[~region] == 200).all()
+    assert (made[:31, 11:39] == 0).all(), "at the picture's own edge nothing goes over"
+    assert made[31, 20] == made[10, 10] == 100
+    assert np.array_equal(restored(drawn, Spot(Canvas(real), np.ones((64, 64), bool))), drawn)
+
+
+def test_a_scene_that_lacks_what_it_is_placed_into_fails_alone(model_dir: Path, tasks: list[SceneTask]) -> None:
+    bare = SceneTask("scene1", {"handles": tasks[1].rows["handles"]}, {"safetensors": tasks[1].files["safetensors"]})
+    small = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(small, "PNG")
+    other = SceneTask("scene2", tasks[2].rows, {**tasks[2].files, "png": small.getvalue()})
+    outputs = placed(model_dir, [bare, other])
+    assert outputs["scene1"].failure.message.startswith("the scene has no concepts or no picture, so nothing can be")
+    assert outputs["scene2"].failure.message.startswith("a mask of the scene is empty or of another size")
