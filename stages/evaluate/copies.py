@@ -5,7 +5,7 @@ No judge is asked: a threshold on correlation means the same for every model, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,17 +35,21 @@ def correlation(one: Thumbnail, other: Thumbnail) -> float:
 
 
 def find_copies(
-    source: Thumbnail, pictures: Sequence[tuple[str, str, Thumbnail]], most: float | None
+    source: Thumbnail,
+    pictures: Sequence[tuple[str, str, Thumbnail]],
+    most: float | None,
+    sources: Mapping[str, Thumbnail] | None = None,
 ) -> list[tuple[float, str | None]]:
     """For each of a scene's pictures (key, prompt, thumbnail): its highest correlation with the source picture and
     with earlier ones of the same prompt, and which of them it copies, if that is more than `most`.
+    sources: key -> what stands for the source picture beside that picture, where that is not all of it.
 
     A copy is no original: what comes after it is not compared with it.
     """
     originals: dict[str, list[tuple[str, Thumbnail]]] = {}
     found: list[tuple[float, str | None]] = []
     for key, prompt, small in pictures:
-        others = [(SOURCE, source), *originals.get(prompt, [])]
+        others = [(SOURCE, (sources or {}).get(key, source)), *originals.get(prompt, [])]
         value, name = max(((correlation(small, other), name) for name, other in others), key=lambda pair: pair[0])
         copied = most is not None and value > most
         found.append((value, name if copied else None))

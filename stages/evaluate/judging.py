@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from stages.segment.selection import select_concepts
 
 MOST_OBJECTS = 16
 """Masks of one picture that are looked at: the most that `segment.max_concepts` may say."""
+MOSTLY = 0.5
+"""A mask with less of itself inside the region that is looked at is none of it."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,24 @@ class Judges:
         self._segment = segment.model_copy(update={"max_concepts": MOST_OBJECTS})
 
     def judge(
-        self, scene: SourceScene, rows: Sequence[Mapping[str, Any]], pictures: Sequence[NDArray[np.uint8]]
+        self,
+        scene: SourceScene,
+        rows: Sequence[Mapping[str, Any]],
+        pictures: Sequence[NDArray[np.uint8]],
+        within: Sequence[Mask | None] | None = None,
     ) -> list[Judged]:
-        """One a row of VARIATIONS, with its picture [h, w, 3]; all pictures are of one size."""
+        """One a row of VARIATIONS, with its picture [h, w, 3]; all pictures are of one size. within: a picture's region
+        [h, w], where only what is in it counts."""
+        looked = [_all_of(picture, mask) for picture, mask in zip(pictures, within or [None] * len(rows), strict=True)]
         prompts = self._prompt_similarities(np.stack(pictures), [row["text"] for row in rows])
-        objects = [self._objects(proposals) for proposals in self.segmenter.propose_all(pictures)]
+        objects = [
+            self._objects(proposals, mask)
+            for proposals, mask in zip(self.segmenter.propose_all(pictures), looked, strict=True)
+        ]
         return [
-            self._compare(scene, row, picture, masks, views, prompt)
-            for row, picture, masks, views, prompt in zip(
-                rows, pictures, objects, self._views(pictures, objects), prompts, strict=True
+            self._compare(scene, row, picture, masks, ground, views, prompt)
+            for row, picture, masks, ground, views, prompt in zip(
+                rows, pictures, objects, looked, self._views(pictures, objects, looked), prompts, strict=True
             )
         ]
 
@@ -69,20 +80,25 @@ class Judges:
         finite(np.asarray(cosines))
         return cosines
 
-    def _objects(self, proposals: Any) -> list[Mask]:
-        """Disjoint masks of the things in a picture, found as concepts are found in a source picture."""
+    def _objects(self, proposals: Any, within: Mask) -> list[Mask]:
+        """Disjoint masks of the things in a picture, found as concepts are found in a source picture: of those that lie
+        mostly within."""
         if isinstance(proposals, Exception):
             raise proposals
-        return [candidate.mask for candidate in select_concepts(proposals, self._segment).concepts]
+        inside = [replace(found, mask=found.mask & within) for found in proposals]
+        kept = [
+            part for part, found in zip(inside, proposals, strict=True) if part.mask.sum() >= MOSTLY * found.mask.sum()
+        ]
+        return [candidate.mask for candidate in select_concepts(kept, self._segment).concepts]
 
     def _views(
-        self, pictures: Sequence[NDArray[np.uint8]], objects: Sequence[Sequence[Mask]]
+        self, pictures: Sequence[NDArray[np.uint8]], objects: Sequence[Sequence[Mask]], looked: Sequence[Mask]
     ) -> Iterator[NDArray[np.float32]]:
-        """For each picture features [2 + m, d]: of the whole picture, of what no mask covers, of each of m masks."""
+        """For each picture features [2 + m, d]: of all that is looked at, what no mask covers, and each of m masks."""
         shown = [
             (picture, mask)
-            for picture, masks in zip(pictures, objects, strict=True)
-            for mask in (np.ones(picture.shape[:2], bool), uncovered(picture.shape[:2], masks), *masks)
+            for picture, masks, ground in zip(pictures, objects, looked, strict=True)
+            for mask in (ground, uncovered(ground, masks), *masks)
         ]
         features = [
             self.identity.features(np.stack([on_black(*pair) for pair in shown[start : start + BATCH]])).numpy()
@@ -97,6 +113,7 @@ class Judges:
         row: Mapping[str, Any],
         picture: NDArray[np.uint8],
         masks: list[Mask],
+        looked: Mask,
         views: NDArray[np.float32],
         prompt: float,
     ) -> Judged:
@@ -121,11 +138,15 @@ class Judges:
                 parts[index] = parts[index] | mask if index in parts else mask
         if scene.ground is not None and rest[scene.ground, 0] >= self.found_at:
             found[scene.ground] = 1
-            parts[scene.ground] = uncovered(picture.shape[:2], masks)
+            parts[scene.ground] = uncovered(looked, masks)
         return Judged(prompt, identity, found, parts, contrast(picture), thumbnail(picture), picture.shape[:2])
 
 
-def uncovered(shape: tuple[int, ...], masks: Sequence[Mask]) -> Mask:
-    """Where none of the masks is, bool [h, w]."""
-    covered: Mask = np.logical_or.reduce([np.zeros(shape, bool), *masks])
+def uncovered(looked: Mask, masks: Sequence[Mask]) -> Mask:
+    """Where of what is looked at none of the masks is, bool [h, w]."""
+    covered: Mask = np.logical_or.reduce([~looked, *masks])
     return ~covered
+
+
+def _all_of(picture: NDArray[np.uint8], region: Mask | None) -> Mask:
+    return np.ones(picture.shape[:2], bool) if region is None else region

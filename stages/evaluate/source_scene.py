@@ -12,6 +12,7 @@ from schemas.masks import decode_mask
 from schemas.outcomes import SceneTask
 from stages.evaluate.copies import Thumbnail, thumbnail
 from stages.evaluate.matching import Similarities
+from stages.masks.shapes import Mask
 from stages.masks.views import on_black
 from stages.models.identity import IdentityJudge
 from stages.pictures import read_picture
@@ -20,13 +21,15 @@ from stages.pictures import read_picture
 @dataclass(frozen=True)
 class SourceScene:
     """features: float32 [n, d], unit vectors of the n concepts, by index. things: indices of all but the background;
-    ground: the background's index, if it is a concept.
+    ground: the background's index, if it is a concept. picture: [h, w, 3]; masks: [h, w], one a concept.
     """
 
     features: NDArray[np.float32]
     things: list[int]
     ground: int | None
     small: Thumbnail
+    picture: NDArray[np.uint8]
+    masks: list[Mask]
 
     def similarities(self, views: NDArray[np.float32]) -> Similarities:
         """Cosines [n, m] of the concepts with m views [m, d]."""
@@ -45,7 +48,7 @@ def read_source(task: SceneTask, judge: IdentityJudge) -> SourceScene:
     grounds = [i for i, row in enumerate(rows) if row.get("origin") == "background"]
     features = finite(judge.features(np.stack([on_black(picture, mask) for mask in masks])).numpy())
     things = [i for i in range(len(rows)) if i not in grounds]
-    return SourceScene(features, things, grounds[0] if grounds else None, thumbnail(picture))
+    return SourceScene(features, things, grounds[0] if grounds else None, thumbnail(picture), picture, masks)
 
 
 def finite(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 
 from schemas.errors import SceneError
 from schemas.job import JobSpec
+from schemas.masks import decode_mask
 from schemas.outcomes import SceneOutput, SceneTask
-from stages.evaluate.copies import find_copies
+from stages.evaluate.copies import find_copies, thumbnail
 from stages.evaluate.judging import Judged, Judges
+from stages.evaluate.placed import Window, labelled
 from stages.evaluate.source_scene import SourceScene, read_source
 from stages.evaluate.verdict import Scores, collapsed, why_not
 from stages.halving import halving
 from stages.masks.label_mask import label_mask
+from stages.masks.shapes import Mask
 from stages.models.clip import load_clip
 from stages.models.device import pick_device
 from stages.models.identity import ClipIdentityJudge, IdentityJudge, load_identity
@@ -78,7 +81,7 @@ class EvaluateStage:
         scene = read_source(task, self.judges.identity)
         judges, judged, size = self.judges, [], self.spec.evaluate.batch
         for start in range(0, len(rows), size):
-            part = [(row, _picture(task, row, len(scene.features))) for row in rows[start : start + size]]
+            part = [_shown(task, row, len(scene.features)) for row in rows[start : start + size]]
             for _, one in halving(lambda pairs: judges.judge(scene, *zip(*pairs, strict=True)), part):
                 if isinstance(one, Exception):
                     raise one
@@ -90,10 +93,12 @@ class EvaluateStage:
 
     def _output(self, scene_id: str, scene: SourceScene, rows: Sequence[Row], judged: Sequence[Judged]) -> SceneOutput:
         output, settings = SceneOutput(scene_id), self.spec.evaluate
+        windows = {row["key"]: window for row in rows if (window := _window(row))}
         copies = find_copies(
             scene.small,
             [(row["key"], row["prompt"], one.small) for row, one in zip(rows, judged, strict=True)],
             settings.max_copy,
+            {key: thumbnail(window.seen(scene.picture)) for key, window in windows.items()},
         )
         for row, one, (copy_similarity, copy_of) in zip(rows, judged, copies, strict=True):
             complete = all(one.found[index] == 1 for index in row["concepts"])
@@ -121,10 +126,24 @@ class EvaluateStage:
                     "keep": reason is None,
                     "reason": reason,
                     "mask": file,
+                    "mode": row.get("mode") or "variations",
                 }
             )
-            output.files[file] = label_mask(one.size, one.parts)
+            window = windows.get(row["key"])
+            parts = labelled(window, one.parts, scene.masks) if window else one.parts
+            output.files[file] = label_mask(one.size, parts)
         return output
+
+
+def _window(row: Row) -> Window | None:
+    """What is judged of a picture that was placed; None: all of it."""
+    return Window.around(decode_mask(row["region"])) if row.get("region") else None
+
+
+def _shown(task: SceneTask, row: Row, concepts: int) -> tuple[Row, NDArray[np.uint8], Mask | None]:
+    """A row, the picture that judges see, and where in it they look. Raises as `_picture` does."""
+    picture, window = _picture(task, row, concepts), _window(row)
+    return (row, picture, None) if window is None else (row, window.seen(picture), window.inside())
 
 
 def _picture(task: SceneTask, row: Row, concepts: int) -> NDArray[np.uint8]:

@@ -1,0 +1,129 @@
+"""What is told of pictures that were placed into a real one: by their region, and the label of all of the picture."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from schemas.job import JobSpec, Segment
+from schemas.masks import encode_mask
+from schemas.outcomes import SceneOutput, SceneTask
+from stages.evaluate.judging import Judges
+from stages.evaluate.placed import Window, labelled
+from stages.evaluate.stage import EvaluateStage
+from stages.stage import StageContext
+from tests.stages.evaluate.test_judging import BLUE, GREEN, RED, SIDE, SOURCE, ColourJudge, Regions, canvas, source_task
+
+RED_MASK, GREEN_MASK = ((colour == SOURCE).all(axis=2) for colour in (RED, GREEN))
+
+
+def box(top: int, left: int, height: int, width: int) -> np.ndarray:
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[top : top + height, left : left + width] = True
+    return mask
+
+
+def judged(*pictures: tuple[np.ndarray, np.ndarray, list[int]], **evaluate: Any) -> SceneOutput:
+    """Of a scene with a red and a green concept: (picture, region, concepts asked for), judged by their colours."""
+    task, rows = source_task(), []
+    for number, (picture, region, concepts) in enumerate(pictures):
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, "PNG")
+        task.files[f"{number:04d}.png"] = buffer.getvalue()
+        rows.append(
+            {
+                "key": f"s-{number:04d}",
+                "scene_id": "s",
+                "prompt": "a photo of <asset0>",
+                "text": "a photo of red",
+                "concepts": concepts,
+                "file": f"s-{number:04d}.png",
+                "mode": "place",
+                "region": encode_mask(region),
+            }
+        )
+    spec = JobSpec.model_validate(
+        {"source": {"uri": "in"}, "output": "out", "evaluate": {"enabled": True, "found_at": 0.95, **evaluate}}
+    )
+    stage = EvaluateStage(spec, StageContext("memory://none"))
+    judge: Any = ColourJudge()
+    stage.judges = Judges(judge, judge, Regions(), Segment(max_border=1.0), 0.95)
+    (output,) = stage.process([SceneTask("s", {**task.rows, "variations": rows}, task.files)])
+    assert output.failure is None, output.failure
+    return output
+
+
+def labels(output: SceneOutput, number: int) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(output.files[output.rows[number]["mask"]])))
+
+
+def drawn(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    made = picture.copy()
+    made[mask] = colour
+    return made
+
+
+FREE = box(34, 4, 24, 24)
+INSIDE = box(38, 8, 16, 16)
+
+
+def test_the_source_has_room_where_these_tests_put_things() -> None:
+    assert not (FREE & (RED_MASK | GREEN_MASK)).any()
+
+
+def test_what_was_drawn_is_found_and_what_stands_beside_it_is_labelled_by_its_own_mask() -> None:
+    output = judged((drawn(SOURCE, INSIDE, RED), FREE, [0]))
+    row = output.rows[0]
+    assert (row["found"], row["complete"], row["mode"]) == ([1, 0], True, "place"), "the red one of the source is none"
+    assert row["identity"][0] == pytest.approx(1.0, abs=0.01)
+    found = labels(output, 0)
+    assert np.array_equal(found[~FREE], np.where(GREEN_MASK, 2, np.where(RED_MASK, 1, 0))[~FREE])
+    assert (found[box(40, 10, 12, 12)] == 1).all(), "but for the rim, which no judge of colours sees enlarged"
+    assert not found[FREE & ~INSIDE].any()
+
+
+def test_a_concept_in_the_place_of_another_is_labelled_so() -> None:
+    output = judged((drawn(SOURCE, GREEN_MASK, RED), GREEN_MASK, [0]))
+    assert output.rows[0]["found"] == [1, 0]
+    assert (labels(output, 0)[box(38, 38, 16, 16)] == 1).all()
+    assert not (labels(output, 0) == 2).any()
+
+
+def test_nothing_drawn_is_nothing_found_and_a_copy_of_the_source() -> None:
+    """Beside the whole picture a region is so little that every picture would be its copy."""
+    region = box(34, 2, 28, 28)
+    something = drawn(SOURCE, box(40, 6, 6, 6), BLUE)
+    output = judged((SOURCE, GREEN_MASK, [0]), (drawn(SOURCE, INSIDE, RED), FREE, [0]), (something, region, [0]))
+    assert output.rows[0]["copy_of"] == "source"
+    assert output.rows[1]["copy_of"] is None
+    assert not output.rows[2]["complete"]
+    assert (labels(output, 2)[region] == 0).all()
+
+
+def test_a_flat_region_is_collapsed_whatever_is_around_it() -> None:
+    output = judged((drawn(SOURCE, box(0, 0, 64, 64), (90, 90, 90)), FREE, [0]))
+    assert output.rows[0]["collapsed"]
+
+
+def test_windows_lie_in_the_picture_and_masks_come_back_from_them() -> None:
+    for region in (box(0, 0, 10, 6), box(50, 20, 14, 44), box(0, 0, 64, 64), box(30, 30, 1, 1)):
+        window = Window.around(region)
+        assert 0 <= window.top <= window.top + window.side <= SIDE
+        assert 0 <= window.left <= window.left + window.side <= SIDE
+        assert np.array_equal(window.back(window.inside()), region)
+        assert np.array_equal(window.back(np.ones((SIDE, SIDE), bool)), region), "nothing outside it was drawn"
+    seen = Window.around(INSIDE).seen(canvas((RED, 8, 38, 16, 16)))
+    assert seen.shape == (SIDE, SIDE, 3)
+    assert (seen[..., 1] < 64).mean() == pytest.approx(1 / 1.5**2, abs=0.03)
+
+
+def test_labels_leave_out_what_the_region_covers() -> None:
+    window = Window.around(FREE)
+    parts = labelled(window, {0: window.inside()}, [RED_MASK, FREE | GREEN_MASK])
+    assert np.array_equal(parts[0], RED_MASK | FREE)
+    assert np.array_equal(parts[1], GREEN_MASK & ~FREE)
+    assert set(labelled(window, {}, [FREE, GREEN_MASK])) == {1}
