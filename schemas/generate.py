@@ -39,6 +39,12 @@ class Place(Strict):
         le=0.25,
         also=("dilate", "dilation", "padding"),
     )
+    hide: bool = field(
+        True,
+        "While it is drawn, the real picture is seen without the concept where it stands already, with the colours "
+        "around it in its place; in the result it stands there as before. `false`: it is seen, as in Blended Latent "
+        "Diffusion itself; then it often is taken for the one asked for, and the region filled with ground.",
+    )
 
 
 class Generate(Strict):

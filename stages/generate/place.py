@@ -5,6 +5,7 @@ Before every pass of the UNet the latents outside the region are the real pictur
 that the drawing began with, and after the last one the real picture's own. So what is drawn inside sees its
 surroundings at every step, a sampler's memory of earlier steps is of nothing else inside, and nothing random is drawn
 beside the initial noise. A decoder does not give a picture's pixels back, so outside the region they are put back.
+What is seen may lack what the region is to show (`stages/generate/unseen.py`); what is put back never does.
 
 A thin region is wider at first, and shrinks to itself by the middle (the paper's progressive shrinking): in the few
 cells of its own nothing would take shape while the coarse outlines do.
@@ -38,10 +39,11 @@ FEATHER = 1 / 64
 
 @dataclass(eq=False)
 class Canvas:
-    """A real picture, uint8 [side, side, 3], that some concepts are drawn into. latents: its own, float32 [C, h, w],
-    once they are made."""
+    """A real picture, uint8 [side, side, 3], that some concepts are drawn into. seen: the same as the drawing sees it,
+    without them where they stand already; latents: of that one, float32 [C, h, w], once they are made."""
 
     picture: NDArray[np.uint8]
+    seen: NDArray[np.uint8]
     latents: Tensor | None = None
 
 
@@ -97,7 +99,7 @@ def encode(base: BaseModel, canvases: Sequence[Canvas]) -> None:
             )
     for start in range(0, len(missing), DECODE_AT_ONCE):
         part = missing[start : start + DECODE_AT_ONCE]
-        pixels = torch.from_numpy(np.stack([canvas.picture for canvas in part])).permute(0, 3, 1, 2) / 127.5 - 1
+        pixels = torch.from_numpy(np.stack([canvas.seen for canvas in part])).permute(0, 3, 1, 2) / 127.5 - 1
         for canvas, mean in zip(part, encode_pictures(base, pixels)[0], strict=True):
             canvas.latents = mean
 

@@ -11,6 +11,7 @@ from schemas.outcomes import SceneTask
 from stages.generate.place import Canvas, Spot
 from stages.generate.prompts import Variation
 from stages.generate.regions import region_of
+from stages.generate.unseen import without
 from stages.pictures import read_picture
 
 
@@ -26,11 +27,16 @@ def read_spots(task: SceneTask, pictures: Sequence[Variation], spec: JobSpec) ->
     rows = sorted(task.rows.get("concepts", []), key=lambda row: row["index"])
     if not rows or "png" not in task.files:
         raise SceneError("the scene has no concepts or no picture, so nothing can be placed in it; extract it again")
-    canvas = Canvas(read_picture(task.files["png"]))
+    real = read_picture(task.files["png"])
     masks = [decode_mask(row["mask"]) for row in rows]
-    if any(mask.shape != canvas.picture.shape[:2] or not mask.any() for mask in masks):
+    if any(mask.shape != real.shape[:2] or not mask.any() for mask in masks):
         raise SceneError("a mask of the scene is empty or of another size than its picture; segment it again")
     background, settings = background_of(task), spec.generate.place
+    canvases = {
+        asked: Canvas(real, without(real, [masks[i] for i in asked if settings.hide and i != background]))
+        for asked in dict.fromkeys(picture.concepts for picture in pictures)
+    }
     return {
-        picture.number: Spot(canvas, region_of(picture, masks, background, settings, spec.seed)) for picture in pictures
+        picture.number: Spot(canvases[picture.concepts], region_of(picture, masks, background, settings, spec.seed))
+        for picture in pictures
     }

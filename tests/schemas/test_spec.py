@@ -229,6 +229,38 @@ def test_new_pictures_of_given_handles_depend_on_segmentation_only_where_they_ar
     assert moves(scored, "evaluate", {"enabled": True, "found_at": 0.5})
 
 
+def test_what_places_has_prompts_and_subsets_of_its_own_unless_told() -> None:
+    placed = spec(generate={"mode": "place"}).generate
+    assert (placed.prompts, placed.subsets) == (["a photo of {handles}"], ["singles"])
+    told = spec(generate={"mode": "place", "prompts": ["a {handles}"], "subsets": ["pairs"]}).generate
+    assert (told.prompts, told.subsets) == (["a {handles}"], ["pairs"])
+    again = JobSpec.model_validate(spec(generate={"mode": "place"}).model_dump(mode="json"))
+    assert again.generate == placed
+
+
+@pytest.mark.parametrize(
+    ("generate", "message"),
+    [
+        ({"format": "jpg"}, r"generate\.format: jpg does not; write png"),
+        ({"format": "webp"}, r"generate\.format: webp does not; write png"),
+        ({"subsets": ["union"]}, r"generate\.subsets: union asks for all; take subsets: \[singles\], or place"),
+    ],
+)
+def test_what_cannot_be_placed_is_refused(generate: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        spec(generate={"mode": "place"} | generate)
+    assert spec(generate=generate)
+
+
+def test_placing_moves_the_fingerprint_only_where_something_is_placed() -> None:
+    grown = {"place": {"grow": 0.1}}
+    assert fingerprint(spec(), {}) == fingerprint(spec(generate=grown), {})
+    prints = {
+        fingerprint(spec(generate={"mode": "place"} | more), {}) for more in ({}, grown, {"place": {"hide": False}})
+    }
+    assert len(prints | {fingerprint(spec(generate={"prompts": ["a photo of {handles}"]}), {})}) == 4
+
+
 def test_changed_fields_are_named_with_both_values() -> None:
     old, new = result_fields(spec(), {}), result_fields(spec(extract={"phase1": {"lr": 1e-3}}), {})
     assert changed_fields(old, new) == ["extract.phase1.lr: 0.005 -> 0.001"]

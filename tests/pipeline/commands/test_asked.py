@@ -142,6 +142,29 @@ def test_subsets_that_scenes_lack_are_counted(base: Path, earlier: SampleOutput,
     ]
 
 
+def test_a_concept_takes_the_place_only_of_one_that_is_there(base: Path, earlier: SampleOutput) -> None:
+    """The earlier scenes have two concepts each."""
+    placed = {"mode": "place", "subsets": ["singles", "pairs", "union"]}
+    assert check_asked(spec_of(base, earlier, generate=placed)) == []
+    assert subset_lines(spec_of(base, earlier, generate=placed | {"subsets": ["singles"]})) == []
+    with pytest.raises(SpecError, match=r"place\.region: replace .*: pairs leaves none in any scene \(of at most 2"):
+        check_asked(spec_of(base, earlier, generate=placed | {"subsets": ["pairs"]}))
+    with pytest.raises(SpecError, match=r"singles leaves none in any scene .*; take place\.region: add"):
+        check_asked(spec_of(base, segment={"max_concepts": 1}, generate={"mode": "place"}))
+    added = {"mode": "place", "subsets": ["pairs", "union"], "place": {"region": "add"}}
+    assert check_asked(spec_of(base, earlier, generate=added)) == subset_lines(spec_of(base, earlier, generate=added))
+
+
+def test_what_scenes_have_no_other_concept_for_is_counted(base: Path, earlier: SampleOutput) -> None:
+    placed = {"mode": "place", "subsets": ["singles", "pairs", "union"]}
+    assert subset_lines(spec_of(base, earlier, generate=placed)) == [
+        "generate.subsets: pairs needs 3 concepts, one of them to be replaced; 3 of 3 scenes have fewer, and no "
+        "picture of it",
+        "generate.subsets: union leaves no concept for generate.place.region: replace, and no scene gets a "
+        "picture of it; place.region: add would draw it",
+    ]
+
+
 def test_asking_takes_no_torch(base: Path) -> None:
     code = f"""
 import sys

@@ -13,6 +13,7 @@ from PIL import Image
 from pipeline.report.choosing import spread
 from pipeline.report.curves import Curve, curves_of, draw
 from pipeline.report.facts import by_prompt
+from pipeline.report.scenes import PictureView
 from pipeline.report.thumbnails import OPACITY, colour_of, css_colour, data_uri, outline, overlay
 from pipeline.wording import size_text
 from tests.support.sample_output import half_masks
@@ -38,6 +39,11 @@ def test_prompts_share_the_places_for_variations() -> None:
     assert {name: len(group) for name, group in groups.items()} == {"a": 6, "b": 1, "c": 5}
     assert [row["n"] for row in groups["c"]] == [0, 1, 2, 3, 4]
     assert len(by_prompt([{"prompt": str(n)} for n in range(40)], 12)) == 12
+
+
+def test_a_picture_says_where_it_was_placed() -> None:
+    rows = [{"mode": "place", "replaced": 1}, {"mode": "place", "replaced": None}, {"mode": "variations"}, {}]
+    assert [PictureView(row, None, {}, "").placed for row in rows] == ["in place of 1", "added", "", ""]
 
 
 def test_masks_are_drawn_where_they_are() -> None:

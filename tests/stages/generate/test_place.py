@@ -14,16 +14,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from schemas.masks import decode_mask
+from schemas.masks import decode_mask, encode_mask
 from schemas.outcomes import SceneOutput, SceneTask
 from schemas.records import VARIATIONS
 from stages.extract.stage import ExtractStage
 from stages.generate.place import Blend, Canvas, Spot, cells_of, restored
+from stages.generate.prompts import list_variations
+from stages.generate.receiving import read_spots
 from stages.generate.stage import GenerateStage
+from stages.generate.unseen import without
+from stages.masks.shapes import grow
 from stages.models.base.loading import load_base
 from stages.models.base.sampler import SCHEDULERS, denoise, make_scheduler
 from stages.models.base.text_states import TextStates
 from stages.stage import StageContext
+from tests.stages.generate.test_regions import disc
 from tests.support.tiny_models import build_tiny_model, tiny_picture, tiny_spec, tiny_task
 from tests.support.tiny_sdxl import build_tiny_sdxl
 
@@ -64,6 +69,12 @@ def placed(model_dir: Path, tasks: list[SceneTask], **settings: Any) -> dict[str
 
 def pixels(output: SceneOutput, name: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(output.files[name])))
+
+
+def png(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def check_outside(output: SceneOutput, real: np.ndarray) -> None:
@@ -127,7 +138,8 @@ def test_the_unet_sees_the_real_picture_at_every_step_s_noise(model_dir: Path, s
     region = np.zeros((64, 64), bool)
     region[8:40, 16:50] = True
     noise = torch.randn(1, *base.latent_shape, generator=torch.Generator().manual_seed(0))
-    spot = Spot(Canvas(tiny_picture(0, 1)[0]), region)
+    picture = tiny_picture(0, 1)[0]
+    spot = Spot(Canvas(picture, picture), region)
     blend, seen = Blend(base, [spot], noise), []
 
     def predict(latents: Tensor, timesteps: Tensor, text: TextStates) -> Tensor:
@@ -153,7 +165,8 @@ def test_a_thin_region_is_wider_at_first_and_never_at_the_end(model_dir: Path) -
     noise = torch.zeros(2, 4, 64, 64)
     thin, wide = np.zeros((2, 256, 256), bool)
     thin[120:124, 40:200], wide[60:200, 60:200] = True, True
-    canvas = Canvas(np.zeros((64, 64, 3), np.uint8), torch.zeros(4, 64, 64))
+    black = np.zeros((64, 64, 3), np.uint8)
+    canvas = Canvas(black, black, torch.zeros(4, 64, 64))
     blend = Blend(base, [Spot(canvas, thin), Spot(canvas, wide)], noise)
     sizes = [blend._inside(step / 10).flatten(1).sum(1).tolist() for step in range(11)]
     assert [size for _, size in sizes] == [35 * 35] * 11
@@ -167,18 +180,39 @@ def test_the_rim_inside_goes_over_and_all_else_is_one_or_the_other() -> None:
     real, drawn = np.full((64, 64, 3), 200, np.uint8), np.zeros((64, 64, 3), np.uint8)
     region = np.zeros((64, 64), bool)
     region[:32, 10:40] = True
-    made = restored(drawn, Spot(Canvas(real), region))[..., 0]
+    made = restored(drawn, Spot(Canvas(real, real), region))[..., 0]
     assert (made[~region] == 200).all()
     assert (made[:31, 11:39] == 0).all(), "at the picture's own edge nothing goes over"
     assert made[31, 20] == made[10, 10] == 100
-    assert np.array_equal(restored(drawn, Spot(Canvas(real), np.ones((64, 64), bool))), drawn)
+    assert np.array_equal(restored(drawn, Spot(Canvas(real, real), np.ones((64, 64), bool))), drawn)
+
+
+def test_the_drawing_sees_the_picture_without_what_it_is_to_draw() -> None:
+    masks = [disc(20, 20, 8), disc(44, 40, 8)]
+    picture = np.full((64, 64, 3), (90, 120, 60), np.uint8)
+    picture[masks[0]], picture[masks[1]] = (250, 0, 0), (0, 0, 250)
+    seen = without(picture, masks[:1])
+    assert (seen[masks[0]] == (90, 120, 60)).all()
+    assert np.array_equal(seen[~grow(masks[0], 2)], picture[~grow(masks[0], 2)])
+    assert (seen[masks[1]] == (0, 0, 250)).all()
+    assert np.array_equal(without(picture, []), picture)
+    assert np.array_equal(without(picture, [np.ones((64, 64), bool)]), picture), "there is nothing around it"
+    concepts = [{"index": i, "mask": encode_mask(mask)} for i, mask in enumerate(masks)]
+    task = SceneTask("s", {"concepts": concepts}, {"png": png(picture)})
+    for hide in (True, False):
+        spec = tiny_spec("base", generate=PLACE | {"place": {"hide": hide}})
+        pictures = list_variations("s", ["<a>", "<b>"], ["cat", "dog"], spec.generate)
+        spots = read_spots(task, pictures, spec)
+        for variation in pictures:
+            canvas = spots[variation.number].canvas
+            assert np.array_equal(canvas.picture, picture)
+            shown = [bool((canvas.seen[mask] == picture[mask]).all()) for mask in masks]
+            assert shown == ([i not in variation.concepts for i in (0, 1)] if hide else [True, True])
 
 
 def test_a_scene_that_lacks_what_it_is_placed_into_fails_alone(model_dir: Path, tasks: list[SceneTask]) -> None:
     bare = SceneTask("scene1", {"handles": tasks[1].rows["handles"]}, {"safetensors": tasks[1].files["safetensors"]})
-    small = io.BytesIO()
-    Image.new("RGB", (32, 32)).save(small, "PNG")
-    other = SceneTask("scene2", tasks[2].rows, {**tasks[2].files, "png": small.getvalue()})
+    other = SceneTask("scene2", tasks[2].rows, {**tasks[2].files, "png": png(np.zeros((32, 32, 3), np.uint8))})
     outputs = placed(model_dir, [bare, other])
     assert outputs["scene1"].failure.message.startswith("the scene has no concepts or no picture, so nothing can be")
     assert outputs["scene2"].failure.message.startswith("a mask of the scene is empty or of another size")
