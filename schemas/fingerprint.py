@@ -17,6 +17,8 @@ _GENERATION = ("source.handles", "seed", "models.base", "models.revision", "mode
 _JUDGING = ("models.sam", "models.clip", "models.identity", "segment.")
 """What scores depend on besides."""
 _PLACING = ("generate.mode", "generate.place.")
+_PREPARING = ("ingest.square",)
+"""What pictures that others are placed into depend on besides."""
 
 
 def result_fields(spec: JobSpec, revisions: Mapping[str, str]) -> dict[str, Any]:
@@ -35,6 +37,7 @@ def result_fields(spec: JobSpec, revisions: Mapping[str, str]) -> dict[str, Any]
         fields = {name: value for name, value in fields.items() if not name.startswith(_PLACING)}
     if spec.source.handles:  # only what follows training runs; the handles' own fingerprint stands for all before it
         counting = _GENERATION + (_JUDGING if spec.evaluate.enabled else ())
+        counting += _PREPARING if spec.generate.mode == "place" and spec.generate.place.given else ()
         fields = {name: value for name, value in fields.items() if name.startswith(counting)}
     return {name: masked_tree(value) for name, value in sorted(fields.items())}
 

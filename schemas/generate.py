@@ -18,13 +18,21 @@ PLACED = {"prompts": ["a photo of {handles}"], "subsets": ["singles"]}
 class Place(Strict):
     """Where `mode: place` draws."""
 
-    region: Literal["replace", "add"] = field(
+    region: Literal["replace", "add", "given"] = field(
         "replace",
         "`replace`: where another concept of the scene is, each of those that the picture does not ask for in turn; a "
         "scene without another one gets no picture. Of the background, if it is a concept, that is the scene without "
         "the other. `add`: a place drawn by the seed, as large as the concept itself, that covers no concept; smaller, "
         "down to half, where none of that size is free, and then the place that covers least. The background is not "
-        "added.",
+        "added. `given`: into other real pictures, those of `given`, where their masks are.",
+    )
+    given: str | None = field(
+        None,
+        "Folder of pictures, as any fsspec URL, with masks beside them (as for `source.masks: beside`), for `region: "
+        "given`. Each scene begins somewhere among them, by the seed, and takes them in turn; pictures without a mask "
+        "are left out.",
+        result=False,
+        min_length=1,
     )
     shape: Literal["box", "mask"] = field(
         "box",
@@ -42,18 +50,23 @@ class Place(Strict):
     hide: bool = field(
         True,
         "While it is drawn, the real picture is seen without the concept where it stands already, with the colours "
-        "around it in its place; in the result it stands there as before. `false`: it is seen, as in Blended Latent "
-        "Diffusion itself; then it often is taken for the one asked for, and the region filled with ground.",
+        "around it in its place; in the result it stands there as before. `false`: it is seen, and then often taken "
+        "for the one that was asked for, so that the region is filled with ground.",
+    )
+    align: bool = field(
+        True,
+        "While it is drawn, the real picture is seen moved, so that the region lies where the concept stood when it "
+        "was learned; the result is not moved. `false`: it is seen as it lies, as in Blended Latent Diffusion itself.",
     )
 
 
 class Generate(Strict):
-    """New pictures of the learned concepts, or the concepts placed into the real one."""
+    """New pictures of the learned concepts, or the concepts placed into a real one."""
 
     mode: Literal["variations", "place"] = field(
         "variations",
-        "`variations`: whole new pictures. `place`: the concept is drawn inside a region of the scene's own picture, "
-        "and every pixel outside it stays (local editing by Blended Latent Diffusion). `place` has the `prompts` "
+        "`variations`: whole new pictures. `place`: the concept is drawn inside a region of a real picture, and "
+        "every pixel outside it stays (local editing by Blended Latent Diffusion). `place` has the `prompts` "
         "[a photo of {handles}] and the `subsets` [singles] where the spec says nothing.",
         also=("edit", "inpaint", "inpainting"),
     )
@@ -110,7 +123,13 @@ class Generate(Strict):
     @model_validator(mode="after")
     def _can_place(self) -> Generate:
         if self.mode != "place":
+            if self.place != Place():
+                raise ValueError("generate.place is read with generate.mode: place alone; set it, or take place out")
             return self
+        if (self.place.region == "given") != (self.place.given is not None):
+            raise ValueError(
+                "generate.place.region: given and generate.place.given (a folder of pictures with masks) go together"
+            )
         if self.format != "png":
             raise ValueError(
                 f"generate.mode: place keeps the pixels outside the region as they are, and generate.format: "

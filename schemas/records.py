@@ -167,10 +167,16 @@ VARIATIONS = pa.schema(
         _field(
             "mode",
             pa.string(),
-            "`variations`: the whole picture is new; `place`: it is the scene's own outside `region`, pixel by pixel.",
+            "`variations`: the whole picture is new; `place`: outside `region` it is a real one, pixel by pixel.",
         ),
         _field("region", RLE, "Where it was drawn, as COCO RLE; also `<key>.region.png` in the tar. Null: everywhere."),
         _field("replaced", pa.int32(), "Index of the concept that stood in the region; null where none was replaced."),
+        _field(
+            "into",
+            pa.string(),
+            "Address of the given picture that it was placed into, which is `<key>.source.png` in the tar; null: the "
+            "scene's own picture, or none.",
+        ),
     ]
 )
 

@@ -48,13 +48,13 @@ class Variation:
 
     @cached_property
     def region(self) -> NDArray[np.bool_] | None:
-        """Where it was drawn into the scene's own picture, bool [height, width]; None where all of it is new."""
+        """Where it was drawn into a real picture, bool [height, width]; None where all of it is new."""
         return decode_mask(self.row["region"]) if self.row.get("region") else None
 
     @cached_property
     def mask(self) -> NDArray[np.uint8] | None:
-        """What the scores found in it, uint8 [height, width]: 0 nothing, i + 1 concept i; outside a region the
-        scene's own masks. None without scores."""
+        """What the scores found in it, uint8 [height, width]: 0 nothing, i + 1 concept i; outside a region of
+        the scene's own picture its own masks. None without scores."""
         if self.scores is None:
             return None
         data = self.scene.output.file("scores", self.scene, self.scores["mask"])

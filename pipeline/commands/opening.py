@@ -23,6 +23,7 @@ from pipeline.watching.snapshot import announce, said_to_have_ended
 from schemas.errors import Mistakes, SpecError
 from schemas.job import JobSpec
 from stages.ingest.census import take_census
+from stages.ingest.receivers import receivers
 from stages.ingest.source.listing import check_there
 from stages.models.check import check_models
 from stages.telling import tell
@@ -110,6 +111,9 @@ def check_models_and_source(spec: JobSpec) -> None:
     mistakes = Mistakes()
     with mistakes.told_later():
         check_there(spec.source)
+    with mistakes.told_later():
+        if spec.generate.mode == "place" and spec.generate.place.given:
+            receivers(spec)
     with mistakes.told_later():
         check_models(spec)
     mistakes.tell()

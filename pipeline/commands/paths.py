@@ -19,6 +19,7 @@ def anchored(spec: JobSpec) -> JobSpec:
     source: dict[str, str | None] = {}
     models: dict[str, str] = {}
     output: str | None = None
+    place = spec.generate.place
     for name in ("uri", "handles", "coco"):
         with mistakes.told_later():
             source[name] = _absolute(getattr(spec.source, name), f"source.{name}")
@@ -26,12 +27,15 @@ def anchored(spec: JobSpec) -> JobSpec:
         with mistakes.told_later():
             models[name] = _model(getattr(spec.models, name), f"models.{name}")
     with mistakes.told_later():
+        place = place.model_copy(update={"given": _absolute(place.given, "generate.place.given")})
+    with mistakes.told_later():
         output = _absolute(spec.output, "output")
     mistakes.tell()
     return spec.model_copy(
         update={
             "source": spec.source.model_copy(update=source),
             "models": spec.models.model_copy(update=models),
+            "generate": spec.generate.model_copy(update={"place": place}),
             "output": output,
         }
     )
@@ -99,6 +103,7 @@ def local_paths(spec: JobSpec) -> dict[str, str]:
         "source.uri": spec.source.uri,
         "source.coco": spec.source.coco,
         "source.handles": spec.source.handles,
+        "generate.place.given": spec.generate.place.given,
         "output": spec.output,
     }
     models = {f"models.{name}": getattr(spec.models, name) for name in ("base", "sam", "clip", "identity")}

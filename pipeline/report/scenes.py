@@ -76,9 +76,11 @@ class PictureView:
 
     @property
     def placed(self) -> str:
-        """`in place of 1`, `added`, or nothing where the whole picture is new."""
+        """`in place of 1`, `added`, `into kitchen.jpg`, or nothing where the whole picture is new."""
         if self.row.get("mode") != "place":
             return ""
+        if self.row.get("into"):
+            return f"into {self.row['into'].rpartition('/')[2]}"
         return "added" if self.row["replaced"] is None else f"in place of {self.row['replaced']}"
 
     @property

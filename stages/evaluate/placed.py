@@ -59,9 +59,10 @@ class Window:
 
 
 def labelled(window: Window, drawn: Mapping[int, Mask], standing: Sequence[Mask]) -> dict[int, Mask]:
-    """Concept -> where it is in the picture: what was found of it in what is seen, and what of the scene's own masks,
-    one a concept, lies outside the region and so is in the picture as it was."""
+    """Concept -> where it is in the picture: what was found of it in what is seen, and what of the masks of the real
+    picture, one a concept, lies outside the region and so is in the picture as it was."""
     parts = {index: mask & ~window.region for index, mask in enumerate(standing)}
     for index, mask in drawn.items():
-        parts[index] = parts[index] | window.back(mask)
+        found = window.back(mask)
+        parts[index] = parts[index] | found if index in parts else found
     return {index: mask for index, mask in parts.items() if mask.any()}

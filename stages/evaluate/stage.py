@@ -89,16 +89,22 @@ class EvaluateStage:
             self.judged += len(part)
             share = min(1.0, self.judged / self.pictures)
             self.context.progress({"share": share, "picture": self.judged, "pictures": self.pictures})
-        return self._output(task.scene_id, scene, rows, judged)
+        return self._output(task, scene, rows, judged)
 
-    def _output(self, scene_id: str, scene: SourceScene, rows: Sequence[Row], judged: Sequence[Judged]) -> SceneOutput:
-        output, settings = SceneOutput(scene_id), self.spec.evaluate
+    def _output(
+        self, task: SceneTask, scene: SourceScene, rows: Sequence[Row], judged: Sequence[Judged]
+    ) -> SceneOutput:
+        output, settings = SceneOutput(task.scene_id), self.spec.evaluate
         windows = {row["key"]: window for row in rows if (window := _window(row))}
         copies = find_copies(
             scene.small,
             [(row["key"], row["prompt"], one.small) for row, one in zip(rows, judged, strict=True)],
             settings.max_copy,
-            {key: thumbnail(window.seen(scene.picture)) for key, window in windows.items()},
+            {
+                row["key"]: thumbnail(windows[row["key"]].seen(_receiver(task, row, scene)))
+                for row in rows
+                if row["key"] in windows
+            },
         )
         for row, one, (copy_similarity, copy_of) in zip(rows, judged, copies, strict=True):
             complete = all(one.found[index] == 1 for index in row["concepts"])
@@ -110,7 +116,7 @@ class EvaluateStage:
             output.rows.append(
                 {
                     "key": row["key"],
-                    "scene_id": scene_id,
+                    "scene_id": task.scene_id,
                     "text": row["text"],
                     "concepts": list(row["concepts"]),
                     "file": row["file"],
@@ -130,7 +136,8 @@ class EvaluateStage:
                 }
             )
             window = windows.get(row["key"])
-            parts = labelled(window, one.parts, scene.masks) if window else one.parts
+            standing = [] if row.get("into") else scene.masks
+            parts = labelled(window, one.parts, standing) if window else one.parts
             output.files[file] = label_mask(one.size, parts)
         return output
 
@@ -144,6 +151,16 @@ def _shown(task: SceneTask, row: Row, concepts: int) -> tuple[Row, NDArray[np.ui
     """A row, the picture that judges see, and where in it they look. Raises as `_picture` does."""
     picture, window = _picture(task, row, concepts), _window(row)
     return (row, picture, None) if window is None else (row, window.seen(picture), window.inside())
+
+
+def _receiver(task: SceneTask, row: Row, scene: SourceScene) -> NDArray[np.uint8]:
+    """The real picture that a variation was placed into. Raises SceneError where a given one is missing."""
+    if not row.get("into"):
+        return scene.picture
+    name = f"{row['key'].removeprefix(f'{task.scene_id}-')}.source.png"
+    if name not in task.files:
+        raise SceneError(f"variation {row['key']} has no picture {row['key']}.source.png in its shard")
+    return read_picture(task.files[name])
 
 
 def _picture(task: SceneTask, row: Row, concepts: int) -> NDArray[np.uint8]:

@@ -5,7 +5,8 @@ Before every pass of the UNet the latents outside the region are the real pictur
 that the drawing began with, and after the last one the real picture's own. So what is drawn inside sees its
 surroundings at every step, a sampler's memory of earlier steps is of nothing else inside, and nothing random is drawn
 beside the initial noise. A decoder does not give a picture's pixels back, so outside the region they are put back.
-What is seen may lack what the region is to show (`stages/generate/unseen.py`); what is put back never does.
+What is seen may lack what the region is to show, and lie elsewhere (`stages/generate/unseen.py`); what is put back is
+the real picture.
 
 A thin region is wider at first, and shrinks to itself by the middle (the paper's progressive shrinking): in the few
 cells of its own nothing would take shape while the coarse outlines do.
@@ -25,6 +26,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from schemas.errors import SceneError
+from stages.generate.unseen import moved
 from stages.masks.shapes import Mask, grow
 from stages.models.base.base_model import BaseModel
 from stages.models.base.pictures import DECODE_AT_ONCE, encode_pictures
@@ -37,22 +39,30 @@ FEATHER = 1 / 64
 """Rim inside the region across which the drawing comes in. Unit: share of the picture's side."""
 
 
-@dataclass(eq=False)
-class Canvas:
-    """A real picture, uint8 [side, side, 3], that some concepts are drawn into. seen: the same as the drawing sees it,
-    without them where they stand already; latents: of that one, float32 [C, h, w], once they are made."""
-
-    picture: NDArray[np.uint8]
-    seen: NDArray[np.uint8]
-    latents: Tensor | None = None
-
-
 @dataclass(frozen=True, eq=False)
 class Spot:
-    """A region of a canvas, bool [side, side]."""
+    """Where one picture is drawn into a real one.
 
-    canvas: Canvas
+    picture: the real one, uint8 [side, side, 3]; region: bool [side, side] of it. around: what the drawing has around
+    it, uint8 [side, side, 3]; shift: how far it is moved for that (pixels down, pixels right). into: where the real one
+    lies, if it is not the scene's own.
+    """
+
+    picture: NDArray[np.uint8]
     region: Mask
+    around: NDArray[np.uint8]
+    shift: tuple[int, int] = (0, 0)
+    into: str | None = None
+
+    @property
+    def seen(self) -> NDArray[np.uint8]:
+        """What the drawing sees, uint8 [side, side, 3]."""
+        return moved(self.around, self.shift)
+
+    @property
+    def drawn(self) -> Mask:
+        """The region as it lies there, where there is room for all of it."""
+        return np.roll(self.region, self.shift, axis=(0, 1))
 
 
 class Blend:
@@ -61,10 +71,8 @@ class Blend:
     def __init__(self, base: BaseModel, spots: Sequence[Spot], noise: Tensor) -> None:
         """noise: [R, C, h, w], which the drawing begins with. Raises SceneError for a picture of another size than the
         base's."""
-        encode(base, [spot.canvas for spot in spots])
-        self._source = torch.stack([spot.canvas.latents for spot in spots if spot.canvas.latents is not None])
-        self._noise = noise
-        cells = [cells_of(spot.region, noise.shape[-1]) for spot in spots]
+        self._source, self._noise = encoded(base, [spot.seen for spot in spots]), noise
+        cells = [cells_of(spot.drawn, noise.shape[-1]) for spot in spots]
         self._widths = [_missing_width(cell) for cell in cells]
         # [width + 1, R, 1, h, w]
         self._wide = torch.from_numpy(
@@ -86,22 +94,18 @@ class Blend:
         return self._wide[widths, range(len(widths))]
 
 
-def encode(base: BaseModel, canvases: Sequence[Canvas]) -> None:
-    """Gives each canvas its latents, the mean of what the VAE says. Raises SceneError for a picture of another size
-    than the base's."""
-    missing = [canvas for canvas in dict.fromkeys(canvases) if canvas.latents is None]
-    for canvas in missing:
-        if canvas.picture.shape != (base.side, base.side, 3):
-            height, width = canvas.picture.shape[:2]
+def encoded(base: BaseModel, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """Latents [R, C, h, w] of R pictures [side, side, 3], the mean of what the VAE says; float32, on the device. Raises
+    SceneError for a picture of another size than the base's."""
+    for picture in pictures:
+        if picture.shape != (base.side, base.side, 3):
+            height, width = picture.shape[:2]
             raise SceneError(
                 f"the scene's picture is {width} x {height} pixels and models.base draws {base.side} x {base.side}; "
                 "name the base that the scene was prepared for"
             )
-    for start in range(0, len(missing), DECODE_AT_ONCE):
-        part = missing[start : start + DECODE_AT_ONCE]
-        pixels = torch.from_numpy(np.stack([canvas.seen for canvas in part])).permute(0, 3, 1, 2) / 127.5 - 1
-        for canvas, mean in zip(part, encode_pictures(base, pixels)[0], strict=True):
-            canvas.latents = mean
+    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 127.5 - 1
+    return torch.cat([encode_pictures(base, part)[0] for part in pixels.split(DECODE_AT_ONCE)])
 
 
 def cells_of(region: Mask, cells: int) -> Mask:
@@ -119,10 +123,11 @@ def _missing_width(cells: Mask) -> int:
 def restored(drawn: NDArray[np.uint8], spot: Spot) -> NDArray[np.uint8]:
     """The real picture [side, side, 3] with what was drawn inside the region: outside it every pixel is its own, and
     across a rim inside it the one goes over into the other."""
-    real, region = spot.canvas.picture, spot.region
+    real, region = spot.picture, spot.region
+    back = np.roll(drawn, (-spot.shift[0], -spot.shift[1]), axis=(0, 1))
     if region.all():
-        return drawn
+        return back
     rim = max(1, round(FEATHER * len(region)))
     weight = np.minimum(1.0, ndimage.distance_transform_edt(region) / (rim + 1))[..., None]
-    mixed = np.rint(weight * drawn + (1 - weight) * real).astype(np.uint8)
+    mixed = np.rint(weight * back + (1 - weight) * real).astype(np.uint8)
     return np.where(region[..., None], mixed, real)

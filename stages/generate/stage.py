@@ -16,8 +16,10 @@ from schemas.job import JobSpec
 from schemas.masks import encode_mask
 from schemas.outcomes import SceneOutput, SceneTask
 from stages.generate.drawing import DrawnScene, draw
+from stages.generate.given import GivenPictures
+from stages.generate.place import Spot
 from stages.generate.prompts import Variation, list_variations
-from stages.generate.receiving import background_of, read_spots
+from stages.generate.receiving import Learned, background_of
 from stages.halving import halving
 from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
@@ -50,6 +52,7 @@ class GenerateStage:
         self.spec, self.context = spec, context
         self.model: SceneModel | None = None
         self.drawn = self.pictures = 0
+        self.given: GivenPictures | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -59,7 +62,7 @@ class GenerateStage:
     @property
     def files(self) -> tuple[str, ...]:
         """And the real one itself."""
-        return ("handles", "scenes") if self._places else ("handles",)
+        return ("handles", "scenes") if self._places and not self.spec.generate.place.given else ("handles",)
 
     @property
     def _places(self) -> bool:
@@ -69,11 +72,13 @@ class GenerateStage:
         """Nothing is shared."""
 
     def setup(self) -> None:
-        """Loads the base."""
+        """Loads the base, and lists the pictures that are placed into, where they are given. Raises SpecError."""
         models, device = self.spec.models, pick_device()
         dtype = pick_dtype(models.dtype, device)
         base = load_base(bundled(models.base, "models.base"), models.revision, dtype, device)
         self.model = SceneModel(base, self.spec.extract.placeholder)
+        if self._places and self.spec.generate.place.given:
+            self.given = GivenPictures(self.spec)
 
     def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
         """Fills batches of `generate.batch` pictures across scenes; a scene comes out when its last picture
@@ -123,10 +128,17 @@ class GenerateStage:
         layout = LoraLayout.of_state(weights.lora) if weights.lora else None
         flat = layout.flatten(weights.lora).to(self.model.base.device) if layout else None
         weights.lora = {}
-        spots = read_spots(task, pictures, self.spec) if self._places else {}
+        spots = self._spots(task, pictures)
         return _Scene(
             DrawnScene(weights, layout, flat, spots=spots), len(pictures), SceneOutput(task.scene_id)
         ), pictures
+
+    def _spots(self, task: SceneTask, pictures: Sequence[Variation]) -> dict[int, Spot]:
+        """Number of a picture -> where in a real one it is drawn; of a whole new picture nothing."""
+        if not self._places or not pictures:
+            return {}
+        learned = Learned(task, self.spec)
+        return {picture.number: learned.spot(picture, self.given) for picture in pictures}
 
     def _pictures(self, task: SceneTask) -> list[Variation]:
         """Those that the scene is to have."""
@@ -178,12 +190,16 @@ class GenerateStage:
             "mode": settings.mode,
             "region": None,
             "replaced": picture.replaced,
+            "into": None,
         }
         spot = scene.drawn.spots.pop(picture.number, None)
         region = {}
         if spot is not None:
-            row["region"] = encode_mask(spot.region)
-            region[f"{picture.key}.region.png"] = encode(Image.fromarray(spot.region.astype(np.uint8) * np.uint8(255)), "png")
+            row["region"], row["into"] = encode_mask(spot.region), spot.into
+            shown = Image.fromarray(spot.region.astype(np.uint8) * np.uint8(255))
+            region[f"{picture.key}.region.png"] = encode(shown, "png")
+            if spot.into is not None:
+                region[f"{picture.key}.source.png"] = encode(Image.fromarray(spot.picture), "png")
         made = {file: encode(Image.fromarray(image), settings.format), f"{picture.key}.json": json.dumps(row).encode()}
         scene.output.rows.append(row)
         scene.output.files |= {**made, **region}

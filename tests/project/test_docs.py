@@ -48,7 +48,17 @@ def test_the_job_spec_page_has_every_field_that_the_fingerprint_knows() -> None:
 
     page = script("make_job_spec").page()
     changing = set(re.findall(r"^\| `([\w.]+)` \|.* \| yes \|$", page, re.MULTILINE))
-    assert changing == set(result_fields(JobSpec.model_validate({"source": {"uri": "a"}, "output": "b"}), {}))
+    made, placed = (
+        set(
+            result_fields(
+                JobSpec.model_validate({"source": {"uri": "a"}, "output": "b", "generate": {"mode": mode}}), {}
+            )
+        )
+        for mode in ("variations", "place")
+    )
+    assert changing == placed
+    assert {name for name in placed - made if not name.startswith("generate.place.")} == {"generate.mode"}
+    assert made < placed
 
 
 def test_the_output_tables_are_what_the_schemas_say() -> None:

@@ -243,6 +243,8 @@ def test_what_places_has_prompts_and_subsets_of_its_own_unless_told() -> None:
     [
         ({"format": "jpg"}, r"generate\.format: jpg does not; write png"),
         ({"format": "webp"}, r"generate\.format: webp does not; write png"),
+        ({"place": {"region": "given"}}, r"generate\.place\.region: given and generate\.place\.given .* go together"),
+        ({"place": {"given": "rooms"}}, r"generate\.place\.region: given and generate\.place\.given .* go together"),
         ({"subsets": ["union"]}, r"generate\.subsets: union asks for all; take subsets: \[singles\], or place"),
     ],
 )
@@ -254,10 +256,18 @@ def test_what_cannot_be_placed_is_refused(generate: dict[str, Any], message: str
 
 def test_placing_moves_the_fingerprint_only_where_something_is_placed() -> None:
     grown = {"place": {"grow": 0.1}}
-    assert fingerprint(spec(), {}) == fingerprint(spec(generate=grown), {})
+    with pytest.raises(ValueError, match=r"generate\.place is read with generate\.mode: place alone; set it"):
+        spec(generate=grown)
+    assert not [name for name in result_fields(spec(), {}) if name.startswith(("generate.mode", "generate.place"))]
     prints = {
         fingerprint(spec(generate={"mode": "place"} | more), {}) for more in ({}, grown, {"place": {"hide": False}})
     }
+    rooms = {"mode": "place", "place": {"region": "given", "given": "rooms"}}
+    earlier = {"source": {"handles": "earlier"}, "output": "out", "generate": rooms}
+    padded = {**earlier, "ingest": {"square": "pad"}}
+    moved = {**earlier, "generate": {**rooms, "place": {"region": "given", "given": "moved"}}}
+    one, two, three = (fingerprint(JobSpec.model_validate(each), {}) for each in (earlier, padded, moved))
+    assert one == three != two
     assert len(prints | {fingerprint(spec(generate={"prompts": ["a photo of {handles}"]}), {})}) == 4
 
 

@@ -44,6 +44,8 @@ def test_prompts_share_the_places_for_variations() -> None:
 def test_a_picture_says_where_it_was_placed() -> None:
     rows = [{"mode": "place", "replaced": 1}, {"mode": "place", "replaced": None}, {"mode": "variations"}, {}]
     assert [PictureView(row, None, {}, "").placed for row in rows] == ["in place of 1", "added", "", ""]
+    given = {"mode": "place", "replaced": None, "into": "s3://rooms/2/kitchen.jpg"}
+    assert PictureView(given, None, {}, "").placed == "into kitchen.jpg"
 
 
 def test_masks_are_drawn_where_they_are() -> None:

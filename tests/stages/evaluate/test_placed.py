@@ -16,7 +16,18 @@ from stages.evaluate.judging import Judges
 from stages.evaluate.placed import Window, labelled
 from stages.evaluate.stage import EvaluateStage
 from stages.stage import StageContext
-from tests.stages.evaluate.test_judging import BLUE, GREEN, RED, SIDE, SOURCE, ColourJudge, Regions, canvas, source_task
+from tests.stages.evaluate.test_judging import (
+    BLUE,
+    GREEN,
+    RED,
+    SIDE,
+    SOURCE,
+    ColourJudge,
+    Regions,
+    canvas,
+    png,
+    source_task,
+)
 
 RED_MASK, GREEN_MASK = ((colour == SOURCE).all(axis=2) for colour in (RED, GREEN))
 
@@ -27,13 +38,16 @@ def box(top: int, left: int, height: int, width: int) -> np.ndarray:
     return mask
 
 
-def judged(*pictures: tuple[np.ndarray, np.ndarray, list[int]], **evaluate: Any) -> SceneOutput:
-    """Of a scene with a red and a green concept: (picture, region, concepts asked for), judged by their colours."""
+def judged(
+    *pictures: tuple[np.ndarray, np.ndarray, list[int]], into: np.ndarray | None = None, **evaluate: Any
+) -> SceneOutput:
+    """Of a scene with a red and a green concept: (picture, region, concepts asked for), judged by their colours. into:
+    the given picture that they were placed into, if it is not the scene's own."""
     task, rows = source_task(), []
     for number, (picture, region, concepts) in enumerate(pictures):
-        buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "PNG")
-        task.files[f"{number:04d}.png"] = buffer.getvalue()
+        task.files[f"{number:04d}.png"] = png(picture)
+        if into is not None:
+            task.files[f"{number:04d}.source.png"] = png(into)
         rows.append(
             {
                 "key": f"s-{number:04d}",
@@ -44,6 +58,7 @@ def judged(*pictures: tuple[np.ndarray, np.ndarray, list[int]], **evaluate: Any)
                 "file": f"s-{number:04d}.png",
                 "mode": "place",
                 "region": encode_mask(region),
+                "into": None if into is None else "room.png",
             }
         )
     spec = JobSpec.model_validate(
@@ -127,3 +142,12 @@ def test_labels_leave_out_what_the_region_covers() -> None:
     assert np.array_equal(parts[0], RED_MASK | FREE)
     assert np.array_equal(parts[1], GREEN_MASK & ~FREE)
     assert set(labelled(window, {}, [FREE, GREEN_MASK])) == {1}
+    assert np.array_equal(labelled(window, {1: window.inside()}, [])[1], FREE)
+
+
+def test_a_given_picture_is_what_a_copy_is_held_against_and_has_no_masks_of_the_scene() -> None:
+    room = canvas((BLUE, 2, 2, 50, 20), (GREEN, 40, 30, 20, 30))
+    output = judged((room, FREE, [0]), (drawn(room, INSIDE, RED), FREE, [0]), into=room)
+    assert [row["copy_of"] for row in output.rows] == ["source", None]
+    assert output.rows[1]["found"] == [1, 0]
+    assert not labels(output, 1)[~FREE].any()
