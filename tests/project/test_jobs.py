@@ -32,7 +32,7 @@ def test_a_typo_in_any_of_its_sections_is_found(file: Path) -> None:
 
 
 def test_what_ships() -> None:
-    assert [file.stem for file in FILES] == ["augment", "demo", "overnight", "own_masks", "protocol"]
+    assert [file.stem for file in FILES] == ["augment", "demo", "overnight", "own_masks", "place", "protocol"]
 
 
 def test_the_demo_asks_for_nothing_that_is_not_in_the_checkout() -> None:
@@ -58,8 +58,9 @@ def test_the_seedling_s_jobs_come_to_the_settings_that_they_were_measured_with(
     assert (segment.pred_iou_thresh, segment.stability_score_thresh, spec.evaluate.found_at) == (0.8, 0.8, 0.8)
 
 
-def test_augment_goes_on_from_the_demo_with_its_base_model() -> None:
-    demo, augment = load_spec(JOBS / "demo.yaml"), load_spec(JOBS / "augment.yaml")
+@pytest.mark.parametrize("job", ["augment", "place"])
+def test_what_goes_on_from_the_demo_has_its_base_model(job: str) -> None:
+    demo, augment = load_spec(JOBS / "demo.yaml"), load_spec(JOBS / f"{job}.yaml")
     assert augment.source.handles == demo.output
     assert augment.output != demo.output
     assert augment.models.base == demo.models.base

@@ -146,7 +146,7 @@ def test_labels_leave_out_what_the_region_covers() -> None:
 
 
 def test_a_given_picture_is_what_a_copy_is_held_against_and_has_no_masks_of_the_scene() -> None:
-    room = canvas((BLUE, 2, 2, 50, 20), (GREEN, 40, 30, 20, 30))
+    room = canvas((BLUE, 2, 2, 50, 20), (GREEN, 40, 30, 20, 30), (BLUE, 5, 35, 10, 3))
     output = judged((room, FREE, [0]), (drawn(room, INSIDE, RED), FREE, [0]), into=room)
     assert [row["copy_of"] for row in output.rows] == ["source", None]
     assert output.rows[1]["found"] == [1, 0]
