@@ -222,6 +222,8 @@ def seen_text(score: Row, asked: Sequence[ConceptView]) -> str:
     """How the picture differs from one that shows every concept asked for once: `lacks <asset1>, 2 × <asset0>`."""
     if not score:
         return ""
+    if score["complete"]:  # of a placed picture: once in its region, whatever stands beside it
+        return ONCE
     found = dict(enumerate(score["found"]))
     wrong = [
         f"{found[item.index]} × {item.token}" if found.get(item.index) else f"lacks {item.token}"

@@ -66,3 +66,13 @@ def labelled(window: Window, drawn: Mapping[int, Mask], standing: Sequence[Mask]
         found = window.back(mask)
         parts[index] = parts[index] | found if index in parts else found
     return {index: mask for index, mask in parts.items() if mask.any()}
+
+
+def counted(window: Window, drawn: Sequence[int], asked: Sequence[int], standing: Sequence[Mask]) -> list[int]:
+    """For each concept how many masks show it in the picture: those that were drawn, and its own where it stands beside
+    the region. One that was asked for and is not in the region has none, since nobody can say what is there instead."""
+    found = list(drawn)
+    for index, mask in enumerate(standing):
+        if drawn[index] or index not in asked:
+            found[index] += bool((mask & ~window.region).any())
+    return found

@@ -15,7 +15,7 @@ from schemas.masks import decode_mask
 from schemas.outcomes import SceneOutput, SceneTask
 from stages.evaluate.copies import find_copies, thumbnail
 from stages.evaluate.judging import Judged, Judges
-from stages.evaluate.placed import Window, labelled
+from stages.evaluate.placed import Window, counted, labelled
 from stages.evaluate.source_scene import SourceScene, read_source
 from stages.evaluate.verdict import Scores, collapsed, why_not
 from stages.halving import halving
@@ -112,6 +112,8 @@ class EvaluateStage:
                 one.prompt_similarity, float(np.mean(one.identity)), complete, one.contrast, copy_similarity, copy_of
             )
             reason = why_not(scores, settings)
+            window, standing = windows.get(row["key"]), [] if row.get("into") else scene.masks
+            found = counted(window, one.found, row["concepts"], standing) if window else one.found
             file = f"{row['key']}.mask.png"
             output.rows.append(
                 {
@@ -123,7 +125,7 @@ class EvaluateStage:
                     "prompt_similarity": scores.prompt_similarity,
                     "identity_similarity": scores.identity_similarity,
                     "identity": one.identity,
-                    "found": one.found,
+                    "found": found,
                     "complete": complete,
                     "contrast": one.contrast,
                     "copy_similarity": copy_similarity,
@@ -135,8 +137,6 @@ class EvaluateStage:
                     "mode": row.get("mode") or "variations",
                 }
             )
-            window = windows.get(row["key"])
-            standing = [] if row.get("into") else scene.masks
             parts = labelled(window, one.parts, standing) if window else one.parts
             output.files[file] = label_mask(one.size, parts)
         return output

@@ -93,7 +93,7 @@ def test_the_source_has_room_where_these_tests_put_things() -> None:
 def test_what_was_drawn_is_found_and_what_stands_beside_it_is_labelled_by_its_own_mask() -> None:
     output = judged((drawn(SOURCE, INSIDE, RED), FREE, [0]))
     row = output.rows[0]
-    assert (row["found"], row["complete"], row["mode"]) == ([1, 0], True, "place"), "the red one of the source is none"
+    assert (row["found"], row["complete"], row["mode"]) == ([2, 1], True, "place"), "once in the region"
     assert row["identity"][0] == pytest.approx(1.0, abs=0.01)
     found = labels(output, 0)
     assert np.array_equal(found[~FREE], np.where(GREEN_MASK, 2, np.where(RED_MASK, 1, 0))[~FREE])
@@ -103,7 +103,7 @@ def test_what_was_drawn_is_found_and_what_stands_beside_it_is_labelled_by_its_ow
 
 def test_a_concept_in_the_place_of_another_is_labelled_so() -> None:
     output = judged((drawn(SOURCE, GREEN_MASK, RED), GREEN_MASK, [0]))
-    assert output.rows[0]["found"] == [1, 0]
+    assert output.rows[0]["found"] == [2, 0]
     assert (labels(output, 0)[box(38, 38, 16, 16)] == 1).all()
     assert not (labels(output, 0) == 2).any()
 
@@ -115,7 +115,7 @@ def test_nothing_drawn_is_nothing_found_and_a_copy_of_the_source() -> None:
     output = judged((SOURCE, GREEN_MASK, [0]), (drawn(SOURCE, INSIDE, RED), FREE, [0]), (something, region, [0]))
     assert output.rows[0]["copy_of"] == "source"
     assert output.rows[1]["copy_of"] is None
-    assert not output.rows[2]["complete"]
+    assert (output.rows[2]["complete"], output.rows[2]["found"]) == (False, [0, 1])
     assert (labels(output, 2)[region] == 0).all()
 
 
