@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from schemas.fields import BATCHES, Strict, field
 
 
@@ -21,7 +23,12 @@ class Evaluate(Strict):
     min_identity: float | None = field(
         None, "Keep pictures with at least this identity similarity (cosine). None: any.", ge=-1, le=1
     )
-    complete_only: bool = field(False, "Keep only pictures that hold every concept asked for, and each exactly once.")
+    concepts: Literal["found", "complete", "any"] = field(
+        "found",
+        "Keep pictures in which every concept asked for is `found` at least once, or those that are `complete`: each "
+        "exactly once, as far as masks tell (a toy whose ear is a mask of its own counts twice). `any`: whatever they "
+        "show.",
+    )
     found_at: float = field(
         0.6, "From this identity similarity (cosine) on, a mask of the picture counts as the concept.", ge=-1, le=1
     )

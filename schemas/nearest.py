@@ -28,6 +28,7 @@ ABSENT = {
     ("xformers", "enable_xformers_memory_efficient_attention", "use_xformers"): (
         "attention is torch's own, which is as lean; take it out"
     ),
+    ("complete_only",): "`evaluate.concepts` says it: `complete` for true, and `any` for false",
     ("resume", "overwrite", "overwrite_output"): (
         "the same command goes on with a job, and a new `output` begins it anew; take it out"
     ),

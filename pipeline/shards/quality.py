@@ -19,21 +19,24 @@ def quality_lines(scores: ScoreNumbers, spec: JobSpec, trained: bool) -> list[st
 
 
 def thresholds(settings: Evaluate) -> str:
-    """`min_identity 0.6, complete_only`: what a picture has to pass to be kept; empty where everything passes. The
+    """`min_identity 0.6, concepts complete`: what a picture has to pass to be kept; empty where everything passes. The
     checks for copies and for flat pictures are always on, and say nothing of what is seen."""
     limits = {"min_prompt": settings.min_prompt, "min_identity": settings.min_identity}
     parts = [f"{name} {value:g}" for name, value in limits.items() if value is not None]
-    return ", ".join([*parts, *(["complete_only"] if settings.complete_only else [])])
+    return ", ".join([*parts, *([f"concepts {settings.concepts}"] if settings.concepts != "any" else [])])
 
 
 def kept_text(scores: ScoreNumbers, settings: Evaluate) -> str:
-    """`kept 48 of 204 (min_identity 0.6)`, or without thresholds how many show what was asked for; reasons after it."""
+    """`kept 175 of 204 (concepts found), 59 show every concept once (29 %)`, or without thresholds the second alone;
+    reasons after it."""
     set_ = thresholds(settings)
-    if set_:
+    once = f"show every concept once ({100 * (scores.complete_share or 0):.0f} %)"
+    if not set_:
+        text = f"no thresholds set: {scores.complete:,} of {scores.count:,} {once}"
+    elif settings.concepts == "complete":
         text = f"kept {scores.kept:,} of {scores.count:,} ({set_})"
     else:
-        share = f" ({100 * (scores.complete_share or 0):.0f} %)"
-        text = f"no thresholds set: {scores.complete:,} of {scores.count:,} show every concept once{share}"
+        text = f"kept {scores.kept:,} of {scores.count:,} ({set_}), {scores.complete:,} {once}"
     return f"{text}; not kept: {scores.why()}" if scores.dropped else text
 
 

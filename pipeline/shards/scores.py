@@ -82,7 +82,7 @@ def kind_of(reason: str | None) -> str:
     start = (reason or "").split(":", 1)[0]
     if start.startswith("copy of "):
         return "near the source picture" if start == "copy of source" else "near-duplicates"
-    names = {"prompt": "under min_prompt", "identity": "under min_identity"}
+    names = {"prompt": "under min_prompt", "identity": "under min_identity", "missing": "missing a concept"}
     return names.get(start, start or "without a reason")
 
 

@@ -21,7 +21,8 @@ from stages.pictures import read_picture
 @dataclass(frozen=True)
 class SourceScene:
     """features: float32 [n, d], unit vectors of the n concepts, by index. things: indices of all but the background;
-    ground: the background's index, if it is a concept. picture: [h, w, 3]; masks: [h, w], one a concept.
+    ground: the background's index, if it is a concept. picture: [h, w, 3]; masks: [h, w], one a concept. words: the
+    concepts' own, by index.
     """
 
     features: NDArray[np.float32]
@@ -30,6 +31,7 @@ class SourceScene:
     small: Thumbnail
     picture: NDArray[np.uint8]
     masks: list[Mask]
+    words: list[str | None]
 
     def similarities(self, views: NDArray[np.float32]) -> Similarities:
         """Cosines [n, m] of the concepts with m views [m, d]."""
@@ -48,7 +50,8 @@ def read_source(task: SceneTask, judge: IdentityJudge) -> SourceScene:
     grounds = [i for i, row in enumerate(rows) if row.get("origin") == "background"]
     features = finite(judge.features(np.stack([on_black(picture, mask) for mask in masks])).numpy())
     things = [i for i in range(len(rows)) if i not in grounds]
-    return SourceScene(features, things, grounds[0] if grounds else None, thumbnail(picture), picture, masks)
+    words = [row.get("word") for row in rows]
+    return SourceScene(features, things, grounds[0] if grounds else None, thumbnail(picture), picture, masks, words)
 
 
 def finite(features: NDArray[np.float32]) -> NDArray[np.float32]:

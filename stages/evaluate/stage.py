@@ -17,7 +17,7 @@ from stages.evaluate.copies import find_copies, thumbnail
 from stages.evaluate.judging import Judged, Judges
 from stages.evaluate.placed import Window, counted, labelled
 from stages.evaluate.source_scene import SourceScene, read_source
-from stages.evaluate.verdict import Scores, collapsed, why_not
+from stages.evaluate.verdict import Scores, collapsed, name_of, why_not
 from stages.halving import halving
 from stages.masks.label_mask import label_mask
 from stages.masks.shapes import Mask
@@ -107,9 +107,13 @@ class EvaluateStage:
             },
         )
         for row, one, (copy_similarity, copy_of) in zip(rows, judged, copies, strict=True):
-            complete = all(one.found[index] == 1 for index in row["concepts"])
             scores = Scores(
-                one.prompt_similarity, float(np.mean(one.identity)), complete, one.contrast, copy_similarity, copy_of
+                one.prompt_similarity,
+                float(np.mean(one.identity)),
+                {_name(row, place, scene.words): one.found[index] for place, index in enumerate(row["concepts"])},
+                one.contrast,
+                copy_similarity,
+                copy_of,
             )
             reason = why_not(scores, settings)
             window, standing = windows.get(row["key"]), [] if row.get("into") else scene.masks
@@ -126,7 +130,7 @@ class EvaluateStage:
                     "identity_similarity": scores.identity_similarity,
                     "identity": one.identity,
                     "found": found,
-                    "complete": complete,
+                    "complete": scores.complete,
                     "contrast": one.contrast,
                     "copy_similarity": copy_similarity,
                     "copy_of": copy_of,
@@ -161,6 +165,12 @@ def _receiver(task: SceneTask, row: Row, scene: SourceScene) -> NDArray[np.uint8
     if name not in task.files:
         raise SceneError(f"variation {row['key']} has no picture {row['key']}.source.png in its shard")
     return read_picture(task.files[name])
+
+
+def _name(row: Row, place: int, words: Sequence[str | None]) -> str:
+    """What the concept is called that a variation asks for in that place of `concepts`."""
+    index, handles = row["concepts"][place], row.get("handles") or []
+    return name_of(index, handles[place] if place < len(handles) else None, words[index])
 
 
 def _picture(task: SceneTask, row: Row, concepts: int) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from schemas.spec_file import load_spec
 MINIMAL = "source:\n  uri: bucket\noutput: out\n"
 
 RESULT_FIELDS = [
-    "evaluate.complete_only",
+    "evaluate.concepts",
     "evaluate.enabled",
     "evaluate.found_at",
     "evaluate.max_copy",

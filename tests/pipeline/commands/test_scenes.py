@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_every_scene_of_the_plan_is_listed_once(sample: SampleOutput) -> None:
     lost = next(scene for scene in scenes if scene.scene_id == sample.failing)
     assert (lost.stage, lost.pictures, lost.kept) == ("segment", 0, None)
     assert "; failed in extract: diverged at phase 1 step 7 <b>" in lost.line()
-    assert first.line().endswith(": through evaluate; 2 concepts (cat); 4 pictures; 4 with every concept once")
+    assert first.line().endswith(": through evaluate; 2 concepts (cat); 4 pictures; 3 kept, 4 with every concept once")
 
 
 @pytest.mark.parametrize(
@@ -89,10 +90,17 @@ def test_the_json_has_its_documented_names(sample: SampleOutput) -> None:
     assert json.loads("".join(as_json(iter(()), sample.storage)))["scenes"] == []
 
 
-def test_kept_is_said_only_where_a_threshold_was_set(tmp_path: Path) -> None:
-    sample = SampleOutput(tmp_path / "out", settings={"evaluate.min_identity": 0.5})
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"evaluate.min_identity": 0.5, "evaluate.concepts": "any"}, "3 kept, 4 with every concept once"),
+        ({"evaluate.concepts": "any"}, "4 with every concept once"),
+    ],
+)
+def test_kept_is_said_only_where_something_was_asked_for(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
+    sample = SampleOutput(tmp_path / "out", settings=settings)
     (found,) = list_scenes(sample.storage, "0000/")
-    assert found.line().endswith("; 4 pictures; 3 kept, 4 with every concept once")
+    assert found.line().endswith(f"; 4 pictures; {said}")
 
 
 def test_a_job_at_work_says_how_far_each_scene_is(tmp_path: Path) -> None:

@@ -158,8 +158,17 @@ def test_a_long_report_is_several_pages_each_whole(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("settings", "said", "well"),
     [
-        ({}, "No thresholds set: 20 of 20 show every concept once (100 %); not kept: 5 near-duplicates", False),
-        ({"evaluate.complete_only": True}, "Kept 15 of 20 (complete_only); not kept: 5 near-duplicates", False),
+        (
+            {},
+            "Kept 15 of 20 (concepts found), 20 show every concept once (100 %); not kept: 5 near-duplicates",
+            False,
+        ),
+        (
+            {"evaluate.concepts": "any"},
+            "No thresholds set: 20 of 20 show every concept once (100 %); not kept: 5 near-duplicates",
+            False,
+        ),
+        ({"evaluate.concepts": "complete"}, "Kept 15 of 20 (concepts complete); not kept: 5 near-duplicates", False),
         ({"extract.phase1.steps": 2, "extract.phase2.steps": 2}, "Warning: trained for 4 steps a scene", False),
     ],
 )

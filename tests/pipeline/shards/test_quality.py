@@ -28,19 +28,27 @@ def numbers(keep: int, complete: int, count: int, reason: str = "incomplete: not
 
 def test_without_thresholds_nothing_is_called_kept() -> None:
     """Of the demo's 204 pictures 145 lacked a concept, and `kept 204 of 204` stood over them."""
-    text = kept_text(numbers(204, 59, 204), Evaluate())
+    anything = Evaluate(concepts="any")
+    text = kept_text(numbers(204, 59, 204), anything)
     assert text == "no thresholds set: 59 of 204 show every concept once (29 %)"
-    copies = kept_text(numbers(199, 59, 204, "copy of a-0000: correlation"), Evaluate())
+    copies = kept_text(numbers(199, 59, 204, "copy of a-0000: correlation"), anything)
     assert copies == f"{text}; not kept: 5 near-duplicates"
 
 
 def test_thresholds_stand_beside_what_they_kept() -> None:
-    settings = Evaluate(min_identity=0.6, complete_only=True)
+    settings = Evaluate(min_identity=0.6, concepts="complete")
     assert kept_text(numbers(48, 60, 204), settings) == (
-        "kept 48 of 204 (min_identity 0.6, complete_only); not kept: 156 incomplete"
+        "kept 48 of 204 (min_identity 0.6, concepts complete); not kept: 156 incomplete"
     )
-    assert thresholds(Evaluate(min_prompt=0.0)) == "min_prompt 0", "a threshold of nothing is one, and is told"
-    assert thresholds(Evaluate(max_copy=0.5, min_contrast=0.1)) == ""
+    least = Evaluate(min_prompt=0.0, concepts="any")
+    assert thresholds(least) == "min_prompt 0", "a threshold of nothing is one, and is told"
+    assert thresholds(Evaluate(max_copy=0.5, min_contrast=0.1, concepts="any")) == ""
+
+
+def test_by_default_what_lacks_a_concept_is_not_kept_and_what_doubles_one_is_told() -> None:
+    assert kept_text(numbers(175, 59, 204, "missing: <asset1> (mug) not found"), Evaluate()) == (
+        "kept 175 of 204 (concepts found), 59 show every concept once (29 %); not kept: 29 missing a concept"
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,14 +76,18 @@ def test_a_job_that_hardly_trains_is_told_so(extract: dict[str, Any], base: str,
 
 
 def test_end_of_a_run_and_status_use_the_same_words(tmp_path: Path) -> None:
-    few = {"extract.phase1.steps": 2, "extract.phase2.steps": 0}
+    few = {"extract.phase1.steps": 2, "extract.phase2.steps": 0, "evaluate.concepts": "any"}
     sample = SampleOutput(tmp_path / "out", scenes=6, settings=few)
     counts = {"ingest": (6, 1), "extract": (5, 1), "generate": (5, 0), "evaluate": (5, 0)}
     result = JobResult(complete=True, worked=True, counts=counts, seconds=1.0)
     for lines in (closing_lines(sample.storage, result), status_lines(sample.storage)):
         assert "no thresholds set: 20 of 20 show every concept once (100 %); not kept: 5 near-duplicates" in lines
         assert any(line.startswith("trained for 2 steps a scene") for line in lines)
+    said = (
+        "kept 15 of 20 (min_identity 0.5, concepts found), 20 show every concept once (100 %); not kept: "
+        "5 near-duplicates"
+    )
     strict = SampleOutput(tmp_path / "strict", scenes=6, settings={"evaluate.min_identity": 0.5})
     for lines in (closing_lines(strict.storage, result), status_lines(strict.storage)):
-        assert "kept 15 of 20 (min_identity 0.5); not kept: 5 near-duplicates" in lines
+        assert said in lines
         assert not any("trained for" in line for line in lines)

@@ -11,7 +11,7 @@ from PIL import Image
 from schemas.evaluate import Evaluate
 from stages.evaluate.copies import contrast, correlation, find_copies, thumbnail
 from stages.evaluate.matching import assign, detect
-from stages.evaluate.verdict import Scores, collapsed, why_not
+from stages.evaluate.verdict import Scores, collapsed, name_of, why_not
 from stages.masks.label_mask import label_mask
 from stages.masks.views import filling, on_black
 
@@ -93,12 +93,12 @@ def test_contrast_is_the_deviation_of_brightness() -> None:
 GOOD = {
     "prompt_similarity": 0.3,
     "identity_similarity": 0.7,
-    "complete": True,
+    "found": {"<asset0> (cat)": 1, "<asset1>": 1},
     "contrast": 0.2,
     "copy_similarity": 0.1,
     "copy_of": None,
 }
-STRICT = Evaluate(min_prompt=0.3, min_identity=0.7, complete_only=True, max_copy=0.9, min_contrast=0.2)
+STRICT = Evaluate(min_prompt=0.3, min_identity=0.7, concepts="complete", max_copy=0.9, min_contrast=0.2)
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,15 @@ STRICT = Evaluate(min_prompt=0.3, min_identity=0.7, complete_only=True, max_copy
         ({}, None),
         ({"prompt_similarity": 0.29}, "prompt: similarity 0.290 under 0.3"),
         ({"identity_similarity": 0.69}, "identity: similarity 0.690 under 0.7"),
-        ({"complete": False}, "incomplete"),
+        ({"found": {"<asset0> (cat)": 2, "<asset1>": 1}}, "incomplete: found <asset0> (cat) 2 times"),
+        ({"found": {"<asset0> (cat)": 0, "<asset1>": 3}}, "missing: <asset0> (cat) not found"),
+        ({"found": {"<asset0> (cat)": 0, "<asset1>": 0}}, "missing: <asset0> (cat) and <asset1> not found"),
         ({"contrast": 0.19}, "collapsed: contrast 0.190 under 0.2"),
         ({"copy_of": "source", "copy_similarity": 0.95}, "copy of source: correlation 0.950 over 0.9"),
         ({"copy_of": "s-0001", "copy_similarity": 0.95, "prompt_similarity": 0.0}, "copy of s-0001"),
-        ({"contrast": 0.0, "copy_of": "source", "complete": False}, "collapsed"),
-        ({"complete": False, "identity_similarity": 0.0, "prompt_similarity": 0.0}, "prompt"),
-        ({"complete": False, "identity_similarity": 0.0}, "identity"),
+        ({"contrast": 0.0, "copy_of": "source", "found": {"<asset0>": 0}}, "collapsed"),
+        ({"found": {"<asset0>": 0}, "identity_similarity": 0.0, "prompt_similarity": 0.0}, "prompt"),
+        ({"found": {"<asset0>": 0}, "identity_similarity": 0.0}, "identity"),
     ],
 )
 def test_the_first_reason_that_holds_is_given(change: dict[str, object], reason: str | None) -> None:
@@ -124,9 +126,19 @@ def test_the_first_reason_that_holds_is_given(change: dict[str, object], reason:
     assert collapsed(scores, STRICT) == (scores.contrast < 0.2)
 
 
-def test_without_thresholds_only_flat_pictures_and_copies_go() -> None:
-    poor = Scores(**{**GOOD, "prompt_similarity": -0.9, "identity_similarity": -0.9, "complete": False})
-    assert why_not(poor, Evaluate()) is None
+def test_by_default_a_picture_without_a_concept_is_not_kept_and_one_with_two_of_it_is() -> None:
+    poor = {**GOOD, "prompt_similarity": -0.9, "identity_similarity": -0.9}
+    lacking, doubling = (Scores(**{**poor, "found": {"<asset0>": 1, "<asset1>": count}}) for count in (0, 2))
+    assert why_not(lacking, Evaluate()) == "missing: <asset1> not found"
+    assert why_not(doubling, Evaluate()) is None
+    assert not doubling.complete
+    assert why_not(lacking, Evaluate(concepts="any")) is None, "only flat pictures and copies go"
+
+
+def test_a_reason_names_a_concept_by_what_is_known_of_it() -> None:
+    assert name_of(1, "<asset1>", "mug") == "<asset1> (mug)"
+    assert name_of(1, "<asset1>", None) == "<asset1>"
+    assert name_of(1, None, "mug") == "concept 1 (mug)"
 
 
 def test_a_label_mask_reads_back_as_indices() -> None:
