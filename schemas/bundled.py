@@ -34,11 +34,6 @@ SETTINGS: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
             "segment": {"points_per_side": 8, "pred_iou_thresh": 0.8, "stability_score_thresh": 0.8}
         }
     },
-    "identity": {
-        "seedling": {
-            "evaluate": {"found_at": 0.8}
-        },  # toys that differ in one fact are more alike than things of photographs
-    },
 }
 """Field of `models` -> its value -> section of the spec -> settings. No two fields set the same one."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
 
 from schemas.fields import BATCHES, Strict, field
 
@@ -29,8 +31,11 @@ class Evaluate(Strict):
         "exactly once, as far as masks tell (a toy whose ear is a mask of its own counts twice). `any`: whatever they "
         "show.",
     )
-    found_at: float = field(
-        0.6, "From this identity similarity (cosine) on, a mask of the picture counts as the concept.", ge=-1, le=1
+    found_at: Annotated[float, Ge(-1), Le(1)] | Literal["auto"] = field(
+        "auto",
+        "From this identity similarity (cosine) on, -1 to 1, a mask of the picture counts as the concept. `auto`: by "
+        "scene, three quarters of the way from what the judge says of the other concepts and of ground in a concept's "
+        "shape to what it says of the concept itself, moved, turned, shrunk and darker.",
     )
     max_copy: float | None = field(
         0.95,

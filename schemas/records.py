@@ -207,6 +207,20 @@ SCORES = pa.schema(
             "For every concept of the scene, asked for or not, by index: how many separate masks show it.",
             False,
         ),
+        _field("found_at", pa.float32(), "Cosine from which on a mask counted as a concept: `evaluate.found_at`."),
+        _field("words", pa.list_(pa.string()), "For each concept asked for, its word; null where it has none."),
+        _field(
+            "boxes",
+            pa.list_(pa.list_(pa.int32())),
+            "For each concept asked for, the box around all that its label in `mask` shows: x, y, width, height; null "
+            "where it was not found. Unit: pixels.",
+        ),
+        _field(
+            "likeness",
+            pa.list_(pa.float32()),
+            "For each concept asked for, how sure that is: the highest cosine of a mask that counts as it; null where "
+            "it was not found.",
+        ),
         _field("complete", pa.bool_(), "Whether every concept asked for was found exactly once.", False),
         _field("contrast", pa.float32(), "Standard deviation of brightness, as a share of full brightness.", False),
         _field(
@@ -222,7 +236,12 @@ SCORES = pa.schema(
             "What it is nearly the same as: key of an earlier variation, or `source`; null if it is its own picture.",
         ),
         _field("collapsed", pa.bool_(), "Whether the picture is flat.", False),
-        _field("keep", pa.bool_(), "Whether it passes all of `evaluate`'s thresholds.", False),
+        _field(
+            "keep",
+            pa.bool_(),
+            "Whether it passes all that `evaluate` asks for: `evaluate.concepts` and its thresholds.",
+            False,
+        ),
         _field("reason", pa.string(), "Why it is not kept; null if it is."),
         _field("mask", pa.string(), "Member of the scores' tar that holds the masks found: <key>.mask.png.", False),
         _field("mode", pa.string(), "`mode` of the variation: `variations` or `place`."),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
+from pipeline.ledger.earlier_names import by_todays_names
 from pipeline.ledger.learned_with import check_learned_with
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
@@ -83,7 +84,7 @@ def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None
             raise _of_another_version(storage, earlier, misfit)
         earlier = record
         storage.write(NAME, json.dumps(record, indent=1).encode())
-    if earlier["fingerprint"] == record["fingerprint"]:
+    if earlier["fingerprint"] == record["fingerprint"] or earlier["fields"] == fields:  # by other names for the same
         if earlier["spec"] != record["spec"]:  # limits, workers: `unscene retry` goes by the last ones
             storage.write(NAME, json.dumps({**earlier, "spec": record["spec"]}, indent=1).encode())
         return
@@ -162,6 +163,7 @@ def _loaded(storage: Storage) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(storage.read(NAME))
         if not isinstance(record, dict):
             raise ValueError("it is no record of a job")
+        record = by_todays_names(record)
     except FileNotFoundError:
         raise OutputError(f"{storage.url}: no run.json there{_elsewhere(storage)}") from None
     except NotADirectoryError:

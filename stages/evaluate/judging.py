@@ -29,12 +29,14 @@ MOSTLY = 0.5
 @dataclass(frozen=True)
 class Judged:
     """One variation. identity: one a concept asked for; found: one a concept of the scene; parts: concept -> bool
-    [h, w], where it was found; size: (height, width)."""
+    [h, w], where it was found; likeness: concept -> the highest cosine of a mask that counts as it; size: (height,
+    width)."""
 
     prompt_similarity: float
     identity: list[float]
     found: list[int]
     parts: dict[int, Mask]
+    likeness: dict[int, float]
     contrast: float
     small: Thumbnail
     size: tuple[int, int]
@@ -43,11 +45,8 @@ class Judged:
 class Judges:
     """A CLIP for prompts, an identity judge, and the segmenter that finds concepts, with the spec's own settings."""
 
-    def __init__(
-        self, clip: ClipJudge, identity: IdentityJudge, segmenter: Segmenter, segment: Segment, found_at: float
-    ) -> None:
+    def __init__(self, clip: ClipJudge, identity: IdentityJudge, segmenter: Segmenter, segment: Segment) -> None:
         self.clip, self.identity, self.segmenter = clip, identity, segmenter
-        self.found_at = found_at
         self._segment = segment.model_copy(update={"max_concepts": MOST_OBJECTS})
 
     def judge(
@@ -132,14 +131,19 @@ class Judges:
         ]
         found = [0] * len(scene.features)
         parts: dict[int, Mask] = {}
-        for mask, index in zip(masks, detect(objects, scene.things, self.found_at), strict=True):
+        likeness: dict[int, float] = {}
+        for number, (mask, index) in enumerate(zip(masks, detect(objects, scene.things, scene.found_at), strict=True)):
             if index is not None:
+                likeness[index] = max(float(objects[index, number]), likeness.get(index, -1.0))
                 found[index] += 1
                 parts[index] = parts[index] | mask if index in parts else mask
-        if scene.ground is not None and rest[scene.ground, 0] >= self.found_at:
+        if scene.ground is not None and rest[scene.ground, 0] >= scene.found_at:
             found[scene.ground] = 1
+            likeness[scene.ground] = float(rest[scene.ground, 0])
             parts[scene.ground] = uncovered(looked, masks)
-        return Judged(prompt, identity, found, parts, contrast(picture), thumbnail(picture), picture.shape[:2])
+        return Judged(
+            prompt, identity, found, parts, likeness, contrast(picture), thumbnail(picture), picture.shape[:2]
+        )
 
 
 def uncovered(looked: Mask, masks: Sequence[Mask]) -> Mask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from schemas.masks import decode_mask
 from schemas.outcomes import SceneTask
 from stages.evaluate.copies import Thumbnail, thumbnail
 from stages.evaluate.matching import Similarities
+from stages.evaluate.reference import threshold
 from stages.masks.shapes import Mask
 from stages.masks.views import on_black
 from stages.models.identity import IdentityJudge
@@ -22,7 +24,7 @@ from stages.pictures import read_picture
 class SourceScene:
     """features: float32 [n, d], unit vectors of the n concepts, by index. things: indices of all but the background;
     ground: the background's index, if it is a concept. picture: [h, w, 3]; masks: [h, w], one a concept. words: the
-    concepts' own, by index.
+    concepts' own, by index. found_at: the cosine from which on a mask counts as one of them.
     """
 
     features: NDArray[np.float32]
@@ -32,13 +34,14 @@ class SourceScene:
     picture: NDArray[np.uint8]
     masks: list[Mask]
     words: list[str | None]
+    found_at: float
 
     def similarities(self, views: NDArray[np.float32]) -> Similarities:
         """Cosines [n, m] of the concepts with m views [m, d]."""
         return np.asarray(self.features @ views.T, dtype=np.float32)
 
 
-def read_source(task: SceneTask, judge: IdentityJudge) -> SourceScene:
+def read_source(task: SceneTask, judge: IdentityJudge, found_at: float | Literal["auto"] = "auto") -> SourceScene:
     """Raises SceneError where the scene's picture or concepts are not there."""
     rows = sorted(task.rows.get("concepts", []), key=lambda row: row["index"])
     if not rows or "png" not in task.files:
@@ -50,8 +53,10 @@ def read_source(task: SceneTask, judge: IdentityJudge) -> SourceScene:
     grounds = [i for i, row in enumerate(rows) if row.get("origin") == "background"]
     features = finite(judge.features(np.stack([on_black(picture, mask) for mask in masks])).numpy())
     things = [i for i in range(len(rows)) if i not in grounds]
+    at = threshold(picture, masks, features, judge) if found_at == "auto" else found_at
     words = [row.get("word") for row in rows]
-    return SourceScene(features, things, grounds[0] if grounds else None, thumbnail(picture), picture, masks, words)
+    ground = grounds[0] if grounds else None
+    return SourceScene(features, things, ground, thumbnail(picture), picture, masks, words, at)
 
 
 def finite(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from stages.evaluate.source_scene import SourceScene, read_source
 from stages.evaluate.verdict import Scores, collapsed, name_of, why_not
 from stages.halving import halving
 from stages.masks.label_mask import label_mask
-from stages.masks.shapes import Mask
+from stages.masks.shapes import Mask, bounding_box
 from stages.models.clip import load_clip
 from stages.models.device import pick_device
 from stages.models.identity import ClipIdentityJudge, IdentityJudge, load_identity
@@ -61,7 +61,7 @@ class EvaluateStage:
             else load_identity(models.identity, device, torch.float32)
         )
         segmenter = load_segmenter(self.spec)
-        self.judges = Judges(clip, identity, segmenter, self.spec.segment, self.spec.evaluate.found_at)
+        self.judges = Judges(clip, identity, segmenter, self.spec.segment)
 
     def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
         """One output per task: rows of SCORES and `<key>.mask.png` in the order of its variations, or a failure."""
@@ -78,7 +78,7 @@ class EvaluateStage:
         rows = sorted(task.rows.get("variations", []), key=lambda row: row["key"])
         if not rows:
             return SceneOutput(task.scene_id)
-        scene = read_source(task, self.judges.identity)
+        scene = read_source(task, self.judges.identity, self.spec.evaluate.found_at)
         judges, judged, size = self.judges, [], self.spec.evaluate.batch
         for start in range(0, len(rows), size):
             part = [_shown(task, row, len(scene.features)) for row in rows[start : start + size]]
@@ -119,6 +119,7 @@ class EvaluateStage:
             window, standing = windows.get(row["key"]), [] if row.get("into") else scene.masks
             found = counted(window, one.found, row["concepts"], standing) if window else one.found
             file = f"{row['key']}.mask.png"
+            parts = labelled(window, one.parts, standing) if window else one.parts
             output.rows.append(
                 {
                     "key": row["key"],
@@ -130,6 +131,10 @@ class EvaluateStage:
                     "identity_similarity": scores.identity_similarity,
                     "identity": one.identity,
                     "found": found,
+                    "found_at": scene.found_at,
+                    "words": [scene.words[index] for index in row["concepts"]],
+                    "boxes": [_box(parts.get(index), one.found[index]) for index in row["concepts"]],
+                    "likeness": [one.likeness.get(index) for index in row["concepts"]],
                     "complete": scores.complete,
                     "contrast": one.contrast,
                     "copy_similarity": copy_similarity,
@@ -141,7 +146,6 @@ class EvaluateStage:
                     "mode": row.get("mode") or "variations",
                 }
             )
-            parts = labelled(window, one.parts, standing) if window else one.parts
             output.files[file] = label_mask(one.size, parts)
         return output
 
@@ -165,6 +169,11 @@ def _receiver(task: SceneTask, row: Row, scene: SourceScene) -> NDArray[np.uint8
     if name not in task.files:
         raise SceneError(f"variation {row['key']} has no picture {row['key']}.source.png in its shard")
     return read_picture(task.files[name])
+
+
+def _box(part: Mask | None, found: int) -> list[int] | None:
+    """Around what the label shows of a concept that was found; None where it was not, whatever stands of it."""
+    return list(bounding_box(part)) if found and part is not None else None
 
 
 def _name(row: Row, place: int, words: Sequence[str | None]) -> str:

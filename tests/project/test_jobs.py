@@ -55,7 +55,7 @@ def test_the_seedling_s_jobs_come_to_the_settings_that_they_were_measured_with(
     assert (extract.attention_maps, extract.attention_weight) == (8, 0.1)
     assert (extract.lora.rank, extract.lora.targets) == (16, "attention_ff_conv")
     assert not extract.flip
-    assert (segment.pred_iou_thresh, segment.stability_score_thresh, spec.evaluate.found_at) == (0.8, 0.8, 0.8)
+    assert (segment.pred_iou_thresh, segment.stability_score_thresh, spec.evaluate.found_at) == (0.8, 0.8, "auto")
 
 
 @pytest.mark.parametrize("job", ["augment", "place"])

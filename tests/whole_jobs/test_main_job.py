@@ -156,10 +156,13 @@ def test_every_variation_is_scored_beside_its_masks(demo: Finished) -> None:
     for row in scores:
         assert masks[row["key"]].shape == (128, 128)
         assert set(np.unique(masks[row["key"]])) - {0} == {i + 1 for i, count in enumerate(row["found"]) if count}
-    complete = sum(row["complete"] for row in scores)
-    said = f"no thresholds set: {complete} of {len(scores)} show every concept once"
+        lacking = [index for index in row["concepts"] if not row["found"][index]]
+        assert not (lacking and row["keep"])
+        assert [index for index, box in zip(row["concepts"], row["boxes"], strict=True) if box is None] == lacking
+    kept, complete = (sum(row[name] for row in scores) for name in ("keep", "complete"))
+    said = f"kept {kept} of {len(scores)} (concepts found), {complete} show every concept once"
     assert said in demo.words
-    assert f"N{said[1:]}" in (demo.output / "report" / "index.html").read_text()
+    assert f"K{said[1:]}" in (demo.output / "report" / "index.html").read_text()
     assert "steps a scene, where the default for seedling is 340: expect pictures that do not show" in demo.words
 
 

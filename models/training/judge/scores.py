@@ -67,5 +67,5 @@ def print_scores(what: str, scores: dict[str, Tensor]) -> None:
 def print_errors(same: Tensor, others: Tensor, found_at: float) -> None:
     """What a threshold on identity gets wrong: the one at which the product counts a concept as found, and the best."""
     missed, mistaken, (best, wrong) = share(same < found_at), share(others >= found_at), equal_error(same, others)
-    print(f"  identity, at {found_at:g} (evaluate.found_at) {missed:.4f} of the same thing are missed and "
+    print(f"  identity, at {found_at:g} {missed:.4f} of the same thing are missed and "
           f"{mistaken:.4f} of others taken for it; at {best:.3f} it is {wrong:.4f} of both", flush=True)  # fmt: skip

@@ -30,12 +30,11 @@ from models.training.progress import Average, Budget, load_state, save_state, se
 from models.training.workers import Workers, join_workers
 from models.training.world import tokenizer as vocabulary
 from models.training.world.tokenizer import WordTokens
-from schemas.bundled import SETTINGS
 
 SIZE = ClipSize(side=128, patch=16, width=192, layers=5, text_width=128, text_layers=2, heads=4)
 """2.5 M parameters."""
-FOUND_AT: float = SETTINGS["identity"]["seedling"]["evaluate"]["found_at"]
-"""The cosine from which on two toys count as the same."""
+FOUND_AT = 0.8
+"""The cosine from which on two toys count as the same; `evaluate.found_at: auto` comes to the like of it."""
 CHECK_SCENES = 400
 """The last scenes, never trained on."""
 GROUP = 100

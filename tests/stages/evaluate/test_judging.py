@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -89,13 +89,13 @@ def judged(
     asked: Sequence[Sequence[int]],
     text: str = "a red thing",
     background: bool = False,
-    found_at: float = 0.9,
+    found_at: float | Literal["auto"] = 0.9,
 ) -> list[Judged]:
     judge: Any = ColourJudge()
     regions: Any = Regions()
-    judges = Judges(judge, judge, regions, Segment(), found_at)
+    judges = Judges(judge, judge, regions, Segment())
     rows = [{"concepts": list(indices), "text": text} for indices in asked]
-    return judges.judge(read_source(source_task(background), judge), rows, pictures)
+    return judges.judge(read_source(source_task(background), judge, found_at), rows, pictures)
 
 
 def cosine(one: Sequence[float], other: Sequence[float]) -> float:
@@ -127,6 +127,15 @@ def test_each_thing_counts_for_the_concept_it_is(picture: np.ndarray, found: lis
         expected = (picture == colour).all(axis=2)
         assert (index in one.parts) == (count > 0)
         assert count == 0 or np.array_equal(one.parts[index], expected), "the mask shows all that was counted"
+
+
+def test_how_sure_is_the_best_mask_that_counts() -> None:
+    picture = canvas((RED, 2, 2, 14, 14), (ORANGE, 40, 2, 14, 14), (YELLOW, 20, 40, 16, 16))
+    (one,) = judged([picture], [[0, 1]], found_at=cosine(ORANGE, RED) - 0.01)
+    assert one.found == [2, 0]
+    assert one.likeness == {0: pytest.approx(1.0)}
+    (ground,) = judged([BOTH], [[2]], background=True)
+    assert ground.likeness == {0: pytest.approx(1.0), 1: pytest.approx(1.0), 2: pytest.approx(1.0)}
 
 
 def test_concepts_not_asked_for_are_told_too() -> None:

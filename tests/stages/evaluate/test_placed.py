@@ -66,7 +66,7 @@ def judged(
     )
     stage = EvaluateStage(spec, StageContext("memory://none"))
     judge: Any = ColourJudge()
-    stage.judges = Judges(judge, judge, Regions(), Segment(max_border=1.0), 0.95)
+    stage.judges = Judges(judge, judge, Regions(), Segment(max_border=1.0))
     (output,) = stage.process([SceneTask("s", {**task.rows, "variations": rows}, task.files)])
     assert output.failure is None, output.failure
     return output

@@ -18,6 +18,7 @@ from schemas.masks import decode_mask
 from schemas.outcomes import SceneOutput, SceneTask
 from schemas.records import SCORES
 from stages.evaluate.stage import EvaluateStage
+from stages.masks.shapes import bounding_box
 from stages.masks.views import on_black
 from stages.models.clip import load_clip
 from stages.models.identity import load_identity
@@ -44,6 +45,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def made(folders: dict[str, str], **evaluate: Any) -> EvaluateStage:
+    """Of judges that know nothing, so that what they find decides nothing unless it is asked for."""
     stage = EvaluateStage(
         JobSpec.model_validate(
             {
@@ -51,7 +53,7 @@ def made(folders: dict[str, str], **evaluate: Any) -> EvaluateStage:
                 "output": "out",
                 "models": folders,
                 "segment": SEGMENT,
-                "evaluate": {"enabled": True, **evaluate},
+                "evaluate": {"enabled": True, "concepts": "any", "found_at": 0.6, **evaluate},
             }
         ),
         StageContext("memory://none"),
@@ -101,7 +103,13 @@ def test_rows_and_files(output: SceneOutput) -> None:
         assert labels.shape == (64, 64)
         assert set(np.unique(labels)) - {0} == {index + 1 for index, count in enumerate(row["found"]) if count}
         assert len(row["found"]) == 2
-        assert len(row["identity"]) == len(row["concepts"])
+        assert len(row["identity"]) == len(row["words"]) == len(row["concepts"])
+        assert row["found_at"] == 0.6
+        for index, box, likeness in zip(row["concepts"], row["boxes"], row["likeness"], strict=True):
+            there = labels == index + 1
+            assert box == (list(bounding_box(there)) if there.any() else None)
+            assert (likeness is None) == (box is None)
+            assert likeness is None or 0.6 <= likeness <= 1.0001
         assert row["complete"] == all(row["found"][index] == 1 for index in row["concepts"])
 
 
@@ -165,9 +173,8 @@ def test_batches_do_not_change_scores(folders: dict[str, str], output: SceneOutp
     assert found.files == output.files
     for one, other in zip(found.rows, output.rows, strict=True):
         for name in one:
-            assert one[name] == (
-                pytest.approx(other[name], abs=1e-5) if isinstance(one[name], (float, list)) else other[name]
-            )
+            near = isinstance(one[name], (float, list)) and name != "boxes"
+            assert one[name] == (pytest.approx(other[name], abs=1e-5) if near else other[name])
 
 
 def test_settings_decide_what_is_kept_and_scores_do_not_move(folders: dict[str, str], output: SceneOutput) -> None:
@@ -178,6 +185,23 @@ def test_settings_decide_what_is_kept_and_scores_do_not_move(folders: dict[str, 
     assert len({row["keep"] for row in found.rows}) == 2
     assert not any(row["copy_of"] or row["collapsed"] for row in found.rows)
     assert [row["copy_similarity"] for row in found.rows][:4] == [row["copy_similarity"] for row in output.rows][:4]
+
+
+def test_a_picture_that_lacks_a_concept_is_not_kept_by_default_and_says_which(folders: dict[str, str]) -> None:
+    scene = task()
+    for row in scene.rows["concepts"]:
+        row["word"] = ["cat", None][row["index"]]
+    for row in scene.rows["variations"]:
+        row["handles"] = [f"<asset{index}>" for index in row["concepts"]]
+    assert JobSpec.model_validate({"source": {"uri": "in"}, "output": "out"}).evaluate.concepts == "found"
+    (found,) = made(folders, concepts="found", max_copy=None, min_contrast=0.0, found_at=0.99999).process([scene])
+    lacking = {row["key"]: row for row in found.rows if not row["keep"]}
+    assert lacking, "random judges find little so sure as that"
+    for row in found.rows:
+        missing = [index for index in row["concepts"] if not row["found"][index]]
+        names = [f"<asset{index}>" + (" (cat)" if index == 0 else "") for index in missing]
+        assert row["reason"] == (f"missing: {' and '.join(names)} not found" if names else None)
+        assert row["words"] == [["cat", None][index] for index in row["concepts"]]
 
 
 def test_one_bad_scene_costs_one_scene(folders: dict[str, str], output: SceneOutput) -> None:

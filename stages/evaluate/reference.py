@@ -1,0 +1,119 @@
+"""From which cosine on a mask is one of a scene's concepts, by what the identity judge itself says of the scene: of
+each concept changed a little, which still is it, and of what is not, the other concepts and ground in its shape.
+
+Judges differ in where their cosines lie; a threshold between two of a judge's own moves with them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from stages.masks.shapes import Mask, bounding_box
+from stages.masks.views import on_black
+from stages.models.identity import IdentityJudge
+
+NEAR = 0.75
+"""How far the threshold lies from what is not the concept towards what is: measured on toys (docs/photographs.md)."""
+
+SMALLER = 0.75
+"""How large it is when it is shrunk. Unit: share of its side."""
+TURNED = 12.0
+"""Either way. Unit: degrees."""
+DARKER = 0.75
+"""How bright it is when it is darker. Unit: share of its brightness."""
+PATCHES = 3
+"""Of ground, at most."""
+MOST_TAKEN = 0.5
+"""A patch with more of it on concepts is none of ground. Unit: share of the concept's own pixels."""
+GREY = 128
+"""Stands for ground where a scene shows none and has no other concept. Unit: of 255."""
+_PLACES = 5
+"""Places along each side of the picture at which patches are looked for."""
+
+
+def threshold(
+    picture: NDArray[np.uint8], masks: Sequence[Mask], features: NDArray[np.float32], judge: IdentityJudge
+) -> float:
+    """The cosine from which on a mask counts as a concept of this scene: the mean of the concepts' own ones.
+
+    picture: [h, w, 3]; masks: of the n concepts; features: [n, d], of each on black in its place. Each concept's own
+    lies `NEAR` of the way from the highest cosine of what is not it to the mean of its views.
+    """
+    taken: Mask = np.logical_or.reduce(masks)
+    found = []
+    for index, mask in enumerate(masks):
+        views, ground = own_views(picture, mask), ground_views(picture, mask, taken)
+        others = np.delete(features, index, axis=0)
+        if not len(others) and not ground:  # it fills the picture
+            ground = [on_black(np.full_like(picture, GREY), mask)]
+        seen = judge.features(np.stack([*views, *ground])).numpy() @ features[index]
+        same, strange = float(seen[: len(views)].mean()), [*seen[len(views) :], *(others @ features[index])]
+        found.append(max(strange) + NEAR * (same - max(strange)))
+    return float(np.mean(found))
+
+
+def own_views(picture: NDArray[np.uint8], mask: Mask) -> list[NDArray[np.uint8]]:
+    """The concept [h, w] of the picture [h, w, 3] on black: mirrored, turned either way, shrunk, darker, and in the
+    middle of the picture."""
+    placed = on_black(picture, mask)
+    darker = (placed * DARKER).astype(np.uint8)
+    middle = ((mask.shape[1] - 1) / 2, (mask.shape[0] - 1) / 2)
+    return [
+        placed[:, ::-1],
+        _moved(placed, mask, turn=TURNED),
+        _moved(placed, mask, turn=-TURNED),
+        _moved(placed, mask, scale=SMALLER),
+        darker,
+        _moved(placed, mask, to=middle),
+    ]
+
+
+def ground_views(picture: NDArray[np.uint8], mask: Mask, taken: Mask) -> list[NDArray[np.uint8]]:
+    """Ground on black in the shape of the concept `mask`, at up to `PATCHES` places where least of it is `taken` by
+    concepts; none where there is no such ground. All [h, w]."""
+    x, y, width, height = bounding_box(mask)
+    shape = mask[y : y + height, x : x + width]
+    patches = []
+    for top in _spread(mask.shape[0] - height):
+        for left in _spread(mask.shape[1] - width):
+            window = (slice(top, top + height), slice(left, left + width))
+            free = shape & ~taken[window]
+            patches.append((-int(free.sum()), top, left, free))
+    patches.sort(key=lambda patch: patch[:3])
+    views = []
+    for size, top, left, free in patches[:PATCHES]:
+        if -size >= MOST_TAKEN * shape.sum():
+            moved = np.zeros_like(mask)
+            moved[top : top + height, left : left + width] = free
+            views.append(on_black(picture, moved))
+    return views
+
+
+def _spread(room: int) -> list[int]:
+    return sorted({round(room * step / (_PLACES - 1)) for step in range(_PLACES)})
+
+
+def _moved(
+    placed: NDArray[np.uint8],
+    mask: Mask,
+    turn: float = 0.0,
+    scale: float = 1.0,
+    to: tuple[float, float] | None = None,
+) -> NDArray[np.uint8]:
+    """What is placed on black, turned by degrees and scaled about the middle of the mask's box, which comes to lie at
+    `to` (x, y) where that is given."""
+    x, y, width, height = bounding_box(mask)
+    centre = (x + (width - 1) / 2, y + (height - 1) / 2)
+    to = to or centre
+    cos, sin = math.cos(math.radians(turn)) / scale, math.sin(math.radians(turn)) / scale
+    back = (
+        *(cos, sin, centre[0] - cos * to[0] - sin * to[1]),
+        *(-sin, cos, centre[1] + sin * to[0] - cos * to[1]),
+    )
+    size = (placed.shape[1], placed.shape[0])
+    return np.asarray(Image.fromarray(placed).transform(size, Image.Transform.AFFINE, back, Image.Resampling.BILINEAR))
