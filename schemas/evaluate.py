@@ -34,8 +34,8 @@ class Evaluate(Strict):
     found_at: Annotated[float, Ge(-1), Le(1)] | Literal["auto"] = field(
         "auto",
         "From this identity similarity (cosine) on, -1 to 1, a mask of the picture counts as the concept. `auto`: by "
-        "scene, three quarters of the way from what the judge says of the other concepts and of ground in a concept's "
-        "shape to what it says of the concept itself, moved, turned, shrunk and darker.",
+        "scene, three quarters of the way from what the judge says of ground in a concept's shape to what it says of "
+        "the concept itself, moved, turned, shrunk and darker.",
     )
     max_copy: float | None = field(
         0.95,

@@ -1,7 +1,9 @@
 """From which cosine on a mask is one of a scene's concepts, by what the identity judge itself says of the scene: of
-each concept changed a little, which still is it, and of what is not, the other concepts and ground in its shape.
+each concept changed a little, which still is it, and of ground in its shape, which is not.
 
-Judges differ in where their cosines lie; a threshold between two of a judge's own moves with them.
+Judges differ in where their cosines lie; a threshold between two of a judge's own moves with them. The scene's other
+concepts are left out of it: a mask counts for the one that it is most like, and two that are much alike would put the
+threshold where neither is found again.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from stages.masks.views import on_black
 from stages.models.identity import IdentityJudge
 
 NEAR = 0.75
-"""How far the threshold lies from what is not the concept towards what is: measured on toys (docs/photographs.md)."""
+"""How far the threshold lies from ground towards the concept: measured on toys (models/README.md)."""
 
 SMALLER = 0.75
 """How large it is when it is shrunk. Unit: share of its side."""
@@ -31,7 +33,7 @@ PATCHES = 3
 MOST_TAKEN = 0.5
 """A patch with more of it on concepts is none of ground. Unit: share of the concept's own pixels."""
 GREY = 128
-"""Stands for ground where a scene shows none and has no other concept. Unit: of 255."""
+"""Brightness of what stands for ground where one concept fills the picture. Unit: of 255."""
 _PLACES = 5
 """Places along each side of the picture at which patches are looked for."""
 
@@ -42,18 +44,19 @@ def threshold(
     """The cosine from which on a mask counts as a concept of this scene: the mean of the concepts' own ones.
 
     picture: [h, w, 3]; masks: of the n concepts; features: [n, d], of each on black in its place. Each concept's own
-    lies `NEAR` of the way from the highest cosine of what is not it to the mean of its views.
+    lies `NEAR` of the way from the highest cosine of ground to the mean of its views. Where there is no ground the
+    other concepts stand for it, and where there are none either, plain grey.
     """
     taken: Mask = np.logical_or.reduce(masks)
     found = []
     for index, mask in enumerate(masks):
-        views, ground = own_views(picture, mask), ground_views(picture, mask, taken)
-        others = np.delete(features, index, axis=0)
-        if not len(others) and not ground:  # it fills the picture
-            ground = [on_black(np.full_like(picture, GREY), mask)]
-        seen = judge.features(np.stack([*views, *ground])).numpy() @ features[index]
-        same, strange = float(seen[: len(views)].mean()), [*seen[len(views) :], *(others @ features[index])]
-        found.append(max(strange) + NEAR * (same - max(strange)))
+        views, strange = own_views(picture, mask), ground_views(picture, mask, taken)
+        if not strange:
+            others = [other for number, other in enumerate(masks) if number != index]
+            strange = [on_black(picture, other) for other in others] or [on_black(np.full_like(picture, GREY), mask)]
+        seen = judge.features(np.stack([*views, *strange])).numpy() @ features[index]
+        same, other = seen[: len(views)].mean(), seen[len(views) :].max()
+        found.append(other + NEAR * (same - other))
     return float(np.mean(found))
 
 

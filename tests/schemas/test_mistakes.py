@@ -52,6 +52,7 @@ UNKNOWN = {
     "source.limit: 3": "`source.limit`; a dotted name is for --set, and here it is `source: {limit: ...}`",
     "resolution: 512": "`resolution`; pictures have the size of the base model's own",
     "generate: {width: 512}": "`generate.width`; pictures have the size of the base model's own",
+    "evaluate: {complete_only: true}": "`evaluate.complete_only`; `evaluate.concepts` says it: `complete` for true",
     "extract: {lr_scheduler: cosine}": "`extract.lr_scheduler`; rates are constant; take it out",
     "hf_token: abc": "`hf_token`; credentials belong in the environment",
 }

@@ -12,7 +12,17 @@ import torch
 from stages.evaluate.reference import NEAR, ground_views, own_views, threshold
 from stages.evaluate.source_scene import read_source
 from stages.masks.views import on_black
-from tests.stages.evaluate.test_judging import GREEN, GREY, RED, SOURCE, ColourJudge, canvas, cosine, source_task
+from tests.stages.evaluate.test_judging import (
+    GREEN,
+    GREY,
+    ORANGE,
+    RED,
+    SOURCE,
+    ColourJudge,
+    canvas,
+    cosine,
+    source_task,
+)
 
 RED_MASK, GREEN_MASK = ((colour == SOURCE).all(axis=2) for colour in (RED, GREEN))
 
@@ -61,9 +71,8 @@ def test_ground_has_the_concept_s_shape_and_none_of_any_concept() -> None:
     assert ground_views(SOURCE, RED_MASK, everywhere) == []
 
 
-def test_it_lies_between_what_is_the_concept_and_the_most_like_of_what_is_not() -> None:
+def test_it_lies_between_the_concept_and_ground() -> None:
     grey = cosine(GREY, RED)
-    assert grey > cosine(RED, GREEN) == 0
     expected = grey + NEAR * (1 - grey)
     assert at(ColourJudge(), [RED_MASK, GREEN_MASK]) == pytest.approx(expected, abs=1e-3)
     assert read_source(source_task(), ColourJudge()).found_at == pytest.approx(expected, abs=1e-3)
@@ -74,6 +83,21 @@ def test_it_moves_with_a_judge_whose_cosines_lie_elsewhere() -> None:
     plain, masks = at(ColourJudge(), [RED_MASK, GREEN_MASK]), [RED_MASK, GREEN_MASK]
     for shift in (0.3, 0.8):
         assert at(Shifted(ColourJudge(), shift), masks) == pytest.approx(shift + (1 - shift) * plain, abs=1e-4)
+
+
+def test_concepts_that_are_much_alike_do_not_move_it() -> None:
+    alike = canvas((RED, 4, 4, 20, 20), (ORANGE, 36, 36, 20, 20))
+    masks = [(colour == alike).all(axis=2) for colour in (RED, ORANGE)]
+    expected = np.mean([grey + NEAR * (1 - grey) for grey in (cosine(GREY, RED), cosine(GREY, ORANGE))])
+    assert at(ColourJudge(), masks, alike) == pytest.approx(expected, abs=1e-3)
+    assert expected < cosine(RED, ORANGE) + NEAR * (1 - cosine(RED, ORANGE)) - 0.05
+
+
+def test_where_there_is_no_ground_the_others_stand_for_it() -> None:
+    halves = canvas((RED, 0, 0, 32, 64), (ORANGE, 32, 0, 32, 64))
+    masks = [(colour == halves).all(axis=2) for colour in (RED, ORANGE)]
+    other = cosine(RED, ORANGE)
+    assert at(ColourJudge(), masks, halves) == pytest.approx(other + NEAR * (1 - other), abs=1e-3)
 
 
 def test_a_concept_that_fills_the_picture_is_held_against_grey() -> None:

@@ -24,7 +24,7 @@ from stages.models.clip import load_clip
 from stages.models.identity import load_identity
 from stages.segment.stage import SegmentStage
 from stages.stage import StageContext
-from tests.stages.evaluate.test_judging import BLUE, GREEN, RED, SOURCE, canvas, source_task
+from tests.stages.evaluate.test_judging import BLUE, GREEN, RED, SOURCE, canvas, png, source_task
 from tests.support.tiny_judges import build_tiny_clip, build_tiny_dino
 
 SEGMENT = {"points_per_side": 8, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.4}
@@ -175,6 +175,17 @@ def test_batches_do_not_change_scores(folders: dict[str, str], output: SceneOutp
         for name in one:
             near = isinstance(one[name], (float, list)) and name != "boxes"
             assert one[name] == (pytest.approx(other[name], abs=1e-5) if near else other[name])
+
+
+def test_a_scene_s_own_threshold_does_not_depend_on_its_company(folders: dict[str, str]) -> None:
+    stage = made(folders, found_at="auto")
+    (alone,) = stage.process([task()])
+    other = task("t")
+    other.files["png"] = png(SOURCE[::-1, ::-1].copy())
+    *_, together = stage.process([other, task()])
+    assert together.rows == alone.rows
+    (at,) = {row["found_at"] for row in alone.rows}
+    assert -1 < at < 1
 
 
 def test_settings_decide_what_is_kept_and_scores_do_not_move(folders: dict[str, str], output: SceneOutput) -> None:
