@@ -37,7 +37,7 @@ class Place(Strict):
     shape: Literal["box", "mask"] = field(
         "box",
         "`box`: all of the box around that concept, so that a thing of another outline has room; `mask`: its own "
-        "outline. What other concepts cover is left out of either.",
+        "outline. What other concepts cover and this one does not is left out of either.",
     )
     grow: float = field(
         0.03,

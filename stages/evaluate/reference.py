@@ -34,6 +34,9 @@ MOST_TAKEN = 0.5
 """A patch with more of it on concepts is none of ground. Unit: share of the concept's own pixels."""
 GREY = 128
 """Brightness of what stands for ground where one concept fills the picture. Unit: of 255."""
+TOLD = 0.1
+"""Of a concept that the judge hardly tells from ground, a speck or a black one, nothing is learned. Unit: share of
+how far apart the two are for the scene's clearest concept, so that it moves with the judge too."""
 _PLACES = 5
 """Places along each side of the picture at which patches are looked for."""
 
@@ -41,23 +44,25 @@ _PLACES = 5
 def threshold(
     picture: NDArray[np.uint8], masks: Sequence[Mask], features: NDArray[np.float32], judge: IdentityJudge
 ) -> float:
-    """The cosine from which on a mask counts as a concept of this scene: the mean of the concepts' own ones.
+    """The cosine from which on a mask counts as a concept of this scene: the mean of the concepts' own ones, of those
+    that the judge tells from ground where there are any.
 
-    picture: [h, w, 3]; masks: of the n concepts; features: [n, d], of each on black in its place. Each concept's own
-    lies `NEAR` of the way from the highest cosine of ground to the mean of its views. Where there is no ground the
-    other concepts stand for it, and where there are none either, plain grey.
+    picture: [h, w, 3]; masks: of the n concepts, without a background that is one; features: [n, d], of each on black
+    in its place. Each concept's own lies `NEAR` of the way from the highest cosine of ground to the mean of its views.
+    Where there is no ground the other concepts stand for it, and where there are none either, plain grey.
     """
     taken: Mask = np.logical_or.reduce(masks)
-    found = []
+    same, other = np.zeros(len(masks)), np.zeros(len(masks))
     for index, mask in enumerate(masks):
         views, strange = own_views(picture, mask), ground_views(picture, mask, taken)
         if not strange:
             others = [other for number, other in enumerate(masks) if number != index]
             strange = [on_black(picture, other) for other in others] or [on_black(np.full_like(picture, GREY), mask)]
         seen = judge.features(np.stack([*views, *strange])).numpy() @ features[index]
-        same, other = seen[: len(views)].mean(), seen[len(views) :].max()
-        found.append(other + NEAR * (same - other))
-    return float(np.mean(found))
+        same[index], other[index] = seen[: len(views)].mean(), seen[len(views) :].max()
+    apart = same - other
+    told = apart >= min(TOLD * apart.max(), apart.max())
+    return float((other + NEAR * apart)[told].mean())
 
 
 def own_views(picture: NDArray[np.uint8], mask: Mask) -> list[NDArray[np.uint8]]:

@@ -53,7 +53,8 @@ def read_source(task: SceneTask, judge: IdentityJudge, found_at: float | Literal
     grounds = [i for i, row in enumerate(rows) if row.get("origin") == "background"]
     features = finite(judge.features(np.stack([on_black(picture, mask) for mask in masks])).numpy())
     things = [i for i in range(len(rows)) if i not in grounds]
-    at = threshold(picture, masks, features, judge) if found_at == "auto" else found_at
+    told = things or list(range(len(rows)))  # a background covers all ground there is, and nothing would be left of it
+    at = threshold(picture, [masks[i] for i in told], features[told], judge) if found_at == "auto" else found_at
     words = [row.get("word") for row in rows]
     ground = grounds[0] if grounds else None
     return SourceScene(features, things, ground, thumbnail(picture), picture, masks, words, at)

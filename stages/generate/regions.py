@@ -1,7 +1,7 @@
 """Where in a real picture a concept is to be drawn: in place of another one, or where none is. No models here.
 
-A region is a boolean mask [side, side] of the scene's picture. What other concepts cover is never in it, but where no
-free place is left for one that is added.
+A region is a boolean mask [side, side] of the scene's picture. What other concepts cover is never in it, but where the
+concept that is replaced covers it too, and where no free place is left for one that is added.
 """
 
 from __future__ import annotations

@@ -104,3 +104,30 @@ def test_a_concept_that_fills_the_picture_is_held_against_grey() -> None:
     red = canvas((RED, 0, 0, 64, 64))
     grey = cosine(GREY, RED)
     assert at(ColourJudge(), [np.ones((64, 64), bool)], red) == pytest.approx(grey + NEAR * (1 - grey), abs=1e-3)
+
+
+def test_it_is_the_same_whether_ground_is_a_concept_too() -> None:
+    without, with_ground = (
+        read_source(source_task(background), ColourJudge()).found_at for background in (False, True)
+    )
+    assert with_ground == without
+
+
+def test_a_speck_that_the_judge_does_not_see_says_nothing() -> None:
+    speck = np.zeros_like(RED_MASK)
+    speck[60, 60] = True  # of ground's own colour
+    plain = at(ColourJudge(), [RED_MASK, GREEN_MASK])
+    assert at(ColourJudge(), [RED_MASK, GREEN_MASK, speck]) == pytest.approx(plain, abs=1e-3)
+    assert at(ColourJudge(), [speck]) == pytest.approx(1, abs=1e-3), "for want of another"
+
+
+def test_it_is_a_number_where_ground_is_more_like_a_concept_than_its_own_views() -> None:
+    class Backwards(ColourJudge):
+        def features(self, pictures: np.ndarray) -> torch.Tensor:
+            own = super().features(pictures)
+            own[: len(pictures) - 1] *= -1  # but the last, which is ground
+            return own
+
+    features = ColourJudge().features(np.stack([on_black(SOURCE, RED_MASK)])).numpy()
+    judge: Any = Backwards()
+    assert np.isfinite(threshold(SOURCE, [RED_MASK], features, judge))
