@@ -23,6 +23,7 @@ def local_ray() -> Iterator[None]:
 
     os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     start(
+        address="local",  # else it joins a cluster that another test has on this machine, and ends with it
         num_cpus=2,
         num_gpus=0,
         include_dashboard=False,
