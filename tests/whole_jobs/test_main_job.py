@@ -52,7 +52,7 @@ def test_the_closing_lines_say_what_was_made_and_where_to_look(demo: Finished) -
 
 def test_the_readme_counts_what_the_demo_makes(demo: Finished) -> None:
     """Fewer steps change no count; one picture a prompt stands here for the demo's own number."""
-    said = re.search(r"ten scenes become (\d+) handles and (\d+) pictures", (ROOT / "README.md").read_text())
+    said = re.search(r"[Tt]en scenes become (\d+) handles and (\d+) pictures", (ROOT / "README.md").read_text())
     assert said is not None
     each = load_spec(ROOT / "jobs/demo.yaml").generate.images_per_prompt
     made = len(demo.table("handles")), each * len(demo.table("variations"))
