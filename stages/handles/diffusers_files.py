@@ -44,21 +44,21 @@ XL_NAMES = ("clip_l", "clip_g")
 def export_scene(
     weights: bytes | str | Path, info: Mapping[str, Any], directory: str | Path, made_of: str = ""
 ) -> list[Path]:
-    """Writes the scene into `directory` (made if need be) and returns the files. What an earlier export left there and
-    this one does not write is taken away; nothing else is touched.
+    """Writes the scene into `directory` (made if need be) and returns the files. What an earlier export of the scene
+    left there and this one does not write is taken away; nothing else is touched.
 
     weights: the scene's .safetensors, as bytes or path; info: the content of its .json, which names the base model;
     made_of: kept in scene.json. With `tuning: full`, the changed `unet/`, `text_encoder/` and `text_encoder_2/` take
     the place of the factors; where only keys and values of the cross-attention changed, one file of them does.
-    Raises SceneError for weights that cannot be read, SpecError where the base is needed and not there, OSError where
-    the directory cannot be written to.
+    Raises SceneError for weights that cannot be read or a folder of another scene's, SpecError where the base is needed
+    and not there, OSError where the directory cannot be written to.
     """
     scene, place = unpack_scene(weights), Path(directory)
     parts = _full_parts(scene)
     configs = {part: _config(info["base"], part, info.get("revision")) for part in parts}
     told = _told(scene, info, made_of)
     place.mkdir(parents=True, exist_ok=True)
-    clear_exported(place)
+    clear_exported(place, told.scene_id)
     written = [
         _save(_embedding(scene, i), place / file, embedding_metadata(told.triggers[i], scene.widths, info))
         for i, file in enumerate(told.embedding_files)

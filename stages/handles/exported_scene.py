@@ -10,6 +10,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from schemas.errors import SceneError
 from stages.handles.file_names import stem_of, trigger_names
 
 NAME = "scene.json"
@@ -88,14 +89,25 @@ def read_exported(folder: Path) -> ExportedScene | None:
     return found if all((folder / name).is_file() for name in found.files) else None
 
 
-def clear_exported(folder: Path) -> None:
-    """Takes away what an export left in the folder, whole or in part, and nothing else."""
+def clear_exported(folder: Path, scene_id: str) -> None:
+    """Takes away what an export of this scene left in the folder, whole or in part, and nothing else.
+
+    Raises SceneError where the folder's scene.json tells of another scene, or of none: scene.json and README.md tell
+    of one scene, and the other's files would be lost.
+    """
+    path = folder / NAME
     found = _read(folder)
-    for name in found.files if found is not None else []:
-        path = folder / name
-        if path.resolve().is_relative_to(folder.resolve()):  # anybody may have written scene.json
-            path.unlink(missing_ok=True)
-    (folder / NAME).unlink(missing_ok=True)
+    if found is None and os.path.lexists(path):
+        raise SceneError(f"{path} is no scene.json of an export, so it stays; name another folder, or move it away")
+    if found is None:
+        return
+    if found.scene_id != scene_id:
+        raise SceneError(f"{folder} holds the export of scene {found.scene_id}, which stays; name another folder")
+    for name in found.files:
+        file = folder / name
+        if file.resolve().is_relative_to(folder.resolve()):  # anybody may have written scene.json
+            file.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
 
 
 def _read(folder: Path) -> ExportedScene | None:

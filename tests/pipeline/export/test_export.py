@@ -118,6 +118,24 @@ def test_a_scene_by_the_name_of_its_file(learned: Learned, tmp_path: Path) -> No
     assert line.startswith(scene)
 
 
+def test_a_folder_of_another_scene_stays_as_it_is(learned: Learned, tmp_path: Path) -> None:
+    one, other = id_of(learned, 4), id_of(learned, 0)
+    list(export_from(learned.storage, one, tmp_path))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(CommandError) as error:
+        list(export_from(learned.storage, other, tmp_path))
+    assert str(error.value) == (
+        f"--scene {other}: {other}: {tmp_path} holds the export of scene {one}, which stays; name another folder"
+    )
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    list(export_from(learned.storage, one, tmp_path))  # the same one is written anew
+    assert {path.name for path in tmp_path.iterdir()} == set(before)
+    (tmp_path / "scene.json").write_text('{"nodes": []}')  # of another program
+    with pytest.raises(CommandError, match=r"scene.json is no scene.json of an export, so it stays; name another fol"):
+        list(export_from(learned.storage, one, tmp_path))
+    assert (tmp_path / "scene.json").read_text() == '{"nodes": []}'
+
+
 def test_what_cannot_be_exported_is_one_sentence(learned: Learned, tmp_path: Path) -> None:
     failing = next(i for i in range(5) if id_of(learned, i) == learned.failing)
     told = {
