@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from pipeline.export.handles import cannot_be_read, cannot_be_written, check_folder, write_scene
+from pipeline.export.handles import cannot_be_read, cannot_be_written, check_folder, left_readme, write_scene
 from pipeline.export.source import HandleSource, stamp_of
 from pipeline.shards.reader import UNREADABLE, Row
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted
 from schemas.errors import CommandError
 from stages.handles.diffusers_readme import MOST_LISTED, scenes_readme
-from stages.handles.exported_scene import read_exported
+from stages.handles.exported_scene import README, read_exported
 from stages.handles.file_names import stem_of
 
 _SHOWN_TOGETHER = 2
@@ -47,7 +47,8 @@ def export_all(storage: Storage, folder: Path) -> Iterator[str]:
         if fault is None:
             whole.append(scene_id)
             written += 1
-            yield f"{scene_id} ({name}): handles {', '.join(row['token'] for row in rows)}"
+            left = left_readme(folder / scene_id)
+            yield f"{scene_id} ({name}): handles {', '.join(row['token'] for row in rows)}{f'; {left}' if left else ''}"
         else:
             left_out += 1
             yield f"{scene_id} ({name}): left out, {fault}"
@@ -63,8 +64,8 @@ def export_all(storage: Storage, folder: Path) -> Iterator[str]:
             f"several scenes begin with {', '.join(alike[:_NAMED])}{' ...' if alike[_NAMED:] else ''}: their files are "
             "called alike, so give each a folder of its own in other tools too"
         )
-    readme = _write_readme(source, folder, whole)
-    yield f"{counted(len(whole), 'scene')} in {folder} ({counts}); {readme} shows how to load them"
+    shown = left_readme(folder) or f"{_write_readme(source, folder, whole)} shows how to load them"
+    yield f"{counted(len(whole), 'scene')} in {folder} ({counts}); {shown}"
 
 
 def _scenes(source: HandleSource) -> Iterator[tuple[str, list[Row], str | None]]:
@@ -84,7 +85,7 @@ def _write_readme(source: HandleSource, folder: Path, scenes: list[str]) -> Path
     found = (read_exported(folder / scene_id) for scene_id in scenes)
     together = list(islice((scene for scene in found if scene is not None and scene.shares), _SHOWN_TOGETHER))
     listed = [(scene_id, source.path(source.uris[scene_id])) for scene_id in scenes[:MOST_LISTED]]
-    readme = folder / "README.md"
+    readme = folder / README
     try:
         text = scenes_readme(together, listed, len(scenes))
         readme.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -10,6 +10,7 @@ from pipeline.ledger.scene_names import find_scenes, one_scene, uris_of
 from pipeline.shards.reader import UNREADABLE, NotAsCommitted, Row
 from pipeline.storage.folder import Storage
 from schemas.errors import CommandError, SceneError
+from stages.handles.exported_scene import README, foreign_readme
 
 
 def export_from(storage: Storage, scene: str, folder: Path) -> Iterator[str]:
@@ -31,7 +32,18 @@ def export_from(storage: Storage, scene: str, folder: Path) -> Iterator[str]:
         raise CommandError(f"--scene {scene}: {scene_id}: {fault}")
     tokens = ", ".join(row["token"] for row in rows)
     what = f"{scene_id} ({source.path(source.uris[scene_id])})"
-    yield f"{what}: handles {tokens} in {folder}; {folder / 'README.md'} shows how to load them"
+    shown = left_readme(folder) or f"{folder / README} shows how to load them"
+    yield f"{what}: handles {tokens} in {folder}; {shown}"
+
+
+def left_readme(folder: Path) -> str | None:
+    """What to tell of a README.md in the folder that no export wrote; None where there is none."""
+    if not foreign_readme(folder):
+        return None
+    return (
+        f"{folder / README} was not written by Unscene, so it was left as it is; move it away, and the same command "
+        "writes one that shows how to load them"
+    )
 
 
 def write_scene(source: HandleSource, scene_id: str, rows: list[Row], folder: Path) -> str | None:

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stages.handles.diffusers_readme import scene_readme
-from stages.handles.exported_scene import CROSS_KV_FILE, ExportedScene, clear_exported
+from stages.handles.exported_scene import CROSS_KV_FILE, README, ExportedScene, clear_exported, foreign_readme
 from stages.handles.full_weights import CROSS_KV
 from stages.handles.lora.kohya import kohya_state
 from stages.handles.tool_metadata import embedding_metadata, lora_metadata, user_metadata
@@ -45,7 +45,8 @@ def export_scene(
     weights: bytes | str | Path, info: Mapping[str, Any], directory: str | Path, made_of: str = ""
 ) -> list[Path]:
     """Writes the scene into `directory` (made if need be) and returns the files. What an earlier export of the scene
-    left there and this one does not write is taken away; nothing else is touched.
+    left there and this one does not write is taken away; nothing else is touched, and a README.md that no export
+    wrote stays.
 
     weights: the scene's .safetensors, as bytes or path; info: the content of its .json, which names the base model;
     made_of: kept in scene.json. With `tuning: full`, the changed `unet/`, `text_encoder/` and `text_encoder_2/` take
@@ -74,11 +75,12 @@ def export_scene(
         config.write_text(json.dumps(configs[part], indent=2))
         own = {name.removeprefix(prefix): t for name, t in scene.full.items() if name.startswith(prefix)}
         written += [config, _save(own, place / part / file)]
-    readme = place / "README.md"
-    files = [*written, readme]
-    told = replace(told, files=[file.relative_to(place).as_posix() for file in files])
-    readme.write_text(scene_readme(told), encoding="utf-8", errors="backslashreplace")
-    return [*files, told.write(place)]
+    if not foreign_readme(place):
+        readme = place / README
+        readme.write_text(scene_readme(told), encoding="utf-8", errors="backslashreplace")
+        written.append(readme)
+    told = replace(told, files=[file.relative_to(place).as_posix() for file in written])
+    return [*written, told.write(place)]
 
 
 def _told(scene: SceneWeights, info: Mapping[str, Any], made_of: str) -> ExportedScene:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from stages.handles.exported_scene import CROSS_KV_FILE, ExportedScene
+from stages.handles.exported_scene import CROSS_KV_FILE, README_MARK, ExportedScene
 from stages.handles.tool_readme import other_tools
 
 CLASSES = {
@@ -28,6 +28,8 @@ def scene_readme(scene: ExportedScene) -> str:
     table = "\n".join(f"| {_cell(token)} | {_cell(shared)} | {_plain(word)} |" for token, shared, word in rows)
     own = [*_base_lines(scene), *_loading_lines(scene), _drawing_line(scene.tokens, "picture.png")]
     return f"""# Scene {scene.scene_id}
+
+{README_MARK}
 
 Handles learned by Unscene (Break-A-Scene, arXiv 2305.16311) from one picture, for the base model
 `{scene.base}`.
@@ -59,6 +61,8 @@ def scenes_readme(scenes: Sequence[ExportedScene], listed: Sequence[tuple[str, s
     more = count - len(listed[:MOST_LISTED])
     rest = f"\n\nand {more:,} more, not listed here." if more else ""
     return f"""# Handles of {count:,} scenes
+
+{README_MARK}
 
 Each folder holds the handles of one scene as files that diffusers and other tools load, and a README of its own.
 

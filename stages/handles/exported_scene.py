@@ -15,8 +15,11 @@ from stages.handles.file_names import stem_of, trigger_names
 
 NAME = "scene.json"
 CROSS_KV_FILE = "cross_kv.safetensors"
-LAYOUT = 2
-"""Which files an export writes, and how; 1 had PEFT's names. A folder of another layout counts as one to write anew."""
+README = "README.md"
+README_MARK = "<!-- Written by unscene export. A README.md without this line is left as it is. -->"
+LAYOUT = 3
+"""Which files an export writes, and how; 1 had PEFT's names, 2 no mark in its README. A folder of
+another layout counts as one to write anew."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,17 @@ def read_exported(folder: Path) -> ExportedScene | None:
     found = _read(folder)
     if found is None or found.layout != LAYOUT:
         return None
-    return found if all((folder / name).is_file() for name in found.files) else None
+    return found if all((folder / name).is_file() for name in [*found.files, README]) else None
+
+
+def foreign_readme(folder: Path) -> bool:
+    """Whether the folder has a README.md that no export wrote."""
+    try:
+        return README_MARK.encode() not in (folder / README).read_bytes()
+    except FileNotFoundError:
+        return False
+    except OSError:  # a folder of that name, or one that only another user may read
+        return True
 
 
 def clear_exported(folder: Path, scene_id: str) -> None:
@@ -105,6 +118,8 @@ def clear_exported(folder: Path, scene_id: str) -> None:
         raise SceneError(f"{folder} holds the export of scene {found.scene_id}, which stays; name another folder")
     for name in found.files:
         file = folder / name
+        if name == README and found.layout == LAYOUT and foreign_readme(folder):
+            continue  # somebody has put another in its place since
         if file.resolve().is_relative_to(folder.resolve()):  # anybody may have written scene.json
             file.unlink(missing_ok=True)
     path.unlink(missing_ok=True)

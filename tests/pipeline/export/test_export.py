@@ -136,6 +136,38 @@ def test_a_folder_of_another_scene_stays_as_it_is(learned: Learned, tmp_path: Pa
     assert (tmp_path / "scene.json").read_text() == '{"nodes": []}'
 
 
+def test_a_readme_of_somebody_else_stays_and_is_told(learned: Learned, tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("# Mine")
+    (line,) = export_from(learned.storage, "0004", tmp_path)
+    assert line.endswith(
+        f"; {readme} was not written by Unscene, so it was left as it is; move it away, and the same command writes "
+        "one that shows how to load them"
+    )
+    assert readme.read_text() == "# Mine"
+    readme.unlink()
+    (line,) = export_from(learned.storage, "0004", tmp_path)
+    assert line.endswith(f"{readme} shows how to load them")
+    readme.write_text("# Mine, in its place")
+    list(export_from(learned.storage, "0004", tmp_path))
+    assert readme.read_text() == "# Mine, in its place"
+
+
+def test_a_readme_of_somebody_else_stays_in_a_folder_of_scenes(learned: Learned, tmp_path: Path) -> None:
+    scene = id_of(learned, 4)
+    own = [tmp_path / "README.md", tmp_path / scene / "README.md"]
+    (tmp_path / scene).mkdir()
+    for readme in own:
+        readme.write_text("# Mine")
+    lines = list(export_all(learned.storage, tmp_path))
+    assert all(readme.read_text() == "# Mine" for readme in own)
+    assert sum("was not written by Unscene" in line for line in lines) == 2
+    for readme in own:
+        readme.unlink()
+    assert "(1 written, 2 there already" in list(export_all(learned.storage, tmp_path))[-1]
+    assert all(readme.read_text().startswith("# ") for readme in own)
+
+
 def test_what_cannot_be_exported_is_one_sentence(learned: Learned, tmp_path: Path) -> None:
     failing = next(i for i in range(5) if id_of(learned, i) == learned.failing)
     told = {

@@ -120,5 +120,5 @@ def test_a_folder_of_an_earlier_layout_is_written_anew(tmp_path: Path) -> None:
     path.write_text(json.dumps(told | {"files": [*told["files"], "pytorch_lora_weights.safetensors"]}))
     assert read_exported(folder) is None
     export(folder, (768,))
-    assert scene_in(folder).layout == 2
+    assert scene_in(folder).layout == 3
     assert not (folder / "pytorch_lora_weights.safetensors").exists()
