@@ -79,7 +79,8 @@ def export_scene(
         readme = place / README
         readme.write_text(scene_readme(told), encoding="utf-8", errors="backslashreplace")
         written.append(readme)
-    told = replace(told, files=[file.relative_to(place).as_posix() for file in written])
+    names, sizes = [file.relative_to(place).as_posix() for file in written], [file.stat().st_size for file in written]
+    told = replace(told, files=names, sizes=sizes)
     return [*written, told.write(place)]
 
 

@@ -18,8 +18,8 @@ CROSS_KV_FILE = "cross_kv.safetensors"
 README = "README.md"
 README_MARK = "<!-- Written by unscene export. A README.md without this line is left as it is. -->"
 LAYOUT = 3
-"""Which files an export writes, and how; 1 had PEFT's names, 2 no mark in its README. A folder of
-another layout counts as one to write anew."""
+"""Which files an export writes, and how; 1 had PEFT's names, 2 no mark in its README and no sizes.
+A folder of another layout counts as one to write anew."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class ExportedScene:
     one a handle; encoders: text encoders of the base; lora: whether the scene has factors; parts: folders of the base's
     parts with weights of the scene's own; cross_kv: whether only keys and values of the cross-attention are its own;
     without: parts that the base's model_index.json names and its folder lacks; files: what was written, relative to the
-    folder; made_of: what tells these handles from others of the same scene, by the caller; layout: see `LAYOUT`.
+    folder; sizes: bytes of each; made_of: what tells these handles from others of the same scene, by the caller;
+    layout: see `LAYOUT`.
     """
 
     scene_id: str
@@ -43,6 +44,7 @@ class ExportedScene:
     cross_kv: bool = False
     without: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
     made_of: str = ""
     layout: int = LAYOUT
 
@@ -85,11 +87,15 @@ class ExportedScene:
 
 
 def read_exported(folder: Path) -> ExportedScene | None:
-    """What the folder holds; None where nothing whole of this layout is there."""
+    """What the folder holds; None where nothing whole of this layout is there: a file cut short is none, and one of
+    another size is not what was written."""
     found = _read(folder)
     if found is None or found.layout != LAYOUT:
         return None
-    return found if all((folder / name).is_file() for name in [*found.files, README]) else None
+    paths = [folder / name for name in found.files]
+    if not all(path.is_file() for path in [*paths, folder / README]):
+        return None
+    return found if [path.stat().st_size for path in paths] == found.sizes else None
 
 
 def foreign_readme(folder: Path) -> bool:

@@ -216,6 +216,19 @@ def test_every_scene_and_again(learned: Learned, tmp_path: Path, monkeypatch: py
     )
 
 
+def test_a_file_cut_short_is_written_again(learned: Learned, tmp_path: Path) -> None:
+    scene = id_of(learned, 4)
+    list(export_all(learned.storage, tmp_path))
+    for name in (f"{scene[:8]}-cat0.safetensors", "README.md"):
+        file = tmp_path / scene / name
+        whole = file.read_bytes()
+        assert read_exported(tmp_path / scene) is not None
+        file.write_bytes(whole[:-10])
+        assert read_exported(tmp_path / scene) is None
+        assert "(1 written, 2 there already" in list(export_all(learned.storage, tmp_path))[-1]
+        assert file.read_bytes() == whole
+
+
 def test_scenes_whose_files_are_called_alike_are_told(
     learned: Learned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
