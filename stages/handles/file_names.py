@@ -21,9 +21,14 @@ def stem_of(scene_id: str) -> str:
 def trigger_names(scene_id: str, words: Sequence[str]) -> list[str]:
     """Name of each handle in tools that know it by its file, in order. words: one a handle, which may be a stranger's.
 
-    Small letters and digits of ASCII with `_` and one `-`: no tool's syntax for prompts has a meaning for these.
+    Small letters and digits of ASCII with `_` and one `-`: no tool's syntax for prompts has a meaning for these. The
+    number is all digits that a name ends in, so no two of a scene are alike: `cat10`, and `cat1_0` of the word `cat1`.
     """
-    return [f"{stem_of(scene_id)}-{_plain(word)}{index}" for index, word in enumerate(words)]
+    return [f"{stem_of(scene_id)}-{_numbered(_plain(word), index)}" for index, word in enumerate(words)]
+
+
+def _numbered(word: str, index: int) -> str:
+    return f"{word}_{index}" if word[-1].isdigit() else f"{word}{index}"
 
 
 def _plain(word: str) -> str:

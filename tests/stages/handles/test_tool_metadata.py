@@ -112,6 +112,12 @@ def test_names_are_of_letters_that_every_tool_types() -> None:
     ]
 
 
+def test_no_two_handles_of_a_scene_have_one_name() -> None:
+    names = trigger_names(SCENE, ["cat1", *["dog"] * 9, "cat", "cat_1", "1", *["x" * 23 + "1"] * 2])
+    assert (names[0], names[10]) == ("f6350132-cat1_0", "f6350132-cat10")
+    assert len(set(names)) == len(names)
+
+
 def test_a_folder_of_an_earlier_layout_is_written_anew(tmp_path: Path) -> None:
     folder = export(tmp_path, (768,))
     path = folder / "scene.json"
