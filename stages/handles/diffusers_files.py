@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from schemas.errors import SceneError
 from stages.handles.diffusers_readme import scene_readme
 from stages.handles.exported_scene import CROSS_KV_FILE, README, ExportedScene, clear_exported, foreign_readme
 from stages.handles.full_weights import CROSS_KV
@@ -51,11 +52,15 @@ def export_scene(
     weights: the scene's .safetensors, as bytes or path; info: the content of its .json, which names the base model;
     made_of: kept in scene.json. With `tuning: full`, the changed `unet/`, `text_encoder/` and `text_encoder_2/` take
     the place of the factors; where only keys and values of the cross-attention changed, one file of them does.
-    Raises SceneError for weights that cannot be read or a folder of another scene's, SpecError where the base is needed
-    and not there, OSError where the directory cannot be written to.
+    Raises SceneError for weights that cannot be read or a folder of another scene's or
+    of a model, SpecError where the base is needed and not there, OSError where the directory cannot be written to.
     """
     scene, place = unpack_scene(weights), Path(directory)
     parts = _full_parts(scene)
+    if parts and (place / INDEX).exists():
+        raise SceneError(
+            f"{place} holds a model of diffusers ({INDEX}), whose weights would be lost; name another folder"
+        )
     configs = {part: _config(info["base"], part, info.get("revision")) for part in parts}
     told = _told(scene, info, made_of)
     place.mkdir(parents=True, exist_ok=True)

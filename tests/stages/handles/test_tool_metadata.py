@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from schemas.errors import SceneError
 from stages.handles.diffusers_files import export_scene
 from stages.handles.exported_scene import read_exported
 from stages.handles.file_names import trigger_names
@@ -116,6 +117,17 @@ def test_no_two_handles_of_a_scene_have_one_name() -> None:
     names = trigger_names(SCENE, ["cat1", *["dog"] * 9, "cat", "cat_1", "1", *["x" * 23 + "1"] * 2])
     assert (names[0], names[10]) == ("f6350132-cat1_0", "f6350132-cat10")
     assert len(set(names)) == len(names)
+
+
+def test_full_weights_are_not_written_over_a_model(tmp_path: Path) -> None:
+    whole = SceneWeights(["<asset0>"], torch.ones(1, 8), full={"unet.conv_in.weight": torch.ones(2, 2)})
+    (tmp_path / "unet").mkdir()
+    for name in ("model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(SceneError, match=r"holds a model of diffusers \(model_index.json\), .*; name another folder"):
+        export_scene(pack_scene(whole), {"scene_id": SCENE, "base": str(tmp_path), "init_words": ["cat"]}, tmp_path)
+    assert (tmp_path / "unet/diffusion_pytorch_model.safetensors").read_text() == "{}"
+    assert not (tmp_path / "scene.json").exists()
 
 
 def test_a_folder_of_an_earlier_layout_is_written_anew(tmp_path: Path) -> None:
