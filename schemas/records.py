@@ -42,6 +42,8 @@ PLAN = pa.schema(
 
 NOT_READ = "not read: its scene failed before"
 """`reason` of a mask that nobody came to look at."""
+OUTSIDE_CROP, EMPTY = "outside the crop", "empty"
+"""How the `reason` of a mask begins that has nothing to show in the square, or too little to be learned."""
 SOURCE_MASK = pa.struct(
     [pa.field("name", pa.string()), pa.field("number", pa.int32()), pa.field("reason", pa.string())]
 )

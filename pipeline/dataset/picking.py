@@ -13,7 +13,6 @@ from pipeline.dataset.source import BACKGROUND, SceneRows
 from pipeline.shards.scores import kind_of
 
 LACKING = "a concept asked for has no mask"
-_CROWDED = "real, with more masks than concepts (segment.max_concepts)"
 _NOTHING = "nothing of a class in it"
 
 
@@ -82,8 +81,8 @@ class Picker:
         things = sum(row["origin"] != BACKGROUND for row in scene.concepts)
         if self.choices.singles and things != 1:
             self._leave_out("several concepts (--singles)")
-        elif not scene.whole:
-            self._leave_out(_CROWDED)
+        elif scene.unlabelled:
+            self._leave_out(scene.unlabelled)
         elif not classes:
             self._leave_out(_NOTHING)
         else:

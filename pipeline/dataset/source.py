@@ -12,9 +12,12 @@ from pipeline.shards.reader import UNREADABLE, OutputReader, Row
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
 from schemas.errors import CommandError, OutputError
+from schemas.records import EMPTY, OUTSIDE_CROP
 
 BACKGROUND = "background"
 """`origin` of a concept that is no thing: what no other covers. It gets no box and no mask."""
+CROWDED = "real, with more masks than concepts (segment.max_concepts)"
+NOT_USED = "real, with a thing whose mask was not used (crowds that are skipped, annotations without a segmentation)"
 _CONCEPTS = ["scene_id", "index", "word", "origin", "area"]
 _SCORES = ["scene_id", "key", "concepts", "found", "keep", "reason", "file", "mask"]
 
@@ -22,14 +25,15 @@ _SCORES = ["scene_id", "key", "concepts", "found", "keep", "reason", "file", "ma
 @dataclass(frozen=True)
 class SceneRows:
     """A scene: its concepts by index, without masks; its pictures, by key, and their scores where there are some.
-    whole: whether each mask that it came with is a concept: what is over `segment.max_concepts` is none."""
+    unlabelled: why its own picture shows things that are no concepts, in a few words to count by; None where it does
+    not, as far as its masks tell."""
 
     scene_id: str
     shard: int
     concepts: list[Row]
     pictures: list[str]
     scores: dict[str, Row]
-    whole: bool = True
+    unlabelled: str | None = None
 
 
 class DatasetSource:
@@ -77,7 +81,7 @@ class DatasetSource:
     def scenes(self, shard: int) -> list[SceneRows]:
         """The scenes of a shard that have concepts, in its order. Raises OutputError where it cannot be read."""
         concepts = self._concepts(shard)
-        given = self.rows("scenes", shard, columns=["scene_id", "words"])
+        given = self.rows("scenes", shard, columns=["scene_id", "words", "masks"])
         pictures: dict[str, list[Row]] = {}
         scores: dict[str, list[Row]] = {}
         if self._new and self.reader.commit("variations", shard) is not None:
@@ -91,7 +95,7 @@ class DatasetSource:
                 sorted(rows, key=lambda row: int(row["index"])),
                 [row["key"] for row in pictures.get(scene_id, [])],
                 {row["key"]: row for row in scores.get(scene_id, [])},
-                sum(row["origin"] == "own" for row in rows) >= len(given[scene_id][0]["words"] or ()),
+                _unlabelled(rows, given[scene_id][0]),
             )
             for scene_id, rows in concepts.items()
         ]
@@ -114,3 +118,12 @@ class DatasetSource:
     def commit(self, table: str, shard: int) -> Commit | None:
         """The commit of one shard of a table, with the places of its tar's members."""
         return self.reader.commit(table, shard)
+
+
+def _unlabelled(concepts: Sequence[Row], scene: Row) -> str | None:
+    """Why things that the scene's masks name are no concepts; None where each is one, or is not in the square."""
+    for mask in scene.get("masks") or ():
+        if mask["reason"] and str(mask["reason"]).partition(": ")[0] not in (OUTSIDE_CROP, EMPTY):
+            return NOT_USED
+    own = sum(row["origin"] == "own" for row in concepts)
+    return None if own >= len(scene["words"] or ()) else CROWDED

@@ -14,7 +14,7 @@ from PIL import Image
 from schemas.errors import SceneError, StoreAway
 from schemas.job import JobSpec
 from schemas.outcomes import SceneOutput, SceneTask, as_told
-from schemas.records import NOT_READ
+from schemas.records import EMPTY, NOT_READ, OUTSIDE_CROP
 from stages.ingest.decode import Picture, decode_picture
 from stages.ingest.faults import FileChanged, FileUnreadable, MasksAmbiguous, MasksEmpty
 from stages.ingest.given_masks.beside import MasksBeside
@@ -27,8 +27,8 @@ from stages.models.base.layout import model_side
 from stages.models.place import bundled
 from stages.stage import StageContext, failed
 
-_OUTSIDE = "outside the crop: too little of it is inside the square; use ingest.square: pad, or correct the mask"
-_EMPTY = "empty: no pixel of it is inside; export it again, or take it out"
+_OUTSIDE = f"{OUTSIDE_CROP}: too little of it is inside the square; use ingest.square: pad, or correct the mask"
+_EMPTY = f"{EMPTY}: no pixel of it is inside; export it again, or take it out"
 
 
 class IngestStage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ def as_asked(scene: int, number: int, asked: Sequence[int]) -> list[int]:
 
 
 class LabelledOutput(SampleOutput):
-    """words: of the two concepts of every scene. given: masks that every picture came with. found: what the new ones
+    """words: of the two concepts of every scene. given: masks that every picture came with;
+    unused: name -> why it was not used, of masks besides. found: what the new ones
     show: a concept fills its half of the picture (less a margin), one that is found twice two strips of it, and one
     that is found three times is one region of them, which nobody can tell apart."""
 
@@ -33,9 +34,10 @@ class LabelledOutput(SampleOutput):
         words: Sequence[str | None] = ("cat", "dog"),
         found: Found = as_asked,
         given: int = 0,
+        unused: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
-        self.words, self.found, self.given = words, found, given
+        self.words, self.found, self.given, self.unused = words, found, given, unused or {}
         super().__init__(folder, scenes, **options)
 
     def _output(self, stage: str, scene_id: str, row: dict[str, Any]) -> SceneOutput:
@@ -43,6 +45,8 @@ class LabelledOutput(SampleOutput):
         if stage == "ingest":
             for scene in output.rows:
                 scene["words"] = ["cat"] * self.given
+                scene["masks"] = [{"name": str(n), "number": n, "reason": None} for n in range(self.given)]
+                scene["masks"] += [{"name": n, "number": None, "reason": why} for n, why in self.unused.items()]
         if stage == "segment":
             for concept in output.rows:
                 concept["word"] = self.words[concept["index"]]

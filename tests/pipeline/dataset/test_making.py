@@ -219,6 +219,24 @@ def test_a_real_picture_with_a_mask_that_is_no_concept_is_left_out(tmp_path: Pat
     assert sum("-" not in key for key in keys(tmp_path / "whole")) == 3
 
 
+@pytest.mark.parametrize(
+    ("reason", "real"),
+    [
+        ("it is marked iscrowd, and source.crowds is skip", 0),
+        ("it has a box and no segmentation", 0),
+        ("outside the crop: too little of it is inside the square; use ingest.square: pad", 3),
+        ("empty: no pixel of it is inside; export it again, or take it out", 3),
+    ],
+)
+def test_a_real_picture_with_a_thing_whose_mask_was_not_used_is_left_out(
+    reason: str, real: int, tmp_path: Path
+) -> None:
+    output = LabelledOutput(tmp_path / "out", scenes=3, given=2, unused={"7": reason})
+    lines = made(output, tmp_path / "set", validation=0.0)
+    assert sum("-" not in key for key in keys(tmp_path / "set")) == real
+    assert ("3 real, with a thing whose mask was not used" in lines[-2]) == (not real)
+
+
 def test_a_folder_that_is_not_for_it_is_refused(output: LabelledOutput, tmp_path: Path) -> None:
     inside = Path(output.storage.url) / "set"
     with pytest.raises(CommandError, match=r"--into .*: it lies in the OUTPUT, which only the job writes to"):
