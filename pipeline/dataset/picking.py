@@ -13,6 +13,8 @@ from pipeline.dataset.source import BACKGROUND, SceneRows
 from pipeline.shards.scores import kind_of
 
 LACKING = "a concept asked for has no mask"
+_GIVEN = "placed into a given picture, whose things have no labels and which other scenes share"
+_PLACED = "placed into a real picture with a thing that has no label"
 _NOTHING = "nothing of a class in it"
 
 
@@ -94,6 +96,12 @@ class Picker:
         row = scene.scores.get(key)
         if row is None:
             self._leave_out("without scores (yet)")
+            return
+        if key in scene.given:
+            self._leave_out(_GIVEN)
+            return
+        if key in scene.placed and scene.unlabelled:
+            self._leave_out(_PLACED)
             return
         asked = tuple(int(index) for index in row["concepts"])
         found = {index: row["found"][index] for index in sorted(classes) if row["found"][index]}

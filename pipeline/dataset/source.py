@@ -26,7 +26,8 @@ _SCORES = ["scene_id", "key", "concepts", "found", "keep", "reason", "file", "ma
 class SceneRows:
     """A scene: its concepts by index, without masks; its pictures, by key, and their scores where there are some.
     unlabelled: why its own picture shows things that are no concepts, in a few words to count by; None where it does
-    not, as far as its masks tell."""
+    not, as far as its masks tell. placed: keys of the pictures that were placed into a real one; given:
+    of those among them where that is not its own."""
 
     scene_id: str
     shard: int
@@ -34,6 +35,8 @@ class SceneRows:
     pictures: list[str]
     scores: dict[str, Row]
     unlabelled: str | None = None
+    placed: frozenset[str] = frozenset()
+    given: frozenset[str] = frozenset()
 
 
 class DatasetSource:
@@ -85,7 +88,7 @@ class DatasetSource:
         pictures: dict[str, list[Row]] = {}
         scores: dict[str, list[Row]] = {}
         if self._new and self.reader.commit("variations", shard) is not None:
-            pictures = self.rows("variations", shard, columns=["scene_id", "key"])
+            pictures = self.rows("variations", shard, columns=["scene_id", "key", "mode", "into"])
             if shard in self.scored:
                 scores = self.rows("scores", shard, columns=_SCORES)
         return [
@@ -96,6 +99,8 @@ class DatasetSource:
                 [row["key"] for row in pictures.get(scene_id, [])],
                 {row["key"]: row for row in scores.get(scene_id, [])},
                 _unlabelled(rows, given[scene_id][0]),
+                frozenset(row["key"] for row in pictures.get(scene_id, []) if row.get("mode") == "place"),
+                frozenset(row["key"] for row in pictures.get(scene_id, []) if row.get("into")),
             )
             for scene_id, rows in concepts.items()
         ]

@@ -23,7 +23,9 @@ def as_asked(scene: int, number: int, asked: Sequence[int]) -> list[int]:
 
 class LabelledOutput(SampleOutput):
     """words: of the two concepts of every scene. given: masks that every picture came with;
-    unused: name -> why it was not used, of masks besides. found: what the new ones
+    unused: name -> why it was not used, of masks besides;
+    placed: whether the new ones are placed; into: the given picture that they are placed into, if it is not their own.
+    found: what the new ones
     show: a concept fills its half of the picture (less a margin), one that is found twice two strips of it, and one
     that is found three times is one region of them, which nobody can tell apart."""
 
@@ -35,9 +37,12 @@ class LabelledOutput(SampleOutput):
         found: Found = as_asked,
         given: int = 0,
         unused: Mapping[str, str] | None = None,
+        placed: bool = False,
+        into: str | None = None,
         **options: Any,
     ) -> None:
         self.words, self.found, self.given, self.unused = words, found, given, unused or {}
+        self.placed, self.into = placed or into is not None, into
         super().__init__(folder, scenes, **options)
 
     def _output(self, stage: str, scene_id: str, row: dict[str, Any]) -> SceneOutput:
@@ -51,6 +56,9 @@ class LabelledOutput(SampleOutput):
             for concept in output.rows:
                 concept["word"] = self.words[concept["index"]]
                 concept["origin"] = "own" if self.given else "sam"
+        if stage == "generate" and self.placed:
+            for variation in output.rows:
+                variation |= {"mode": "place", "into": self.into}
         if stage == "evaluate":
             for number, score in enumerate(output.rows):
                 score["found"] = self.found(self.number_of(scene_id), number, score["concepts"])

@@ -237,6 +237,19 @@ def test_a_real_picture_with_a_thing_whose_mask_was_not_used_is_left_out(
     assert ("3 real, with a thing whose mask was not used" in lines[-2]) == (not real)
 
 
+def test_a_picture_that_was_placed_among_things_without_a_label_is_left_out(tmp_path: Path) -> None:
+    output = LabelledOutput(tmp_path / "out", scenes=3, into="photos/street.jpg")
+    lines = made(output, tmp_path / "set", validation=0.0)
+    assert not any("-" in key for key in keys(tmp_path / "set"))
+    assert "8 placed into a given picture, whose things have no labels and which other scenes share" in lines[-2]
+    output = LabelledOutput(tmp_path / "own", scenes=3, given=2, placed=True)
+    made(output, tmp_path / "labelled", validation=0.0)
+    assert sum("-" in key for key in keys(tmp_path / "labelled")) == 6
+    output = LabelledOutput(tmp_path / "more", scenes=3, given=3, placed=True)
+    with pytest.raises(CommandError, match=r"8 placed into a real picture with a thing that has no label"):
+        made(output, tmp_path / "unlabelled", validation=0.0)
+
+
 def test_a_folder_that_is_not_for_it_is_refused(output: LabelledOutput, tmp_path: Path) -> None:
     inside = Path(output.storage.url) / "set"
     with pytest.raises(CommandError, match=r"--into .*: it lies in the OUTPUT, which only the job writes to"):
