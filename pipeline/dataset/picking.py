@@ -105,8 +105,12 @@ class Picker:
             return
         asked = tuple(int(index) for index in row["concepts"])
         found = {index: row["found"][index] for index in sorted(classes) if row["found"][index]}
+        ground = {int(concept["index"]) for concept in scene.concepts if concept["origin"] == BACKGROUND}
+        others = any(count and index not in {*asked, *ground} for index, count in enumerate(row["found"]))
         if self.choices.singles and len(asked) != 1:
             self._leave_out("several concepts asked for (--singles)")
+        elif self.choices.singles and others:
+            self._leave_out("shows another concept too (--singles)")
         elif not row["keep"] and not self.choices.unkept:
             self._leave_out(f"not kept: {kind_of(row['reason'])}")
         elif any(index in classes and index not in found for index in asked):

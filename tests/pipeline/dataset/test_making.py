@@ -194,6 +194,18 @@ def test_a_cap_a_ratio_and_single_concepts(output: LabelledOutput, tmp_path: Pat
     assert "16 several concepts asked for (--singles)" in lines[-2]
 
 
+def test_a_single_concept_is_alone_in_its_picture(tmp_path: Path) -> None:
+    def found(scene: int, number: int, asked: Sequence[int]) -> list[int]:
+        return [1, 1] if number == 1 else as_asked(scene, number, asked)
+
+    output = LabelledOutput(tmp_path / "out", scenes=3, found=found)
+    for classes in (ClassMap(), ClassMap({"dog": None})):
+        into = tmp_path / f"set{len(classes.classes)}"
+        lines = made(output, into, singles=True, validation=0.0, classes=classes)
+        assert {key[-5:] for key in keys(into)} == {"-0000"}
+        assert "2 shows another concept too (--singles)" in lines[-2]
+
+
 def test_real_scenes_alone_need_no_scores_and_unkept_pictures_come_when_asked(tmp_path: Path) -> None:
     begun = LabelledOutput(tmp_path / "out", scenes=3, stages=(INGEST, SEGMENT))
     made(begun, tmp_path / "real", scenes=Scenes.ONLY, validation=0.0)
