@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -60,8 +61,11 @@ class Choices:
                 f"--ratio {self.ratio:g}: it counts new pictures to each real one, and --scenes {self.scenes} has "
                 "only one kind; leave one of the two out"
             )
-        if self.ratio is not None and self.ratio < 0:
-            raise CommandError(f"--ratio {self.ratio:g}: it cannot be less than 0; name 4 for four new to each real")
+        if self.ratio is not None and not (self.ratio >= 0 and math.isfinite(self.ratio)):
+            raise CommandError(
+                f"--ratio {self.ratio:g}: it is a number from 0 on; name 4 for four new to each real, or leave it out "
+                "for all of them"
+            )
 
     @property
     def real(self) -> bool:

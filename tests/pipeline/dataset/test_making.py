@@ -194,6 +194,14 @@ def test_a_cap_a_ratio_and_single_concepts(output: LabelledOutput, tmp_path: Pat
     assert "16 several concepts asked for (--singles)" in lines[-2]
 
 
+@pytest.mark.parametrize("ratio", [float("nan"), float("inf"), -1.0])
+def test_a_ratio_that_is_no_number_from_0_on_is_refused(ratio: float) -> None:
+    with pytest.raises(
+        CommandError, match=rf"^--ratio {ratio:g}: it is a number from 0 on; name 4 .*, or leave it out"
+    ):
+        Choices(Format.COCO, ratio=ratio)
+
+
 def test_a_single_concept_is_alone_in_its_picture(tmp_path: Path) -> None:
     def found(scene: int, number: int, asked: Sequence[int]) -> list[int]:
         return [1, 1] if number == 1 else as_asked(scene, number, asked)
