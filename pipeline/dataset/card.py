@@ -88,6 +88,11 @@ def _origin_lines(origin: Provenance) -> list[str]:
         f"- source: {origin.source}; its rights are its owners', and so are those in likenesses of it",
         f"- job: {origin.output}{made}, seed {origin.seed}",
     ]
+    if origin.crowds:
+        lines += [
+            "- masks: of a COCO file; annotations marked iscrowd, if it has any, count as one object each, also where "
+            "they are a region of many (source.crowds: use)"
+        ]
     if origin.prompts:
         lines += [
             f"- method: [{name}]({paper})" if paper else f"- method: {name}",

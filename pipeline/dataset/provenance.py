@@ -37,7 +37,8 @@ class Model:
 @dataclass(frozen=True)
 class Provenance:
     """source, output: addresses without credentials, of local folders the name alone, as a card is made to be read
-    elsewhere. method: name and address of its paper. prompts: templates. versions: of the job's packages."""
+    elsewhere. method: name and address of its paper. prompts: templates. versions: of the job's packages.
+    crowds: whether annotations marked iscrowd, of which tables do not tell, were used as objects."""
 
     source: str
     output: str
@@ -48,6 +49,7 @@ class Provenance:
     sampler: str
     versions: dict[str, str]
     created_at: float | None
+    crowds: bool
 
 
 def licence_of(name: str) -> str:
@@ -79,6 +81,7 @@ def provenance(source: DatasetSource, new: bool) -> Provenance:
         f"{generate.sampler}, {generate.steps} steps, guidance {generate.guidance:g}",
         dict(record.get("versions", {})),
         record.get("created_at"),
+        first.source.masks == "coco" and first.source.crowds == "use",
     )
 
 

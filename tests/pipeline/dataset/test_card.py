@@ -37,6 +37,15 @@ def front(into: Path) -> dict[str, Any]:
     return told
 
 
+@pytest.mark.parametrize("crowds", ["use", "skip"])
+def test_the_card_says_where_crowds_may_count_as_one_object(crowds: str, tmp_path: Path) -> None:
+    source = {"source.masks": "coco", "source.coco": "/photos/instances.json", "source.crowds": crowds}
+    output = LabelledOutput(tmp_path / "out", scenes=3, given=2, settings=source)
+    list(make_dataset(output.storage, Choices(Format.COCO, validation=0.0), str(tmp_path / "set")))
+    told = "annotations marked iscrowd, if it has any, count as one object each, also where they are a region of many"
+    assert (told in (tmp_path / "set" / "README.md").read_text()) == (crowds == "use")
+
+
 def test_the_card_says_what_is_in_it_and_where_it_comes_from(made: Path) -> None:
     told, text = front(made), (made / "README.md").read_text()
     assert told["size_categories"] == ["n<1K"]
