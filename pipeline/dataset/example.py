@@ -13,6 +13,7 @@ from pipeline.dataset.labels import Thing, Unlabelled, things_found, things_of_s
 from pipeline.dataset.picking import Pick
 from pipeline.dataset.source import DatasetSource
 from pipeline.shards.reader import UNREADABLE, Row
+from schemas.masks import decode_mask
 from stages.pictures import encode, open_picture
 
 DAMAGED = "damaged: its files cannot be read"
@@ -179,8 +180,9 @@ class Examples:
             size = picture.size
         else:
             assert pick.mask is not None
-            things = things_found(pick, files["scores"][pick.mask])
             data, made = files["variations"][pick.file], rows["variations"][pick.key]
+            region = decode_mask(made["region"]) if made.get("region") else None
+            things = things_found(pick, files["scores"][pick.mask], region)
             size = int(made["width"]), int(made["height"])
         if any(thing.mask.shape != size[::-1] for thing in things):
             raise ValueError(f"a mask of {things[0].mask.shape[::-1]} pixels on a picture of {size}")

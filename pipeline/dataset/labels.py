@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.dataset.picking import LACKING, Pick
+from pipeline.dataset.picking import LACKING, SEVERAL, Pick
 from pipeline.shards.reader import Row
 from schemas.masks import decode_mask
-from stages.masks.shapes import Mask, bounding_box, label_regions
+from stages.masks.shapes import Mask, bounding_box
 from stages.pictures import FORMATS
 
-TOUCHING = "several of one concept that cannot be told apart"
 WIDE = 255
 """With more classes than this a mask of them has 16 bits."""
 
@@ -55,11 +54,13 @@ def things_of_scene(pick: Pick, concepts: Sequence[Row]) -> list[Thing]:
     ]
 
 
-def things_found(pick: Pick, score_mask: bytes) -> list[Thing]:
+def things_found(pick: Pick, score_mask: bytes, region: Mask | None = None) -> list[Thing]:
     """Of a new picture: what its score mask (0 nothing, i + 1 concept i) shows of the concepts with a class.
 
-    A concept that was found several times has one region a thing; where it has another number of them, it cannot be
-    said whose they are. Raises Unlabelled there, and where a concept found has no pixels.
+    region: bool [h, w], where it was drawn into the scene's own picture; None: all of it is new. A concept that was
+    found twice is told apart there: one was drawn, and one stands beside the region. Elsewhere two masks may be two
+    things or one in pieces, and a piece may touch another thing. Raises Unlabelled there, and where a concept found has
+    no pixels.
     """
     found = np.asarray(Image.open(io.BytesIO(score_mask), formats=FORMATS))
     things: list[Thing] = []
@@ -67,16 +68,16 @@ def things_found(pick: Pick, score_mask: bytes) -> list[Thing]:
         mask = found == index + 1
         if not mask.any():
             raise Unlabelled(LACKING)
-        for part in [mask] if count == 1 else _parted(mask, count):
+        for part in [mask] if count == 1 else _parted(mask, count, region):
             things.append(Thing(len(things) + 1, index, pick.classes[index], part))
     return things
 
 
-def _parted(mask: Mask, count: int) -> list[Mask]:
-    labels, areas = label_regions(mask)
-    if len(areas) != count:
-        raise Unlabelled(TOUCHING)
-    return [labels == number for number in range(1, count + 1)]
+def _parted(mask: Mask, count: int, region: Mask | None) -> list[Mask]:
+    parts = [] if region is None or count != 2 else [mask & ~region, mask & region]
+    if not parts or not all(part.any() for part in parts):
+        raise Unlabelled(SEVERAL)
+    return parts
 
 
 def semantic(things: Sequence[Thing], classes: int) -> bytes:

@@ -103,6 +103,8 @@ def _content(pick: Pick, commits: dict[str, Commit | None]) -> str:
     for table, name in _members(pick):
         commit = commits[table]
         told += [name, None if commit is None else commit.sums.get(name, commit.attempt)]
+    if max(pick.found.values()) > 1:
+        told.append("apart by region")  # an older Unscene cut them otherwise
     if pick.real:  # its masks stand in the table
         concepts = commits["concepts"]
         told.append(None if concepts is None else concepts.files[0].sha256)

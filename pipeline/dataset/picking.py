@@ -12,6 +12,7 @@ from pipeline.dataset.lots import Cap, lot, share_of
 from pipeline.dataset.source import BACKGROUND, SceneRows
 from pipeline.shards.scores import kind_of
 
+SEVERAL = "several of one concept that cannot be told apart"
 LACKING = "a concept asked for has no mask"
 _GIVEN = "placed into a given picture, whose things have no labels and which other scenes share"
 _PLACED = "placed into a real picture with a thing that has no label"
@@ -115,6 +116,8 @@ class Picker:
             self._leave_out(f"not kept: {kind_of(row['reason'])}")
         elif any(index in classes and index not in found for index in asked):
             self._leave_out(LACKING)
+        elif key not in scene.placed and any(count > 1 for count in found.values()):
+            self._leave_out(SEVERAL)
         elif not found or (self.choices.singles and asked[0] not in classes):
             self._leave_out(_NOTHING)
         else:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from schemas.masks import encode_mask
 from schemas.outcomes import SceneOutput
 from stages.masks.label_mask import label_mask
 from tests.support.sample_output import SIDE, SampleOutput, half_masks
@@ -22,12 +23,11 @@ def as_asked(scene: int, number: int, asked: Sequence[int]) -> list[int]:
 
 
 class LabelledOutput(SampleOutput):
-    """words: of the two concepts of every scene. given: masks that every picture came with;
-    unused: name -> why it was not used, of masks besides;
-    placed: whether the new ones are placed; into: the given picture that they are placed into, if it is not their own.
-    found: what the new ones
-    show: a concept fills its half of the picture (less a margin), one that is found twice two strips of it, and one
-    that is found three times is one region of them, which nobody can tell apart."""
+    """words: of the two concepts of every scene. given: masks that every picture came with; unused: name -> why it was
+    not used, of masks besides. placed: whether the new ones are placed, each into the upper half; into: the given
+    picture that they are placed into, if it is not their own. found: what the new ones show: a concept fills its half
+    of the picture (less a margin), one that is found twice two strips of it, and one that is found three times is one
+    region of them, which nobody can tell apart."""
 
     def __init__(
         self,
@@ -58,13 +58,18 @@ class LabelledOutput(SampleOutput):
                 concept["origin"] = "own" if self.given else "sam"
         if stage == "generate" and self.placed:
             for variation in output.rows:
-                variation |= {"mode": "place", "into": self.into}
+                variation |= {"mode": "place", "into": self.into, "region": encode_mask(upper_half())}
         if stage == "evaluate":
             for number, score in enumerate(output.rows):
                 score["found"] = self.found(self.number_of(scene_id), number, score["concepts"])
                 score["complete"] = all(score["found"][index] == 1 for index in score["concepts"])
                 output.files[score["mask"]] = label_mask((SIDE, SIDE), shown(score["found"]))
         return output
+
+
+def upper_half() -> np.ndarray:
+    """Where placed pictures are drawn, bool [SIDE, SIDE]."""
+    return np.indices((SIDE, SIDE))[0] < SIDE // 2
 
 
 def shown(found: Sequence[int]) -> dict[int, np.ndarray]:

@@ -22,12 +22,12 @@ from tests.support.labelled_output import LabelledOutput, as_asked
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> LabelledOutput:
-    """Ten scenes with two words; the second picture of each shows its first concept twice."""
+    """Ten scenes with two words; the second picture of each shows its first concept twice: drawn beside itself."""
 
     def found(scene: int, number: int, asked: Sequence[int]) -> list[int]:
         return [2, 0] if number == 1 else as_asked(scene, number, asked)
 
-    return LabelledOutput(tmp_path_factory.mktemp("made") / "out", scenes=10, found=found)
+    return LabelledOutput(tmp_path_factory.mktemp("made") / "out", scenes=10, found=found, placed=True)
 
 
 def made(output: LabelledOutput, into: Path, **options: Any) -> Path:
