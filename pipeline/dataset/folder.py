@@ -10,6 +10,7 @@ from pipeline.dataset.choices import Choices
 from pipeline.dataset.classes import Classes
 from pipeline.dataset.parts import OWN
 from pipeline.storage.folder import Storage
+from pipeline.storage.local import is_temporary
 from schemas.errors import CommandError
 from schemas.secrets import masked_address
 
@@ -45,6 +46,8 @@ def open_folder(into: Storage, output: Storage, choices: Choices, names: Iterabl
                 f"--into {into.url}: it holds a data set made with {', '.join(changed)}; type the same to go on with "
                 "it, or name another folder"
             )
+        if into.local:  # elsewhere no file is written beside its name
+            _forget_temporaries(into, "")
     classes = Classes(tuple(known["classes"]) if known else ()).with_more(names)
     record = {"version": _VERSION, **asked, "classes": classes.names}
     if known is None or list(classes.names) != known["classes"]:
@@ -61,6 +64,15 @@ def forget_unnamed(into: Storage, pictures: bool) -> None:
     for name in into.every_name(OWN):
         if f"{OWN}/{name}" != _RECORD:
             into.delete(f"{OWN}/{name}")
+
+
+def _forget_temporaries(into: Storage, folder: str) -> None:
+    """Removes what a killed attempt wrote beside its name, in the folder and all that lie in it."""
+    for name in into.every_name(folder):
+        if is_temporary(name):
+            into.delete(f"{folder}/{name}".lstrip("/"))
+    for inner in into.folders(folder):
+        _forget_temporaries(into, f"{folder}/{inner}".lstrip("/"))
 
 
 def _read(into: Storage) -> dict[str, Any] | None:

@@ -143,6 +143,17 @@ def test_a_process_that_ends_in_the_middle_leaves_nothing_that_stays(tmp_path: P
     assert any(gone in name for name in keys_in(into))
 
 
+def test_what_a_killed_process_wrote_beside_its_name_goes(output: LabelledOutput, tmp_path: Path) -> None:
+    into = tmp_path / "set"
+    made(output, into, validation=0.0)
+    before = sorted(into.rglob("*"))
+    for name in ("README.md", "train/a.png", ".unscene/parts/train-000000.json"):
+        (into / f"{name}.{'0a' * 16}.tmp").touch()
+    (into / "notes.tmp").touch()
+    made(output, into, validation=0.0)
+    assert sorted(into.rglob("*")) == sorted([*before, into / "notes.tmp"])
+
+
 def keys_in(into: Path) -> list[str]:
     return sorted(file.name for file in into.rglob("*.png"))
 
