@@ -37,7 +37,7 @@ def open_folder(into: Storage, output: Storage, choices: Choices, names: Iterabl
     """
     asked = {"output": masked_address(output.url), **choices.options()}
     known = _read(into)
-    if known is None and (into.every_name("") or into.folders("")):
+    if known is None and not _begun(into) and (into.every_name("") or into.folders("")):
         raise CommandError(f"--into {into.url}: something else lies there; name a folder that is empty or new")
     if known is not None:
         changed = [f"{name} {_told(known.get(name))}" for name in asked if known.get(name) != asked[name]]
@@ -46,8 +46,8 @@ def open_folder(into: Storage, output: Storage, choices: Choices, names: Iterabl
                 f"--into {into.url}: it holds a data set made with {', '.join(changed)}; type the same to go on with "
                 "it, or name another folder"
             )
-        if into.local:  # elsewhere no file is written beside its name
-            _forget_temporaries(into, "")
+    if into.local:  # elsewhere no file is written beside its name
+        _forget_temporaries(into, "")
     classes = Classes(tuple(known["classes"]) if known else ()).with_more(names)
     record = {"version": _VERSION, **asked, "classes": classes.names}
     if known is None or list(classes.names) != known["classes"]:
@@ -64,6 +64,12 @@ def forget_unnamed(into: Storage, pictures: bool) -> None:
     for name in into.every_name(OWN):
         if f"{OWN}/{name}" != _RECORD:
             into.delete(f"{OWN}/{name}")
+
+
+def _begun(into: Storage) -> bool:
+    """Whether nothing lies there but what an attempt left that was killed while it wrote its first file."""
+    names = into.every_name(OWN)
+    return bool(names) and all(map(is_temporary, names)) and into.folders("") == [OWN] and not into.every_name("")
 
 
 def _forget_temporaries(into: Storage, folder: str) -> None:

@@ -152,6 +152,11 @@ def test_what_a_killed_process_wrote_beside_its_name_goes(output: LabelledOutput
     (into / "notes.tmp").touch()
     made(output, into, validation=0.0)
     assert sorted(into.rglob("*")) == sorted([*before, into / "notes.tmp"])
+    begun = tmp_path / "begun" / ".unscene"
+    begun.mkdir(parents=True)
+    (begun / f"dataset.json.{'0a' * 16}.tmp").touch()
+    made(output, begun.parent, validation=0.0)
+    assert not list(begun.glob("*.tmp"))
 
 
 def keys_in(into: Path) -> list[str]:
