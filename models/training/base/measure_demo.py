@@ -9,6 +9,7 @@ A concept is the toy whose true mask it covers; a picture asked for one that is 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from models.training.reading.facts import read_facts
 from models.training.reading.network import load_reader
 from models.training.world.demo_bucket import SCENES, toy_named
 from models.training.world.roster import NEW_SHAPES, Toy
+from unscene.scene import Scene
 
 SAME = 0.5
 """IoU from which on a concept is a toy's."""
@@ -47,21 +49,30 @@ def toys_of(masks: NDArray[np.bool_], number: int, truth: Path) -> list[Toy | No
     return found
 
 
-def main() -> None:
-    """Print a line for all pictures, for those of new silhouettes, for the others; and what was missed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def scenes_and_toys(output: str, truth: Path) -> Iterator[tuple[Scene, int, list[Toy | None]]]:
+    """A finished demo's scenes that did not fail, each with its number in the bucket and the toy of each concept."""
+    for scene in unscene.open(output).scenes():
+        if not scene.failure:
+            number = int(Path(scene.name).stem.removeprefix("scene-"))
+            yield scene, number, toys_of(scene.masks, number, truth)
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """What is measured on a demo."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--output", required=True, help="of the demo, finished")
     parser.add_argument("--truth", type=Path, required=True, help="folder of the true masks")
     parser.add_argument("--reader", type=Path, required=True, help="folder of the judge of facts")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Print a line for all pictures, for those of new silhouettes, for the others; and what was missed."""
+    args = arguments(__doc__.splitlines()[0]).parse_args()
     pictures: list[NDArray[np.uint8]] = []
     asked: list[tuple[Toy, ...]] = []
     nobodys = missed = 0
-    for scene in unscene.open(args.output).scenes():
-        if scene.failure:
-            continue
-        number = int(Path(scene.name).stem.removeprefix("scene-"))
-        toys = toys_of(scene.masks, number, args.truth)
+    for scene, number, toys in scenes_and_toys(args.output, args.truth):
         missed += len({toy_named(name) for name in SCENES[number].toys} - set(toys))
         for variation in scene.variations:
             names = [toys[index] for index in variation.row["concepts"]]

@@ -9,7 +9,6 @@ flat pictures are left out: no rule keeps them.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import unscene
-from models.training.base.measure_demo import toys_of
+from models.training.base.measure_demo import arguments, scenes_and_toys
 from models.training.reading.facts import assigned
 from models.training.reading.network import FactReader, load_reader
 
@@ -37,10 +35,7 @@ def judged(output: str, truth: Path, reader: FactReader) -> tuple[list[Row], NDA
     """The scores of a finished demo's pictures that are none of copies and flat, and which of them are whole."""
     rows: list[Row] = []
     whole: list[bool] = []
-    for scene in unscene.open(output).scenes():
-        if scene.failure:
-            continue
-        toys = toys_of(scene.masks, int(Path(scene.name).stem.removeprefix("scene-")), truth)
+    for scene, _, toys in scenes_and_toys(output, truth):
         made = [one for one in scene.variations if not (one.scores["copy_of"] or one.scores["collapsed"])]
         seen = reader.read(np.stack([np.asarray(one.picture) for one in made]), most=3)
         for one, read in zip(made, seen, strict=True):
@@ -54,11 +49,7 @@ def judged(output: str, truth: Path, reader: FactReader) -> tuple[list[Row], NDA
 
 def main() -> None:
     """Print a line a rule."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", required=True, help="of the demo, finished")
-    parser.add_argument("--truth", type=Path, required=True, help="folder of the true masks")
-    parser.add_argument("--reader", type=Path, required=True, help="folder of the judge of facts")
-    args = parser.parse_args()
+    args = arguments(__doc__.splitlines()[0]).parse_args()
     rows, whole = judged(args.output, args.truth, load_reader(args.reader))
     print(f"{len(rows)} pictures, {whole.mean():.3f} of them whole")
     for name, rule in RULES.items():
