@@ -16,14 +16,14 @@ from schemas.job import JobSpec
 from stages.models.device import pick_device
 from stages.models.place import bundled
 from stages.models.sam import load_sam
-from stages.segment.proposal import Proposal
+from stages.segment.proposal import Proposals
 from stages.segment.sam.proposer import Proposer
 
 
 class Segmenter(Protocol):
     """Offers masks of whole pictures, unprompted; which of them are concepts is for `selection` to say."""
 
-    def propose_all(self, pictures: Sequence[NDArray[np.uint8]]) -> Iterator[list[Proposal] | Exception]:
+    def propose_all(self, pictures: Sequence[NDArray[np.uint8]]) -> Iterator[Proposals | Exception]:
         """One item a picture, in order: its proposals, [] where it shows nothing good enough, or what went wrong with
         it, so that one bad picture costs no other.
 

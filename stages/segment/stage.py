@@ -20,9 +20,10 @@ from stages.models.clip import load_clip
 from stages.models.device import pick_device
 from stages.pictures import read_mask, read_picture
 from stages.segment.faults import NoConcept
-from stages.segment.proposal import Proposal
+from stages.segment.proposal import Proposals
 from stages.segment.segmenters import Segmenter, load_segmenter
-from stages.segment.selection import Candidate, Selection, select_concepts
+from stages.segment.selection import Candidate, select_concepts
+from stages.segment.why_none import why_none
 from stages.segment.words import Namer
 from stages.stage import StageContext, failed
 
@@ -121,18 +122,19 @@ class SegmentStage:
         except Exception as error:
             return error
 
-    def _proposals(self, pictures: list[NDArray[np.uint8]]) -> Iterator[list[Proposal] | Exception]:
+    def _proposals(self, pictures: list[NDArray[np.uint8]]) -> Iterator[Proposals | Exception]:
         if not pictures:
             return
         if self._segmenter is None:
             raise RuntimeError("SegmentStage.process was called before setup")
         yield from self._segmenter.propose_all(pictures)
 
-    def _concepts(self, task: SceneTask, given: list[Concept] | list[Proposal]) -> list[Concept]:
+    def _concepts(self, task: SceneTask, given: list[Concept] | Proposals) -> list[Concept]:
         """Of the scene's own concepts or of proposals. Raises NoConcept."""
-        own = [concept for concept in given if isinstance(concept, Concept)]
-        all_ = own or self._chosen([proposal for proposal in given if isinstance(proposal, Proposal)])
-        concepts = self._largest(task, own) if own else all_
+        if isinstance(given, Proposals):
+            all_ = concepts = self._chosen(given)
+        else:
+            all_, concepts = given, self._largest(task, given)
         if self._spec.segment.background:
             rest = ~np.logical_or.reduce([concept.mask for concept in all_])
             if rest.mean() >= LEAST_BACKGROUND:
@@ -153,10 +155,10 @@ class SegmentStage:
             named.append(concept)
         return named
 
-    def _chosen(self, proposals: list[Proposal]) -> list[Concept]:
+    def _chosen(self, proposals: Proposals) -> list[Concept]:
         selection = select_concepts(proposals, self._spec.segment)
         if not selection.concepts:
-            raise NoConcept(self._why_none(len(proposals), selection))
+            raise NoConcept(why_none(self._spec, proposals, selection))
         return [Concept(choice.mask, "sam", None, choice) for choice in selection.concepts]
 
     def _largest(self, task: SceneTask, own: list[Concept]) -> list[Concept]:
@@ -172,21 +174,6 @@ class SegmentStage:
                 sorted(order[most:]),
             )
         return [own[i] for i in sorted(order[:most])]
-
-    def _why_none(self, count: int, selection: Selection) -> str:
-        settings = self._spec.segment
-        if not count:
-            return (
-                "Segment Anything found no mask good enough; lower segment.pred_iou_thresh "
-                f"({settings.pred_iou_thresh}) or segment.stability_score_thresh "
-                f"({settings.stability_score_thresh}), or give the scene masks of its own"
-            )
-        reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(selection.dropped.items()))
-        return (
-            f"none of {count} masks is a concept ({reasons}); change segment.min_area ({settings.min_area}), "
-            f"segment.max_area ({settings.max_area}) or segment.max_border ({settings.max_border}), or give the "
-            "scene masks of its own"
-        )
 
 
 def _own_concepts(task: SceneTask) -> list[Concept]:

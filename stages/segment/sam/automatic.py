@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from torchvision.ops.boxes import batched_nms
 
 from schemas.job import Segment
+from stages.segment.proposal import Nearest
 from stages.segment.sam.decoder import Decoded, decode, point_tokens
 from stages.segment.sam.runs import Runs, joined, runs_of
 
@@ -45,13 +46,15 @@ PIXELS = 2**24
 class Masks:
     """Automatic masks of one picture, on the host: highest predicted IoU first.
 
-    predicted_iou, stability_score: float32 [M]. boxes: int64 [M, 4], left, top, right, bottom (inclusive).
+    predicted_iou, stability_score: float32 [M]. boxes: int64 [M, 4], left, top, right, bottom (inclusive). nearest: the
+    highest estimates before any threshold.
     """
 
     runs: Runs
     predicted_iou: Tensor
     stability_score: Tensor
     boxes: Tensor
+    nearest: Nearest
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,31 @@ class _Found:
 
     def kept(self, keep: Tensor) -> _Found:
         return _Found(self.order[keep], self.runs.kept(keep), self.predicted_iou[keep], self.stability_score[keep])
+
+
+class _Near:
+    """The highest estimates of each picture, kept on the device until all passes are done."""
+
+    def __init__(self, count: int, each: int, device: torch.device) -> None:
+        """count: pictures. each: masks a picture, before any threshold."""
+        self._each = each
+        self._iou, self._stability = torch.full((2, count), -torch.inf, device=device)
+
+    def decoded(self, start: int, iou: Tensor) -> None:
+        """Predicted IoU [n, masks] of the pictures from number `start` on."""
+        part = self._iou[start : start + len(iou)]
+        torch.maximum(part, iou.amax(1).to(part), out=part)
+
+    def measured(self, order: Tensor, stability: Tensor) -> None:
+        """Stability of masks whose predicted IoU was enough; NaN, of an empty mask, counts for nothing."""
+        self._stability.scatter_reduce_(
+            0, order // self._each, stability.nan_to_num(-torch.inf).to(self._stability), "amax"
+        )
+
+    def of_all(self) -> list[Nearest]:
+        """Picture by picture, on the host."""
+        found = zip(self._iou.tolist(), self._stability.tolist(), strict=True)
+        return [Nearest(iou, stability if stability > -torch.inf else None) for iou, stability in found]
 
 
 class AutomaticMasks:
@@ -88,12 +116,14 @@ class AutomaticMasks:
         tokens = point_tokens(self._sam, torch.from_numpy(shift).to(embeddings.device))
         most = max(1, self._settings.points_per_batch)
         found = []
+        near = _Near(len(pictures), 3 * len(self._grid), embeddings.device)
         for start in range(0, len(pictures), most):
             part = embeddings[start : start + most]
             for first in range(0, len(tokens), most // len(part)):
                 decoded = decode(self._sam, part, tokens[first : first + most // len(part)])
-                found += list(self._good(decoded, len(part), start, first, resized.shape[1:3], size))
-        return self._suppress(found, len(pictures), size)
+                near.decoded(start, decoded.predicted_iou.reshape(len(part), -1))
+                found += list(self._good(decoded, len(part), start, first, resized.shape[1:3], size, near))
+        return self._suppress(found, size, near.of_all())
 
     def _encode(self, resized: NDArray[np.uint8]) -> Tensor:
         """[I, height, width, 3] -> [I, C, h, w]."""
@@ -104,7 +134,14 @@ class AutomaticMasks:
         return torch.cat([encoder(self._sam.preprocess(part)) for part in pixels.split(step)])
 
     def _good(
-        self, decoded: Decoded, count: int, start: int, first: int, resized: tuple[int, ...], size: tuple[int, ...]
+        self,
+        decoded: Decoded,
+        count: int,
+        start: int,
+        first: int,
+        resized: tuple[int, ...],
+        size: tuple[int, ...],
+        near: _Near,
     ) -> Iterator[_Found]:
         """Masks of a pass that meet both thresholds: those of `count` pictures from number `start` on, prompts from
         number `first` on."""
@@ -119,15 +156,16 @@ class AutomaticMasks:
         order = (picture * len(self._grid) + prompt) * 3 + which[:, 1]
         step = max(1, PIXELS // (size[0] * size[1]))
         for low, place, estimate in zip(logits.split(step), order.split(step), iou[good].split(step), strict=True):
-            yield self._stable(self._enlarge(low, resized, size), place, estimate)
+            yield self._stable(self._enlarge(low, resized, size), place, estimate, near)
 
-    def _stable(self, logits: Tensor, order: Tensor, estimate: Tensor) -> _Found:
+    def _stable(self, logits: Tensor, order: Tensor, estimate: Tensor, near: _Near) -> _Found:
         """Logits [n, height, width] -> the masks that meet the stability threshold."""
         limit = self._sam.mask_threshold
         inner, outer = (
             torch.count_nonzero(logits > limit + shift, dim=(1, 2)) for shift in (STABILITY_OFFSET, -STABILITY_OFFSET)
         )
         stability = inner / outer
+        near.measured(order, stability)
         if self._settings.stability_score_thresh > 0:
             keep = stability >= self._settings.stability_score_thresh
             logits, order, estimate, stability = logits[keep], order[keep], estimate[keep], stability[keep]
@@ -144,7 +182,7 @@ class AutomaticMasks:
             low = _interpolate(low, (side, side))[..., : resized[0], : resized[1]]
         return _interpolate(low, size)[:, 0]
 
-    def _suppress(self, found: list[_Found], count: int, size: tuple[int, ...]) -> list[Masks]:
+    def _suppress(self, found: list[_Found], size: tuple[int, ...], nearest: Sequence[Nearest]) -> list[Masks]:
         """Suppression of masks with much the same box, picture by picture in one pass; then everything to the host."""
         if not found:
             device = self._sam.device
@@ -172,13 +210,13 @@ class AutomaticMasks:
         boxes, runs = boxes[keep].cpu(), Runs(runs.counts.cpu(), runs.numbers.cpu(), runs.size)
         parts = list(zip(runs.counts.split(runs.numbers.tolist()), runs.numbers, strict=True))
         out = []
-        for picture in range(count):
+        for picture, near in enumerate(nearest):
             mine = (order // each == picture).nonzero()[:, 0]
             mine = mine[torch.argsort(order[mine])]
             mine = mine[torch.argsort(iou[mine], descending=True, stable=True)]
             counts = [parts[i][0] for i in mine.tolist()]
             own = Runs(torch.cat(counts) if counts else runs.counts[:0], runs.numbers[mine], runs.size)
-            out.append(Masks(own, iou[mine], stability[mine], boxes[mine]))
+            out.append(Masks(own, iou[mine], stability[mine], boxes[mine], near))
         return out
 
 

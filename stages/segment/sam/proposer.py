@@ -14,7 +14,7 @@ from segment_anything.modeling import Sam
 
 from schemas.job import Segment
 from stages.halving import halving
-from stages.segment.proposal import Proposal
+from stages.segment.proposal import Proposal, Proposals
 from stages.segment.sam.automatic import AutomaticMasks, Masks
 
 
@@ -40,14 +40,14 @@ class Proposer:
             else None
         )
 
-    def propose(self, picture: NDArray[np.uint8]) -> list[Proposal]:
+    def propose(self, picture: NDArray[np.uint8]) -> Proposals:
         """Masks of an RGB picture [side, side, 3]; [] when the model finds nothing good enough."""
         [found] = self.propose_all([picture])
         if isinstance(found, Exception):
             raise found
         return found
 
-    def propose_all(self, pictures: Sequence[NDArray[np.uint8]]) -> Iterator[list[Proposal] | Exception]:
+    def propose_all(self, pictures: Sequence[NDArray[np.uint8]]) -> Iterator[Proposals | Exception]:
         """For each picture, in order, what `propose` returns or raises. Pictures of one size go side by side.
 
         Of the whole batch only run lengths are held; masks are unpacked as the caller asks for them.
@@ -65,13 +65,13 @@ class Proposer:
             masks = found.pop(i)
             yield masks if isinstance(masks, Exception) else _proposals(masks)
 
-    def _with_crops(self, picture: NDArray[np.uint8]) -> list[Proposal] | Exception:
+    def _with_crops(self, picture: NDArray[np.uint8]) -> Proposals | Exception:
         assert self._generator is not None
         try:
             records = self._generator.generate(picture)
         except Exception as error:
             return error
-        return [
+        return Proposals(
             Proposal(
                 np.ascontiguousarray(record["segmentation"], dtype=bool),
                 _unit(record["predicted_iou"]),
@@ -79,7 +79,7 @@ class Proposer:
             )
             for record in records
             if record["area"] > 0
-        ]
+        )
 
 
 class _Generator(SamAutomaticMaskGenerator):
@@ -97,14 +97,11 @@ class _Generator(SamAutomaticMaskGenerator):
         return super()._process_batch(points.astype(np.float32), *args)
 
 
-def _proposals(masks: Masks) -> list[Proposal]:
-    return [
-        Proposal(mask, _unit(iou), _unit(stability))
-        for mask, iou, stability in zip(
-            masks.runs.masks(), masks.predicted_iou.tolist(), masks.stability_score.tolist(), strict=True
-        )
-        if mask.any()
-    ]
+def _proposals(masks: Masks) -> Proposals:
+    found = zip(masks.runs.masks(), masks.predicted_iou.tolist(), masks.stability_score.tolist(), strict=True)
+    return Proposals(
+        (Proposal(mask, _unit(iou), _unit(stability)) for mask, iou, stability in found if mask.any()), masks.nearest
+    )
 
 
 def _unit(value: float) -> float:

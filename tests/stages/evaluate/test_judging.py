@@ -22,7 +22,7 @@ from schemas.outcomes import SceneTask
 from stages.evaluate.judging import Judged, Judges
 from stages.evaluate.source_scene import read_source
 from stages.masks.shapes import label_regions
-from stages.segment.proposal import Proposal
+from stages.segment.proposal import Proposal, Proposals
 
 SIDE = 64
 GREY = (128, 128, 128)
@@ -48,13 +48,13 @@ class ColourJudge:
 class Regions:
     """Proposes every connected region of one colour that is not grey."""
 
-    def propose_all(self, pictures: Sequence[np.ndarray]) -> Iterator[list[Proposal]]:
+    def propose_all(self, pictures: Sequence[np.ndarray]) -> Iterator[Proposals]:
         for picture in pictures:
             found = []
             for colour in {tuple(pixel) for pixel in picture.reshape(-1, 3).tolist()} - {GREY}:
                 labels, areas = label_regions((picture == colour).all(axis=2))
                 found += [Proposal(labels == i + 1, 0.9, 0.9) for i in range(len(areas))]
-            yield sorted(found, key=lambda proposal: -int(proposal.mask.sum()))
+            yield Proposals(sorted(found, key=lambda proposal: -int(proposal.mask.sum())))
 
 
 def canvas(*boxes: tuple[tuple[int, int, int], int, int, int, int]) -> np.ndarray:

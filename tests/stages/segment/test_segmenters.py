@@ -18,7 +18,7 @@ from schemas.outcomes import SceneTask
 from schemas.spec_file import load_spec
 from stages.evaluate.stage import EvaluateStage
 from stages.segment import stage as segment_stage
-from stages.segment.proposal import Proposal
+from stages.segment.proposal import Proposal, Proposals
 from stages.segment.segmenters import Segmenter, load_segmenter
 from stages.segment.stage import SegmentStage
 from stages.stage import StageContext
@@ -55,9 +55,9 @@ def test_it_is_made_of_the_spec_s_model_and_settings() -> None:
 class Middles:
     """Offers the middle of every picture that is not black, and fails on the others."""
 
-    def propose_all(self, pictures: Sequence[np.ndarray]) -> Iterator[list[Proposal] | Exception]:
+    def propose_all(self, pictures: Sequence[np.ndarray]) -> Iterator[Proposals | Exception]:
         for picture in pictures:
-            yield [Proposal(MIDDLE, 0.9, 0.8)] if picture.any() else ValueError("nothing but black")
+            yield Proposals([Proposal(MIDDLE, 0.9, 0.8)]) if picture.any() else ValueError("nothing but black")
 
 
 def test_a_segmenter_of_another_kind_needs_nothing_but_propose_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,11 @@ from schemas.masks import decode_mask
 from schemas.outcomes import SceneTask
 from schemas.records import CONCEPTS, FAILURES
 from stages.models.sam import build_sam, load_sam
+from stages.segment.proposal import Proposals
 from stages.segment.sam.proposer import Proposer
+from stages.segment.selection import Selection
 from stages.segment.stage import SegmentStage
+from stages.segment.why_none import why_none
 from stages.stage import StageContext
 
 SIDE = 64
@@ -184,6 +188,31 @@ def test_no_proposal_and_no_concept_name_the_remedy(sam_folder: Path) -> None:
         pa.Table.from_pylist([row], schema=FAILURES)
         assert row["error"] == "NoConcept"
         assert remedy in row["message"]
+
+
+def test_what_the_message_says_is_the_threshold_that_lets_a_mask_pass() -> None:
+    """Noise, in which a trained model is sure of nothing. Followed word by word: first the one, then the other."""
+    scene = task({}, [])
+    scene.files["png"] = png(np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 3), np.uint8))
+    settings: dict[str, Any] = {"points_per_side": 4, "pred_iou_thresh": 0.95, "stability_score_thresh": 0.95}
+    asked = []
+    while len(asked) < 3:
+        [output] = stage(Path("seedling"), **settings).process([scene])
+        message = output.failure.row("segment")["message"] if output.failure else ""
+        if "found no mask good enough" not in message:
+            break
+        match = re.search(r"(?:an IoU of|most stable has) (0\.\d\d); lower segment\.(\w+) ", message)
+        assert match is not None, message
+        settings[match[2]] = float(match[1])
+        asked.append(match[2])
+    assert asked == ["pred_iou_thresh", "stability_score_thresh"]
+
+
+def test_the_small_model_s_message_names_another_for_photographs() -> None:
+    nothing = Selection([])
+    for sam, named in (("seedling", True), ("sam_vit_h_4b8939.pth", False)):
+        spec = JobSpec.model_validate({"source": {"uri": "in"}, "output": "out", "models": {"sam": sam}})
+        assert ("for photographs, name another models.sam" in why_none(spec, Proposals(), nothing)) is named
 
 
 def test_a_bad_scene_does_not_cost_its_neighbours(sam_folder: Path) -> None:
