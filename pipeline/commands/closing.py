@@ -31,7 +31,8 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     concepts, handles, variations = (
         committed.rows(stage) if stage in made else 0 for stage in ("segment", "extract", "generate")
     )
-    what = [_of_all(*result.counts["ingest"])] if "ingest" in made else []
+    last = result.until if result.until in made else "ingest"
+    what = [_of_all(made[last], _failed_by(result, last))] if last in made else []
     what += [counted(concepts, "concept")] if concepts and result.until else []
     what += [counted(handles, "handle")] if handles else []
     if "generate" in made or not result.until:
@@ -56,6 +57,12 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     elif result.until:
         lines.append(f"went no further, as --until {result.until} asks; the same command without it goes on from there")
     return lines
+
+
+def _failed_by(result: JobResult, last: str) -> int:
+    """Scenes that have failed in a stage or before it."""
+    names = list(result.counts)
+    return sum(failed for _, failed in list(result.counts.values())[: names.index(last) + 1])
 
 
 def _of_all(done: int, failed: int) -> str:

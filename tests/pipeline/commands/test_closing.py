@@ -184,6 +184,13 @@ def test_a_run_of_the_first_stages_says_what_they_made_and_how_to_go_on(tmp_path
     )
 
 
+def test_scenes_that_failed_before_the_last_stage_asked_for_are_not_made(tmp_path: Path) -> None:
+    storage, _ = output_of(tmp_path / "out", {"segment": "NoConcept"})
+    counts = committed_counts(storage, KINDS[:2])
+    lines = closing_lines(storage, JobResult(True, True, counts, 21.0, until="segment"))
+    assert lines[0] == "made 0 of 2 scenes in 21 s"
+
+
 def test_the_scenes_of_the_account_are_those_that_were_made_and_those_that_failed(tmp_path: Path) -> None:
     storage = SampleOutput(tmp_path / "out").storage
     lines = closing_lines(storage, JobResult(True, False, committed_counts(storage, KINDS), 1.0))
