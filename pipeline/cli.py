@@ -16,6 +16,7 @@ from pipeline.commands.usage import usage_sentence
 from pipeline.typed.datasets import dataset
 from pipeline.typed.looking import check, fields, jobs, plan, scenes, status
 from pipeline.typed.saying import complain, say
+from pipeline.typed.studies import study
 from pipeline.typed.working import evaluate, retry, run, submit
 from pipeline.typed.writing import export, init, report, withdraw
 from schemas.errors import JobError
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 for _command in (
     *(init, check, plan, run, status, scenes, report),  # as one comes to need them
-    *(retry, withdraw, export, dataset, evaluate, submit, jobs, fields),
+    *(retry, withdraw, export, dataset, evaluate, study, submit, jobs, fields),
 ):
     app.command(epilog=examples(_command.__name__))(_command)
 

@@ -16,6 +16,12 @@ _EXAMPLES = {
         "unscene run my-job.yaml --set extract.phase1.steps=100 --set output=out/fewer",
     ],
     "evaluate": ["unscene evaluate protocol", "unscene evaluate protocol --only break_a_scene"],
+    "study": [
+        "unscene study out/protocol --into studies/first --questions 20",
+        "unscene study out/protocol --only break_a_scene --only ti_m",
+        "unscene study out/protocol --analyse answers/*.csv",
+        "unscene study out/rank-4 out/rank-16 --into studies/ranks",
+    ],
     "plan": [
         "unscene plan demo",
         "unscene plan my-job.yaml --limit 100",

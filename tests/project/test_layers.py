@@ -41,6 +41,7 @@ PLANTED = [
     ("Ray is imported in scheduling", "pipeline/watching/progress.py", "import ray"),
     ("Ray is imported in scheduling", "pipeline/cli.py", "import ray"),
     ("protocol: jobs, statistics", "pipeline/protocol/statistics/summary.py", "import pipeline.protocol.page.table"),
+    ("study: compared", "pipeline/study/sets.py", "import pipeline.study.making"),
     ("extract: method", "stages/extract/method/step.py", "import stages.extract.training.batch"),
 ]
 """(beginning of the contract's name, file, what is planted in it)"""

@@ -1,0 +1,1 @@
+"""The page on which people rate: one file that loads nothing."""
