@@ -169,6 +169,7 @@ def _take(offer: _Offer, compared: Sequence[Compared], seed: int, drawn: Drawn) 
         source = opened(_file(compared[0].reader, "scenes", -1 if home is None else home, f"{offer.scene_id}.png"))
     except UNREADABLE as error:
         drawn.left_out[f"unreadable ({type(error).__name__})"] += 1
+        offer.slots.clear()
         return
     mask = None if concept is None else offer.concepts[concept]["mask"]
     digest = hashlib.sha256(b"".join(hashlib.sha256(file).digest() for file in files)).hexdigest()

@@ -23,7 +23,7 @@ Rule = Callable[[str, str], int]
 
 def evaluated(folder: Path, methods: tuple[str, ...] = METHODS, scenes: int = 12) -> Path:
     """The OUTPUT of an evaluation of these methods; all but one of its scenes have pictures."""
-    for name in ("scenes", *methods):
+    for name in methods:
         SampleOutput(folder / name, scenes=scenes)
     return folder
 

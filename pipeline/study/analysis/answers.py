@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import posixpath
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from schemas.errors import CommandError
 COLUMNS = ("study", "rater", "question", "aspect", "scene", "of", "picture", "rating")
 """What is read of a file; a rater's has more: position, place, seconds, answered_at."""
 RATINGS = range(1, 6)
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def read_answers(files: Sequence[str], key: Mapping[str, Any] | None) -> Answers
                 study, first = row["study"], file
             if row["study"] != study:
                 raise CommandError(
-                    f"{file}: it is of study {row['study']}, {first} of {study}; analyse one study at a time"
+                    f"{file}: it is of study {row['study']!r}, {first} of {study!r}; analyse one study at a time"
                 )
             question = row["question"]
             if question not in unblind:
@@ -78,7 +80,7 @@ def read_answers(files: Sequence[str], key: Mapping[str, Any] | None) -> Answers
                     "name the folder of the study too, where its key.json is"
                 )  # fmt: skip
                 raise CommandError(
-                    f"{file} line {place}: picture {row['picture']} is of no method known here; {remedy}"
+                    f"{file} line {place}: picture {row['picture']!r} is of no method known here; {remedy}"
                 )
             answer = Answer(
                 row["rater"], question, row["aspect"], row["scene"], who, _rating(row["rating"], file, place)
@@ -118,10 +120,18 @@ def _rows(file: str) -> Iterator[tuple[int, dict[str, str]]]:
         raise CommandError(
             f"{file}: it has no column {lacking[0]}, so it is no rater's; name the files that raters sent"
         )
-    for row in table:
-        place = table.line_num
+    try:
+        rows = list(table)
+    except csv.Error as error:
+        raise CommandError(f"{file}: cannot be read ({error}); ask its rater for it again") from None
+    for place, row in enumerate(rows, 2):
         if any(row[column] is None for column in COLUMNS):
             raise CommandError(f"{file} line {place}: it ends early; ask its rater for the file again")
+        if not _NAME.fullmatch(row["rater"]):
+            raise CommandError(
+                f"{file} line {place}: rater {row['rater']!r} is no name that the page gives; ask its rater for "
+                "the file again"
+            )
         if row["aspect"] not in ASPECTS:
             raise CommandError(
                 f"{file} line {place}: aspect {row['aspect']!r} is none of {', '.join(ASPECTS)}; ask its rater for the "
