@@ -52,12 +52,12 @@ def level_cells(level: Level | None) -> tuple[str, str]:
 
 def _pairs(findings: Findings) -> Iterator[str]:
     yield "Two by two: how often the first is preferred. Found is what holds for all of these looks together."
-    yield ""
-    yield from head(["pair", "aspect", "first preferred", "comparisons", "found"])
-    for pair in findings.pairs:
-        yield line(
-            [pair_name(pair), ASPECT_TITLES[pair.aspect], share_cell(pair.share), str(pair.comparisons), verdict(pair)]
-        )
+    for aspect in ASPECTS:
+        yield ""
+        yield from head([ASPECT_TITLES[aspect], "first preferred", "found", "comparisons"])
+        for pair in findings.pairs:
+            if pair.aspect == aspect:
+                yield line([pair_name(pair), share_cell(pair.share), verdict(pair), str(pair.comparisons)])
 
 
 def pair_name(pair: Pair | Tukey) -> str:

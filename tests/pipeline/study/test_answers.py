@@ -148,7 +148,7 @@ def test_the_command_from_page_to_results(
     code, out, said = typed(["out", "--analyse", *files], monkeypatch, capfd)
     assert (code, said) == (0, "")
     assert "6 raters, 360 ratings of 3 methods on 10 scenes." in out
-    assert "| TI-m over CD-m | follows the prompt |" in out
+    assert re.search(r"\| TI-m over CD-m \| \d+ % \[\d+, \d+\] \| TI-m is preferred \| 60 \|", out)
     assert out.rstrip().endswith(f"results: {study.folder / 'results.html'}")
     whole = {name: (study.folder / name).read_text() for name in ("results.html", "results.md", "results.svg")}
     assert whole["results.md"].rstrip() in out

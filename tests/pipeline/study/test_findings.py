@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -116,8 +117,7 @@ def test_a_planted_preference_is_found_and_only_that() -> None:
     findings = found(made(8, 20, 1, {"cd_m": 1.2}))
     for pair in findings.pairs:
         assert pair.better == ("cd_m" if "cd_m" in (pair.method, pair.other) else None)
-    assert "Break-A-Scene over CD-m | keeps the object" in table(findings)
-    assert "CD-m is preferred" in table(findings)
+    assert re.search(r"\| Break-A-Scene over CD-m \| .* \| CD-m is preferred \| 160 \|", table(findings))
 
 
 def test_where_there_is_no_preference_seldom_one_is_found() -> None:
