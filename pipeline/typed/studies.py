@@ -18,7 +18,7 @@ def study(
     outputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="OUTPUT...",
+            metavar="OUTPUT",
             help="OUTPUT of `unscene evaluate`, or several outputs; with --analyse, raters' CSV files too.",
             show_default=False,
         ),
