@@ -182,6 +182,9 @@ VARIATIONS = pa.schema(
     ]
 )
 
+INSTANCE = pa.struct([pa.field("id", pa.int32()), pa.field("concept", pa.int32()), pa.field("likeness", pa.float32())])
+"""A mask that shows a concept in a picture, by the id that it has there."""
+
 SCORES = pa.schema(
     [
         _field("key", pa.string(), "Key of the variation.", False),
@@ -247,6 +250,24 @@ SCORES = pa.schema(
         _field("reason", pa.string(), "Why it is not kept; null if it is."),
         _field("mask", pa.string(), "Member of the scores' tar that holds the masks found: <key>.mask.png.", False),
         _field("mode", pa.string(), "`mode` of the variation: `variations` or `place`."),
+        _field(
+            "instance",
+            pa.string(),
+            "Member of the scores' tar that has an id for each of these masks: <key>.instance.png. Null, as the next "
+            "two: scored by an Unscene that gave none.",
+        ),
+        _field(
+            "instances",
+            pa.list_(INSTANCE),
+            "For each mask in `instance`: its `id`, from 1, the index of its `concept`, and its `likeness` with it, "
+            "null where it stands in the real picture beside `region`, by the scene's own mask.",
+        ),
+        _field(
+            "together",
+            pa.list_(pa.float32()),
+            "For every concept of the scene, by index: the cosine of all its masks as one, where several were drawn; "
+            "else null. As high as the best `likeness` among them: they may be one thing in pieces.",
+        ),
     ]
 )
 

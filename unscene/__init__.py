@@ -6,7 +6,7 @@
     scene = out.scene("scene-03")           # by file name, or by the beginning of its id; out.scenes() lists all
     scene.picture                           # PIL; scene.masks: bool [concepts, side, side]; scene.words
     scene.handles                           # rows of the table: token, word, losses; scene.embeddings: float32
-    scene.variations[0].picture             # and .prompt, .keep, .row, .scores, .mask
+    scene.variations[0].picture             # and .prompt, .keep, .row, .scores, .mask, .instances
 
     pipe = out.pipeline()                   # the job's base in diffusers, or a pipeline of your own
     tokens = scene.load_into(pipe)          # its handles and factors: ["<asset0>", "<asset1>"]
@@ -20,8 +20,8 @@ from schemas.shipped import version
 from unscene.output import Output
 from unscene.output import open as open  # by its full name only: `import *` leaves the built-in one alone
 from unscene.scene import Scene
-from unscene.variation import Variation
+from unscene.variation import Instance, Variation
 
 __version__ = version()
 
-__all__ = ["Output", "Scene", "Variation"]
+__all__ = ["Instance", "Output", "Scene", "Variation"]

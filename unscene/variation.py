@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.shards.reader import Row
+from schemas.errors import OutputError
 from schemas.masks import decode_mask
 from stages.pictures import FORMATS, open_picture
 
 if TYPE_CHECKING:
     from unscene.scene import Scene
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A mask that the scores found in a picture. id: from 1, in it; concept: index of what it shows; mask: bool
+    [height, width]. likeness: its cosine with the concept; None where it stands in the real picture that was drawn
+    into, by the scene's own mask."""
+
+    id: int
+    concept: int
+    mask: NDArray[np.bool_]
+    likeness: float | None
 
 
 class Variation:
@@ -57,5 +71,27 @@ class Variation:
         the scene's own picture its own masks. None without scores."""
         if self.scores is None:
             return None
-        data = self.scene.output.file("scores", self.scene, self.scores["mask"])
+        return self._labels("mask")
+
+    @cached_property
+    def instances(self) -> list[Instance] | None:
+        """Each mask that the scores found in it, of copies of a concept one each. None without scores.
+
+        Raises OutputError where an older Unscene scored it, which told copies not apart.
+        """
+        if self.scores is None:
+            return None
+        if self.scores.get("instances") is None:
+            raise OutputError(
+                f"{self.key}: an older Unscene scored it, and gave its masks no ids; read `mask`, or draw and score "
+                "anew in a job with source.handles"
+            )
+        ids = self._labels("instance")
+        return [
+            Instance(one["id"], one["concept"], ids == one["id"], one["likeness"]) for one in self.scores["instances"]
+        ]
+
+    def _labels(self, column: str) -> NDArray[np.uint8]:
+        assert self.scores is not None
+        data = self.scene.output.file("scores", self.scene, self.scores[column])
         return np.asarray(Image.open(io.BytesIO(data), formats=FORMATS))

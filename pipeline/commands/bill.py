@@ -15,6 +15,8 @@ BYTES_PER_PIXEL = {"png": 1.7, "jpg": 0.6, "webp": 0.4}
 """Usual size of a photograph as the generate stage saves it."""
 MASK_BYTES, MASK_BYTES_PER_PIXEL = 1024, 0.02
 """Usual size of a variation's mask in its tar: a header and a padded block, and what grows with the picture."""
+MASKS = 2
+"""Of a variation: which concept is where, and which mask."""
 STAGES = ("segment", "extract", "generate", "evaluate")
 """The stages that run a model, in order."""
 
@@ -179,7 +181,7 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concep
         handle_bytes=cost["handle_bytes"],
         prepared_bytes=BYTES_PER_PIXEL["png"] * side * side,
         variation_bytes=pictures * BYTES_PER_PIXEL[spec.generate.format] * side * side,
-        score_bytes=pictures * (MASK_BYTES + MASK_BYTES_PER_PIXEL * side * side),
+        score_bytes=pictures * MASKS * (MASK_BYTES + MASK_BYTES_PER_PIXEL * side * side),
         known=concepts.said,
         segmenter=sam.kind if sam and not sam.certain else None,
         low=low,

@@ -55,22 +55,35 @@ def things_of_scene(pick: Pick, concepts: Sequence[Row]) -> list[Thing]:
 
 
 def things_found(pick: Pick, score_mask: bytes, region: Mask | None = None) -> list[Thing]:
-    """Of a new picture: what its score mask (0 nothing, i + 1 concept i) shows of the concepts with a class.
+    """Of a new picture: what its score mask shows of the concepts with a class, each copy by itself.
 
-    region: bool [h, w], where it was drawn into the scene's own picture; None: all of it is new. A concept that was
-    found twice is told apart there: one was drawn, and one stands beside the region. Elsewhere two masks may be two
-    things or one in pieces, and a piece may touch another thing. Raises Unlabelled there, and where a concept found has
-    no pixels.
+    region: bool [h, w], where it was drawn into the scene's own picture; None: all of it is new. Raises Unlabelled
+    where what was found has no pixels.
     """
-    found = np.asarray(Image.open(io.BytesIO(score_mask), formats=FORMATS))
-    things: list[Thing] = []
-    for index, count in pick.found.items():
-        mask = found == index + 1
-        if not mask.any():
-            raise Unlabelled(LACKING)
-        for part in [mask] if count == 1 else _parted(mask, count, region):
-            things.append(Thing(len(things) + 1, index, pick.classes[index], part))
-    return things
+    shown = np.asarray(Image.open(io.BytesIO(score_mask), formats=FORMATS))
+    if pick.instances is None:
+        found = _found_earlier(pick, shown, region)
+    else:
+        found = [(concept, shown == number) for number, concept in pick.instances]
+    if not all(mask.any() for _, mask in found):
+        raise Unlabelled(LACKING)
+    return [Thing(number, index, pick.classes[index], mask) for number, (index, mask) in enumerate(found, start=1)]
+
+
+def _found_earlier(pick: Pick, shown: NDArray[np.uint8], region: Mask | None) -> list[tuple[int, Mask]]:
+    """(concept, mask) of what an older Unscene found, whose score mask has 0 for nothing and i + 1 for concept i.
+
+    A concept that was found twice is told apart by the region: one was drawn, and one stands beside it. Elsewhere two
+    masks may be two things or one in pieces, and a piece may touch another thing. Raises Unlabelled there.
+    """
+    found = [(index, shown == index + 1, count) for index, count in pick.found.items()]
+    if not all(mask.any() for _, mask, _ in found):
+        raise Unlabelled(LACKING)
+    return [
+        (index, part)
+        for index, mask, count in found
+        for part in ([mask] if count == 1 else _parted(mask, count, region))
+    ]
 
 
 def _parted(mask: Mask, count: int, region: Mask | None) -> list[Mask]:

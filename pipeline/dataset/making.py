@@ -21,7 +21,7 @@ from pipeline.dataset.folder import check_apart, forget_unnamed, open_folder
 from pipeline.dataset.formats.written import FormatWriter, writer_of
 from pipeline.dataset.lots import Cap, side_of
 from pipeline.dataset.parts import PART_BYTES, Cutter, Part, Record, Records
-from pipeline.dataset.picking import Picker
+from pipeline.dataset.picking import SEVERAL, Picker
 from pipeline.dataset.source import DatasetSource
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted, size_text
@@ -137,6 +137,11 @@ class _Maker:
         self.format.finish(book)
         write_card(book, self.format, self.counts, left_out)
         yield from (f"  {line}" for line in told)
+        if earlier := left_out[SEVERAL]:
+            yield (
+                f"{counted(earlier, 'picture')} with several of one concept: an older Unscene scored them, and gave "
+                f"their masks no ids; a job of its own draws and scores anew ({self.source.anew()})"
+            )
         yield from (counts.line(split) for split, counts in self.counts.items())
         if not self.counts[VALIDATION].pictures and self.choices.validation:
             yield f"no scene of these fell into validation ({self.choices.validation:g} by lot): --seed draws anew"

@@ -103,7 +103,9 @@ def _content(pick: Pick, commits: dict[str, Commit | None]) -> str:
     for table, name in _members(pick):
         commit = commits[table]
         told += [name, None if commit is None else commit.sums.get(name, commit.attempt)]
-    if max(pick.found.values()) > 1:
+    if pick.instances is not None:
+        told.append(pick.instances)
+    elif max(pick.found.values()) > 1:
         told.append("apart by region")  # an older Unscene cut them otherwise
     if pick.real:  # its masks stand in the table
         concepts = commits["concepts"]

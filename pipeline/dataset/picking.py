@@ -10,9 +10,12 @@ from pipeline.dataset.choices import Choices
 from pipeline.dataset.classes import Classes
 from pipeline.dataset.lots import Cap, lot, share_of
 from pipeline.dataset.source import BACKGROUND, SceneRows
+from pipeline.shards.reader import Row
 from pipeline.shards.scores import kind_of
 
 SEVERAL = "several of one concept that cannot be told apart"
+"""Where an older Unscene scored it, and gave all masks of a concept one value."""
+_PIECES = "several masks of one concept that may be pieces of one thing"
 LACKING = "a concept asked for has no mask"
 _GIVEN = "placed into a given picture, whose things have no labels and which other scenes share"
 _PLACED = "placed into a real picture with a thing that has no label"
@@ -23,7 +26,8 @@ _NOTHING = "nothing of a class in it"
 class Pick:
     """A picture that is in, as far as the tables know. real: of the source. asked: indices of the concepts that it was
     to show; found: index -> how many masks show it, of concepts with a class; classes: index -> class number, of all of
-    the scene's that have one. file, mask: members of the tars."""
+    the scene's that have one. file, mask: members of the tars. instances: (id in the mask, concept) of each mask of a
+    concept with a class; None where an older Unscene scored it, whose mask has i + 1 for concept i."""
 
     key: str
     scene_id: str
@@ -34,6 +38,7 @@ class Pick:
     classes: dict[int, int]
     file: str
     mask: str | None
+    instances: tuple[tuple[int, int], ...] | None = None
 
     @property
     def shown(self) -> set[int]:
@@ -116,13 +121,29 @@ class Picker:
             self._leave_out(f"not kept: {kind_of(row['reason'])}")
         elif any(index in classes and index not in found for index in asked):
             self._leave_out(LACKING)
-        elif key not in scene.placed and any(count > 1 for count in found.values()):
+        elif row.get("instances") is None and key not in scene.placed and any(count > 1 for count in found.values()):
             self._leave_out(SEVERAL)
+        elif _in_pieces(row) & set(found):
+            self._leave_out(_PIECES)
         elif not found or (self.choices.singles and asked[0] not in classes):
             self._leave_out(_NOTHING)
         else:
-            yield Pick(key, scene.scene_id, scene.shard, False, asked, found, classes, row["file"], row["mask"])
+            instances, mask = None, row["mask"]
+            if row.get("instances") is not None:
+                instances = tuple((one["id"], one["concept"]) for one in row["instances"] if one["concept"] in classes)
+                mask = row["instance"]
+            yield Pick(key, scene.scene_id, scene.shard, False, asked, found, classes, row["file"], mask, instances)
 
     def _leave_out(self, reason: str, count: int = 1) -> None:
         if count:
             self.left_out[reason] += count
+
+
+def _in_pieces(row: Row) -> set[int]:
+    """Concepts whose masks are as like it together as the best of them alone: of copies that would be less so."""
+    best: dict[int, float] = {}
+    for one in row.get("instances") or ():
+        if one["likeness"] is not None:
+            best[one["concept"]] = max(one["likeness"], best.get(one["concept"], -1.0))
+    together = enumerate(row.get("together") or ())
+    return {index for index, likeness in together if likeness is not None and likeness >= best[index]}

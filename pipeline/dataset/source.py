@@ -20,6 +20,8 @@ CROWDED = "real, with more masks than concepts (segment.max_concepts)"
 NOT_USED = "real, with a thing whose mask was not used (crowds that are skipped, annotations without a segmentation)"
 _CONCEPTS = ["scene_id", "index", "word", "origin", "area"]
 _SCORES = ["scene_id", "key", "concepts", "found", "keep", "reason", "file", "mask"]
+_IDS = ["instance", "instances", "together"]
+"""Columns of the scores that an older Unscene did not write."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,15 @@ class DatasetSource:
         url, alone = self.storage.url, "or take the source's own pictures alone by --scenes only"
         if self.spec.evaluate.enabled:
             raise CommandError(f"{url} has no scores yet, which hold the masks of new pictures; wait for them, {alone}")
-        given = self.spec.source.handles or url
         raise CommandError(
             f"{url} has no scores, which hold the masks of new pictures; draw and score them in an output of their "
-            f"own (--set source.handles={given} --set source.uri=null --set evaluate.enabled=true --set output=...), "
-            f"{alone}"
+            f"own ({self.anew()}), {alone}"
         )
+
+    def anew(self) -> str:
+        """Options of a job that draws and scores what this OUTPUT's handles know."""
+        given = self.spec.source.handles or self.storage.url
+        return f"--set source.handles={given} --set source.uri=null --set evaluate.enabled=true --set output=..."
 
     def words(self) -> Iterator[tuple[str, str | None]]:
         """(scene, word) of every concept that is a thing, in the order of shards."""
@@ -90,7 +95,7 @@ class DatasetSource:
         if self._new and self.reader.commit("variations", shard) is not None:
             pictures = self.rows("variations", shard, columns=["scene_id", "key", "mode", "into"])
             if shard in self.scored:
-                scores = self.rows("scores", shard, columns=_SCORES)
+                scores = self.rows("scores", shard, columns=[*_SCORES, *_IDS])
         return [
             SceneRows(
                 scene_id,

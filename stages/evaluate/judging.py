@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from schemas.job import Segment
 from stages.evaluate.copies import Thumbnail, contrast, thumbnail
+from stages.evaluate.instances import Instance, counts, parts
 from stages.evaluate.matching import assign, detect
 from stages.evaluate.source_scene import SourceScene, finite
 from stages.masks.shapes import Mask
@@ -28,18 +29,22 @@ MOSTLY = 0.5
 
 @dataclass(frozen=True)
 class Judged:
-    """One variation. identity: one a concept asked for; found: one a concept of the scene; parts: concept -> bool
-    [h, w], where it was found; likeness: concept -> the highest cosine of a mask that counts as it; size: (height,
-    width)."""
+    """One variation. identity: one a concept asked for; instances: the masks that show a concept of the scene, on what
+    was looked at; together: one a concept of the scene, the cosine of all its masks as one where there are several, or
+    None; size: (height, width)."""
 
     prompt_similarity: float
     identity: list[float]
-    found: list[int]
-    parts: dict[int, Mask]
-    likeness: dict[int, float]
+    instances: list[Instance]
+    together: list[float | None]
     contrast: float
     small: Thumbnail
     size: tuple[int, int]
+
+    @property
+    def found(self) -> list[int]:
+        """How many masks show each concept of the scene."""
+        return counts(self.instances, len(self.together))
 
 
 class Judges:
@@ -64,12 +69,13 @@ class Judges:
             self._objects(proposals, mask)
             for proposals, mask in zip(self.segmenter.propose_all(pictures), looked, strict=True)
         ]
-        return [
+        compared = [
             self._compare(scene, row, picture, masks, ground, views, prompt)
             for row, picture, masks, ground, views, prompt in zip(
                 rows, pictures, objects, looked, self._views(pictures, objects, looked), prompts, strict=True
             )
         ]
+        return self._put_together(scene, pictures, compared)
 
     def _prompt_similarities(self, pictures: NDArray[np.uint8], texts: list[str]) -> list[float]:
         different = list(dict.fromkeys(texts))
@@ -99,12 +105,34 @@ class Judges:
             for picture, masks, ground in zip(pictures, objects, looked, strict=True)
             for mask in (ground, uncovered(ground, masks), *masks)
         ]
+        ends = np.cumsum([2 + len(masks) for masks in objects])[:-1]
+        yield from np.split(self._features(shown), ends)
+
+    def _features(self, shown: Sequence[tuple[NDArray[np.uint8], Mask]]) -> NDArray[np.float32]:
+        """Of each picture [h, w, 3] what its mask [h, w] shows: [n, d]."""
         features = [
             self.identity.features(np.stack([on_black(*pair) for pair in shown[start : start + BATCH]])).numpy()
             for start in range(0, len(shown), BATCH)
         ]
-        ends = np.cumsum([2 + len(masks) for masks in objects])[:-1]
-        yield from np.split(finite(np.concatenate(features)), ends)
+        return finite(np.concatenate(features))
+
+    def _put_together(
+        self, scene: SourceScene, pictures: Sequence[NDArray[np.uint8]], compared: list[Judged]
+    ) -> list[Judged]:
+        """The same, with what a concept's masks are like as one where it has several: two copies of a thing are less
+        like it than the better one alone, and a thing in pieces is more so."""
+        several = [
+            (number, index, parts(one.instances)[index])
+            for number, one in enumerate(compared)
+            for index, count in enumerate(one.found)
+            if count > 1
+        ]
+        if several:
+            features = self._features([(pictures[number], mask) for number, _, mask in several])
+            likeness = scene.similarities(features)
+            for place, (number, index, _) in enumerate(several):
+                compared[number].together[index] = float(likeness[index, place])
+        return compared
 
     def _compare(
         self,
@@ -129,21 +157,18 @@ class Judges:
             )
             for index in asked
         ]
-        found = [0] * len(scene.features)
-        parts: dict[int, Mask] = {}
-        likeness: dict[int, float] = {}
-        for number, (mask, index) in enumerate(zip(masks, detect(objects, scene.things, scene.found_at), strict=True)):
-            if index is not None:
-                likeness[index] = max(float(objects[index, number]), likeness.get(index, -1.0))
-                found[index] += 1
-                parts[index] = parts[index] | mask if index in parts else mask
-        if scene.ground is not None and rest[scene.ground, 0] >= scene.found_at:
-            found[scene.ground] = 1
-            likeness[scene.ground] = float(rest[scene.ground, 0])
-            parts[scene.ground] = uncovered(looked, masks)
-        return Judged(
-            prompt, identity, found, parts, likeness, contrast(picture), thumbnail(picture), picture.shape[:2]
-        )
+        instances = [
+            Instance(index, mask, float(objects[index, number]))
+            for number, (mask, index) in enumerate(
+                zip(masks, detect(objects, scene.things, scene.found_at), strict=True)
+            )
+            if index is not None
+        ]
+        ground = uncovered(looked, masks)
+        if scene.ground is not None and ground.any() and rest[scene.ground, 0] >= scene.found_at:
+            instances.append(Instance(scene.ground, ground, float(rest[scene.ground, 0])))
+        together: list[float | None] = [None] * len(scene.features)
+        return Judged(prompt, identity, instances, together, contrast(picture), thumbnail(picture), picture.shape[:2])
 
 
 def uncovered(looked: Mask, masks: Sequence[Mask]) -> Mask:

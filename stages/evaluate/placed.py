@@ -4,13 +4,14 @@ is the real one and says nothing of what was drawn.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from stages.evaluate.instances import Instance
 from stages.masks.shapes import Mask, bounding_box
 
 MARGIN = 0.25
@@ -58,21 +59,17 @@ class Window:
         return np.asarray(Image.fromarray(square).resize(self.region.shape[::-1], how))
 
 
-def labelled(window: Window, drawn: Mapping[int, Mask], standing: Sequence[Mask]) -> dict[int, Mask]:
-    """Concept -> where it is in the picture: what was found of it in what is seen, and what of the masks of the real
-    picture, one a concept, lies outside the region and so is in the picture as it was."""
-    parts = {index: mask & ~window.region for index, mask in enumerate(standing)}
-    for index, mask in drawn.items():
-        found = window.back(mask)
-        parts[index] = parts[index] | found if index in parts else found
-    return {index: mask for index, mask in parts.items() if mask.any()}
+def drawn_in(window: Window, seen: Sequence[Instance]) -> list[Instance]:
+    """What was found in what is seen, as it lies in the picture; without what is no pixel there."""
+    found = [replace(one, mask=window.back(one.mask)) for one in seen]
+    return [one for one in found if one.mask.any()]
 
 
-def counted(window: Window, drawn: Sequence[int], asked: Sequence[int], standing: Sequence[Mask]) -> list[int]:
-    """For each concept how many masks show it in the picture: those that were drawn, and its own where it stands beside
-    the region. One that was asked for and is not in the region has none, since nobody can say what is there instead."""
-    found = list(drawn)
-    for index, mask in enumerate(standing):
-        if drawn[index] or index not in asked:
-            found[index] += bool((mask & ~window.region).any())
-    return found
+def standing_beside(
+    window: Window, drawn: Sequence[Instance], asked: Sequence[int], standing: Sequence[Mask]
+) -> list[Instance]:
+    """What is in the picture as it was: of the masks of the real picture, one a concept, what lies outside the region.
+    Nothing of a concept that was asked for and is not in the region: nobody can say what is there instead."""
+    lacking = set(asked) - {one.concept for one in drawn}
+    found = [(index, mask & ~window.region) for index, mask in enumerate(standing) if index not in lacking]
+    return [Instance(index, mask, None) for index, mask in found if mask.any()]

@@ -14,8 +14,9 @@ from schemas.job import JobSpec
 from schemas.masks import decode_mask
 from schemas.outcomes import SceneOutput, SceneTask
 from stages.evaluate.copies import find_copies, thumbnail
+from stages.evaluate.instances import counts, in_order, likeness, parts
 from stages.evaluate.judging import Judged, Judges
-from stages.evaluate.placed import Window, counted, labelled
+from stages.evaluate.placed import Window, drawn_in, standing_beside
 from stages.evaluate.source_scene import SourceScene, read_source
 from stages.evaluate.verdict import Scores, collapsed, name_of, why_not
 from stages.halving import halving
@@ -64,7 +65,7 @@ class EvaluateStage:
         self.judges = Judges(clip, identity, segmenter, self.spec.segment)
 
     def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:
-        """One output per task: rows of SCORES and `<key>.mask.png` in the order of its variations, or a failure."""
+        """One output per task: rows of SCORES and two masks a row, in the order of its variations, or a failure."""
         self.judged, self.pictures = 0, sum(len(task.rows.get("variations", [])) for task in tasks)
         for task in tasks:
             try:
@@ -107,34 +108,36 @@ class EvaluateStage:
             },
         )
         for row, one, (copy_similarity, copy_of) in zip(rows, judged, copies, strict=True):
+            window, asked, standing = windows.get(row["key"]), row["concepts"], [] if row.get("into") else scene.masks
+            drawn = drawn_in(window, one.instances) if window else one.instances
+            beside = standing_beside(window, drawn, asked, standing) if window else []
+            shown, shows = in_order([*drawn, *beside]), counts(drawn, len(scene.features))
+            where, likely = parts(shown), likeness(drawn)
             scores = Scores(
                 one.prompt_similarity,
                 float(np.mean(one.identity)),
-                {_name(row, place, scene.words): one.found[index] for place, index in enumerate(row["concepts"])},
+                {_name(row, place, scene.words): shows[index] for place, index in enumerate(asked)},
                 one.contrast,
                 copy_similarity,
                 copy_of,
             )
             reason = why_not(scores, settings)
-            window, standing = windows.get(row["key"]), [] if row.get("into") else scene.masks
-            found = counted(window, one.found, row["concepts"], standing) if window else one.found
-            file = f"{row['key']}.mask.png"
-            parts = labelled(window, one.parts, standing) if window else one.parts
+            mask, instance = f"{row['key']}.mask.png", f"{row['key']}.instance.png"
             output.rows.append(
                 {
                     "key": row["key"],
                     "scene_id": task.scene_id,
                     "text": row["text"],
-                    "concepts": list(row["concepts"]),
+                    "concepts": list(asked),
                     "file": row["file"],
                     "prompt_similarity": scores.prompt_similarity,
                     "identity_similarity": scores.identity_similarity,
                     "identity": one.identity,
-                    "found": found,
+                    "found": counts(shown, len(scene.features)),
                     "found_at": scene.found_at,
-                    "words": [scene.words[index] for index in row["concepts"]],
-                    "boxes": [_box(parts.get(index), one.found[index]) for index in row["concepts"]],
-                    "likeness": [one.likeness.get(index) for index in row["concepts"]],
+                    "words": [scene.words[index] for index in asked],
+                    "boxes": [list(bounding_box(where[index])) if index in where else None for index in asked],
+                    "likeness": [likely.get(index) for index in asked],
                     "complete": scores.complete,
                     "contrast": one.contrast,
                     "copy_similarity": copy_similarity,
@@ -142,11 +145,18 @@ class EvaluateStage:
                     "collapsed": collapsed(scores, settings),
                     "keep": reason is None,
                     "reason": reason,
-                    "mask": file,
+                    "mask": mask,
                     "mode": row.get("mode") or "variations",
+                    "instance": instance,
+                    "instances": [
+                        {"id": number, "concept": each.concept, "likeness": each.likeness}
+                        for number, each in enumerate(shown, start=1)
+                    ],
+                    "together": one.together,
                 }
             )
-            output.files[file] = label_mask(one.size, parts)
+            output.files[mask] = label_mask(one.size, where)
+            output.files[instance] = label_mask(one.size, {number: each.mask for number, each in enumerate(shown)})
         return output
 
 
@@ -169,11 +179,6 @@ def _receiver(task: SceneTask, row: Row, scene: SourceScene) -> NDArray[np.uint8
     if name not in task.files:
         raise SceneError(f"variation {row['key']} has no picture {row['key']}.source.png in its shard")
     return read_picture(task.files[name])
-
-
-def _box(part: Mask | None, found: int) -> list[int] | None:
-    """Around what the label shows of a concept that was found; None where it was not, whatever stands of it."""
-    return list(bounding_box(part)) if found and part is not None else None
 
 
 def _name(row: Row, place: int, words: Sequence[str | None]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ class LabelledOutput(SampleOutput):
     """words: of the two concepts of every scene. given: masks that every picture came with; unused: name -> why it was
     not used, of masks besides. placed: whether the new ones are placed, each into the upper half; into: the given
     picture that they are placed into, if it is not their own. found: what the new ones show: a concept fills its half
-    of the picture (less a margin), one that is found twice two strips of it, and one that is found three times is one
-    region of them, which nobody can tell apart."""
+    of the picture (less a margin), one that is found twice two strips of it, and one that is found three times is in
+    three pieces, which touch. earlier: whether it was scored by an Unscene that gave masks no ids."""
 
     def __init__(
         self,
@@ -39,10 +40,11 @@ class LabelledOutput(SampleOutput):
         unused: Mapping[str, str] | None = None,
         placed: bool = False,
         into: str | None = None,
+        earlier: bool = False,
         **options: Any,
     ) -> None:
         self.words, self.found, self.given, self.unused = words, found, given, unused or {}
-        self.placed, self.into = placed or into is not None, into
+        self.placed, self.into, self.earlier = placed or into is not None, into, earlier
         super().__init__(folder, scenes, **options)
 
     def _output(self, stage: str, scene_id: str, row: dict[str, Any]) -> SceneOutput:
@@ -64,6 +66,10 @@ class LabelledOutput(SampleOutput):
                 score["found"] = self.found(self.number_of(scene_id), number, score["concepts"])
                 score["complete"] = all(score["found"][index] == 1 for index in score["concepts"])
                 output.files[score["mask"]] = label_mask((SIDE, SIDE), shown(score["found"]))
+                if not self.earlier:
+                    score["instance"] = f"{score['key']}.instance.png"
+                    output.files[score["instance"]] = label_mask((SIDE, SIDE), dict(enumerate(copies(score["found"]))))
+                    score |= told_of(score["found"])
         return output
 
 
@@ -81,3 +87,25 @@ def shown(found: Sequence[int]) -> dict[int, np.ndarray]:
         if count == 2:
             parts[index][14:18] = False
     return parts
+
+
+def copies(found: Sequence[int]) -> list[np.ndarray]:
+    """Each mask that is found, in the order of their ids, bool [SIDE, SIDE]."""
+    rows = np.indices((SIDE, SIDE))[0]
+    cuts = {1: [0, SIDE], 2: [0, SIDE // 2, SIDE], 3: [0, 12, 20, SIDE]}
+    parts = shown(found)
+    return [
+        parts[index] & (rows >= top) & (rows < end)
+        for index, count in enumerate(found)
+        if count
+        for top, end in pairwise(cuts[count])
+    ]
+
+
+def told_of(found: Sequence[int]) -> dict[str, Any]:
+    """What a row of SCORES says of each of these: copies are less like their concept together, pieces more so."""
+    concepts = [index for index, count in enumerate(found) for _ in range(count)]
+    return {
+        "instances": [{"id": n, "concept": index, "likeness": 0.9} for n, index in enumerate(concepts, start=1)],
+        "together": [{2: 0.7, 3: 0.95}.get(count) for count in found],
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import unscene
 from pipeline.stage_kinds import EXTRACT, INGEST, SEGMENT
 from schemas.errors import CommandError, OutputError
 from tests.support import ROOT
+from tests.support.labelled_output import LabelledOutput, copies
 from tests.support.sample_output import (
     BROKEN,
     ODD_NAMES,
@@ -69,6 +71,27 @@ def test_its_variations_come_with_their_scores(sample: SampleOutput, out: unscen
     mask = scene.variations[0].mask
     assert mask is not None
     assert mask.shape[:2] == (SIDE, SIDE)
+
+
+def test_copies_of_a_concept_are_told_apart_unless_an_older_unscene_scored_them(tmp_path: Path) -> None:
+    folders = [LabelledOutput(tmp_path / str(n), 2, found=twice, earlier=bool(n)) for n in range(2)]
+    outs = [unscene.open(folder.storage.url) for folder in folders]
+    new, old = (next(scene for scene in out.scenes() if scene.variations).variations[0] for out in outs)
+    found = new.instances
+    assert found is not None
+    assert [(one.id, one.concept) for one in found] == [(1, 0), (2, 0), (3, 1)]
+    assert all((one.mask == mask).all() for one, mask in zip(found, copies([2, 1]), strict=True))
+    assert new.mask is not None
+    assert ((new.mask == 1) == (found[0].mask | found[1].mask)).all()
+    with pytest.raises(
+        OutputError, match=r"-0000: an older Unscene scored it, and gave its masks no ids; read `mask`,"
+    ):
+        _ = old.instances
+
+
+def twice(scene: int, number: int, asked: Sequence[int]) -> list[int]:
+    """The first concept is found twice, the second once."""
+    return [2, 1]
 
 
 def test_what_failed_says_why_and_is_otherwise_empty(sample: SampleOutput, out: unscene.Output) -> None:

@@ -19,7 +19,7 @@ from pipeline.stage_kinds import EXTRACT, GENERATE, INGEST, SEGMENT
 from pipeline.storage.folder import Storage
 from schemas.errors import CommandError
 from stages.masks.shapes import bounding_box
-from tests.support.labelled_output import LabelledOutput, as_asked
+from tests.support.labelled_output import LabelledOutput, as_asked, copies
 from tests.support.sample_output import half_masks, with_given_handles
 
 
@@ -81,21 +81,47 @@ def test_a_picture_that_lacks_what_it_was_to_show_is_left_out_and_counted(tmp_pa
     def found(scene: int, number: int, asked: Sequence[int]) -> list[int]:
         return {0: [0, 1], 2: [1, 2]}.get(number, as_asked(scene, number, asked))
 
-    output = LabelledOutput(tmp_path / "out", scenes=2, found=found)
+    output = LabelledOutput(tmp_path / "out", scenes=2, found=found, earlier=True)
     lines = made(output, tmp_path / "set", validation=0.0, scenes=Scenes.NONE)
     assert lines[-2].startswith("left out: 3 of 4 pictures (")
     for reason in ("a concept asked for has no mask", "not kept: near-duplicates"):
         assert f"1 {reason}" in lines[-2]
     assert "1 several of one concept that cannot be told apart" in lines[-2]
+    assert any(
+        line.startswith("1 picture with several of one concept: an older Unscene scored them")
+        and f"--set source.handles={output.storage.url} " in line
+        for line in lines
+    )
     (key,) = keys(tmp_path / "set")
     assert key.endswith("-0001")
 
 
+@pytest.mark.parametrize("placed", [False, True])
+def test_every_copy_of_a_concept_is_a_thing_and_what_may_be_in_pieces_is_left_out(placed: bool, tmp_path: Path) -> None:
+    def found(scene: int, number: int, asked: Sequence[int]) -> list[int]:
+        return {0: [2, 0], 1: [3, 0], 2: [2, 1]}.get(number, as_asked(scene, number, asked))
+
+    output = LabelledOutput(tmp_path / "out", scenes=2, found=found, placed=placed)
+    lines = made(output, tmp_path / "set", validation=0.0, scenes=Scenes.NONE)
+    assert "1 several masks of one concept that may be pieces of one thing" in lines[-2]
+    assert not any("older Unscene" in line for line in lines)
+    read = coco(tmp_path / "set")
+    for image in read.imgs.values():
+        things = read.imgToAnns[image["id"]]
+        copied = copies({"0000": [2, 0], "0002": [2, 1]}[image["key"][-4:]])
+        assert [thing["category_id"] for thing in things] == [1, 1, 2][: len(copied)]
+        for thing, mask in zip(things, copied, strict=True):
+            assert (read.annToMask(thing).astype(bool) == mask).all()
+    assert len(read.imgs) == 2
+
+
 def test_a_concept_that_was_drawn_beside_itself_is_told_apart_by_the_region(tmp_path: Path) -> None:
+    """In an output of an Unscene that gave masks no ids."""
+
     def found(scene: int, number: int, asked: Sequence[int]) -> list[int]:
         return {0: [2, 0], 1: [3, 0]}.get(number, as_asked(scene, number, asked))
 
-    output = LabelledOutput(tmp_path / "out", scenes=2, found=found, placed=True)
+    output = LabelledOutput(tmp_path / "out", scenes=2, found=found, placed=True, earlier=True)
     lines = made(output, tmp_path / "set", validation=0.0, scenes=Scenes.NONE)
     assert "1 several of one concept that cannot be told apart" in lines[-2]
     two = coco(tmp_path / "set")

@@ -19,6 +19,7 @@ from schemas.errors import SceneError
 from schemas.job import Segment
 from schemas.masks import encode_mask
 from schemas.outcomes import SceneTask
+from stages.evaluate.instances import likeness, parts
 from stages.evaluate.judging import Judged, Judges
 from stages.evaluate.source_scene import read_source
 from stages.masks.shapes import label_regions
@@ -123,19 +124,41 @@ BOTH = canvas((GREEN, 6, 6, 14, 14), (RED, 40, 40, 18, 18))
 def test_each_thing_counts_for_the_concept_it_is(picture: np.ndarray, found: list[int]) -> None:
     (one,) = judged([picture], [[0, 1]])
     assert one.found == found
+    shown = parts(one.instances)
     for index, (colour, count) in enumerate(zip((RED, GREEN), found, strict=True)):
         expected = (picture == colour).all(axis=2)
-        assert (index in one.parts) == (count > 0)
-        assert count == 0 or np.array_equal(one.parts[index], expected), "the mask shows all that was counted"
+        assert (index in shown) == (count > 0)
+        assert count == 0 or np.array_equal(shown[index], expected), "the mask shows all that was counted"
 
 
 def test_how_sure_is_the_best_mask_that_counts() -> None:
     picture = canvas((RED, 2, 2, 14, 14), (ORANGE, 40, 2, 14, 14), (YELLOW, 20, 40, 16, 16))
     (one,) = judged([picture], [[0, 1]], found_at=cosine(ORANGE, RED) - 0.01)
     assert one.found == [2, 0]
-    assert one.likeness == {0: pytest.approx(1.0)}
+    assert likeness(one.instances) == {0: pytest.approx(1.0)}
     (ground,) = judged([BOTH], [[2]], background=True)
-    assert ground.likeness == {0: pytest.approx(1.0), 1: pytest.approx(1.0), 2: pytest.approx(1.0)}
+    assert likeness(ground.instances) == {0: pytest.approx(1.0), 1: pytest.approx(1.0), 2: pytest.approx(1.0)}
+
+
+def test_each_mask_that_counts_is_told_by_itself_and_several_as_one_too() -> None:
+    picture = canvas((RED, 2, 2, 14, 14), (ORANGE, 40, 2, 14, 14), (GREEN, 20, 40, 16, 16))
+    (one,) = judged([picture], [[0, 1]], found_at=cosine(ORANGE, RED) - 0.01)
+    for instance, (colour, concept, like) in zip(
+        sorted(one.instances, key=lambda found: (found.concept, -(found.likeness or 0))),
+        [(RED, 0, 1.0), (ORANGE, 0, cosine(ORANGE, RED)), (GREEN, 1, 1.0)],
+        strict=True,
+    ):
+        assert (instance.concept, instance.likeness) == (concept, pytest.approx(like))
+        assert np.array_equal(instance.mask, (picture == colour).all(axis=2))
+    assert one.together == [pytest.approx(cosine(np.add(RED, ORANGE), RED)), None]
+    (alone,) = judged([BOTH], [[0, 1]])
+    assert alone.together == [None, None]
+    reddish, rosy = (200, 60, 0), (200, 0, 60)
+    (pieces,) = judged([canvas((reddish, 2, 2, 14, 14), (rosy, 40, 2, 14, 14))], [[0]])
+    best = max(one.likeness or 0 for one in pieces.instances)
+    assert best == pytest.approx(cosine(reddish, RED))
+    assert pieces.together == [pytest.approx(cosine(np.add(reddish, rosy), RED)), None]
+    assert (pieces.together[0] or 0) > best, "two halves that make more of it together"
 
 
 def test_concepts_not_asked_for_are_told_too() -> None:
@@ -146,8 +169,8 @@ def test_concepts_not_asked_for_are_told_too() -> None:
 
 def test_a_lower_threshold_finds_what_is_only_rather_like_it() -> None:
     picture = canvas((ORANGE, 6, 6, 20, 20))
-    likeness = cosine(ORANGE, RED)
-    assert [judged([picture], [[0]], found_at=at)[0].found for at in (likeness + 0.01, likeness - 0.01)] == [
+    like = cosine(ORANGE, RED)
+    assert [judged([picture], [[0]], found_at=at)[0].found for at in (like + 0.01, like - 0.01)] == [
         [0, 0],
         [1, 0],
     ]
@@ -186,7 +209,7 @@ def test_the_background_is_what_no_mask_covers() -> None:
     )
     assert same.found == [1, 1, 1]
     assert same.identity == pytest.approx([1.0])
-    assert np.array_equal(same.parts[2], (BOTH == GREY).all(axis=2))
+    assert np.array_equal(parts(same.instances)[2], (BOTH == GREY).all(axis=2))
     assert other.identity[0] == pytest.approx(1.0)
     assert empty.found == [0, 0, 1]
     assert empty.identity[0] == pytest.approx(1.0)
@@ -210,7 +233,9 @@ def test_company_in_a_batch_changes_nothing() -> None:
             one.identity,
             one.prompt_similarity,
         )
-        assert all(np.array_equal(alone.parts[i], one.parts[i]) for i in one.parts)
+        pairs = list(zip(alone.instances, one.instances, strict=True))
+        assert all(np.array_equal(first.mask, second.mask) for first, second in pairs)
+        assert all((first.concept, first.likeness) == (second.concept, second.likeness) for first, second in pairs)
 
 
 def test_a_scene_without_its_picture_or_with_other_masks_is_an_error_that_says_so() -> None:

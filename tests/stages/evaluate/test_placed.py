@@ -12,8 +12,9 @@ from PIL import Image
 from schemas.job import JobSpec, Segment
 from schemas.masks import encode_mask
 from schemas.outcomes import SceneOutput, SceneTask
+from stages.evaluate.instances import Instance, parts
 from stages.evaluate.judging import Judges
-from stages.evaluate.placed import Window, labelled
+from stages.evaluate.placed import Window, drawn_in, standing_beside
 from stages.evaluate.stage import EvaluateStage
 from stages.stage import StageContext
 from tests.stages.evaluate.test_judging import (
@@ -74,6 +75,10 @@ def judged(
 
 def labels(output: SceneOutput, number: int) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(output.files[output.rows[number]["mask"]])))
+
+
+def instances(output: SceneOutput, number: int) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(output.files[output.rows[number]["instance"]])))
 
 
 def drawn(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
@@ -138,11 +143,41 @@ def test_windows_lie_in_the_picture_and_masks_come_back_from_them() -> None:
 
 def test_labels_leave_out_what_the_region_covers() -> None:
     window = Window.around(FREE)
-    parts = labelled(window, {0: window.inside()}, [RED_MASK, FREE | GREEN_MASK])
-    assert np.array_equal(parts[0], RED_MASK | FREE)
-    assert np.array_equal(parts[1], GREEN_MASK & ~FREE)
-    assert set(labelled(window, {}, [FREE, GREEN_MASK])) == {1}
-    assert np.array_equal(labelled(window, {1: window.inside()}, [])[1], FREE)
+    drawn = drawn_in(window, [Instance(0, window.inside(), 0.9)])
+    (one,) = drawn
+    assert np.array_equal(one.mask, FREE)
+    beside = standing_beside(window, drawn, [0], [RED_MASK, FREE | GREEN_MASK])
+    shown = parts([*drawn, *beside])
+    assert np.array_equal(shown[0], RED_MASK | FREE)
+    assert np.array_equal(shown[1], GREEN_MASK & ~FREE)
+    assert [found.concept for found in standing_beside(window, [], [], [FREE, GREEN_MASK])] == [1]
+    assert standing_beside(window, drawn, [0], []) == []
+    speck = np.zeros_like(FREE)
+    speck[1, 1] = True
+    assert drawn_in(window, [Instance(0, speck, 0.9)]) == [], "beside the region, or too small to be a pixel of it"
+
+
+def test_what_was_drawn_beside_itself_has_an_id_of_its_own() -> None:
+    output = judged((drawn(SOURCE, INSIDE, RED), FREE, [0]))
+    row, ids = output.rows[0], instances(output, 0)
+    assert [(one["id"], one["concept"]) for one in row["instances"]] == [(1, 0), (2, 0), (3, 1)]
+    assert [one["likeness"] is None for one in row["instances"]] == [False, True, True]
+    assert np.array_equal(ids == 2, RED_MASK & ~FREE)
+    assert np.array_equal(ids == 3, GREEN_MASK & ~FREE)
+    assert np.array_equal(ids == 1, (labels(output, 0) == 1) & FREE)
+    assert row["together"] == [None, None], "of what was drawn there is one"
+
+
+def test_the_mask_shows_what_is_counted_and_no_more() -> None:
+    """Of a concept that was to be drawn beside itself, and is not in the region, nothing counts."""
+    something = drawn(SOURCE, box(40, 6, 6, 6), BLUE)
+    output = judged((something, FREE, [0]), (something, FREE, [0, 1]))
+    for number, found in enumerate(([0, 1], [0, 0])):
+        row = output.rows[number]
+        assert row["found"] == found
+        assert set(np.unique(labels(output, number))) == {0} | {index + 1 for index in range(2) if found[index]}
+        assert [one["concept"] for one in row["instances"]] == [index for index in range(2) if found[index]]
+        assert row["boxes"] == [None] * len(row["concepts"])
 
 
 def test_a_given_picture_is_what_a_copy_is_held_against_and_has_no_masks_of_the_scene() -> None:

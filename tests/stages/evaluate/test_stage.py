@@ -97,9 +97,16 @@ def test_rows_and_files(output: SceneOutput) -> None:
     assert all(set(row) == set(SCORES.names) for row in output.rows)
     table = pa.Table.from_pylist(output.rows, schema=SCORES)
     assert all(table.column(name).null_count == 0 for name in SCORES.names if name not in ("copy_of", "reason"))
-    assert list(output.files) == [row["mask"] for row in output.rows]
+    assert list(output.files) == [row[name] for row in output.rows for name in ("mask", "instance")]
     for row in output.rows:
-        labels = np.asarray(Image.open(io.BytesIO(output.files[row["mask"]])))
+        labels, ids = (np.asarray(Image.open(io.BytesIO(output.files[row[name]]))) for name in ("mask", "instance"))
+        assert ids.shape == labels.shape
+        assert [one["id"] for one in row["instances"]] == list(range(1, ids.max() + 1))
+        assert all((labels[ids == one["id"]] == one["concept"] + 1).all() for one in row["instances"])
+        assert ((ids > 0) == (labels > 0)).all()
+        counted = [sum(one["concept"] == index for one in row["instances"]) for index in range(2)]
+        assert row["found"] == counted
+        assert [like is None for like in row["together"]] == [count < 2 for count in counted]
         assert labels.shape == (64, 64)
         assert set(np.unique(labels)) - {0} == {index + 1 for index, count in enumerate(row["found"]) if count}
         assert len(row["found"]) == 2
@@ -172,7 +179,9 @@ def test_batches_do_not_change_scores(folders: dict[str, str], output: SceneOutp
     (found,) = made(folders, batch=1).process([task()])
     assert found.files == output.files
     for one, other in zip(found.rows, output.rows, strict=True):
-        for name in one:
+        for mine, its in zip(one["instances"], other["instances"], strict=True):
+            assert mine == {**its, "likeness": pytest.approx(its["likeness"], abs=1e-5)}
+        for name in set(one) - {"instances"}:
             near = isinstance(one[name], (float, list)) and name != "boxes"
             assert one[name] == (pytest.approx(other[name], abs=1e-5) if near else other[name])
 
