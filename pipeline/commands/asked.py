@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+from pipeline.ledger.run_record import recorded_spec
 from pipeline.shards.concept_counts import handle_counts
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted
 from schemas.errors import SpecError
 from schemas.job import JobSpec
-from stages.generate.prompts import concepts_needed, subset_sizes
+from stages.generate.prompts import concepts_needed, drawn_subsets, subset_sizes
 from stages.handles.prompt_reach import check_prompts
 
 
@@ -36,8 +37,27 @@ def check_asked(spec: JobSpec) -> list[str]:
             f"({have}; the first is 0); ask for others, such as [[0]]"
             + ("" if given else ", or raise segment.max_concepts")
         )
+    if spec.generate.mode == "place":
+        _check_placed(spec, most)
     trained = () if given else range(1, most + 1) if spec.extract.union_sampling else (1,)
     return check_prompts(spec, sizes, trained)
+
+
+def _check_placed(spec: JobSpec, most: int) -> None:
+    """Raises SpecError where no scene, whatever it has of at most so many concepts, gets a picture: the background is
+    no thing whose place another could take, and is not drawn alone where it is already."""
+    first = recorded_spec(Storage(spec.source.handles)) if spec.source.handles else spec
+    for concepts in range(1, most + 1):
+        whole = concepts <= first.segment.max_concepts  # or one of them is the background
+        grounds = [*([None] if whole else []), *([concepts - 1] if first.segment.background and concepts > 1 else [])]
+        if any(drawn_subsets(concepts, spec.generate, background) for background in grounds):
+            return
+    region, instead = spec.generate.place.region, ", or take place.region: add" if spec.generate.replaces else ""
+    raise SpecError(
+        f"generate.place.region: {region} draws nothing of generate.subsets: {_listed(spec)}, as a scene's background "
+        "(segment.background), its last concept, is not drawn alone, and nothing takes its place; ask for fewer of the "
+        f"others, such as [[0]]{instead}"
+    )
 
 
 def most_concepts(spec: JobSpec) -> int:

@@ -56,6 +56,20 @@ def pick_subsets(concepts: int, wanted: Sequence[str] | Sequence[Sequence[int]])
     return [subset for subset in dict.fromkeys(found) if subset]
 
 
+def drawn_subsets(concepts: int, settings: Generate, background: int | None) -> list[tuple[int, ...]]:
+    """Of the subsets asked for those of which a scene gets pictures. `mode: place` draws nothing where no other thing
+    is left whose place it could take, and not the background alone, which is everywhere already."""
+    found = pick_subsets(concepts, settings.subsets)
+    if settings.replaces:
+        return [subset for subset in found if _replaceable(concepts, subset, background)]
+    return [subset for subset in found if settings.mode != "place" or subset != (background,)]
+
+
+def _replaceable(concepts: int, subset: Sequence[int], background: int | None) -> list[int]:
+    """The things of a scene that a picture of the subset does not ask for."""
+    return [i for i in range(concepts) if i not in subset and i != background]
+
+
 def concepts_needed(wanted: str | Sequence[int], spare: int = 0) -> int:
     """How many concepts a scene must have for an item of `generate.subsets` to give it a picture. spare: how many of
     them the picture must not ask for; no `union` leaves any."""
@@ -90,15 +104,11 @@ def list_variations(
     that is a concept."""
     placed, pictures = settings.mode == "place", list[Variation]()
     for template in dict.fromkeys(settings.prompts):
-        for subset in pick_subsets(len(tokens), settings.subsets):
+        for subset in drawn_subsets(len(tokens), settings, background):
             prompt, text = (
                 template.replace("{handles}", " and ".join(names[i] for i in subset)) for names in (tokens, words)
             )
-            others = [i for i in range(len(tokens)) if i not in subset and i != background]
-            if settings.replaces and not others:
-                continue  # nothing is left whose place it could take
-            if placed and not settings.replaces and subset == (background,):
-                continue  # what is everywhere already
+            others = _replaceable(len(tokens), subset, background)
             for repeat in range(settings.images_per_prompt):
                 replaced = others[repeat % len(others)] if settings.replaces else None
                 number = len(pictures)

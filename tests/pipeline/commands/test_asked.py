@@ -155,6 +155,37 @@ def test_a_concept_takes_the_place_only_of_one_that_is_there(base: Path, earlier
     assert check_asked(spec_of(base, earlier, generate=added)) == subset_lines(spec_of(base, earlier, generate=added))
 
 
+@pytest.mark.parametrize(
+    ("subsets", "region", "concepts", "right"),
+    [
+        ([[0]], "replace", 1, False),  # the other is the background
+        ([[0]], "replace", 2, True),
+        (["singles"], "replace", 1, True),  # the background where the other is
+        ([[0, 1]], "replace", 2, False),
+        (["pairs"], "replace", 2, True),
+        ([[2]], "add", 2, False),  # always the background
+        ([[1]], "add", 2, True),
+        ([[2]], "add", 3, True),
+        (["singles"], "add", 1, True),
+    ],
+)
+def test_subsets_of_which_nothing_is_placed_are_refused(
+    base: Path, subsets: list[Any], region: str, concepts: int, right: bool
+) -> None:
+    """Of scenes with at most so many concepts and the background."""
+    spec = spec_of(
+        base,
+        segment={"max_concepts": concepts, "background": True},
+        generate={"mode": "place", "subsets": subsets, "place": {"region": region}},
+    )
+    if right:
+        check_asked(spec)
+        return
+    remedy = r"\[\[0\]\]" + (", or take place.region: add" if region == "replace" else "") + "$"
+    with pytest.raises(SpecError, match=rf"^generate.place.region: {region} draws nothing of .*background.* {remedy}"):
+        check_asked(spec)
+
+
 def test_what_scenes_have_no_other_concept_for_is_counted(base: Path, earlier: SampleOutput) -> None:
     placed = {"mode": "place", "subsets": ["singles", "pairs", "union"]}
     assert subset_lines(spec_of(base, earlier, generate=placed)) == [
