@@ -22,6 +22,7 @@ from pipeline.storage.probe import check_writable
 from pipeline.wording import counted
 from schemas.errors import JobError, OutputError
 from schemas.job import JobSpec
+from stages.ingest.receivers import receivers
 from stages.models.check import check_models
 
 
@@ -58,7 +59,9 @@ def check_job(spec: JobSpec, methods: Mapping[str, JobSpec]) -> Iterator[Checked
     jobs = list(methods.values()) or [spec]
     models = list(_all("models", lambda: _models(jobs)))
     yield from models
-    yield from _all("source", lambda: _source(spec))
+    given = list(_all("generate.place.given", lambda: _given(spec)) if spec.generate.place.given else ())
+    yield from given
+    yield from _all("source", lambda: _source(spec, not any(checked.wrong for checked in given)))
     if not any(checked.wrong for checked in models):
         yield from _all("prompts", lambda: _prompts(jobs))
     yield from _all("output", lambda: _output(spec, bool(methods)))
@@ -95,12 +98,20 @@ def _fetched(name: str) -> str:
     return " (a download, which the run makes once a machine)" if "://" in name else ""
 
 
-def _source(spec: JobSpec) -> list[str]:
+def _source(spec: JobSpec, hashed: bool) -> list[str]:
+    """hashed: whether all else that the spec names can be hashed."""
     if spec.source.handles is None:
         return [line.removeprefix("source: ") for line in survey(spec, Storage(spec.output)).lines]
     work = work_from_handles(spec, Storage(spec.output))
-    revisions(spec)  # refuses another base than the handles'
+    if hashed:
+        revisions(spec)  # refuses another base than the handles'
     return [f"{counted(work.known, 'scene')} with handles under {spec.source.handles}"]
+
+
+def _given(spec: JobSpec) -> list[str]:
+    found = receivers(spec)
+    masks = counted(sum(len(picked.masks) for picked in found), "mask")
+    return [f"{counted(len(found), 'picture')} with {masks} to draw in, under {spec.generate.place.given}"]
 
 
 def _prompts(jobs: list[JobSpec]) -> list[str]:

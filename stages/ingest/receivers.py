@@ -4,7 +4,7 @@ drawn. They are read as a source of masks is. No torch: the driver asks too.
 
 from __future__ import annotations
 
-from schemas.errors import SpecError
+from schemas.errors import SpecError, StoreAway
 from schemas.job import JobSpec, Source
 from stages.ingest.census import Picked, read_picked, take_census
 from stages.ingest.source.hashing import hash_of_all
@@ -17,13 +17,22 @@ def as_source(spec: JobSpec) -> JobSpec:
 
 def receivers(spec: JobSpec) -> list[Picked]:
     """Those that have masks, by address. Raises SpecError where there is none."""
-    found = [picked for picked in take_census(as_source(spec)).pictures if picked.masks and not picked.masks_fault]
+    try:
+        listed = take_census(as_source(spec)).pictures
+    except (SpecError, StoreAway) as error:  # what lists a source names the source's field
+        raise type(error)(*(_of_given(str(text)) for text in error.args)) from error
+    found = [picked for picked in listed if picked.masks and not picked.masks_fault]
     if not found:
         raise SpecError(
             f"generate.place.given: no picture under {spec.generate.place.given} has a mask beside it; put masks there "
             "that are called <picture>.mask0.png, or take place.region: replace"
         )
     return sorted(found, key=lambda picked: picked.uri)
+
+
+def _of_given(text: str) -> str:
+    """The sentence on a source, said of these pictures."""
+    return text.replace("source.uri", "generate.place.given").replace(" or set source.suffixes", "")
 
 
 def content_of(spec: JobSpec) -> str:

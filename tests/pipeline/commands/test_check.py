@@ -57,6 +57,19 @@ def test_wrong_prompts_are_told_where_the_base_is_right(tmp_path: Path) -> None:
     assert not any(line.startswith("ok     prompts") for line in told(demo(tmp_path / "out", "models.base=sedling")))
 
 
+def test_a_mistake_in_given_pictures_is_told_of_their_own_field(tmp_path: Path) -> None:
+    placed = ["generate.mode=place", "generate.place.region=given", "generate.subsets=[singles]"]
+    lines = told(demo(tmp_path / "out", *placed, f"generate.place.given={tmp_path}/rooms"))
+    assert [line for line in lines if "source.uri" in line] == []
+    wrong = [line for line in lines if line.startswith("wrong")]
+    assert len(wrong) == 1
+    assert wrong[0].startswith(f"wrong  generate.place.given: no images under {tmp_path}/rooms, where there is nothing")
+    assert wrong[0].endswith("; check the prefix"), "there are no suffixes to set for it"
+    assert any(line.startswith("ok     source: 14 pictures") for line in lines)
+    lines = told(demo(tmp_path / "out", *placed, f"generate.place.given={ROOT / 'demo' / 'truth'}"))
+    assert any(line.startswith("wrong  generate.place.given: ") for line in lines), lines
+
+
 def test_an_output_of_the_same_job_is_right_and_of_another_wrong(tmp_path: Path) -> None:
     spec = demo(tmp_path / "out")
     open_job(spec)
