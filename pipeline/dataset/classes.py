@@ -23,15 +23,20 @@ class ClassMap:
 
     def of(self, word: str | None) -> str | None:
         """The class of a concept with that word; None where it is left out."""
-        word = word or UNNAMED
+        word = _plain(word)
         if word in self.classes:
             return self.classes[word]
         return self.classes.get(REST, word)
 
     def idle(self, words: Iterable[str | None]) -> list[str]:
         """Words of the map that none of these is."""
-        there = {word or UNNAMED for word in words}
+        there = {_plain(word) for word in words}
         return [word for word in self.classes if word not in there and word != REST]
+
+
+def _plain(word: str | None) -> str:
+    """The word without the spaces around it, and with one where there are several: nobody sees that they differ."""
+    return " ".join((word or "").split()) or UNNAMED
 
 
 def read_class_map(file: Path) -> ClassMap:
@@ -59,7 +64,14 @@ def read_class_map(file: Path) -> ClassMap:
                 )
         if word is None:
             raise CommandError(f"--classes {file}: null is no word; concepts without one are of the word {UNNAMED}")
-    return ClassMap({word.strip(): class_ and class_.strip() for word, class_ in tree.items()})
+    found: dict[str, str | None] = {}
+    for word, class_ in tree.items():
+        if _plain(word) in found:
+            raise CommandError(
+                f"--classes {file}: {word!r} stands there already, but for its spaces, which do not count; take one out"
+            )
+        found[_plain(word)] = class_ and _plain(class_)
+    return ClassMap(found)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,13 @@ def test_a_word_is_its_own_class_where_no_map_says_otherwise() -> None:
     assert closed.idle(["dog"]) == ["cat"]
 
 
+def test_spaces_make_no_class_of_their_own() -> None:
+    assert [ClassMap().of(word) for word in ("object ", " big  dog", " ")] == ["object", "big dog", "object"]
+    some = ClassMap({"object": "thing", "big dog": "animal"})
+    assert [some.of(word) for word in (" object", "big  dog ", None)] == ["thing", "animal", "thing"]
+    assert some.idle(["object ", "cat"]) == ["big dog"]
+
+
 def test_a_map_is_read_as_it_looks(tmp_path: Path) -> None:
     file = tmp_path / "words.yaml"
     file.write_text('dog: animal\ntree: null\n"*": other\n')
@@ -31,6 +38,7 @@ def test_a_map_is_read_as_it_looks(tmp_path: Path) -> None:
         ("", "write a line for each word, such as `dog: animal`, or `tree: null`"),
         ("- dog\n", "write a line for each word"),
         ("dog: animal\ncat: animal\ndog: pet\n", ":3: dog stands in line 1 already; take one out"),
+        ("dog: animal\n'dog ': pet\n", "'dog ' stands there already, but for its spaces, which do not count; take one"),
         ("7: seven\n", "a word and its class are texts, and null leaves a word out; put what looks like"),
         ("dog: {a: b}\n", "dog: {'a': 'b'}: a word and its class are texts"),
         ("null: thing\n", "null is no word; concepts without one are of the word object"),
