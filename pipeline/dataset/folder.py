@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import posixpath
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,8 +27,25 @@ def check_apart(into: Storage, output: Storage) -> None:
         raise CommandError(f"--into {into.url}: it {where}, which only the job writes to; name another folder")
     if into.exists("run.json"):
         raise CommandError(f"--into {into.url}: it is the output of a job (run.json); name another folder")
+    if outer := _job_around(into):
+        raise CommandError(
+            f"--into {into.url}: it lies in {outer}, the output of a job, which alone writes to it; name another folder"
+        )
     if into.local and into.fs.isfile(into.root):
         raise CommandError(f"--into {into.url}: a file of that name is there; name a folder")
+
+
+def _job_around(into: Storage) -> str | None:
+    """The nearest folder around it that a job writes to; None where there is none, or nobody may look."""
+    folder = os.path.realpath(into.root) if into.local else into.root
+    while folder != posixpath.dirname(folder):
+        folder = posixpath.dirname(folder)
+        try:
+            if all(into.fs.exists(f"{folder}/{name}") for name in ("run.json", "_plan")):
+                return folder if into.local else str(into.fs.unstrip_protocol(folder))
+        except OSError:  # of a bucket that is open further down alone
+            return None
+    return None
 
 
 def open_folder(into: Storage, output: Storage, choices: Choices, names: Iterable[str]) -> Classes:

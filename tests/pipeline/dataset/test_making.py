@@ -331,6 +331,14 @@ def test_a_folder_that_is_not_for_it_is_refused(output: LabelledOutput, tmp_path
     other = LabelledOutput(tmp_path / "other", scenes=1)
     with pytest.raises(CommandError, match=r"--into .*/other: it is the output of a job \(run.json\)"):
         made(output, Path(other.storage.url))
+    below = Path(other.storage.url) / "sets" / "demo"
+    with pytest.raises(CommandError, match=r"--into .*/demo: it lies in .*/other, the output of a job, which alone "):
+        made(output, below)
+    (tmp_path / "link").symlink_to(other.storage.url)
+    with pytest.raises(CommandError, match=r"lies in .*/other, the output of a job"):
+        made(output, tmp_path / "link" / "set")
+    assert not below.parent.exists()
+    (tmp_path / "run.json").write_text("{}")  # of something else
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(CommandError, match=r"--into .*/full: something else lies there; name a folder"):
