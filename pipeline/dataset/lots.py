@@ -28,29 +28,41 @@ def share_of(scene_id: str, ratio: float, seed: int) -> int:
     return int(ratio) + (lot(seed, "ratio", scene_id) < ratio % 1)
 
 
-class Cap:
-    """At most so many pictures of each class: those with the smallest lots, whatever the order in which they come.
+Turn = tuple[float, float]
+"""When it is a picture's turn to be in a data set that has room for so many: the smaller, the sooner."""
 
-    A picture of several classes is in if it is among those of each. Memory: as many numbers a class as it may have.
+
+class Cap:
+    """At most so many pictures of each class: those whose turn comes first, whatever the order in which they come.
+
+    A picture of several classes is in if it is among those of each. Memory: as many turns a class as it may have.
+    by_scene: whether a scene's pictures come one after the other, its real one first, so that new ones have the real
+    one that `--ratio` counts them by.
     """
 
-    def __init__(self, most: int, seed: int) -> None:
-        self._most, self._seed = most, seed
-        self._smallest: dict[int, list[float]] = {}
+    def __init__(self, most: int, seed: int, by_scene: bool) -> None:
+        self._most, self._seed, self._by_scene = most, seed, by_scene
+        self._smallest: dict[int, list[Turn]] = {}
         self._crowded: set[int] = set()
 
-    def see(self, key: str, classes: Iterable[int]) -> None:
-        """Counts a picture. All are seen before any is asked about."""
-        own = lot(self._seed, "cap", key)
+    def see(self, key: str, scene_id: str, classes: Iterable[int]) -> None:
+        """Counts a picture; the key of a real one is its scene's. All are seen before any is asked about."""
+        major, minor = self._turn(key, scene_id)
         for number in classes:
             heap = self._smallest.setdefault(number, [])
             if len(heap) < self._most:
-                heapq.heappush(heap, -own)
+                heapq.heappush(heap, (-major, -minor))
             else:
                 self._crowded.add(number)
-                heapq.heappushpop(heap, -own)
+                heapq.heappushpop(heap, (-major, -minor))
 
-    def admits(self, key: str, classes: Iterable[int]) -> bool:
+    def admits(self, key: str, scene_id: str, classes: Iterable[int]) -> bool:
         """Whether the picture is in."""
+        major, minor = self._turn(key, scene_id)
+        return all(number not in self._crowded or (-major, -minor) >= self._smallest[number][0] for number in classes)
+
+    def _turn(self, key: str, scene_id: str) -> Turn:
         own = lot(self._seed, "cap", key)
-        return all(number not in self._crowded or own <= -self._smallest[number][0] for number in classes)
+        if not self._by_scene:
+            return own, 0.0
+        return lot(self._seed, "cap", scene_id), -1.0 if key == scene_id else own

@@ -156,12 +156,12 @@ class _Maker:
     def _cap(self) -> Cap | None:
         if self.choices.cap is None:
             return None
-        cap = Cap(self.choices.cap, self.choices.seed)
+        cap = Cap(self.choices.cap, self.choices.seed, self.choices.ratio is not None)
         looking = Picker(self.choices, self.classes, self.source.withdrawn)
         for shard in self.source.shards:
             for scene in self.source.scenes(shard):
                 for pick in looking.picked(scene):
-                    cap.see(pick.key, pick.shown)
+                    cap.see(pick.key, pick.scene_id, pick.shown)
         return cap
 
     def _made(self, part: Part) -> str:

@@ -61,8 +61,11 @@ class Picker:
         found = self._of_scene(scene)
         if cap is None:
             return found
-        within = [pick for pick in found if cap.admits(pick.key, pick.shown)]
+        within = [pick for pick in found if cap.admits(pick.key, pick.scene_id, pick.shown)]
         self._leave_out("over --cap", len(found) - len(within))
+        if self.choices.ratio is not None and not any(pick.real for pick in within):
+            self._leave_out("over --ratio", len(within))  # of one that is over the cap
+            return []
         return within
 
     def _of_scene(self, scene: SceneRows) -> list[Pick]:
@@ -93,6 +96,8 @@ class Picker:
             self._leave_out(scene.unlabelled)
         elif not classes:
             self._leave_out(_NOTHING)
+        elif not all(row["area"] for row in scene.concepts if int(row["index"]) in classes):
+            self._leave_out(LACKING)
         else:
             found = dict.fromkeys(classes, 1)
             file = f"{scene.scene_id}.png"
@@ -121,7 +126,7 @@ class Picker:
             self._leave_out(f"not kept: {kind_of(row['reason'])}")
         elif any(index in classes and index not in found for index in asked):
             self._leave_out(LACKING)
-        elif row.get("instances") is None and key not in scene.placed and any(count > 1 for count in found.values()):
+        elif row.get("instances") is None and max(found.values(), default=0) > 1 + (key in scene.placed):
             self._leave_out(SEVERAL)
         elif _in_pieces(row) & set(found):
             self._leave_out(_PIECES)

@@ -246,6 +246,30 @@ def test_a_cap_a_ratio_and_single_concepts(output: LabelledOutput, tmp_path: Pat
     assert "16 several concepts asked for (--singles)" in lines[-2]
 
 
+def test_a_ratio_holds_of_what_is_left_by_a_cap(output: LabelledOutput, tmp_path: Path) -> None:
+    for cap in (2, 4, 6):
+        lines = made(output, tmp_path / f"set{cap}", cap=cap, ratio=1.0, validation=0.0)
+        found = keys(tmp_path / f"set{cap}")
+        real = {key for key in found if "-" not in key}
+        new = [key.split("-")[0] for key in found if "-" in key]
+        assert len(new) == len(set(new)), "one to each real one at most"
+        assert set(new) <= real
+        shown = coco(tmp_path / f"set{cap}")
+        assert len(shown.getImgIds(catIds=[1])) == cap, "and as many as the cap leaves room for"
+        assert "over --cap" in lines[-2]
+
+
+def test_a_cap_counts_only_what_can_be_labelled(tmp_path: Path) -> None:
+    """As of three that were placed where two can be told apart, in an output of an Unscene that gave masks no ids."""
+
+    def found(scene: int, number: int, asked: Sequence[int]) -> list[int]:
+        return [3, 0] if number == 0 else as_asked(scene, number, asked)
+
+    output = LabelledOutput(tmp_path / "out", scenes=9, found=found, placed=True, earlier=True)
+    made(output, tmp_path / "set", validation=0.0, scenes=Scenes.NONE, cap=10)
+    assert len(keys(tmp_path / "set")) == 10
+
+
 @pytest.mark.parametrize("ratio", [float("nan"), float("inf"), -1.0])
 def test_a_ratio_that_is_no_number_from_0_on_is_refused(ratio: float) -> None:
     with pytest.raises(
