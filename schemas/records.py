@@ -45,10 +45,15 @@ NOT_READ = "not read: its scene failed before"
 OUTSIDE_CROP, EMPTY = "outside the crop", "empty"
 """How the `reason` of a mask begins that has nothing to show in the square, or too little to be learned."""
 SOURCE_MASK = pa.struct(
-    [pa.field("name", pa.string()), pa.field("number", pa.int32()), pa.field("reason", pa.string())]
+    [
+        pa.field("name", pa.string()),
+        pa.field("number", pa.int32()),
+        pa.field("reason", pa.string()),
+        pa.field("crowd", pa.bool_()),
+    ]
 )
 """A mask that a picture came with: address of its file or id of its annotation; its number among the masks in the tar,
-or null and the reason why it is not among them."""
+or null and the reason why it is not among them; whether its annotation is marked `iscrowd`."""
 
 SCENES = pa.schema(
     [
@@ -79,7 +84,8 @@ SCENES = pa.schema(
             "masks",
             pa.list_(SOURCE_MASK),
             "Every mask that the file came with: `name` (address of its file, or id of its annotation), `number` "
-            "(`<scene_id>.mask<number>.png` in the tar), or null and the `reason` why it is not used.",
+            "(`<scene_id>.mask<number>.png` in the tar), or null and the `reason` why it is not used, `crowd` (whether "
+            "it is marked `iscrowd`; null where that is not known).",
         ),
     ]
 )

@@ -29,7 +29,7 @@ def write_card(book: Book, format_: FormatWriter, counts: dict[str, Counts], lef
     names = list(book.classes.names)
     labels = {"classes": names, "id2label": {str(number): name for number, name in enumerate(names, 1)}}
     book.into.write("classes.json", (json.dumps(labels, indent=1, ensure_ascii=False) + "\n").encode())
-    origin = provenance(book.source, book.choices.new)
+    origin = provenance(book.source, book.choices)
     told = format_.card(book)
     how, tables, files = (told.pop(name) for name in ("how", "tables", "files"))
     front = yaml.safe_dump(_front(book, counts) | told, sort_keys=False, allow_unicode=True)

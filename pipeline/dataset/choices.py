@@ -36,7 +36,8 @@ class Choices:
     """format: how it is written. scenes: whether the source's own pictures are in. unkept: whether pictures that the
     scores do not keep are in. singles: only pictures in which one concept was asked for, and scenes with one.
     validation: share of the scenes that are held out, 0 to 1. ratio: new pictures to each real one, at most. cap:
-    pictures of a class, at most. seed: of every lot that is drawn. classes: what words become.
+    pictures of a class, at most. seed: of every lot that is drawn. classes: what words become. crowds: whether what is
+    marked iscrowd in the source is an object like any other.
 
     Raises CommandError where two of them do not go together.
     """
@@ -50,6 +51,7 @@ class Choices:
     cap: int | None = None
     seed: int = 0
     classes: ClassMap = field(default_factory=ClassMap)
+    crowds: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation < 1:
@@ -89,4 +91,5 @@ class Choices:
             "--cap": self.cap,
             "--seed": self.seed,
             "--classes": self.classes.classes or None,
+            "--crowds": self.crowds or None,
         }

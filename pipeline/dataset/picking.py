@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pipeline.dataset.choices import Choices
@@ -20,6 +20,7 @@ LACKING = "a concept asked for has no mask"
 _GIVEN = "placed into a given picture, whose things have no labels and which other scenes share"
 _PLACED = "placed into a real picture with a thing that has no label"
 _NOTHING = "nothing of a class in it"
+_CROWD = "with what is marked iscrowd (--crowds takes each as one object)"
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ class Picker:
             self._leave_out(_NOTHING)
         elif not all(row["area"] for row in scene.concepts if int(row["index"]) in classes):
             self._leave_out(LACKING)
+        elif self._crowd(scene, classes):
+            self._leave_out(_CROWD)
         else:
             found = dict.fromkeys(classes, 1)
             file = f"{scene.scene_id}.png"
@@ -130,6 +133,8 @@ class Picker:
             self._leave_out(SEVERAL)
         elif _in_pieces(row) & set(found):
             self._leave_out(_PIECES)
+        elif self._crowd(scene, found):
+            self._leave_out(_CROWD)
         elif not found or (self.choices.singles and asked[0] not in classes):
             self._leave_out(_NOTHING)
         else:
@@ -138,6 +143,10 @@ class Picker:
                 instances = tuple((one["id"], one["concept"]) for one in row["instances"] if one["concept"] in classes)
                 mask = row["instance"]
             yield Pick(key, scene.scene_id, scene.shard, False, asked, found, classes, row["file"], mask, instances)
+
+    def _crowd(self, scene: SceneRows, shown: Iterable[int]) -> bool:
+        """Whether one of these concepts may be a region of many, which is no single object of its class."""
+        return not self.choices.crowds and not scene.crowds.isdisjoint(shown)
 
     def _leave_out(self, reason: str, count: int = 1) -> None:
         if count:

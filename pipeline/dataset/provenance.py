@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.dataset.choices import Choices
 from pipeline.dataset.source import DatasetSource
 from pipeline.ledger.run_record import read_record, recorded_spec
 from schemas.secrets import masked_address
@@ -38,7 +39,7 @@ class Model:
 class Provenance:
     """source, output: addresses without credentials, of local folders the name alone, as a card is made to be read
     elsewhere. method: name and address of its paper. prompts: templates. versions: of the job's packages.
-    crowds: whether annotations marked iscrowd, of which tables do not tell, were used as objects."""
+    crowds: whether annotations marked iscrowd, if there are any, count as objects."""
 
     source: str
     output: str
@@ -57,8 +58,9 @@ def licence_of(name: str) -> str:
     return next((licence for part, licence in _LICENCES if part in name.lower()), UNKNOWN)
 
 
-def provenance(source: DatasetSource, new: bool) -> Provenance:
-    """Of a data set made of this OUTPUT. new: whether pictures that were drawn are in it."""
+def provenance(source: DatasetSource, choices: Choices) -> Provenance:
+    """Of a data set made of this OUTPUT, of which all scenes have been looked at."""
+    new = choices.new
     record: dict[str, Any] = read_record(source.storage)
     home = source.reader.home("concepts")
     first = source.spec if home is source.storage else recorded_spec(home)
@@ -81,7 +83,7 @@ def provenance(source: DatasetSource, new: bool) -> Provenance:
         f"{generate.sampler}, {generate.steps} steps, guidance {generate.guidance:g}",
         dict(record.get("versions", {})),
         record.get("created_at"),
-        first.source.masks == "coco" and first.source.crowds == "use",
+        first.source.masks == "coco" and first.source.crowds == "use" and (choices.crowds or source.unmarked),
     )
 
 

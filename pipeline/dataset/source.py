@@ -18,7 +18,7 @@ BACKGROUND = "background"
 """`origin` of a concept that is no thing: what no other covers. It gets no box and no mask."""
 CROWDED = "real, with more masks than concepts (segment.max_concepts)"
 NOT_USED = "real, with a thing whose mask was not used (crowds that are skipped, annotations without a segmentation)"
-_CONCEPTS = ["scene_id", "index", "word", "origin", "area"]
+_CONCEPTS = ["scene_id", "index", "word", "origin", "area", "given"]
 _SCORES = ["scene_id", "key", "concepts", "found", "keep", "reason", "file", "mask"]
 _IDS = ["instance", "instances", "together"]
 """Columns of the scores that an older Unscene did not write."""
@@ -28,8 +28,9 @@ _IDS = ["instance", "instances", "together"]
 class SceneRows:
     """A scene: its concepts by index, without masks; its pictures, by key, and their scores where there are some.
     unlabelled: why its own picture shows things that are no concepts, in a few words to count by; None where it does
-    not, as far as its masks tell. placed: keys of the pictures that were placed into a real one; given:
-    of those among them where that is not its own."""
+    not, as far as its masks tell. placed: keys of the pictures that were placed into a real one; given: of those among
+    them where that is not its own. crowds: indices of the concepts whose annotation is marked iscrowd, as far as the
+    tables know."""
 
     scene_id: str
     shard: int
@@ -39,17 +40,19 @@ class SceneRows:
     unlabelled: str | None = None
     placed: frozenset[str] = frozenset()
     given: frozenset[str] = frozenset()
+    crowds: frozenset[int] = frozenset()
 
 
 class DatasetSource:
     """storage: of an OUTPUT. spec: of its job; withdrawn: scenes that have been taken out. new: whether the new
-    pictures and their scores are wanted.
+    pictures and their scores are wanted. unmarked: whether one of the masks that were looked at does not say if it is
+    marked iscrowd, as an older Unscene wrote them.
 
     Raises OutputError when there is no job, CommandError when it has nothing to make a data set of.
     """
 
     def __init__(self, storage: Storage, new: bool) -> None:
-        self.storage, self.spec, self._new = storage, recorded_spec(storage), new
+        self.storage, self.spec, self._new, self.unmarked = storage, recorded_spec(storage), new, False
         given = self.spec.source.handles
         self.reader = OutputReader(storage, Storage(given) if given else None)
         self.withdrawn = frozenset(
@@ -90,6 +93,8 @@ class DatasetSource:
         """The scenes of a shard that have concepts, in its order. Raises OutputError where it cannot be read."""
         concepts = self._concepts(shard)
         given = self.rows("scenes", shard, columns=["scene_id", "words", "masks"])
+        masks = (mask for rows in given.values() for row in rows for mask in row["masks"] or ())
+        self.unmarked |= any(mask["number"] is not None and mask.get("crowd") is None for mask in masks)
         pictures: dict[str, list[Row]] = {}
         scores: dict[str, list[Row]] = {}
         if self._new and self.reader.commit("variations", shard) is not None:
@@ -106,6 +111,7 @@ class DatasetSource:
                 _unlabelled(rows, given[scene_id][0]),
                 frozenset(row["key"] for row in pictures.get(scene_id, []) if row.get("mode") == "place"),
                 frozenset(row["key"] for row in pictures.get(scene_id, []) if row.get("into")),
+                _crowds(rows, given[scene_id][0]),
             )
             for scene_id, rows in concepts.items()
         ]
@@ -137,3 +143,9 @@ def _unlabelled(concepts: Sequence[Row], scene: Row) -> str | None:
             return NOT_USED
     own = sum(row["origin"] == "own" for row in concepts)
     return None if own >= len(scene["words"] or ()) else CROWDED
+
+
+def _crowds(concepts: Sequence[Row], scene: Row) -> frozenset[int]:
+    """Indices of the concepts whose annotation is marked iscrowd."""
+    marked = {mask["name"] for mask in scene.get("masks") or () if mask.get("crowd")}
+    return frozenset(int(row["index"]) for row in concepts if row.get("given") in marked)

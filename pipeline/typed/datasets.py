@@ -43,6 +43,12 @@ def dataset(
             show_default=False,
         ),
     ] = None,
+    crowds: Annotated[
+        bool,
+        typer.Option(
+            "--crowds", help="Also what is marked iscrowd, each as one object, as CVAT marks its brush's masks."
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Of the lots: sides of scenes, --ratio, --cap.")] = 0,
 ) -> None:
     """Write pictures, masks, boxes and classes as a data set that trainers take as it is."""
@@ -59,6 +65,7 @@ def dataset(
         cap=cap,
         seed=seed,
         classes=read_class_map(classes) if classes is not None else ClassMap(),
+        crowds=crowds,
     )
     for line in make_dataset(output_at(output), choices, into):
         say(line)

@@ -131,7 +131,8 @@ class IngestStage:
                 drawn = square_mask(upright_mask(mask, picture, self._spec.source.masks_drawn_on), square)
                 empty = is_empty(drawn)
                 why = (_OUTSIDE if mask.image.getbbox() else _EMPTY) if empty else None
-                seen.append({"name": name, "number": None if empty else len(kept), "reason": why})
+                number = None if empty else len(kept)
+                seen.append({"name": name, "number": number, "reason": why, "crowd": mask.crowd})
                 names.append(mask.name)
                 if not empty:
                     kept.append((drawn, mask.word))

@@ -28,7 +28,8 @@ class LabelledOutput(SampleOutput):
     not used, of masks besides. placed: whether the new ones are placed, each into the upper half; into: the given
     picture that they are placed into, if it is not their own. found: what the new ones show: a concept fills its half
     of the picture (less a margin), one that is found twice two strips of it, and one that is found three times is in
-    three pieces, which touch. earlier: whether it was scored by an Unscene that gave masks no ids."""
+    three pieces, which touch. earlier: whether it was scored by an Unscene that gave masks no ids. crowds: of given
+    masks, whether they are marked iscrowd; those beyond do not say so."""
 
     def __init__(
         self,
@@ -41,10 +42,12 @@ class LabelledOutput(SampleOutput):
         placed: bool = False,
         into: str | None = None,
         earlier: bool = False,
+        crowds: Sequence[bool | None] = (),
         **options: Any,
     ) -> None:
         self.words, self.found, self.given, self.unused = words, found, given, unused or {}
         self.placed, self.into, self.earlier = placed or into is not None, into, earlier
+        self.crowds = [*crowds, *[None] * given][:given]
         super().__init__(folder, scenes, **options)
 
     def _output(self, stage: str, scene_id: str, row: dict[str, Any]) -> SceneOutput:
@@ -52,12 +55,15 @@ class LabelledOutput(SampleOutput):
         if stage == "ingest":
             for scene in output.rows:
                 scene["words"] = ["cat"] * self.given
-                scene["masks"] = [{"name": str(n), "number": n, "reason": None} for n in range(self.given)]
+                scene["masks"] = [
+                    {"name": str(n), "number": n, "reason": None, "crowd": crowd} for n, crowd in enumerate(self.crowds)
+                ]
                 scene["masks"] += [{"name": n, "number": None, "reason": why} for n, why in self.unused.items()]
         if stage == "segment":
             for concept in output.rows:
                 concept["word"] = self.words[concept["index"]]
                 concept["origin"] = "own" if self.given else "sam"
+                concept["given"] = str(concept["index"]) if self.given else None
         if stage == "generate" and self.placed:
             for variation in output.rows:
                 variation |= {"mode": "place", "into": self.into, "region": encode_mask(upper_half())}

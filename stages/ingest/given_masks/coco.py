@@ -71,4 +71,4 @@ class MasksCoco:
         if fault is not None:
             raise MaskUnreadable(broken(annotation.id, fault, self._coco.url))
         mask = Image.fromarray(np.ascontiguousarray(pixels) * np.uint8(255))
-        return GivenMask(mask, annotation.word, f"COCO annotation {annotation.id}")
+        return GivenMask(mask, annotation.word, f"COCO annotation {annotation.id}", crowd=annotation.crowd)

@@ -13,7 +13,7 @@ class Annotation:
     """One annotation. id: as text; `#7` for the seventh of the file where it has none. word: of its category.
 
     dropped: why it is not used, though the scene goes on. broken: one sentence on what is wrong with it; its scene
-    fails.
+    fails. crowd: whether it is marked iscrowd.
     """
 
     id: str
@@ -21,6 +21,7 @@ class Annotation:
     segmentation: Segmentation | None
     dropped: str | None = None
     broken: str | None = None
+    crowd: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ class _Reading:
             self._say("annotation", "marked iscrowd and used (source.crowds: use)", id)
         fault = shape.fault or (fault_within(shape.segmentation, *size) if size else None)
         if fault is None:
-            return Annotation(id, word, shape.segmentation)
+            return Annotation(id, word, shape.segmentation, crowd=crowd)
         self._say("annotation", "that cannot be drawn and costs its scene", id)
         return Annotation(id, word, None, broken=broken(id, fault, self._url))
 

@@ -17,12 +17,14 @@ from stages.ingest.given_masks.plane import plane_of
 @dataclass(frozen=True)
 class GivenMask:
     """image: mode L, 0 outside to 255 inside, soft edges allowed, any size, its pixels as stored. word: what it shows,
-    where known. name: of its file or annotation, for messages. orientation: EXIF turn of the mask file's own."""
+    where known. name: of its file or annotation, for messages. orientation: EXIF turn of the mask file's own. crowd:
+    whether it is marked iscrowd, as a region of many objects is in COCO's own files."""
 
     image: Image.Image
     word: str | None
     name: str
     orientation: int = 1
+    crowd: bool = False
 
 
 def decode_mask_file(data: bytes, name: str, limits: Ingest) -> list[GivenMask]:

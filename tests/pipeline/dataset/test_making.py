@@ -333,6 +333,20 @@ def test_a_real_picture_with_a_thing_whose_mask_was_not_used_is_left_out(
     assert ("3 real, with a thing whose mask was not used" in lines[-2]) == (not real)
 
 
+@pytest.mark.parametrize("crowds", [False, True])
+def test_what_is_marked_iscrowd_is_an_object_where_it_is_said_to_be_one(crowds: bool, tmp_path: Path) -> None:
+    """The second concept is, which pictures that ask for the first alone do not show."""
+    output = LabelledOutput(tmp_path / "out", scenes=3, given=2, crowds=(False, True))
+    lines = made(output, tmp_path / "set", validation=0.0, crowds=crowds)
+    left = "5 with what is marked iscrowd (--crowds takes each as one object)"
+    assert (left in lines[-2]) == (not crowds)
+    assert {key[-5:] for key in keys(tmp_path / "set") if "-" in key} == {"-0000", "-0001"} | (
+        {"-0002"} if crowds else set()
+    )
+    made(output, tmp_path / "mapped", validation=0.0, crowds=crowds, classes=ClassMap({"dog": None}))
+    assert len(keys(tmp_path / "mapped")) == 3 + 2 * 3, "what has no class is no object either way"
+
+
 def test_a_picture_that_was_placed_among_things_without_a_label_is_left_out(tmp_path: Path) -> None:
     output = LabelledOutput(tmp_path / "out", scenes=3, into="photos/street.jpg")
     lines = made(output, tmp_path / "set", validation=0.0)

@@ -198,6 +198,7 @@ def test_crowds_are_used_or_skipped_and_said_either_way(tmp_path: Path) -> None:
     rows = [mark(1, iscrowd=1), mark(2, iscrowd="0"), mark(3, iscrowd=True), mark(4, iscrowd=None)]
     used = read(tmp_path, [image(1)], rows)
     assert [one.dropped for one in used.entries["1"].annotations] == [None] * 4
+    assert [one.crowd for one in used.entries["1"].annotations] == [True, False, True, False]
     assert used.remarks == ["2 annotations (such as 1) marked iscrowd and used (source.crowds: use)"]
     skipped = read(tmp_path, [image(1)], rows, crowds="skip")
     assert [one.dropped is None for one in skipped.entries["1"].annotations] == [False, True, False, True]

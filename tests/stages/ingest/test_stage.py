@@ -207,7 +207,7 @@ def test_masks_that_the_crop_leaves_empty_go_with_their_words(make: MakeStage, t
         "categories": [{"id": 1, "name": "tree"}, {"id": 2, "name": "ball"}],
         "annotations": [
             {"id": 5, "image_id": 1, "category_id": 1, "segmentation": corner},
-            {"id": 6, "image_id": 1, "category_id": 2, "segmentation": square},
+            {"id": 6, "image_id": 1, "category_id": 2, "segmentation": square, "iscrowd": 1},
         ],
     }
     annotations = tmp_path / "instances.json"
@@ -215,6 +215,7 @@ def test_masks_that_the_crop_leaves_empty_go_with_their_words(make: MakeStage, t
     coco = {"masks": "coco", "coco": str(annotations)}
     output, row = only(make(coco), task_of(path))
     assert row["words"] == ["ball"]
+    assert [(mask["number"], mask["crowd"]) for mask in row["masks"]] == [(None, False), (0, True)]
     assert len(output.files) == 2
     assert only(make(coco, square="pad"), task_of(path))[1]["words"] == ["tree", "ball"]
 
