@@ -10,13 +10,12 @@ from typing import Any
 
 from pipeline.dataset.classes import Classes
 from pipeline.dataset.labels import Thing, Unlabelled, things_found, things_of_scene
+from pipeline.dataset.parts import DAMAGED
 from pipeline.dataset.picking import Pick
 from pipeline.dataset.source import DatasetSource
 from pipeline.shards.reader import UNREADABLE, Row
 from schemas.masks import decode_mask
 from stages.pictures import encode, open_picture
-
-DAMAGED = "damaged: its files cannot be read"
 
 
 @dataclass(frozen=True)

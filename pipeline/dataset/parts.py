@@ -19,6 +19,8 @@ from pipeline.storage.folder import Storage
 
 OWN = ".unscene"
 """The folder of a data set for what readers of it need not see; names with a dot are passed over by most of them."""
+DAMAGED = "damaged: its files cannot be read"
+"""Why a picture is left out until its files are restored."""
 PART_BYTES = 2**29
 PART_PICTURES = 4096
 """A part is full from either on. Many readers shuffle parts, and a store lists a folder of so many files quickly."""
@@ -128,9 +130,10 @@ class Records:
             return None
 
     def whole(self, part: Part) -> Record | None:
-        """The record of a part that was written by an earlier attempt and is all there; None where it is not."""
+        """The record of a part that was written by an earlier attempt and is all there; None where it is not, and where
+        it lacks what was damaged, which may be restored by now."""
         record = self.read(part.name)
-        if record is None or record.stamp != part.stamp:
+        if record is None or record.stamp != part.stamp or record.left_out.get(DAMAGED):
             return None
         return record if all(self._size(name) == size for name, size in record.files.items()) else None
 

@@ -413,6 +413,12 @@ def test_a_damaged_picture_costs_itself_and_is_told(tmp_path: Path) -> None:
     assert any("NotAsCommitted" in line for line in lines)
     assert "1 damaged: its files cannot be read" in lines[-2]
     assert len(keys(tmp_path / "set")) == 2 + 3 - 1
+    data[700] ^= 255
+    tar.write_bytes(data)
+    lines = made(output, tmp_path / "set", validation=0.0)
+    assert len(keys(tmp_path / "set")) == 2 + 3, "its file was restored"
+    assert "(1 part written, 0 there already)" in lines[-1]
+    assert "(0 parts written, 1 there already)" in made(output, tmp_path / "set", validation=0.0)[-1]
 
 
 def test_pictures_are_of_one_kind(tmp_path: Path) -> None:
