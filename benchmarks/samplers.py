@@ -31,7 +31,7 @@ from stages.handles.tokens import HandleTokens
 from stages.models.base.base_model import BaseModel
 from stages.models.base.loading import load_base
 from stages.models.base.process import process_of
-from stages.models.base.sampler import SCHEDULERS, denoise, initial_latents, make_scheduler
+from stages.models.base.sampler import OWN, SCHEDULERS, denoise, initial_latents, make_scheduler, picture_streams
 from stages.models.place import bundled
 
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
@@ -50,6 +50,8 @@ FOREIGN = {
 }
 """Options of samplers, not of a process -> a value that would change pictures."""
 PROMPT, STEPS, GUIDANCE = "a photo of a cat at the beach", 8, 7.5
+ETA = {"tcd": 0.3}
+"""What TCD's own default is, where the pipeline's is 0."""
 COMPANY = (11, 12, 5, 13)
 """Seeds of a batch; the picture that is compared has the third."""
 
@@ -151,15 +153,16 @@ class Beside:
 
     def ours(self, saved: Saved, sampler: str, seeds: Sequence[int] = (COMPANY[2],)) -> Tensor:
         """[R, C, h, w], a row a seed."""
-        rows = len(seeds)
+        rows, streams = len(seeds), picture_streams(seeds)
         return denoise(
             self.base.predict,
             make_scheduler(sampler, process_of(saved.config, saved.xl)),
-            initial_latents(seeds, self.base.latent_shape),
+            initial_latents(streams, self.base.latent_shape),
             self.steps,
             GUIDANCE,
             self.text.expand(rows),
             self.empty.expand(rows),
+            streams=streams,
         )
 
     def theirs(self, saved: Saved, sampler: str, foreign: bool = False) -> Tensor:
@@ -182,15 +185,20 @@ class Beside:
         # `from_config` forgets what the file did not say, a repair too.
         said = {"clip_sample"} if not foreign else set()
         said |= {"steps_offset"} if not saved.xl else set()
+        said |= set(OWN.get(sampler, {}))
         config["_use_default_values"] = [n for n in config.get("_use_default_values", []) if n not in said]
         if not foreign:
             config = {name: value for name, value in config.items() if name not in FOREIGN} | {"clip_sample": False}
+        config |= OWN.get(sampler, {})
         pipe.scheduler = SCHEDULERS[sampler].from_config(FrozenDict(config))
         pipe.set_progress_bar_config(disable=True)
+        (stream,) = picture_streams((COMPANY[2],))
         return torch.as_tensor(
             pipe(
                 PROMPT,
-                latents=initial_latents((COMPANY[2],), base.latent_shape),
+                latents=initial_latents((stream,), base.latent_shape),
+                generator=stream,
+                eta=ETA.get(sampler, 0.0),
                 num_inference_steps=self.steps,
                 guidance_scale=GUIDANCE,
                 output_type="latent",

@@ -103,6 +103,8 @@ def _type(annotation: Any) -> str:
         return " or ".join("none" if arg is type(None) else _type(arg) for arg in args)
     if origin is list:
         return f"list of {_type(args[0])}"
+    if origin is tuple:
+        return f"list of {len(args)} {_type(args[0])}s"
     if origin is dict or annotation is dict:
         return "mapping"
     return {str: "text", int: "integer", float: "number", bool: "true / false"}[annotation]

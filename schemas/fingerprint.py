@@ -17,6 +17,8 @@ _GENERATION = ("source.handles", "seed", "models.base", "models.revision", "mode
 _JUDGING = ("models.sam", "models.clip", "models.identity", "segment.")
 """What scores depend on besides."""
 _PLACING = ("generate.mode", "generate.place.")
+_LATER = ("generate.guidance_interval",)
+"""Fields that change nothing where they are null."""
 _PREPARING = ("ingest.square",)
 """What pictures that others are placed into depend on besides."""
 
@@ -35,6 +37,9 @@ def result_fields(spec: JobSpec, revisions: Mapping[str, str]) -> dict[str, Any]
     fields.update(revisions)
     if spec.generate.mode == "variations":  # nothing is placed, and who began without this mode goes on
         fields = {name: value for name, value in fields.items() if not name.startswith(_PLACING)}
+    for name in _LATER:  # who began before there was such a field goes on
+        if fields.get(name, 0) is None:
+            del fields[name]
     if spec.source.handles:  # only what follows training runs; the handles' own fingerprint stands for all before it
         counting = _GENERATION + (_JUDGING if spec.evaluate.enabled else ())
         counting += _PREPARING if spec.generate.mode == "place" and spec.generate.place.given else ()

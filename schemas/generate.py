@@ -11,6 +11,8 @@ from schemas.fields import BATCHES, Strict, field
 
 _PICTURES = ("num_images", "num_images_per_prompt", "n_images", "num_samples", "n_samples", "num_validation_images")
 
+DISTILLED, MOST_DISTILLED = ("lcm", "tcd"), 50
+"""Samplers over the steps that their weights were distilled on, and how many those are."""
 PLACED = {"prompts": ["a photo of {handles}"], "subsets": ["singles"]}
 """What `mode: place` has where the spec says nothing: the surroundings are there, and a region has room for a thing."""
 
@@ -86,10 +88,12 @@ class Generate(Strict):
         also=("concepts", "combinations"),
     )
     images_per_prompt: int = field(4, "Pictures per prompt and subset.", ge=1, also=_PICTURES)
-    sampler: Literal["dpmsolver++", "ddim", "euler", "unipc"] = field(
+    sampler: Literal["dpmsolver++", "ddim", "euler", "unipc", "ddim_trailing", "euler_trailing", "lcm", "tcd"] = field(
         "dpmsolver++",
-        "Sampler. It is built over the base's own betas and spacing of steps; options of the sampler that the base was "
-        "saved with (clipping, Karras' sigmas, a stochastic solver) are not used.",
+        "Sampler. The last four are those of step-distilled weights: DDIM and Euler with their steps counted from the "
+        "end (Hyper-SD, Lightning), LCM and TCD, which add noise between steps. It is built over the base's own betas "
+        "and spacing of steps; options of the sampler that the base was saved with (clipping, Karras' sigmas, a "
+        "stochastic solver) are not used.",
         also=("scheduler",),
     )
     steps: int = field(
@@ -100,6 +104,12 @@ class Generate(Strict):
         "Classifier-free guidance scale; 1 or less: none.",
         ge=0,
         also=("guidance", "guidance_scale", "cfg", "cfg_scale", "scale"),
+    )
+    guidance_interval: tuple[float, float] | None = field(
+        None,
+        "Guidance only where the noise level lies between these two, low < sigma <= high; a step outside costs half "
+        "(Kynkaanniemi et al. 2024; [0.28, 5.42] is theirs for SDXL). None: at every step. Unit: noise over signal, "
+        "0.03 to 14.6 for Stable Diffusion.",
     )
     negative_prompt: str = field(
         "",
@@ -119,6 +129,28 @@ class Generate(Strict):
     def _fill_placed(cls, given: Any) -> Any:
         placed = isinstance(given, dict) and given.get("mode") == "place"
         return {**PLACED, **given} if placed else given
+
+    @model_validator(mode="after")
+    def _can_be_sampled(self) -> Generate:
+        if self.sampler in DISTILLED and self.steps > MOST_DISTILLED:
+            raise ValueError(
+                f"generate.steps: {self.steps} is more than the {MOST_DISTILLED} steps that generate.sampler: "
+                f"{self.sampler} has; ask for 4 to 8, or take another sampler"
+            )
+        if self.guidance_interval is None:
+            return self
+        low, high = self.guidance_interval
+        if not 0 <= low < high:
+            raise ValueError(
+                f"generate.guidance_interval: [{low:g}, {high:g}] holds no noise level; give the lower one first, from "
+                "0 on"
+            )
+        if self.guidance <= 1:
+            raise ValueError(
+                f"generate.guidance_interval says where to guide, and generate.guidance: {self.guidance:g} guides "
+                "nowhere; take one of them out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_place(self) -> Generate:

@@ -21,7 +21,7 @@ from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
 from stages.handles.weights import SceneWeights
 from stages.models.base.pictures import decode_sound
-from stages.models.base.sampler import denoise, initial_latents, make_scheduler
+from stages.models.base.sampler import Predict, denoise, initial_latents, make_scheduler, picture_streams
 from stages.models.base.text_states import TextStates
 from stages.streams import stream_seed
 
@@ -76,12 +76,10 @@ def draw(
                     if model.base.negative_is_zeros(settings.negative_prompt)
                     else TextStates.cat([scene.states[settings.negative_prompt] for scene, _ in jobs])
                 )
-            model.owners.rows(torch.cat([owner, owner]) if guided else owner, len(scenes))
-            noise = initial_latents(
-                [stream_seed(seed, p.scene_id, p.purpose) for _, p in jobs], model.base.latent_shape
-            ).to(device)
+            streams = picture_streams([stream_seed(seed, p.scene_id, p.purpose) for _, p in jobs])
+            noise = initial_latents(streams, model.base.latent_shape).to(device)
             latents = denoise(
-                model.base.predict,
+                _by_owner(model, owner, len(scenes)),
                 make_scheduler(settings.sampler, model.base.scheduler),
                 noise,
                 settings.steps,
@@ -89,6 +87,8 @@ def draw(
                 text,
                 negative,
                 Blend(model.base, spots, noise) if spots else None,
+                streams,
+                settings.guidance_interval,
             )
         finally:
             model.release()
@@ -102,6 +102,16 @@ def draw(
         image if problem is None else SceneError(f"picture {picture.key} {problem}")
         for (_, picture), image, problem in zip(jobs, images, problems, strict=True)
     ]
+
+
+def _by_owner(model: SceneModel, owner: Tensor, scenes: int) -> Predict:
+    """The base's pass on one or on two rows a picture, each with its own scene's factors. owner: [R], a picture's."""
+
+    def predict(latents: Tensor, timesteps: Tensor, text: TextStates) -> Tensor:
+        model.owners.rows(owner.repeat(len(latents) // len(owner)), scenes)
+        return model.base.predict(latents, timesteps, text)
+
+    return predict
 
 
 def _problems(sound: Sequence[bool], decoded: NDArray[np.bool_], images: NDArray[np.uint8]) -> Iterator[str | None]:

@@ -68,12 +68,21 @@ def pixels(output: SceneOutput) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize("guidance", [7.5, 1.0])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"guidance": 7.5},
+        {"guidance": 1.0},
+        {"guidance": 7.5, "guidance_interval": [0.28, 5.42]},
+        {"guidance": 1.0, "sampler": "lcm"},
+        {"guidance": 3.0, "sampler": "tcd"},
+    ],
+)
 def test_a_picture_is_the_same_alone_and_in_a_mixed_batch(
-    model_dir: Path, tasks: list[SceneTask], guidance: float
+    model_dir: Path, tasks: list[SceneTask], settings: dict[str, object]
 ) -> None:
-    mixed = generate(model_dir, tasks, batch=7, guidance=guidance)
-    alone = generate(model_dir, tasks[1:2], batch=1, guidance=guidance)["scene1"]
+    mixed = generate(model_dir, tasks, batch=7, **settings)
+    alone = generate(model_dir, tasks[1:2], batch=1, **settings)["scene1"]
     one, other = pixels(alone), pixels(mixed["scene1"])
     assert set(one) == set(other)
     assert len(one) == 6

@@ -10,14 +10,25 @@ import torch
 
 from benchmarks.samplers import CONFIGURATIONS, FOREIGN, SD, Beside, Saved, share
 from schemas.errors import SpecError
-from schemas.job import JobSpec, Prior
+from schemas.generate import DISTILLED, MOST_DISTILLED
+from schemas.job import Generate, JobSpec, Prior
 from stages.extract.method.prior import draw_prior
 from stages.handles.scene_model import SceneModel
 from stages.models.base.layout import check_base
 from stages.models.base.loading import load_base
 from stages.models.base.noise_schedule import NoiseSchedule
 from stages.models.base.process import CONFIG, process_of
-from stages.models.base.sampler import SCHEDULERS, make_scheduler, set_steps
+from stages.models.base.sampler import (
+    SCHEDULERS,
+    denoise,
+    initial_latents,
+    make_scheduler,
+    noise_levels,
+    picture_streams,
+    set_steps,
+    unet_passes,
+)
+from stages.models.base.text_states import TextStates
 from tests.support.tiny_models import build_tiny_model, tiny_spec
 
 SAMPLERS = sorted(SCHEDULERS)
@@ -98,6 +109,8 @@ def test_the_prior_set_of_a_stochastic_configuration_is_the_seed_s(folder: Path,
 def test_as_many_steps_as_asked_for_all_between_the_ends(sampler: str, spacing: str) -> None:
     scheduler = make_scheduler(sampler, process_of(SD | {"timestep_spacing": spacing}, xl=False))
     for steps in (1, 2, 30, 61, 103, 122, 333, 998):  # diffusers counts 62, 104 and 123 with trailing spacing
+        if sampler in DISTILLED and steps > MOST_DISTILLED:
+            continue  # the spec refuses it
         set_steps(scheduler, steps, CPU)
         times = scheduler.timesteps
         assert len(times) == steps
@@ -120,6 +133,53 @@ def test_zero_snr_is_finite_said_or_not(beside: Beside, sampler: str, kind: str)
     for config in (said, unsaid):
         assert torch.isfinite(beside.ours(Saved("DDIMScheduler", config), sampler)).all()
         assert float(NoiseSchedule(process_of(config, xl=False)).alpha_bar[-1]) == 0
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_guidance_is_on_in_its_interval_alone(beside: Beside, sampler: str) -> None:
+    """A step outside is one pass and not two, and does what an unguided one does."""
+    base, process = beside.base, process_of(SD, xl=False)
+    rows: list[int] = []
+
+    def drawn(guidance: float, interval: tuple[float, float] | None) -> torch.Tensor:
+        def predict(latents: torch.Tensor, times: torch.Tensor, text: TextStates) -> torch.Tensor:
+            rows.append(len(latents))
+            return base.predict(latents, times, text)
+
+        streams, scheduler = picture_streams([5]), make_scheduler(sampler, process)
+        noise, text = initial_latents(streams, base.latent_shape), (beside.text, beside.empty)
+        return denoise(predict, scheduler, noise, 6, guidance, *text, streams=streams, interval=interval)
+
+    scheduler = make_scheduler(sampler, process)
+    set_steps(scheduler, 6, CPU)
+    levels = noise_levels(scheduler)
+    assert levels == sorted(levels, reverse=True)
+    assert torch.equal(drawn(7.5, None), drawn(7.5, (0.0, 1e3)))
+    rows.clear()
+    assert share(drawn(7.5, (1e3, 1e4)), drawn(1.0, None)) < 1e-5
+    rows.clear()
+    drawn(7.5, (levels[4], levels[1]))
+    assert rows == [1, 2, 2, 2, 1, 1]
+    asked = {"sampler": sampler, "steps": 6, "guidance": 7.5, "guidance_interval": [levels[4], levels[1]]}
+    assert unet_passes(Generate.model_validate(asked), process) == 9
+
+
+def test_noise_levels_are_those_of_the_process() -> None:
+    """0.03 to 14.6 for Stable Diffusion; Euler's own sigmas are the same numbers."""
+    scheduler = make_scheduler("euler", process_of(SD, xl=False))
+    set_steps(scheduler, 1000, CPU)
+    levels = noise_levels(scheduler)
+    assert levels[0] == pytest.approx(14.61, abs=0.01)
+    assert levels[-1] == pytest.approx(0.029, abs=0.001)
+    set_steps(scheduler, 9, CPU)
+    assert noise_levels(scheduler) == pytest.approx(scheduler.sigmas[:-1].tolist(), rel=1e-4)
+
+
+def test_noise_between_steps_is_the_pictures_own(beside: Beside) -> None:
+    """Without its stream a sampler would take torch's, which everybody draws from."""
+    base, scheduler = beside.base, make_scheduler("lcm", process_of(SD, xl=False))
+    with pytest.raises(ValueError, match="the stream of each picture"):
+        denoise(base.predict, scheduler, initial_latents([5], base.latent_shape), 2, 1.0, beside.text, None)
 
 
 REFUSED = {
