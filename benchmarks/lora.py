@@ -40,7 +40,8 @@ from benchmarks.lora_study import Sizes, Study
 from benchmarks.models import SD21
 from schemas.bundled import SETTINGS
 from schemas.job import Extract, JobSpec
-from stages.handles.cost import handle_bytes, meta_unet
+from stages.handles.cost import meta_unet
+from stages.handles.sizes import handle_bytes
 
 SD21_TEXTS = [
     {**text, "vocab_size": SD21["vocabulary"], "max_position_embeddings": SD21["tokens"]} for text in SD21["text"]

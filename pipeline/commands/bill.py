@@ -3,13 +3,18 @@ alone."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pipeline.ledger.commits import read_commit, rounds
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted
 from schemas.job import JobSpec
 from stages.telling import tell
+
+if TYPE_CHECKING:
+    from stages.models.flops import Call
 
 BYTES_PER_PIXEL = {"png": 1.7, "jpg": 0.6, "webp": 0.4}
 """Usual size of a photograph as the generate stage saves it."""
@@ -19,6 +24,8 @@ MASKS = 2
 """Of a variation: which concept is where, and which mask."""
 STAGES = ("segment", "extract", "generate", "evaluate")
 """The stages that run a model, in order."""
+INGEST, PACK = "ingest", "pack"
+"""What takes time beside them, and no model: files to prepared pictures, and the results of all stages to shards."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ class Work:
 
     def scenes(self) -> dict[str, int]:
         """Stage -> scenes that it has still to do."""
-        return dict(zip(STAGES, (self.unsegmented, self.left, self.undrawn, self.unscored), strict=True))
+        models = dict(zip(STAGES, (self.unsegmented, self.left, self.undrawn, self.unscored), strict=True))
+        return {INGEST: self.left, **models, PACK: max(self.left, self.undrawn, self.unscored)}
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,8 @@ class Bill:
     far, and how it is known; side: pixels; find: TFLOP to look for things in its picture; learn, draw, judge: for its
     handles, for all its variations, for their scores; prior: TFLOP, once a run. segmenter: what models.sam is counted
     as, where it is not known. low: whether the base computes in 16 bits on a card. forward, look: TFLOP of one pass of
-    the UNet, and of the segmenter for one picture. needs: where it was asked for.
+    the UNet, and of the segmenter for one picture. needs: where it was asked for. calls: stage -> what a scene asks of
+    the models there, of which find, learn, draw and judge are the sums.
     """
 
     concepts: int
@@ -103,6 +112,12 @@ class Bill:
     forward: float = 0.0
     look: float = 0.0
     needs: Needs | None = None
+    calls: Mapping[str, Sequence[Call]] = field(default_factory=dict)
+
+    def timed(self) -> list[str]:
+        """What takes time in this job, in order."""
+        models = [stage for stage, tflop in self.by_stage().items() if tflop]
+        return [*([INGEST] if self.learn else []), *models, PACK]
 
     def by_stage(self) -> dict[str, float]:
         """Stage -> TFLOP a scene; the prior set is not in it."""
@@ -141,24 +156,35 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concep
     """What a scene of a job costs. storage: the job's, for the concepts that its scenes turned out to have; concepts:
     where none was taken apart yet. memory: what its stages need of it too, which takes some seconds."""
     tell("loading torch, which counts what a scene costs")
-    from stages.evaluate.cost import judge_cost
+    from stages.evaluate.cost import clip_cost, judge_cost
+    from stages.generate.cost import draw_calls
     from stages.generate.prompts import list_variations
-    from stages.handles.cost import scene_cost
+    from stages.handles.cost import base_cost
     from stages.handles.memory import base_memory
     from stages.models.check import check_models
+    from stages.segment.cost import find_calls
     from stages.segment.sam.cost import sam_cost
 
     tell("counting what a scene costs")
     side = check_models(spec)
-    cost = scene_cost(spec)
+    cost = base_cost(spec)
     handles = Storage(spec.source.handles) if spec.source.handles else storage
     concepts = concepts_found(handles) or concepts
     names = [str(i) for i in range(max(1, round(concepts.count)))]
-    pictures = len(list_variations("", names, names, spec.generate))
+    listed = list_variations("", names, names, spec.generate)
+    pictures = len(listed)
     learns, judges = not spec.source.handles, spec.evaluate.enabled
     sam = sam_cost(spec.models.sam, spec.segment) if learns or judges else None
-    look = sam.tflop if sam else 0.0
+    look = sam.calls if sam else ()
+    named = clip_cost(spec)[0] if learns and spec.segment.vocabulary else None
     judge = judge_cost(spec) if judges else None
+    calls = {
+        "segment": find_calls(look, len(names), named) if learns else (),
+        "extract": cost.learn if learns else (),
+        "generate": draw_calls(spec.generate, cost, listed),
+        "evaluate": judge.calls(spec, pictures, len(names), look) if judge else (),
+    }
+    find, learn, draw, judged = (sum(call.total for call in calls[stage]) for stage in STAGES)
     low = spec.models.dtype != "float32"
     needs = None
     if memory:
@@ -167,27 +193,27 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concep
         needs = Needs(
             base.weights, base.scene, base.picture, sam.memory if sam else 0.0, 4.0 * judge.weights if judge else 0.0
         )
-    has_prior = learns and spec.extract.prior.weight > 0 and spec.extract.phase2.steps > 0
     return Bill(
         concepts=len(names),
         measured=concepts.measured,
         pictures=pictures,
         side=side,
-        find=look if learns else 0.0,
-        learn=cost["train_tflop"] if learns else 0.0,
-        draw=pictures * cost["generate_tflop_picture"],
-        judge=pictures * (look + judge.picture(len(names))) if judge else 0.0,
-        prior=cost["prior_set_tflop"] if has_prior else 0.0,
-        handle_bytes=cost["handle_bytes"],
+        find=find,
+        learn=learn,
+        draw=draw,
+        judge=judged,
+        prior=cost.prior_tflop if learns else 0.0,
+        handle_bytes=cost.handle_bytes,
         prepared_bytes=BYTES_PER_PIXEL["png"] * side * side,
         variation_bytes=pictures * BYTES_PER_PIXEL[spec.generate.format] * side * side,
         score_bytes=pictures * MASKS * (MASK_BYTES + MASK_BYTES_PER_PIXEL * side * side),
         known=concepts.said,
         segmenter=sam.kind if sam and not sam.certain else None,
         low=low,
-        forward=cost["forward_tflop"],
-        look=look,
+        forward=cost.forward,
+        look=sum(call.total for call in look),
         needs=needs,
+        calls=calls,
     )
 
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.commands.bill import STAGES
+
 MEMORY_SHARE = 0.9
 """Of a card's memory: the rest is the driver's, and lost between blocks (`stages/extract/training/batch_size.py`)."""
 MOST_SCENES = 32
 """The largest batch that `extract.batch: auto` picks on a card."""
 FLOAT32_SHARE = 0.5
 """Share of the float32 peak that the segmenter and the judges are taken to reach. Nobody's measurement."""
+
+
+LOW = ("extract", "generate")
+"""Stages that compute in `models.dtype`; the segmenter and the judges compute in float32."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,10 @@ class Card:
     def seconds(self, tflop: float, low: bool) -> float:
         """Of so many TFLOP in bfloat16 (`low`) or in float32."""
         return tflop / (self.low * self.share if low else self.float32 * FLOAT32_SHARE)
+
+    def shares(self, low: bool) -> dict[str, float]:
+        """Stage -> the share of the peak of its arithmetic that it is taken to reach."""
+        return {stage: self.share if low and stage in LOW else FLOAT32_SHARE for stage in STAGES}
 
     def scenes_that_fit(self, weights: float, scene: float) -> int:
         """Scenes that train side by side, 0 where not even one fits. Unit of both: bytes."""

@@ -33,7 +33,7 @@ def estimate(spec: JobSpec, measure: Callable[[JobSpec, Bill, Work], Times] | No
     lines.append(_shard_line(work, spec))
     found = bill(spec, storage, memory=True, concepts=work.concepts)
     lines += _cost_lines(found, spec, work)
-    lines += time_lines(found, work, measure(spec, found, work) if measure else as_measured(storage))
+    lines += time_lines(found, work, measure(spec, found, work) if measure else as_measured(storage, spec))
     lines += memory_lines(found)
     return [*lines, *check_asked(spec), *subset_lines(spec), *done, "nothing was written"]
 
@@ -82,6 +82,7 @@ def _cost_lines(found: Bill, spec: JobSpec, work: Work) -> list[str]:
             continue
         whole = flop_text(totals[stage])
         rows.append([stage, flop_text(tflop), str(scenes[stage]), whole, _stored(stage, found, to_come, spec)])
+    rows.append(["pack", "-", str(scenes["pack"]), "-", ""])
     rows.append(["all", flop_text(sum(found.by_stage().values())), "", flop_text(found.total(work)), _all(to_come)])
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines: list[str] = []
@@ -91,7 +92,21 @@ def _cost_lines(found: Bill, spec: JobSpec, work: Work) -> list[str]:
         lines.append("  ".join([first, *numbers, stored]).rstrip())
     if found.prior and work.left:
         lines.append(f"  extract has {flop_text(found.prior)} of it for the prior set, once a run")
+    lines += _call_lines(found)
     return [found.counted_with(), f"to do: {_to_do(spec, work)}, {flop_text(found.total(work))}", *lines]
+
+
+def _call_lines(found: Bill) -> list[str]:
+    """What a scene asks of the models, stage by stage."""
+    rows = [
+        (stage if not number else "", f"{call.times:,.0f} x {flop_text(call.tflop)}", call.what)
+        for stage, calls in found.calls.items()
+        for number, call in enumerate(calls)
+    ]
+    if not rows:
+        return []
+    first, second = (max(len(row[i]) for row in rows) for i in range(2))
+    return ["calls of a scene", *(f"  {stage:{first}}  {times:>{second}}  {what}" for stage, times, what in rows)]
 
 
 def _stored(stage: str, found: Bill, to_come: Mapping[str, float], spec: JobSpec) -> str:

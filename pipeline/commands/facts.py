@@ -36,7 +36,7 @@ def plan_facts(spec: JobSpec, measure: Callable[[JobSpec, Bill, Work], Times] | 
     changes = other_settings(spec, storage)
     found = bill(spec, storage, memory=True, concepts=work.concepts)
     assert found.needs is not None, "it was asked for"
-    here = measure(spec, found, work) if measure else as_measured(storage)
+    here = measure(spec, found, work) if measure else as_measured(storage, spec)
     cards = {card.name: on_card(card, found) for card in CARDS} if told_by_flops(found) else {}
     to_come = found.bytes_to_come(work)
     counts = committed_counts(storage, kinds_of(spec))
@@ -62,6 +62,10 @@ def plan_facts(spec: JobSpec, measure: Callable[[JobSpec, Bill, Work], Times] | 
             "prior": found.prior,
             "total": found.total(work),
         },
+        "calls": {
+            stage: [{"what": call.what, "times": call.times, "tflop": call.tflop} for call in calls]
+            for stage, calls in found.calls.items()
+        },
         "gpu_hours": {"card": HOURS_OF.name, "total": on_card(HOURS_OF, found).total(work) / 3600},
         "here": {"scene_s": dict(here.scene), "total_s": here.total(work), "unknown": here.unknown(found, work)}
         if here
@@ -70,6 +74,7 @@ def plan_facts(spec: JobSpec, measure: Callable[[JobSpec, Bill, Work], Times] | 
             {
                 "card": card.name,
                 "scene_s": dict(cards[card.name].scene),
+                "share_of_peak": card.shares(found.low),
                 "hours": cards[card.name].total(work) / 3600,
                 "scenes_side_by_side": card.scenes_that_fit(found.needs.weights, found.needs.scene),
             }

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from queue import Empty, Queue
 from typing import IO, Any
 
-from pipeline.commands.bill import Bill, Work
+from pipeline.commands.bill import INGEST, PACK, Bill, Work
+from pipeline.commands.packing import probed_seconds
 from pipeline.commands.timing import Times
 from pipeline.stage_kinds import AUTO_UNIT, StageKind, kinds_of
 from pipeline.wording import counted, flop_text, span
@@ -51,6 +52,8 @@ def probe(spec: JobSpec, bill: Bill, work: Work) -> Times:
         "budget_s": BUDGET_S,
     }
     found = _measure(asked)
+    tell("probing: packing")
+    found.seconds[PACK] = probed_seconds(bill, spec)
     return as_times(spec, bill, found, cores)
 
 
@@ -65,7 +68,7 @@ def as_times(spec: JobSpec, bill: Bill, found: Found, cores: int) -> Times:
     """What one worker has taken, as what all take that work at once here; what was not measured by its FLOPs."""
     one, by_flops = _one_worker(bill, found)
     gpus = found.gpus if spec.cluster.gpus is None else min(found.gpus, spec.cluster.gpus)
-    workers = {stage: _workers(stage, spec, cores, gpus) for stage in one}
+    workers = {stage: 1 if stage == PACK else _workers(stage, spec, cores, gpus) for stage in one}
     scene = {stage: seconds / workers[stage] for stage, seconds in one.items()}
     rate = _rate(bill, found)
     prior = bill.prior / rate if rate else 0.0  # drawn as pictures are, by one worker
@@ -78,6 +81,10 @@ def as_times(spec: JobSpec, bill: Bill, found: Found, cores: int) -> Times:
     ]
     if spec.cluster.address:
         notes.append("  cluster.address: the job runs on a cluster, and here is this machine alone")
+    if PACK in one:
+        notes.append(
+            "  pack: files of these sizes on this machine's own disk; a bucket takes as long as its requests do"
+        )
     if by_flops:
         notes.append(
             f"  {', '.join(by_flops)}: not measured, it would not fit into {span(BUDGET_S)}; by FLOPs, at the "
@@ -103,6 +110,9 @@ def _one_worker(bill: Bill, found: Found) -> tuple[dict[str, float], list[str]]:
         "generate": bill.pictures * seconds["generate"] if "generate" in seconds else None,
         "evaluate": bill.pictures * (seconds["segment"] + seconds["judges"]) if "judges" in seconds else None,
     }
+    for stage in (INGEST, PACK):
+        if stage in seconds and stage in bill.timed():
+            one[stage] = seconds[stage]
     for stage, tflop in bill.by_stage().items():
         value = measured[stage]
         if not tflop:

@@ -18,7 +18,7 @@ from stages.generate.probe import FEW, MORE, pass_seconds, picture_seconds
 from stages.handles.cost import THROUGH_FROZEN, TO_CONTEXT
 from stages.handles.scene_model import SceneModel
 from stages.ingest.census import take_census
-from stages.ingest.probe import some_pictures
+from stages.ingest.probe import reading_seconds, some_pictures
 from stages.models.base.loading import load_base
 from stages.models.device import pick_device, pick_dtype
 from stages.models.place import bundled
@@ -45,10 +45,13 @@ class Probe:
         """Everything, in the order in which a plan is most helped by it."""
         use_threads(self.asked["threads"])
         tell(device=device_name(), gpus=device_count())
+        uris = [picked.uri for picked in take_census(self.spec).pictures] if self.spec.source.uri else []
+        if uris:
+            self._timed("ingest", lambda: reading_seconds(self.spec, uris, UNIT))
         self._base()
         learns, judges = not self.spec.source.handles, self.spec.evaluate.enabled
         if learns or judges:
-            self._segmenter(judges)
+            self._segmenter(judges, uris)
         tell(done=True)
 
     def _base(self) -> None:
@@ -77,13 +80,12 @@ class Probe:
             tell(found="scenes", value=size)
             self._timed("extract", lambda: scene_seconds(model, settings, size))
 
-    def _segmenter(self, judges: bool) -> None:
+    def _segmenter(self, judges: bool, uris: list[str]) -> None:
         from stages.segment.probe import SegmentProbe
 
         tell(doing="loading the segmenter")
         segmenter = SegmentProbe(self.spec)
-        source = take_census(self.spec) if self.spec.source.uri else None
-        pictures = some_pictures(self.spec, [] if source is None else [p.uri for p in source.pictures], UNIT)
+        pictures = some_pictures(self.spec, uris, UNIT)
         while pictures and not self._fits(self.asked["look"] * len(pictures)):
             pictures.pop()
         if not pictures:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.commands.bill import STAGES, Bill, Work
-from pipeline.commands.cards import CARDS, FLOAT32_SHARE, Card
+from pipeline.commands.bill import INGEST, PACK, Bill, Work
+from pipeline.commands.cards import CARDS, FLOAT32_SHARE, LOW, Card
+from pipeline.commands.packing import packed_seconds
 from pipeline.storage.folder import Storage
 from pipeline.watching.snapshot import measured, read_snapshot
 from pipeline.wording import counted, flop_text, hours_text
+from schemas.job import JobSpec
 
-LOW = ("extract", "generate")
-"""Stages that compute in `models.dtype`; the segmenter and the judges compute in float32."""
 GRID_SECONDS = (5, 8)
 """What the library's own generator takes for a picture on a 3090 or an A100, with ViT-H and a grid of 32 x 32, by its
 users' reports. Ours is another, and was not measured on a card."""
 
 
+OFF_CARD = (INGEST, PACK)
+"""What CPUs and the store do, beside the cards."""
 LEAST_PASS = 0.05
 """A pass of a smaller UNet takes a card as long as starting its kernels does, which FLOPs do not tell. Unit: TFLOP."""
 LARGE_SEGMENTER = 3.0
@@ -26,45 +28,51 @@ LARGE_SEGMENTER = 3.0
 
 @dataclass(frozen=True)
 class Times:
-    """One place and how long the job takes there. scene: stage -> seconds for one scene, by all that work at once;
-    prior: seconds, once a run; notes: how it is known."""
+    """One place and how long the job takes there. scene: stage, or what else takes time -> seconds for one scene, by
+    all that work at once; prior: seconds, once a run; notes: how it is known. card: whether it is a card alone, which
+    neither reads files nor packs."""
 
     place: str
     scene: Mapping[str, float]
     prior: float = 0.0
     notes: Sequence[str] = field(default=())
+    card: bool = False
 
     def total(self, work: Work) -> float:
         """Seconds of all that is left, of the stages that are known."""
         scenes = work.scenes()
-        known = sum(scenes.get(stage, work.left) * seconds for stage, seconds in self.scene.items())
+        known = sum(scenes[stage] * seconds for stage, seconds in self.scene.items())
         return known + (self.prior if work.left else 0.0)
 
     def unknown(self, bill: Bill, work: Work) -> list[str]:
-        """Stages with something left that `scene` does not tell of."""
+        """What has something left that `scene` does not tell of."""
+        scenes = work.scenes()
         return [
             stage
-            for stage, scenes in work.scenes().items()
-            if scenes and bill.by_stage()[stage] and stage not in self.scene
+            for stage in bill.timed()
+            if scenes[stage] and stage not in self.scene and not (self.card and stage in OFF_CARD)
         ]
 
 
 def on_card(card: Card, bill: Bill) -> Times:
     """On one card, from FLOPs alone."""
     scene = {stage: card.seconds(tflop, bill.low and stage in LOW) for stage, tflop in bill.by_stage().items() if tflop}
-    return Times(f"{card.name} {card.memory} GB", scene, card.seconds(bill.prior, bill.low))
+    return Times(f"{card.name} {card.memory} GB", scene, card.seconds(bill.prior, bill.low), card=True)
 
 
-def as_measured(storage: Storage) -> Times | None:
-    """As the last run of the job measured it, with all its workers; None where none has."""
+def as_measured(storage: Storage, spec: JobSpec) -> Times | None:
+    """As the last run of the job measured it, with all its workers, and as its shards were packed; None where none
+    has."""
     found = measured(read_snapshot(storage))
+    if found and (packed := packed_seconds(storage, spec)):
+        found[PACK] = packed
     said = "here: as this output's last run measured it, with all its workers; stages that work side by side take less"
     return Times("here", found, notes=[said]) if found else None
 
 
 def time_lines(bill: Bill, work: Work, here: Times | None) -> list[str]:
     """A table: a line a place, seconds a scene by stage, and all that is left. Then what it rests on."""
-    shown = [stage for stage in STAGES if bill.by_stage()[stage]]
+    shown = bill.timed()
     places = [*([here] if here else []), *(on_card(card, bill) for card in CARDS if told_by_flops(bill))]
     rows = [
         ["time for a scene", *shown, "to do"],
@@ -88,7 +96,11 @@ def told_by_flops(bill: Bill) -> bool:
 
 
 def _text(times: Times, work: Work, shown: Sequence[str], bill: Bill) -> list[str]:
-    cells = [hours_text(times.scene[stage] / 3600) if stage in times.scene else "?" for stage in shown]
+    unknown = ["-" if times.card and stage in OFF_CARD else "?" for stage in shown]
+    cells = [
+        hours_text(times.scene[stage] / 3600) if stage in times.scene else otherwise
+        for stage, otherwise in zip(shown, unknown, strict=True)
+    ]
     more = "over " if times.unknown(bill, work) else ""
     return [times.place, *cells, more + hours_text(times.total(work) / 3600)]
 
@@ -115,6 +127,8 @@ def _estimated(bill: Bill) -> list[str]:
             f"  segmenter and judges: float32 at {FLOAT32_SHARE:.0%}, not measured, and without the masks' pixels, "
             "which are no FLOPs"
         )
+    beside = " and ".join(stage for stage in OFF_CARD if stage in bill.timed())
+    lines.append(f"  {beside}: work of CPUs and of the store, beside the card and not in its line")
     if bill.judge and bill.look >= LARGE_SEGMENTER:
         least, most = (hours_text(seconds * bill.pictures / 3600) for seconds in GRID_SECONDS)
         lines.append(

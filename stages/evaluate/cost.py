@@ -1,16 +1,18 @@
-"""What judging one variation costs beside looking for things in it, from the judges' configurations alone: for
-`unscene plan`. No weights are loaded, and of a model on the Hub only its config.json is fetched."""
+"""What judging a scene's variations costs, from the models' configurations alone: for `unscene plan`. No weights are
+loaded, and of a model on the Hub only its config.json is fetched."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model, ViTConfig, ViTModel
 
 from schemas.job import JobSpec
+from stages.evaluate.reference import MOST_VIEWS
+from stages.models.flops import Call, FlopCount
 from stages.models.judge_files import judge_kind
 from stages.models.place import ModelField, read_json
 
@@ -20,28 +22,43 @@ MORE_VIEWS = 2
 
 @dataclass(frozen=True)
 class JudgeCost:
-    """prompt: TFLOP for one picture by models.clip; view: for one view by models.identity; weights: how many both
+    """picture: TFLOP for one picture by models.clip; view: for one view by models.identity; weights: how many both
     have, without the text tower."""
 
-    prompt: float
+    picture: float
     view: float
     weights: int
 
-    def picture(self, things: float) -> float:
-        """TFLOP for one variation in which so many things are found."""
-        return self.prompt + (things + MORE_VIEWS) * self.view
+    def calls(self, spec: JobSpec, pictures: int, concepts: int, find: Sequence[Call]) -> tuple[Call, ...]:
+        """What one scene asks for, with as many things found in each of its pictures as it has concepts. find: to look
+        for things in one picture.
+
+        The prompts' texts are left out: a few words each, read once a batch.
+        """
+        if not pictures:
+            return ()
+        views = pictures * (concepts + MORE_VIEWS)
+        own = concepts * (1 + (MOST_VIEWS if spec.evaluate.found_at == "auto" else 0))
+        return (
+            *(Call(call.what, pictures * call.times, call.tflop) for call in find),
+            Call("models.clip, a picture", pictures, self.picture),
+            Call("models.identity, a view of a picture", views, self.view),
+            Call("models.identity, the scene's own concepts and its ground", own, self.view),
+        )
 
 
 def judge_cost(spec: JobSpec) -> JudgeCost:
-    """Of the judges that `models` names; the prompts' texts are left out (one of a few words a picture).
-
-    Raises SpecError where a judge is not there.
-    """
-    clip, clip_weights = _tower(spec.models.clip, "models.clip")
+    """Of the judges that `models` names. Raises SpecError where a judge is not there."""
+    clip, clip_weights = clip_cost(spec)
     if spec.models.identity == spec.models.clip:
         return JudgeCost(clip, clip, clip_weights)
     identity, weights = _tower(spec.models.identity, "models.identity")
     return JudgeCost(clip, identity, clip_weights + weights)
+
+
+def clip_cost(spec: JobSpec) -> tuple[float, int]:
+    """TFLOP of one picture through the picture encoder of models.clip, and its weights. Raises SpecError."""
+    return _tower(spec.models.clip, "models.clip")
 
 
 def _tower(name: str, field: ModelField) -> tuple[float, int]:
@@ -57,7 +74,6 @@ def _tower(name: str, field: ModelField) -> tuple[float, int]:
             model = Dinov2Model(Dinov2Config(**config))
     side = model.config.image_size
     height, width = (side, side) if isinstance(side, int) else side
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
+    with FlopCount() as count, torch.no_grad():
         model.eval()(pixel_values=torch.empty(1, 3, height, width, device="meta"))
-    return counter.get_total_flops() / 1e12, sum(p.numel() for p in model.parameters())
+    return count.forward / 1e12, sum(p.numel() for p in model.parameters())

@@ -30,6 +30,8 @@ DARKER = 0.75
 """How bright it is when it is darker. Unit: share of its brightness."""
 PATCHES = 3
 """Of ground, at most."""
+MOST_VIEWS = 6 + PATCHES
+"""What the judge sees of one concept to find its threshold: `own_views`, and ground."""
 MOST_TAKEN = 0.5
 """A patch with more of it on concepts is none of ground. Unit: share of the concept's own pixels."""
 GREY = 128

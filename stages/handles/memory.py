@@ -18,6 +18,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 from schemas.job import JobSpec
+from stages.handles.cost import BaseCost
 from stages.handles.lora.sites import install_lora, make_layout
 from stages.handles.row_owners import RowOwners
 from stages.models.base.layout import read_config, unet_config
@@ -43,12 +44,12 @@ class Memory:
     picture: float
 
 
-def base_memory(spec: JobSpec, cost: dict[str, float], low: bool) -> Memory:
-    """cost: what `scene_cost` has found; low: weights and activations in 16 bits."""
+def base_memory(spec: JobSpec, cost: BaseCost, low: bool) -> Memory:
+    """low: weights and activations in 16 bits."""
     each = 2 if low else 4
     full = spec.extract.tuning == "full"
-    stored = cost["unet_weights"] + cost["text_weights"] + cost["vae_weights"]
-    trained = cost["factors"] * (TRAINED_BYTES - (4 if full else 0))  # full tuning trains the weights that are there
+    stored = cost.unet_weights + cost.text_weights + cost.vae_weights
+    trained = cost.factors * (TRAINED_BYTES - (4 if full else 0))  # full tuning trains the weights that are there
     saved = PEAK_OF_SAVED * saved_numbers(spec) * each * (CHECKPOINTED if spec.extract.gradient_checkpointing else 1)
     return Memory(stored * (4 if full else each), trained + saved, _picture(spec, each))
 

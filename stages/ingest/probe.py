@@ -1,23 +1,35 @@
-"""A few prepared pictures of a source, for `unscene plan --probe`."""
+"""A few prepared pictures of a source, and how long preparing them takes here, for `unscene plan --probe`."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from schemas.errors import SceneError
 from schemas.job import JobSpec
 from stages.ingest.decode import decode_picture
 from stages.ingest.source.files import read_file
 from stages.ingest.square import fit_square, square_picture
+from stages.ingest.stage import png
 from stages.models.base.layout import model_side
 from stages.models.place import bundled
 from stages.streams import stream_seed
 
 TRIED = 20
 """Files that are read at most: of a source of broken ones none is found."""
+
+
+def reading_seconds(spec: JobSpec, uris: Sequence[str], count: int) -> float:
+    """Seconds from one of the first `count` files to its prepared picture, written as PNG."""
+    picked = uris[:count]
+    began = time.perf_counter()
+    for picture in some_pictures(spec, picked, len(picked)):
+        png(Image.fromarray(picture))
+    return (time.perf_counter() - began) / len(picked)
 
 
 def some_pictures(spec: JobSpec, uris: Sequence[str], count: int) -> list[NDArray[np.uint8]]:

@@ -86,9 +86,9 @@ class IngestStage:
         square = fit_square(width, height, self._side, limits.square)
         row.update(pages=picture.pages, remarks=list(picture.remarks))
         row.update(format=picture.format, width=width, height=height, side=square.side, box=list(square.box))
-        files = {f"{task.scene_id}.png": _png(square_picture(picture.image, square))}
+        files = {f"{task.scene_id}.png": png(square_picture(picture.image, square))}
         for number, (mask, word) in enumerate(self._given_masks(plan, picture, square, row["masks"])):
-            files[f"{task.scene_id}.mask{number}.png"] = _png(Image.fromarray(mask.astype(np.uint8) * np.uint8(255)))
+            files[f"{task.scene_id}.mask{number}.png"] = png(Image.fromarray(mask.astype(np.uint8) * np.uint8(255)))
             row["words"].append(word)
         return files
 
@@ -173,7 +173,8 @@ def _blank_row(task: SceneTask) -> dict[str, Any]:
     }
 
 
-def _png(image: Image.Image) -> bytes:
+def png(image: Image.Image) -> bytes:
+    """As prepared pictures and masks are written."""
     out = io.BytesIO()
     image.save(out, "PNG", compress_level=4)
     return out.getvalue()

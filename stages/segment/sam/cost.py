@@ -1,8 +1,8 @@
 """What looking for things in one picture costs, from a Segment Anything's sizes alone: for `unscene plan`. No weights
 are loaded.
 
-Counted by torch's own counter on the meta device, through the very functions that work (automatic.py, decoder.py); with
-crops through the library's decoder, which copies a picture's embedding for each prompt.
+Counted on the meta device (`stages/models/flops.py`), through the very functions that work (automatic.py, decoder.py);
+with crops through the library's decoder, which copies a picture's embedding for each prompt.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
-from torch.utils.flop_counter import FlopCounterMode
 
 from schemas.errors import SpecError
 from schemas.job import Segment
+from stages.models.flops import Call, FlopCount
 from stages.models.headers import read_header
 from stages.models.place import locate, read_json
 from stages.models.sam import KIND_OF_WIDTH, build_sam, downloaded
@@ -40,13 +40,14 @@ KIND_OF_BYTES = ((600e6, "vit_b"), (1.9e9, "vit_l"))
 class SamCost:
     """kind: which one it is counted as; certain: whether that is known. encoder, grid: TFLOP of one picture through the
     image encoder, and of all its prompts, with masks of every prompt (those whose predicted IoU is too low cost less).
-    pictures: passes through both, more than one with crops. weights: how many there are. memory: about the least that
-    it takes at work, in bytes."""
+    prompts: of one pass; pictures: passes through both, more than one with crops. weights: how many there are. memory:
+    about the least that it takes at work, in bytes."""
 
     kind: str
     certain: bool
     encoder: float
     grid: float
+    prompts: int
     pictures: int
     weights: int
     memory: float
@@ -54,7 +55,15 @@ class SamCost:
     @property
     def tflop(self) -> float:
         """One picture of the source or of generate."""
-        return self.pictures * (self.encoder + self.grid)
+        return sum(call.total for call in self.calls)
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """For one picture of the source or of generate."""
+        return (
+            Call("models.sam, encoder", self.pictures, self.encoder),
+            Call("models.sam, prompts with their masks", self.pictures * self.prompts, self.grid / self.prompts),
+        )
 
 
 def sam_cost(name: str, settings: Segment) -> SamCost:
@@ -62,19 +71,18 @@ def sam_cost(name: str, settings: Segment) -> SamCost:
     sam, kind, certain = meta_sam(name)
     side, prompts = sam.image_encoder.img_size, settings.points_per_side**2
     with torch.no_grad():
-        encoder = FlopCounterMode(display=False)
-        with encoder:
+        with FlopCount() as encoder:
             embedding = sam.image_encoder(torch.empty(1, 3, side, side, device="meta"))
         at_once = max(1, min(prompts, settings.points_per_batch))
-        one_pass = FlopCounterMode(display=False)
-        with one_pass:
+        with FlopCount() as one_pass:
             _decode(sam, embedding, at_once, shared=not settings.crop_n_layers)
     weights = sum(p.numel() for p in sam.parameters())
     return SamCost(
         kind,
         certain,
-        encoder.get_total_flops() / 1e12,
-        one_pass.get_total_flops() / at_once * prompts / 1e12,
+        encoder.forward / 1e12,
+        one_pass.forward / at_once * prompts / 1e12,
+        prompts,
         sum(4**layer for layer in range(settings.crop_n_layers + 1)),
         weights,
         4.0 * (weights + _attention(sam) + HELD * at_once * embedding[0].numel()),

@@ -23,22 +23,23 @@ from schemas.errors import SpecError
 from schemas.job import JobSpec, Segment
 from stages.ingest.census import Picked, Read, take_census
 from stages.ingest.source.hashing import Hashed
+from stages.models.flops import Call
 from stages.models.place import model_revision
 from stages.telling import listened
 from tests.support.sample_output import ALL_STAGES, SampleOutput, with_given_handles
 from tests.support.tiny_models import build_tiny_model
 
-COST = {
-    "forward_tflop": 0.5,
-    "train_tflop": 2000.0,
-    "generate_tflop_picture": 10.0,
-    "prior_set_tflop": 400.0,
-    "handle_bytes": 3_000_000.0,
-    "unet_weights": 8e8,
-    "text_weights": 1e8,
-    "vae_weights": 1e8,
-    "factors": 1e6,
-}
+LEARN = Call("UNet in both phases", 800, 2.5)
+COST = SimpleNamespace(
+    forward=0.5,
+    learn=(LEARN,),
+    prior_tflop=400.0,
+    handle_bytes=3_000_000.0,
+    unet_weights=8e8,
+    text_weights=1e8,
+    vae_weights=1e8,
+    factors=1e6,
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +50,23 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def known_cost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "stages.handles.cost", SimpleNamespace(scene_cost=lambda spec: dict(COST)))
-    sam = SimpleNamespace(tflop=4.0, kind="vit_h", certain=False, memory=8e9)
+    cost = SimpleNamespace(base_cost=lambda spec: COST, BaseCost=object)
+    monkeypatch.setitem(sys.modules, "stages.handles.cost", cost)
+    drawn = SimpleNamespace(draw_calls=lambda settings, base, pictures: (Call("UNet", len(pictures), 10.0),))
+    monkeypatch.setitem(sys.modules, "stages.generate.cost", drawn)
+    look = (Call("models.sam, encoder", 1, 3.0), Call("models.sam, prompts", 1000, 0.001))
+    sam = SimpleNamespace(calls=look, kind="vit_h", certain=False, memory=8e9)
     monkeypatch.setitem(sys.modules, "stages.segment.sam.cost", SimpleNamespace(sam_cost=lambda name, segment: sam))
-    judge = SimpleNamespace(weights=1e8, picture=lambda things: 0.5 * things)
-    monkeypatch.setitem(sys.modules, "stages.evaluate.cost", SimpleNamespace(judge_cost=lambda spec: judge))
+    judge = SimpleNamespace(
+        weights=1e8,
+        calls=lambda spec, pictures, concepts, find: (
+            *(Call(call.what, pictures * call.times, call.tflop) for call in find),
+            Call("models.identity", pictures * concepts, 0.5),
+        ),
+    )
+    monkeypatch.setitem(
+        sys.modules, "stages.evaluate.cost", SimpleNamespace(judge_cost=lambda spec: judge, clip_cost=None)
+    )
 
 
 def row(lines: list[str], name: str) -> list[str]:
@@ -98,7 +111,16 @@ def test_a_new_job(tmp_path: Path, photos: Path, base: Path) -> None:
     assert "extract has 400 TFLOP of it for the prior set, once a run" in text
     assert "evaluate" not in text  # this job does not score
     # an H100 at 30 % of 989.4 in bfloat16, at 50 % of 66.9 in float32; 20 / 33.45 + 11600 / 296.8
-    assert row(lines, "H100") == ["H100 80 GB", "0.12 s", "6.7 s", "0.81 s", "40 s"]
+    assert row(lines, "H100") == ["H100 80 GB", "-", "0.12 s", "6.7 s", "0.81 s", "-", "40 s"]
+    assert "ingest and pack: work of CPUs and of the store, beside the card and not in its line" in text
+    at = lines.index("calls of a scene")
+    assert [re.split(r"\s{2,}", line.strip()) for line in lines[at + 1 : at + 5]] == [
+        ["segment", "1 x 3 TFLOP", "models.sam, encoder"],
+        ["1,000 x 1 GFLOP", "models.sam, prompts"],
+        ["extract", "800 x 2.5 TFLOP", "UNet in both phases"],
+        ["generate", "24 x 10 TFLOP", "UNet"],
+    ]
+    assert row(lines, "pack") == ["pack", "-", "5", "-"]
     assert "here: not known; `unscene plan --probe` measures it" in text
     assert "handles ~15.0 MB (3.0 MB a scene)" in text
     assert "least memory, estimated: segment 8 GB, extract 2 GB, generate 2 GB" in text
@@ -272,7 +294,7 @@ def test_what_the_last_run_measured_is_how_long_it_takes_here(tmp_path: Path, ph
     Storage(str(out)).write("_progress.json", json.dumps({"stages": stages}).encode())
     lines = estimate(spec)
     # generate was not measured: 5 x (0.1 + 2 + 60) s and more
-    assert row(lines, "here") == ["here", "2 s", "60 s", "?", "over 5 min"]
+    assert row(lines, "here") == ["here", "0.1 s", "2 s", "60 s", "?", "?", "over 5 min"]
     assert any("as this output's last run measured it" in line for line in lines)
     assert not any("--probe" in line for line in lines)
 

@@ -106,7 +106,13 @@ def test_plan_has_every_card_and_what_was_measured(tmp_path: Path, monkeypatch: 
     assert facts["here"] == {
         "scene_s": {"segment": 1.0, "extract": 2.0},
         "total_s": 6.0,
-        "unknown": ["generate", "evaluate"],
+        "unknown": ["ingest", "generate", "evaluate", "pack"],
+    }
+    assert {stage: sum(call["times"] * call["tflop"] for call in calls) for stage, calls in facts["calls"].items()} == {
+        "segment": pytest.approx(facts["tflop"]["scene_segment"]),
+        "extract": pytest.approx(facts["tflop"]["scene_handles"]),
+        "generate": pytest.approx(facts["tflop"]["scene_variations"]),
+        "evaluate": pytest.approx(facts["tflop"]["scene_scores"]),
     }
     shown = documented("plan")
     assert isinstance(shown, dict)

@@ -41,12 +41,16 @@ WORK = Work(known=0, new=3, shards=1, left=3, undrawn=3, unsegmented=3, unscored
 
 
 def test_all_workers_share_what_one_has_taken() -> None:
-    found = Found({"pass": 1.0, "generate": 2.0, "scenes": 4.0, "extract": 60.0, "segment": 3.0, "judges": 1.0})
-    times = as_times(SPEC, COST, found, cores=2)
+    seconds = {"pass": 1.0, "generate": 2.0, "scenes": 4.0, "extract": 60.0, "segment": 3.0, "judges": 1.0}
+    times = as_times(SPEC, COST, Found(seconds), cores=2)
     assert times.scene == {"segment": 3.0, "extract": 30.0, "generate": 10.0, "evaluate": 20.0}
     assert times.prior == 6.0  # 30 TFLOP at 10 TFLOP in 2 s, by the one worker that prepares the stage
     assert times.total(WORK) == 3 * 63.0 + 6.0
-    assert times.unknown(COST, WORK) == []
+    assert times.unknown(COST, WORK) == ["ingest", "pack"]
+    whole = as_times(SPEC, COST, Found({**seconds, "ingest": 0.5, "pack": 0.25}), cores=2)
+    assert (whole.scene["ingest"], whole.scene["pack"]) == (0.25, 0.25)  # two read, and one packs
+    assert whole.total(WORK) == 3 * 63.5 + 6.0
+    assert whole.unknown(COST, WORK) == []
     assert any("4 scenes side by side" in note for note in times.notes)
 
 
@@ -66,7 +70,7 @@ def test_what_does_not_fit_comes_from_flops_and_is_named() -> None:
         for note in times.notes
     )
     nothing = as_times(SPEC, COST, Found(ended="loading the base hangs"), cores=1)
-    assert nothing.unknown(COST, WORK) == ["segment", "extract", "generate", "evaluate"]
+    assert nothing.unknown(COST, WORK) == ["ingest", "segment", "extract", "generate", "evaluate", "pack"]
     assert nothing.notes[-1].strip() == "loading the base hangs"
 
 
@@ -81,7 +85,7 @@ def test_a_job_of_given_handles_has_no_workers_that_learn(monkeypatch: pytest.Mo
     given = JobSpec.model_validate({"source": {"handles": "/h"}, "output": "/out", "cluster": {"cpus": 1}})
     cost = replace(COST, find=0.0, learn=0.0, judge=0.0, prior=0.0)
     times = probe(given, cost, Work(known=3, new=0, shards=1, left=0, undrawn=3))
-    assert (asked["scenes"], times.scene) == (1, {"generate": 20.0})
+    assert (asked["scenes"], set(times.scene), times.scene["generate"]) == (1, {"generate", "pack"}, 20.0)
 
 
 def test_a_probe_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +116,7 @@ def test_a_real_process_measures_every_stage(tmp_path: Path) -> None:
     )
     cost = bill(spec, Storage(spec.output))
     times = probe(spec, cost, WORK)
-    assert set(times.scene) == {"segment", "extract", "generate", "evaluate"}
+    assert set(times.scene) == {"ingest", "segment", "extract", "generate", "evaluate", "pack"}
     assert all(0 < seconds < 60 for seconds in times.scene.values())
     assert not any("not measured" in note or "ended" in note for note in times.notes)
     assert not (tmp_path / "out").exists()

@@ -18,9 +18,10 @@ from schemas.job import JobSpec
 from schemas.outcomes import SceneOutput, SceneTask
 from stages.extract.stage import ExtractStage
 from stages.generate.stage import GenerateStage
-from stages.handles.cost import handle_bytes, meta_unet, scene_cost
+from stages.handles.cost import meta_unet, scene_cost
 from stages.handles.diffusers_files import export_scene
 from stages.handles.scene_model import SceneModel
+from stages.handles.sizes import handle_bytes
 from stages.handles.weights import SceneWeights, pack_scene
 from stages.models.base.loading import load_base
 from stages.stage import StageContext

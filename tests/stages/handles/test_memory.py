@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from benchmarks.models import SD21
 from schemas.job import JobSpec
-from stages.handles.cost import scene_cost
+from stages.handles.cost import base_cost
 from stages.handles.memory import base_memory, saved_numbers
+from tests.support.config_only import config_only_sd21
 
 GIB = 1 << 30
-BLOCKS = {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
 
 
 @pytest.fixture(scope="module")
 def sd21(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The configurations of a base of true size, without its weights."""
-    folder = tmp_path_factory.mktemp("sd21")
-    text = SD21["text"][0] | {"max_position_embeddings": 77, "vocab_size": SD21["vocabulary"]}
-    vae = SD21["vae"] | BLOCKS | {"latent_channels": 4}
-    for part, config in (("unet", SD21["unet"]), ("text_encoder", text), ("vae", vae)):
-        (folder / part).mkdir()
-        (folder / part / "config.json").write_text(json.dumps(config))
-    parts = ("unet", "text_encoder", "vae", "tokenizer", "scheduler")
-    (folder / "model_index.json").write_text(json.dumps({part: ["a", "b"] for part in parts}))
-    return folder
+    return config_only_sd21(tmp_path_factory.mktemp("sd21"))
 
 
 def spec_of(base: Path, **extract: object) -> JobSpec:
@@ -38,12 +28,12 @@ def spec_of(base: Path, **extract: object) -> JobSpec:
 def test_a_scene_of_sd21_costs_and_takes_what_was_measured(sd21: Path) -> None:
     """docs/engine.md: 2.05 PFLOP of the UNet for a scene, 10.4 GiB for one step in float32 on a CPU."""
     spec = spec_of(sd21)
-    cost = scene_cost(spec)
-    assert cost["forward_tflop"] == pytest.approx(0.804, abs=0.001)
-    unet = cost["forward_tflop"] * 400 * (1.67 + 2 * 1.73) / 0.804
+    cost = base_cost(spec)
+    assert cost.forward == pytest.approx(0.804, abs=0.001)
+    unet = 400 * (1.67 + 2 * 1.73)
     assert unet == pytest.approx(2050, rel=0.01)
-    assert unet < cost["train_tflop"] < 1.05 * unet  # and a little for the text encoder and the VAE
-    assert cost["generate_tflop_picture"] == pytest.approx(60 * 0.804 + 2.51, abs=0.05)
+    assert unet < cost.learn_tflop < 1.05 * unet  # and a little for the text encoder and the VAE
+    assert 60 * cost.forward + cost.decode == pytest.approx(60 * 0.804 + 2.51, abs=0.05)
     whole = base_memory(spec, cost, low=False)
     assert (whole.weights + whole.scene) / GIB == pytest.approx(10.4, abs=0.3)
     half = base_memory(spec, cost, low=True)
@@ -56,5 +46,5 @@ def test_what_is_left_out_takes_no_memory(sd21: Path) -> None:
     assert saved_numbers(spec_of(sd21, prior={"weight": 0})) == pytest.approx(with_prior / 2, rel=0.02)
     assert saved_numbers(spec_of(sd21, phase2={"steps": 0})) < 0.45 * with_prior  # no factors: their inputs go too
     spec = spec_of(sd21, gradient_checkpointing=True)
-    cost = scene_cost(spec)
+    cost = base_cost(spec)
     assert base_memory(spec, cost, low=True).scene < 0.4 * base_memory(spec_of(sd21), cost, low=True).scene

@@ -31,6 +31,21 @@ def test_vit_h_costs_what_is_known_of_it() -> None:
     assert crops.tflop == pytest.approx(5 * (5.96 + 3.71), rel=0.01)
 
 
+@pytest.mark.parametrize(("kind", "encoder"), [("vit_b", 0.97), ("vit_l", None), ("vit_h", 5.96)])
+def test_every_layout_is_counted_as_torch_counts_it(kind: str, encoder: float | None) -> None:
+    with torch.device("meta"):
+        sam = sam_model_registry[kind](checkpoint=None).eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as whole:
+        embedding = sam.image_encoder(torch.empty(1, 3, 1024, 1024, device="meta"))
+    with torch.no_grad(), FlopCounterMode(display=False) as prompts:
+        decode(sam, embedding, torch.empty(16, 2, 256, device="meta")).enlarged(torch.empty(16, dtype=torch.long))
+    cost = sam_cost(f"https://example.org/sam_{kind}.pth", Segment(points_per_side=4, points_per_batch=16))
+    assert cost.encoder == pytest.approx(whole.get_total_flops() / 1e12, rel=1e-6)
+    assert cost.grid == pytest.approx(prompts.get_total_flops() / 1e12, rel=1e-6)
+    assert [call.times for call in cost.calls] == [1, 16]
+    assert encoder is None or cost.encoder == pytest.approx(encoder, abs=0.01)
+
+
 def test_a_grid_of_twice_the_side_has_four_times_the_prompts() -> None:
     few, many = (sam_cost("seedling", Segment(points_per_side=side, points_per_batch=16)) for side in (8, 16))
     assert few.encoder == many.encoder

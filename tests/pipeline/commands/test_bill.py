@@ -1,0 +1,74 @@
+"""The whole night on the bill: `jobs/overnight.yaml` with the models that it names, of true size and without weights;
+and what was measured of an OUTPUT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.commands import opening
+from pipeline.commands.bill import bill
+from pipeline.commands.estimate import estimate
+from pipeline.commands.packing import packed_seconds
+from pipeline.stage_kinds import INGEST, SEGMENT
+from pipeline.storage.folder import Storage
+from schemas.job import JobSpec
+from schemas.spec_file import load_spec
+from stages.models import check
+from tests.support import ROOT
+from tests.support.config_only import config_only_judges, config_only_sd21
+from tests.support.sample_output import SampleOutput
+
+
+@pytest.fixture
+def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobSpec:
+    """Four pictures, two concepts and 64 variations each."""
+    for module in (opening, check):  # it looks for the weights
+        monkeypatch.setattr(module, "check_models", lambda spec: 512)
+    (tmp_path / "photos").mkdir()
+    for number in range(4):
+        (tmp_path / "photos" / f"{number}.jpg").write_bytes(bytes([number]) * 100_000)
+    models = {"base": str(config_only_sd21(tmp_path / "sd21")), **config_only_judges(tmp_path / "judges")}
+    paths = {"source.uri": str(tmp_path / "photos"), "output": str(tmp_path / "out")}
+    changes = paths | {f"models.{name}": place for name, place in models.items()}
+    return load_spec(ROOT / "jobs" / "overnight.yaml", [f"{name}={value}" for name, value in changes.items()])
+
+
+def test_every_stage_of_a_night_is_on_the_bill(night: JobSpec) -> None:
+    """TFLOP of a scene, by arithmetic that is not ours where there is some: SAM's and SD's published costs."""
+    found = bill(night, Storage(night.output))
+    pictures = found.pictures
+    assert pictures == 48  # 4 prompts x (2 singles + the union) x 4
+    sums = {stage: {call.what: call for call in calls} for stage, calls in found.calls.items()}
+    assert sums["segment"]["models.sam, encoder"].total == pytest.approx(5.96, abs=0.01)
+    assert sums["segment"]["models.sam, prompts with their masks"].times == 1024
+    learn = list(sums["extract"].values())
+    assert learn[0].tflop == pytest.approx(1.671, abs=0.002)  # docs/engine.md: with its backward pass to the text
+    assert learn[2].tflop == pytest.approx(2 * 1.73, rel=0.01)
+    drawn = next(call for name, call in sums["generate"].items() if name.startswith("UNet"))
+    assert drawn.times == pictures * 30 * 2
+    assert drawn.tflop == pytest.approx(0.804, rel=0.01)
+    judged = sums["evaluate"]
+    assert judged["models.sam, encoder"].times == pictures
+    assert judged["models.clip, a picture"].tflop == pytest.approx(0.162, rel=0.02)  # ViT-L/14: 81 GMAC
+    assert judged["models.identity, a view of a picture"].times == pictures * 4
+    assert judged["models.identity, a view of a picture"].tflop == pytest.approx(0.035, rel=0.03)  # ViT-B/16: 17.6 GMAC
+    assert found.judge == pytest.approx(pictures * 7.62, rel=0.05)
+    lines = estimate(night)
+    table = lines[next(i for i, line in enumerate(lines) if line.startswith("cost ")) :]
+    assert [line.split()[0] for line in table[1:8]] == [
+        *("ingest", "segment", "extract", "generate", "evaluate", "pack", "all")
+    ]
+    times = next(line for line in lines if line.startswith("time for a scene"))
+    assert times.split()[4:] == ["ingest", "segment", "extract", "generate", "evaluate", "pack", "to", "do"]
+    assert sum(line.startswith(("  RTX 4090", "  L40S", "  A100", "  H100")) for line in lines) == 4
+
+
+def test_packing_takes_what_it_took(tmp_path: Path) -> None:
+    done = SampleOutput(tmp_path / "out")
+    seconds = packed_seconds(done.storage, done.spec)
+    assert seconds is not None
+    assert seconds > 0
+    begun = SampleOutput(tmp_path / "begun", stages=(INGEST, SEGMENT))
+    assert packed_seconds(begun.storage, begun.spec) is None, "of stages that have no shard nobody knows"
