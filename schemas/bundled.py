@@ -48,6 +48,8 @@ def with_bundled(given: Mapping[str, Any]) -> dict[str, Any]:
     for role, bundles in SETTINGS.items():
         for section, settings in bundles.get(_named(given.get("models", {}), role), {}).items():
             words = filled.get(section, {})
+            if isinstance(words, Mapping) and words.get("accelerate"):
+                continue  # which brings its own steps and guidance
             if isinstance(words, Mapping):
                 filled[section] = under(with_method(words) if section == "extract" else words, settings)
     return filled

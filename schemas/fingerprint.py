@@ -17,7 +17,7 @@ _GENERATION = ("source.handles", "seed", "models.base", "models.revision", "mode
 _JUDGING = ("models.sam", "models.clip", "models.identity", "segment.")
 """What scores depend on besides."""
 _PLACING = ("generate.mode", "generate.place.")
-_LATER = ("generate.guidance_interval",)
+_LATER = ("generate.accelerate", "generate.guidance_interval")
 """Fields that change nothing where they are null."""
 _PREPARING = ("ingest.square",)
 """What pictures that others are placed into depend on besides."""

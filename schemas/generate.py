@@ -17,6 +17,16 @@ PLACED = {"prompts": ["a photo of {handles}"], "subsets": ["singles"]}
 """What `mode: place` has where the spec says nothing: the surroundings are there, and a region has room for a thing."""
 
 
+SAMPLER_OF = {
+    "lcm": "lcm",
+    "dmd2": "lcm",
+    "tcd": "tcd",
+    "hyper": "ddim_trailing",
+    "lightning": "euler_trailing",
+}
+"""What step-distilled weights are called -> the sampler that they were distilled for."""
+
+
 class Place(Strict):
     """Where `mode: place` draws."""
 
@@ -88,6 +98,15 @@ class Generate(Strict):
         also=("concepts", "combinations"),
     )
     images_per_prompt: int = field(4, "Pictures per prompt and subset.", ge=1, also=_PICTURES)
+    accelerate: str | None = field(
+        None,
+        "Step-distilled LoRA of the same base, laid under every scene's own factors: a .safetensors file in diffusers' "
+        "or kohya's names, the folder of one, or `OWNER/NAME[/FILE]` of the Hub (LCM-LoRA, Hyper-SD, TCD, DMD2). With "
+        "it, where the spec says nothing, `steps` is 4, `guidance` 0, and `sampler` the one of its kind, if its name "
+        "tells the kind.",
+        min_length=1,
+        also=("lcm_lora", "distilled", "lora", "acceleration"),
+    )
     sampler: Literal["dpmsolver++", "ddim", "euler", "unipc", "ddim_trailing", "euler_trailing", "lcm", "tcd"] = field(
         "dpmsolver++",
         "Sampler. The last four are those of step-distilled weights: DDIM and Euler with their steps counted from the "
@@ -179,6 +198,20 @@ class Generate(Strict):
         """Whether concepts are drawn where others of their scene are."""
         return self.mode == "place" and self.place.region == "replace"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_distilled(cls, given: Any) -> Any:
+        name = given.get("accelerate") if isinstance(given, dict) else None
+        if not isinstance(name, str):
+            return given
+        sampler = given.get("sampler") or _sampler_of(name)
+        if sampler is None:
+            raise ValueError(
+                f"generate.accelerate: nothing in {name} tells how it is sampled; set generate.sampler, as its page "
+                "says: lcm (LCM, DMD2), tcd (TCD), ddim_trailing (Hyper-SD) or euler_trailing (Lightning)"
+            )
+        return {"steps": 4, "guidance": 0.0, **given, "sampler": sampler}
+
     @field_validator("prompts")
     @classmethod
     def _have_handles(cls, value: list[str]) -> list[str]:
@@ -200,3 +233,10 @@ class Generate(Strict):
             if len(set(subset)) < len(subset):
                 raise ValueError(f"the subset {subset} names a concept twice; name each once")
         return value
+
+
+def _sampler_of(name: str) -> str | None:
+    """By the one kind that the file or its folder is called after; None where that is none, or several."""
+    words = "/".join(name.lower().replace("\\", "/").split("/")[-2:])
+    found = {sampler for kind, sampler in SAMPLER_OF.items() if kind in words}
+    return found.pop() if len(found) == 1 else None

@@ -223,6 +223,15 @@ class JobSpec(Strict):
     cluster: Cluster = field(Cluster(), "Running.", result=False, also=("ray", "resources"))
     notify: Notify = field(Notify(), "Telling that a run has ended.", result=False, also=("notification", "on_end"))
 
+    @model_validator(mode="after")
+    def _has_what_is_accelerated(self) -> JobSpec:
+        if self.generate.accelerate is not None and self.extract.tuning == "full":
+            raise ValueError(
+                "generate.accelerate is laid under a scene's factors, and extract.tuning: full puts weights of its own "
+                "in the place of the base's; take tuning: lora, or take accelerate out"
+            )
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _fill_bundled(cls, given: Any) -> Any:

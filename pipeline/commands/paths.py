@@ -19,7 +19,7 @@ def anchored(spec: JobSpec) -> JobSpec:
     source: dict[str, str | None] = {}
     models: dict[str, str] = {}
     output: str | None = None
-    place = spec.generate.place
+    place, accelerate = spec.generate.place, spec.generate.accelerate
     for name in ("uri", "handles", "coco"):
         with mistakes.told_later():
             source[name] = _absolute(getattr(spec.source, name), f"source.{name}")
@@ -29,13 +29,15 @@ def anchored(spec: JobSpec) -> JobSpec:
     with mistakes.told_later():
         place = place.model_copy(update={"given": _absolute(place.given, "generate.place.given")})
     with mistakes.told_later():
+        accelerate = None if accelerate is None else _model(accelerate, "generate.accelerate")
+    with mistakes.told_later():
         output = _absolute(spec.output, "output")
     mistakes.tell()
     return spec.model_copy(
         update={
             "source": spec.source.model_copy(update=source),
             "models": spec.models.model_copy(update=models),
-            "generate": spec.generate.model_copy(update={"place": place}),
+            "generate": spec.generate.model_copy(update={"place": place, "accelerate": accelerate}),
             "output": output,
         }
     )
@@ -107,6 +109,8 @@ def local_paths(spec: JobSpec) -> dict[str, str]:
         "output": spec.output,
     }
     models = {f"models.{name}": getattr(spec.models, name) for name in ("base", "sam", "clip", "identity")}
+    if spec.generate.accelerate is not None:
+        models["generate.accelerate"] = spec.generate.accelerate
     for name, value in (given | models).items():
         if value is not None:
             _check_variables(value, name)

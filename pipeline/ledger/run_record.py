@@ -35,11 +35,14 @@ def revisions(spec: JobSpec) -> dict[str, str]:
     Raises SpecError where there is none, and where `source.handles` were learned on another base.
     """
     from stages.ingest.receivers import content_of
+    from stages.models.distilled import distilled_content
     from stages.models.place import model_revision
 
     found = {"models.base": model_revision(spec.models.base, "models.base", spec.models.revision)}
     if spec.generate.mode == "place" and spec.generate.place.given:
         found["generate.place.given"] = content_of(spec)
+    if spec.generate.accelerate:
+        found["generate.accelerate"] = distilled_content(spec.generate.accelerate)
     if spec.evaluate.enabled or (spec.segment.vocabulary and not spec.source.handles):
         found["models.clip"] = model_revision(spec.models.clip, "models.clip")
     if spec.evaluate.enabled:

@@ -9,6 +9,7 @@ from stages.generate.drawing import DrawnScene, draw
 from stages.generate.prompts import Variation, list_variations
 from stages.handles.scene_model import SceneModel
 from stages.handles.weights import SceneWeights
+from stages.models.base.sampler import unet_passes
 from stages.models.base.text_states import TextStates
 from stages.models.stopwatch import seconds_of
 
@@ -33,12 +34,13 @@ def picture_seconds(model: SceneModel, spec: JobSpec, scenes: int, concepts: int
     jobs = _jobs(model, spec, scenes, concepts)
 
     def drawn(steps: int) -> float:
-        settings = spec.generate.model_copy(update={"steps": steps})
+        settings = spec.generate.model_copy(update={"steps": steps, "guidance_interval": None})
         return seconds_of(lambda: draw(model, settings, spec.seed, jobs))
 
     few, more = drawn(FEW), drawn(MORE)
     step = max(0.0, more - few) / (MORE - FEW)
-    return max(step, few + (spec.generate.steps - FEW) * step) / len(jobs)
+    steps = unet_passes(spec.generate, model.base.scheduler) / (2 if spec.generate.guidance > 1 else 1)
+    return max(step, few + (steps - FEW) * step) / len(jobs)
 
 
 def _jobs(model: SceneModel, spec: JobSpec, scenes: int, concepts: int) -> list[tuple[DrawnScene, Variation]]:

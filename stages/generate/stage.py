@@ -21,11 +21,13 @@ from stages.generate.place import Spot
 from stages.generate.prompts import Variation, list_variations
 from stages.generate.receiving import Learned, background_of
 from stages.halving import halving
+from stages.handles.lora.distilled import lay_under
 from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
 from stages.handles.weights import unpack_scene
 from stages.models.base.loading import load_base
 from stages.models.device import pick_device, pick_dtype
+from stages.models.distilled import distilled_file
 from stages.models.place import bundled
 from stages.pictures import encode
 from stages.stage import StageContext, failed
@@ -76,6 +78,9 @@ class GenerateStage:
         models, device = self.spec.models, pick_device()
         dtype = pick_dtype(models.dtype, device)
         base = load_base(bundled(models.base, "models.base"), models.revision, dtype, device)
+        name = self.spec.generate.accelerate
+        if name is not None:
+            lay_under(base, distilled_file(name), name)
         self.model = SceneModel(base, self.spec.extract.placeholder)
         if self._places and self.spec.generate.place.given:
             self.given = GivenPictures(self.spec)
@@ -111,6 +116,11 @@ class GenerateStage:
         if not rows or "safetensors" not in task.files:
             raise SceneError("the scene has no handles or no weights; extract it first")
         weights = unpack_scene(task.files["safetensors"])
+        if weights.full and self.spec.generate.accelerate is not None:
+            raise SceneError(
+                "the scene has weights of its own in the place of the base's, where generate.accelerate would lie; "
+                "leave it out, or extract the scene with extract.tuning: lora"
+            )
         tokens = [row["token"] for row in rows]
         widths = self.model.widths
         if weights.handles.shape != (len(tokens), sum(widths)) or weights.widths != widths:

@@ -9,6 +9,7 @@ from schemas.errors import Mistakes
 from schemas.job import JobSpec
 from stages.models.base.files import check_handles, check_parts
 from stages.models.base.layout import check_base
+from stages.models.distilled import check_distilled
 from stages.models.judge_files import check_judge
 from stages.models.place import bundled
 from stages.models.sam_files import check_sam
@@ -26,6 +27,8 @@ def check_models(spec: JobSpec) -> int:
         side = check_base(spec)
         check_parts(base, models.revision)
         check_handles(base, spec.extract.placeholder, models.revision)
+    with mistakes.told_later():
+        check_distilled(spec)
     if judges or (learns and spec.source.masks == "none"):
         with mistakes.told_later():
             check_sam(models.sam)

@@ -19,7 +19,7 @@ from stages.models.content import content_hash
 from stages.models.hub import NotFromHub, hub_file
 from stages.models.misnamed import meant, official
 
-ModelField = Literal["models.base", "models.sam", "models.clip", "models.identity"]
+ModelField = Literal["models.base", "models.sam", "models.clip", "models.identity", "generate.accelerate"]
 
 BUNDLED = SHIPPED / "models"
 FOLDER: dict[ModelField, str] = {

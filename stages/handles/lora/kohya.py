@@ -24,7 +24,20 @@ _SUFFIX = {"lora_A.weight": "lora_down.weight", "lora_B.weight": "lora_up.weight
 _LAYER = re.compile(r"(unet|text_encoder|text_encoder_2)\.(.+)\.(lora_[AB]\.weight)")
 _DOWN_OR_UP = re.compile(r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)")
 _MIDDLE = re.compile(r"mid_block\.(resnets|attentions)\.(\d+)\.(.+)")
-_RESNET = {"conv1": "in_layers.2", "conv2": "out_layers.3", "conv_shortcut": "skip_connection"}
+_RESNET = {
+    "conv1": "in_layers.2",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+    "time_emb_proj": "emb_layers.1",
+}
+_ENDS = {
+    "conv_in": "input_blocks.0.0",
+    "conv_out": "out.2",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+}
 _BLOCKS, _LAYERS = 3, 2
 """Levels of SDXL's UNet, and its layers a level on the way down; on the way up there is one more."""
 
@@ -60,6 +73,14 @@ def kohya_names(names: Iterable[str], widths: tuple[int, ...]) -> dict[str, str]
         f"{_SUFFIX[suffix]}"
         for name, (part, layer, suffix) in parts.items()
     }
+
+
+def stability_name(layer: str) -> str | None:
+    """A layer of a UNet of SDXL's kind by the name that Stability's code gives it; None for one that it has not."""
+    try:
+        return _ENDS.get(layer) or _by_stability(layer)
+    except (ValueError, KeyError):
+        return None
 
 
 def _as_sdxl(layers: Iterable[str]) -> bool:

@@ -2,7 +2,7 @@
 
 Such a file says two things at once: what the base learned (betas, what it predicts, where its steps lie), and the
 sampler that whoever saved it was fond of (clipping, thresholding, a stochastic solver, Karras' sigmas). The first is
-kept, by name, and the noise schedule and the four samplers are built from it alone; the second never gets here.
+kept, by name, and the noise schedule and the samplers are built from it alone; the second never gets here.
 
 The driver asks too, so nothing in this file imports torch.
 """
