@@ -6,7 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-RESNET = {"conv1": "in_layers.2", "conv2": "out_layers.3", "conv_shortcut": "skip_connection"}
+RESNET = {
+    "conv1": "in_layers.2",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+    "time_emb_proj": "emb_layers.1",
+}
 
 
 def ldm_names(config: dict[str, Any], layers: list[str]) -> dict[str, str]:
