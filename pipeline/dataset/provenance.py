@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.dataset.choices import Choices
 from pipeline.dataset.source import DatasetSource
 from pipeline.ledger.run_record import read_record, recorded_spec
+from schemas.job import Generate
 from schemas.secrets import masked_address
 
 METHODS = {"break_a_scene": ("Break-A-Scene", "https://arxiv.org/abs/2305.16311")}
@@ -80,11 +81,24 @@ def provenance(source: DatasetSource, choices: Choices) -> Provenance:
         models,
         list(generate.prompts) if new else [],
         source.spec.seed,
-        f"{generate.sampler}, {generate.steps} steps, guidance {generate.guidance:g}",
+        drawn_with(generate, str(fields.get("generate.accelerate", ""))),
         dict(record.get("versions", {})),
         record.get("created_at"),
         first.source.masks == "coco" and first.source.crowds == "use" and (choices.crowds or source.unmarked),
     )
+
+
+def drawn_with(generate: Generate, revision: str) -> str:
+    """How pictures were sampled. revision: of what accelerates them, by its content."""
+    text = f"{generate.sampler}, {generate.steps} steps, guidance {generate.guidance:g}"
+    if generate.guidance_interval is not None:
+        low, high = generate.guidance_interval
+        text += f" where the noise level is above {low:g} and at most {high:g}"
+    if generate.accelerate is not None:
+        name = generate.accelerate
+        shown = _shown(name) if name.startswith("/") else masked_address(name)
+        text += f", with the step-distilled {shown} ({licence_of(name)}; {revision})"
+    return text
 
 
 def _shown(address: str) -> str:

@@ -13,7 +13,8 @@ import yaml
 
 from pipeline.dataset.choices import Choices, Format, Scenes
 from pipeline.dataset.making import make_dataset
-from pipeline.dataset.provenance import UNKNOWN, licence_of
+from pipeline.dataset.provenance import UNKNOWN, drawn_with, licence_of
+from schemas.job import Generate
 from tests.support.labelled_output import LabelledOutput
 
 
@@ -127,3 +128,14 @@ def test_real_pictures_alone_name_no_base_and_no_prompt(output: LabelledOutput, 
 )
 def test_licences_are_told_where_they_are_known(name: str, licence: str) -> None:
     assert licence_of(name) == licence
+
+
+def test_how_pictures_were_drawn_names_all_that_drew_them() -> None:
+    plain = Generate(steps=8, guidance=3, guidance_interval=(0.28, 5.42))
+    assert (
+        drawn_with(plain, "") == "dpmsolver++, 8 steps, guidance 3 where the noise level is above 0.28 and at most 5.42"
+    )
+    faster = Generate(accelerate="/secret/place/lcm.safetensors")
+    assert drawn_with(faster, "sha256:ab") == (
+        f"lcm, 4 steps, guidance 0, with the step-distilled lcm.safetensors ({UNKNOWN}; sha256:ab)"
+    )
