@@ -27,7 +27,7 @@ from stages.generate.unseen import shift_to, without
 from stages.ingest.receivers import content_of, receivers
 from stages.masks.shapes import grow
 from stages.models.base.loading import load_base
-from stages.models.base.sampler import SCHEDULERS, denoise, make_scheduler
+from stages.models.base.sampler import SCHEDULERS, denoise, make_scheduler, picture_streams
 from stages.models.base.text_states import TextStates
 from stages.stage import StageContext
 from tests.stages.generate.test_regions import disc
@@ -150,7 +150,7 @@ def test_the_unet_sees_the_real_picture_at_every_step_s_noise(model_dir: Path, s
 
     scheduler = make_scheduler(sampler, base.scheduler)
     text = TextStates(torch.zeros(1, 1, 32))
-    last = denoise(predict, scheduler, noise, 6, 1.0, text, None, blend)
+    last = denoise(predict, scheduler, noise, 6, 1.0, text, None, blend, picture_streams([0]))
     real = encoded(base, [picture])
     outside = torch.from_numpy(~cells_of(region, 16)).expand(1, 4, 16, 16)
     assert len(seen) == 6
