@@ -13,7 +13,7 @@ from pathlib import Path
 
 from schemas.shipped import BESIDE, CODE, INSTALLED
 
-_CODE_SUFFIXES = (".py", ".j2", ".typed")
+_CODE_SUFFIXES = (".py", ".j2", ".js", ".typed")
 _SHIPPED = {
     "models/NOTICE": ("NOTICE",),
     "models/seedling": (".json", ".txt", ".safetensors", ".model"),
