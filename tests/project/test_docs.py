@@ -82,6 +82,16 @@ def test_the_protocol_page_takes_a_table_in_its_place() -> None:
     assert once.partition("<!-- /results -->")[2] == page.partition("<!-- /results -->")[2]
 
 
+def test_the_page_on_training_takes_the_tables_of_a_run_in_their_place() -> None:
+    maker = script("make_downstream")
+    page = maker.PAGE.read_text()
+    once = maker.filled(page, "| arm |\n|---|\n| real \\1 |\n")
+    assert maker.filled(once, "| arm |\n|---|\n| real \\1 |\n") == once
+    assert "| real \\1 |\n<!-- /results -->" in once
+    assert once.partition("<!-- results -->")[0] == page.partition("<!-- results -->")[0]
+    assert once.partition("<!-- /results -->")[2] == page.partition("<!-- /results -->")[2]
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `out/demo`, or `out/photos`, is a finished output."""
