@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +25,18 @@ import torch
 from benchmarks import downstream_classifier as classifier
 from benchmarks import downstream_detector as detector
 from benchmarks.downstream_arms import ARMS, drawer
+from benchmarks.downstream_augment import jittered
 from benchmarks.downstream_jobs import METHODS, load, make, save
 from benchmarks.downstream_page import write_page
 from benchmarks.downstream_scenes import (
     COUNTS,
+    OTHER,
     Labelled,
     empty_places,
     fresh_scenes,
     judging_scenes,
+    near_scenes,
+    other_scenes,
     real_scenes,
     toys_of,
 )
@@ -129,17 +133,37 @@ def train(file: Path, work: Path, seed: int, count: int, arm: str) -> None:
         answers = list(detector.predict(model, tests))
         told["ap"] = mask_ap(tests, answers, CLASSES, among, KINDS)
         told["loss"] = float(np.mean(losses[-10:]))
-        right = classifier.right(classifier.train(shown, CLASSES, seed), tests)
-        told["accuracy"] = {name: _share([r for i in of for r in right[i]]) for name, of in among.items()}
-        each = [(class_, hit) for test, hits in zip(tests, right, strict=True)
-                for class_, hit in zip(test.classes, hits, strict=True)]  # fmt: skip
-        told["accuracy"] |= {kind: _share([hit for class_, hit in each if class_ in of]) for kind, of in KINDS.items()}
+        told["accuracy"] = _accuracy(shown, seed, ARMS[arm].jitter, tests, among)
         told["pictures"] = {kind: len(pool) for kind, pool in pools.items()}
         told |= {"seed": seed, "scenes": count, "arm": arm}
 
 
-def _share(right: Sequence[bool]) -> float:
-    return float(np.mean(right)) if right else float("nan")
+def _accuracy(
+    shown: Callable[[np.random.Generator], Labelled],
+    seed: int,
+    jitter: bool,
+    tests: Sequence[Labelled],
+    among: Mapping[str, Sequence[int]],
+) -> dict[str, float]:
+    """Of the classifier, the mean over its three classes: of all test things and of groups of pictures; and of each
+    class. Groups are of the test's scenes by place, with the near toys in the same places."""
+    others = other_scenes(seed)
+
+    def beside(dice: np.random.Generator) -> Labelled:
+        other = others[int(dice.integers(len(others)))]
+        return jittered(other, dice) if jitter else other
+
+    near = near_scenes(seed)
+    pictures, places = [*tests, *near], {name: {tests[i].place for i in of} for name, of in among.items()}
+    right = classifier.answers(classifier.train(shown, beside, CLASSES + 1, seed), pictures)
+    every = range(len(pictures))
+    found = {
+        name: classifier.balanced(pictures, right, [i for i in every if pictures[i].place in of])
+        for name, of in places.items()
+    }
+    told = {name: shares[0] for name, shares in found.items()}
+    told |= {kind: found["all"][of[0]] for kind, of in KINDS.items()}
+    return told | {"near": found["all"][OTHER]}
 
 
 class _Clock:

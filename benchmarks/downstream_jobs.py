@@ -77,7 +77,7 @@ def make(method: str, seed: int, count: int, shared: str) -> dict[str, tuple[lis
         left_out = Counter(lost)
         _run(GenerateStage(spec, context), own, "variations", left_out)
         _run(EvaluateStage(spec, context), own, "scores", left_out)
-        made[kind] = _labelled(own, names, left_out), left_out
+        made[kind] = labelled(own, names, left_out), left_out
     return made
 
 
@@ -111,7 +111,7 @@ def _run(stage: Stage, tasks: list[SceneTask], table: str, lost: Counter[str]) -
             task.files[name.removeprefix(task.scene_id).lstrip(".-")] = data
 
 
-def _labelled(tasks: Sequence[SceneTask], names: Sequence[str], left_out: Counter[str]) -> list[Labelled]:
+def labelled(tasks: Sequence[SceneTask], names: Sequence[str], left_out: Counter[str]) -> list[Labelled]:
     """The pictures that are in, with their things; adds to `left_out`. names: of the classes, in their order."""
     picker = Picker(Choices(Format.COCO, Scenes.NONE, validation=0.0), Classes(tuple(names)), frozenset())
     found = []

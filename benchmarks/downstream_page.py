@@ -20,6 +20,12 @@ from pipeline.protocol.page.table import head, line
 from pipeline.protocol.statistics.bootstrap import Interval, interval, resample_counts
 
 RESAMPLES, RESAMPLE_SEED = 10_000, 0
+_WHERE = {
+    "scenes": "places of the real scenes",
+    "shown": "other shown places",
+    "unshown": "places that nothing shows",
+}
+_OF_WHAT = {"combinations": "new combinations", "silhouettes": "new silhouettes"}
 Row = Mapping[str, Any]
 Pick = Callable[[Row], float]
 
@@ -30,7 +36,7 @@ def mask_ap(row: Row) -> float:
 
 
 def accuracy(row: Row) -> float:
-    """Share of the things that the classifier tells."""
+    """Share of the crops that the classifier tells right, the mean over its classes."""
     return float(row["accuracy"]["all"])
 
 
@@ -86,17 +92,14 @@ def tables(found: Results) -> Iterator[str]:
         if arm != PASTE and PASTE in found.arms:
             cells = [_cell(found.difference(arm, PASTE, c, p), True) for p in (mask_ap, accuracy) for c in found.counts]
             yield line([ARMS[arm].words, *cells])
-    yield from ("", "**Where and of what**, mask AP, mean over the numbers of scenes:", "")
-    names = {
-        "scenes": "places of the real scenes",
-        "shown": "other shown places",
-        "unshown": "places that nothing shows",
-        "combinations": "new combinations",
-        "silhouettes": "new silhouettes",
-    }
-    yield from head(["arm", *names.values()])
-    for arm in found.arms:
-        yield line([ARMS[arm].words, *(f"{_mean(found, arm, name):.3f}" for name in names)])
+    for title, key, names in (
+        ("**Where and of what**, mask AP", "ap", _WHERE | _OF_WHAT),
+        ("**Of each class**, accuracy", "accuracy", _OF_WHAT | {"near": "toys near one of the two"}),
+    ):
+        yield from ("", f"{title}, mean over the numbers of scenes:", "")
+        yield from head(["arm", *names.values()])
+        for arm in found.arms:
+            yield line([ARMS[arm].words, *(f"{_mean(found, arm, key, name):.3f}" for name in names)])
 
 
 def drawn(work: Path) -> Iterator[str]:
@@ -154,8 +157,9 @@ def _panel(found: Results, title: str, pick: Pick) -> Panel:
     return Panel(title, lines)
 
 
-def _mean(found: Results, arm: str, group: str) -> float:
-    return float(np.nanmean([found.values(arm, count, lambda row: row["ap"][group]) for count in found.counts]))
+def _mean(found: Results, arm: str, key: str, name: str) -> float:
+    """Over seeds and numbers of scenes; a group that is empty at one of them is left out there."""
+    return float(np.nanmean([found.values(arm, count, lambda row: row[key][name]) for count in found.counts]))
 
 
 def _short(arm: str) -> str:

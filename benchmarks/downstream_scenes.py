@@ -7,12 +7,12 @@ too, which neither a real scene nor a prompt nor a background of Copy-Paste show
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.training.reading.facts import right_facts
 from models.training.world.places.backgrounds import BACKGROUNDS
 from models.training.world.roster import NEW_COMBINATIONS, NEW_SHAPES, TRAINED, Toy
 from models.training.world.world import ToySettings
@@ -22,12 +22,17 @@ SHOWN = tuple(range(1, 7))
 COUNTS = (1, 2, 4)
 """Real scenes: what the arms are compared at."""
 TESTS_A_PLACE = 3
+NEAR_A_PLACE = 2
+OTHERS = 60
+"""Scenes of known toys, which a classifier sees beside the new ones."""
+OTHER = 3
+"""The class of any toy that is none of the two."""
 EMPTY_A_PLACE = 3
 """Real pictures without a toy, a place: what Copy-Paste may paste onto."""
 LEAST_AREA = 0.03
 """Of every toy, as a share of the picture."""
 _WORLD = ToySettings().open()
-_REAL, _TEST, _EMPTY, _FRESH = range(4)
+_REAL, _TEST, _EMPTY, _FRESH, _NEAR, _OTHER = range(6)
 """Streams of a seed's draws."""
 
 
@@ -51,10 +56,15 @@ def toys_of(seed: int) -> tuple[Toy, Toy]:
     return first, alike[int(dice.integers(len(alike)))]
 
 
+def near_toys(seed: int) -> list[Toy]:
+    """The known toys that share two of three facts with one of the seed's."""
+    return [toy for toy in TRAINED if any(sum(right_facts(toy, own)) == 2 for own in toys_of(seed))]
+
+
 def real_scenes(seed: int, count: int = COUNTS[-1]) -> list[Labelled]:
     """So many scenes of both toys, all in different places; fewer are the first of more."""
     places = [SHOWN[i] for i in np.random.default_rng((seed, 72)).permutation(len(SHOWN))]
-    return [_composed(seed, _REAL, number, (0, 1), places[number]) for number in range(count)]
+    return [_composed(seed, _REAL, number, (1, 2), places[number]) for number in range(count)]
 
 
 def fresh_scenes(seed: int, count: int) -> list[Labelled]:
@@ -71,26 +81,49 @@ def judging_scenes(seed: int, each: int = TESTS_A_PLACE) -> list[Labelled]:
     ]
 
 
+def near_scenes(seed: int, each: int = NEAR_A_PLACE) -> list[Labelled]:
+    """Scenes of one of `near_toys`, of class `OTHER`, `each` in every one of the fourteen places: what a classifier may
+    take for a toy."""
+    near, dice = near_toys(seed), np.random.default_rng((seed, 75))
+    return [
+        _composed(seed, _NEAR, number, (OTHER,), number % len(BACKGROUNDS), near[int(dice.integers(len(near)))])
+        for number in range(each * len(BACKGROUNDS))
+    ]
+
+
+def other_scenes(seed: int, count: int = OTHERS) -> list[Labelled]:
+    """Scenes of one known toy in the shown places, of class `OTHER`; none of `near_toys` is among them."""
+    far = sorted({*TRAINED} - {*near_toys(seed)}, key=TRAINED.index)
+    dice = np.random.default_rng((seed, 76))
+    return [
+        _composed(seed, _OTHER, number, (OTHER,), SHOWN[number % len(SHOWN)], far[int(dice.integers(len(far)))])
+        for number in range(count)
+    ]
+
+
 def empty_places(seed: int, each: int = EMPTY_A_PLACE) -> list[Labelled]:
     """Real pictures of the shown places with nothing on them."""
     return [_composed(seed, _EMPTY, number, (), SHOWN[number % len(SHOWN)]) for number in range(each * len(SHOWN))]
 
 
-def _drawn(seed: int, stream: int, number: int, place: int, other: bool = False) -> Labelled:
+def _drawn(seed: int, stream: int, number: int, place: int, beside: bool = False) -> Labelled:
     dice = np.random.default_rng((seed, 73, stream, number))
-    which = tuple(int(i) for i in dice.permutation(2)[: dice.integers(1, 3)])
-    others = [TRAINED[int(dice.integers(len(TRAINED)))]] if other else []
-    return _composed(seed, stream, number, which, place, others)
+    classes = tuple(int(i) + 1 for i in dice.permutation(2)[: dice.integers(1, 3)])
+    return _composed(
+        seed, stream, number, classes, place, TRAINED[int(dice.integers(len(TRAINED)))] if beside else None
+    )
 
 
 def _composed(
-    seed: int, stream: int, number: int, which: Sequence[int], place: int, others: Sequence[Toy] = ()
+    seed: int, stream: int, number: int, classes: tuple[int, ...], place: int, other: Toy | None = None
 ) -> Labelled:
-    """Toys `which` of the seed on a place, each large enough to be seen, and others behind them."""
-    toys = [*others, *(toys_of(seed)[i] for i in which)]
+    """Toys of these classes on a place, each large enough to be seen, `other` behind them; it has a label where the
+    class `OTHER` is asked for."""
+    own = [toys_of(seed)[class_ - 1] for class_ in classes if class_ != OTHER]
+    toys = own if other is None else [other, *own]
     for attempt in range(1000):
         rng = np.random.default_rng((seed, 74, stream, number, attempt))
         scene = _WORLD.compose(place, toys, rng)
         if all(mask.mean() >= LEAST_AREA for mask in scene.masks):
-            return Labelled(scene.image, scene.masks[len(others) :], tuple(i + 1 for i in which), number, place)
+            return Labelled(scene.image, scene.masks[len(toys) - len(classes) :], classes, number, place)
     raise RuntimeError(f"scene {number} of seed {seed}: no placement found in 1,000 tries; lower LEAST_AREA")

@@ -15,11 +15,24 @@ import torch
 from benchmarks import downstream, downstream_detector
 from benchmarks.downstream_arms import ARMS, ONTO_PLACES, PASTE, REAL, drawer
 from benchmarks.downstream_augment import LEAST_LEFT, jittered, pasted
-from benchmarks.downstream_jobs import _labelled, load, save, spec_of
+from benchmarks.downstream_classifier import balanced
+from benchmarks.downstream_jobs import labelled, load, save, spec_of
 from benchmarks.downstream_page import Results, accuracy, mask_ap, tables, write_page
-from benchmarks.downstream_scenes import SHOWN, Labelled, empty_places, judging_scenes, real_scenes, toys_of
+from benchmarks.downstream_scenes import (
+    OTHER,
+    SHOWN,
+    Labelled,
+    empty_places,
+    judging_scenes,
+    near_scenes,
+    near_toys,
+    other_scenes,
+    real_scenes,
+    toys_of,
+)
 from benchmarks.downstream_scoring import groups
 from benchmarks.downstream_scoring import mask_ap as scored
+from models.training.reading.facts import right_facts
 from models.training.world.places.backgrounds import BACKGROUNDS
 from models.training.world.roster import NEW_COMBINATIONS, NEW_SHAPES
 from schemas.masks import encode_mask
@@ -64,6 +77,21 @@ def test_another_toy_of_the_test_has_no_label() -> None:
     alone, beside = judging_scenes(0, 2)[:14], judging_scenes(0, 2)[14:]
     assert all(len(scene.masks) == len(scene.classes) in (1, 2) for scene in (*alone, *beside))
     assert not any((one.image == other.image).all() for one, other in zip(alone, beside, strict=True))
+
+
+def test_near_toys_share_two_facts_and_are_nowhere_but_in_the_test() -> None:
+    for seed in range(3):
+        own, near = toys_of(seed), near_toys(seed)
+        assert near
+        assert all(max(sum(right_facts(toy, one)) for one in own) == 2 for toy in near)
+        assert not {*near} & {*own}
+    assert {c for scene in (*near_scenes(0, 1), *other_scenes(0, 3)) for c in scene.classes} == {OTHER}
+
+
+def test_accuracy_is_the_mean_over_the_classes() -> None:
+    pictures = [painted(square(9, 9, 9), square(40, 40, 9), classes=c) for c in ((1, 1), (1, 3), (2, 2))]
+    told = balanced(pictures, [[True, False], [True, True], [False, False]], [0, 1])
+    assert told == pytest.approx({1: 2 / 3, 3: 1.0, 0: 5 / 6})
 
 
 def test_only_the_test_shows_the_unshown_places() -> None:
@@ -161,7 +189,7 @@ def _png(mask: np.ndarray) -> bytes:
 
 def test_labels_of_new_pictures_are_those_of_a_data_set() -> None:
     left_out: Counter[str] = Counter()
-    good, placed = _labelled([drawn_task()], ["blue fish", "red star"], left_out)
+    good, placed = labelled([drawn_task()], ["blue fish", "red star"], left_out)
     assert good.classes == (2, 1)
     assert (good.masks == [square(10, 10, 30), square(70, 70, 30)]).all()
     assert placed.classes == (2, 2)
@@ -223,7 +251,7 @@ def test_the_test_is_split_by_who_has_shown_its_places() -> None:
 def result(arm: str, count: int, seed: int, ap: float) -> dict[str, Any]:
     names = ("all", "scenes", "shown", "unshown", "combinations", "silhouettes")
     return {"arm": arm, "scenes": count, "seed": seed, "ap": dict.fromkeys(names, ap),
-            "accuracy": dict.fromkeys(names, ap / 2), "wall_s": 2.0, "cpu_s": 1.0}  # fmt: skip
+            "accuracy": dict.fromkeys((*names, "near"), ap / 2), "wall_s": 2.0, "cpu_s": 1.0}  # fmt: skip
 
 
 def test_a_difference_is_taken_within_each_seed_and_only_whole_seeds_count() -> None:
