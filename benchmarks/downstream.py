@@ -30,7 +30,6 @@ from benchmarks.downstream_jobs import METHODS, load, make, save
 from benchmarks.downstream_page import write_page
 from benchmarks.downstream_scenes import (
     COUNTS,
-    OTHER,
     Labelled,
     empty_places,
     fresh_scenes,
@@ -133,20 +132,20 @@ def train(file: Path, work: Path, seed: int, count: int, arm: str) -> None:
         answers = list(detector.predict(model, tests))
         told["ap"] = mask_ap(tests, answers, CLASSES, among, KINDS)
         told["loss"] = float(np.mean(losses[-10:]))
-        told["accuracy"] = _accuracy(shown, seed, ARMS[arm].jitter, tests, among)
+        told["told_apart"] = _told_apart(shown, seed, ARMS[arm].jitter, tests, among)
         told["pictures"] = {kind: len(pool) for kind, pool in pools.items()}
         told |= {"seed": seed, "scenes": count, "arm": arm}
 
 
-def _accuracy(
+def _told_apart(
     shown: Callable[[np.random.Generator], Labelled],
     seed: int,
     jitter: bool,
     tests: Sequence[Labelled],
     among: Mapping[str, Sequence[int]],
 ) -> dict[str, float]:
-    """Of the classifier, the mean over its three classes: of all test things and of groups of pictures; and of each
-    class. Groups are of the test's scenes by place, with the near toys in the same places."""
+    """Average precision of the classifier, the mean over the two toys: among all test things and near toys, and among
+    those in groups of places; and of each toy."""
     others = other_scenes(seed)
 
     def beside(dice: np.random.Generator) -> Labelled:
@@ -155,15 +154,15 @@ def _accuracy(
 
     near = near_scenes(seed)
     pictures, places = [*tests, *near], {name: {tests[i].place for i in of} for name, of in among.items()}
-    right = classifier.answers(classifier.train(shown, beside, CLASSES + 1, seed), pictures)
+    chances = classifier.scores(classifier.train(shown, beside, CLASSES + 1, seed), pictures)
     every = range(len(pictures))
     found = {
-        name: classifier.balanced(pictures, right, [i for i in every if pictures[i].place in of])
+        name: classifier.average_precisions(pictures, chances, [i for i in every if pictures[i].place in of])
         for name, of in places.items()
+        if of
     }
-    told = {name: shares[0] for name, shares in found.items()}
-    told |= {kind: found["all"][of[0]] for kind, of in KINDS.items()}
-    return told | {"near": found["all"][OTHER]}
+    told = {name: of[0] for name, of in found.items()}
+    return told | {kind: found["all"][of[0]] for kind, of in KINDS.items()}
 
 
 class _Clock:

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.downstream_scenes import Labelled
+from benchmarks.downstream_scenes import OTHER, Labelled
 
 SIDE = 48
 """Of a crop, pixels."""
@@ -84,24 +84,24 @@ def train(draw: Draw, others: Draw, classes: int, seed: int, steps: int = STEPS)
 
 
 @torch.no_grad()
-def answers(model: nn.Module, pictures: Sequence[Labelled]) -> list[list[bool]]:
-    """For each picture, whether each of its things is told for what it is."""
+def scores(model: nn.Module, pictures: Sequence[Labelled]) -> list[NDArray[np.float32]]:
+    """For each picture the chances [things, classes] of its things."""
     model.eval()
-    told = []
-    for shown in pictures:
-        found, labels = crops(shown)
-        told.append((model(_batch(found)).argmax(1).numpy() == np.array(labels)).tolist())
-    return told
+    return [model(_batch(crops(shown)[0])).softmax(1).numpy() for shown in pictures]
 
 
-def balanced(pictures: Sequence[Labelled], right: Sequence[Sequence[bool]], among: Sequence[int]) -> dict[int, float]:
-    """Class -> the share of its things in some of the pictures that is told right; 0: the mean of those shares."""
-    found: dict[int, list[bool]] = {}
-    for number in among:
-        for class_, hit in zip(pictures[number].classes, right[number], strict=True):
-            found.setdefault(class_, []).append(hit)
-    shares = {class_: float(np.mean(hits)) for class_, hits in found.items()}
-    return shares | {0: float(np.mean(list(shares.values()))) if shares else float("nan")}
+def average_precisions(
+    pictures: Sequence[Labelled], chances: Sequence[NDArray[np.float32]], among: Sequence[int]
+) -> dict[int, float]:
+    """Class -> average precision of its things among all things of some of the pictures, by their chance of it; without
+    `OTHER`; 0: the mean. A class without a thing is left out."""
+    labels = np.array([class_ for number in among for class_ in pictures[number].classes])
+    table = np.concatenate([chances[number] for number in among])
+    found = {}
+    for class_ in sorted({*labels.tolist()} - {OTHER}):
+        hits = (labels == class_)[np.argsort(-table[:, class_ - 1], kind="stable")]
+        found[class_] = float((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits].mean())
+    return found | {0: float(np.mean(list(found.values()))) if found else float("nan")}
 
 
 def _batch(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
