@@ -24,7 +24,7 @@ import torch
 
 from benchmarks import downstream_classifier as classifier
 from benchmarks import downstream_detector as detector
-from benchmarks.downstream_arms import ARMS, drawer
+from benchmarks.downstream_arms import ARMS, drawer, drawn_kinds
 from benchmarks.downstream_augment import jittered
 from benchmarks.downstream_jobs import METHODS, load, make, save
 from benchmarks.downstream_page import write_page
@@ -82,7 +82,7 @@ def _made(work: Path, method: str, seed: int) -> Path:
 
 def _uses(arm: str, method: str) -> bool:
     kinds = {*METHODS[method], "read"} if method == "break_a_scene" else {*METHODS[method]}
-    return bool(kinds & ARMS[arm].shares.keys())
+    return bool(kinds & drawn_kinds(ARMS[arm]))
 
 
 def begin(work: Path) -> None:
@@ -121,7 +121,7 @@ def train(file: Path, work: Path, seed: int, count: int, arm: str) -> None:
     pools = {"real": real_scenes(seed, count), "empty": empty_places(seed)}
     if arm == "fresh":
         pools["fresh"] = fresh_scenes(seed, A_SCENE * count)
-    for kind in ARMS[arm].shares.keys() & {"variations", "placed", "ti_m", "read"}:
+    for kind in drawn_kinds(ARMS[arm]):
         held = load(work / "pictures" / f"{kind}-{seed}.npz")
         pools[kind] = [shown for shown in held if shown.scene < count]
     with _Clock(file) as told:

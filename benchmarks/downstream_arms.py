@@ -27,9 +27,11 @@ class Arm:
     colour: str = "#8a8f98"
 
 
-REAL, FRESH, ONTO_SCENES, ONTO_PLACES = "real", "fresh", "onto_scenes", "onto_places"
-"""Kinds of pictures that no job makes: the real scenes, fresh real scenes, things pasted onto the real scenes, and onto
-empty real places; any other kind is a job of `downstream_jobs.JOBS`, or `read`."""
+DRAWN = ("variations", "placed", "ti_m", "read")
+"""Kinds of pictures that a job has drawn; `read`: the variations that a reader finds right."""
+REAL, FRESH, ONTO_SCENES, ONTO_PLACES, CUT = "real", "fresh", "onto_scenes", "onto_places", "cut"
+"""The other kinds: the real scenes, fresh real scenes, things of the real scenes pasted onto these, and onto empty real
+places, and things that are cut out of variations onto the same places."""
 ARMS: dict[str, Arm] = {
     "real": Arm("real scenes only", {REAL: 1.0}, jitter=False, colour="#8a8f98"),
     "jitter": Arm("flips, crops, colour jitter", {REAL: 1.0}, colour="#2e4057"),
@@ -40,11 +42,18 @@ ARMS: dict[str, Arm] = {
     "both": Arm("Unscene and Copy-Paste", {REAL: 0.5, "variations": 0.25, ONTO_PLACES: 0.25}, colour="#7b2d8e"),
     "ti_m": Arm("textual inversion: variations", {REAL: 0.5, "ti_m": 0.5}, colour="#00798c"),
     "read": Arm("Unscene: variations that a reader finds right", {REAL: 0.5, "read": 0.5}, colour="#f29ca3"),
+    "cut": Arm("Copy-Paste of things cut out of variations", {REAL: 0.5, CUT: 0.5}, colour="#a05a62"),
     "fresh": Arm("as many fresh real scenes", {REAL: 0.5, FRESH: 0.5}, colour="#22262b"),
 }
-"""Arm -> what it is. `read` and `fresh` are no ways to train: they say what labels, likeness and diversity cost."""
+"""Arm -> what it is. The last three are no ways to train: they say what wrong pictures cost, what likeness and masks,
+and what a perfect generator would give."""
 PASTE, REFERENCES = "paste_places", ("real", "jitter", "paste_places")
 """The arm to beat, and those that the others are compared with."""
+
+
+def drawn_kinds(arm: Arm) -> set[str]:
+    """Those of `DRAWN` that an arm shows, whole or cut up."""
+    return {"variations" if kind == CUT else kind for kind in arm.shares if kind in (*DRAWN, CUT)}
 
 
 def drawer(arm: Arm, pools: Mapping[str, Sequence[Labelled]]) -> Callable[[Dice], Labelled]:
@@ -54,8 +63,10 @@ def drawer(arm: Arm, pools: Mapping[str, Sequence[Labelled]]) -> Callable[[Dice]
     making = {
         ONTO_SCENES: lambda dice: pasted(_any(pools[REAL], dice), pools[REAL], dice),
         ONTO_PLACES: lambda dice: pasted(_any(pools["empty"], dice), pools[REAL], dice),
+        CUT: lambda dice: pasted(_any(pools["empty"], dice), pools["variations"], dice),
     }
-    kinds = [kind for kind in arm.shares if kind in making or pools.get(kind)]
+    needed = {kind: kind for kind in arm.shares} | {ONTO_SCENES: REAL, ONTO_PLACES: REAL, CUT: "variations"}
+    kinds = [kind for kind in arm.shares if pools.get(needed[kind])]
     weights = np.array([arm.shares[kind] for kind in kinds])
 
     def draw(dice: Dice) -> Labelled:
