@@ -17,7 +17,7 @@ _MARKED = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 def filled(page: str, table: str) -> str:
     """The page with the tables of a run in their place."""
-    text = f"![Mask AP and average precision over the number of real scenes, a line an arm]({PLOT})\n\n{table.strip()}\n"
+    text = f"![Mask AP and average precision over the number of real scenes]({PLOT})\n\n{table.strip()}\n"
     return _MARKED.sub(lambda match: f"{match[1]}{text}{match[2]}", page)
 
 

@@ -155,7 +155,8 @@ def test_copy_paste_pastes_onto_places_that_are_empty() -> None:
 
 
 def drawn_task() -> SceneTask:
-    """A scene of two toys and four pictures: one good, one not kept, one that lacks a toy, one placed beside itself."""
+    """A scene of two toys and five pictures: one good, one not kept, one that lacks a toy, one placed beside
+    itself, and one that shows it twice, by ids."""
     once, twice = np.zeros((SIDE, SIDE), np.uint8), np.zeros((SIDE, SIDE), np.uint8)
     once[square(10, 10, 30)], once[square(70, 70, 30)] = 1, 2
     twice[square(10, 10, 30)], twice[square(70, 70, 30)] = 1, 1
@@ -166,15 +167,18 @@ def drawn_task() -> SceneTask:
         given = {"key": name, "file": f"{name}.png", "mask": f"{name}.mask.png", "mode": "variations", "region": None}
         return given | {"concepts": [0, 1], "found": [1, 1], "keep": True, "reason": None} | more
 
+    copies = [{"id": number, "concept": 0, "likeness": 0.9} for number in (1, 2)]
     rows = [
         row(0),
         row(1, keep=False, reason="missing: it"),
         row(2, found=[1, 0]),
         row(3, mode="place", region=region, found=[2, 0], concepts=[0]),
+        row(4, instance="00x00-0004.instance.png", instances=copies, found=[2, 0], concepts=[0]),
     ]
     concepts = [{"index": i, "word": word, "origin": "own"} for i, word in enumerate(("red star", "blue fish"))]
-    files = {f"{number:04d}.png": encode(_picture(), "png") for number in range(4)}
-    files |= {f"{number:04d}.mask.png": _png(twice if number == 3 else once) for number in range(4)}
+    files = {f"{number:04d}.png": encode(_picture(), "png") for number in range(5)}
+    files |= {f"{number:04d}.mask.png": _png(twice if number == 3 else once) for number in range(5)}
+    files["0004.instance.png"] = _png(once)
     return SceneTask("00x00", {"concepts": concepts, "variations": rows, "scores": rows}, files)
 
 
@@ -192,11 +196,13 @@ def _png(mask: np.ndarray) -> bytes:
 
 def test_labels_of_new_pictures_are_those_of_a_data_set() -> None:
     left_out: Counter[str] = Counter()
-    good, placed = labelled([drawn_task()], ["blue fish", "red star"], left_out)
+    good, placed, twice = labelled([drawn_task()], ["blue fish", "red star"], left_out)
     assert good.classes == (2, 1)
     assert (good.masks == [square(10, 10, 30), square(70, 70, 30)]).all()
     assert placed.classes == (2, 2)
-    assert left_out == {"kept": 2, "not kept: missing a concept": 1, "a concept asked for has no mask": 1}
+    assert twice.classes == (2, 2)
+    assert (twice.masks == good.masks).all()
+    assert left_out == {"kept": 3, "not kept: missing a concept": 1, "a concept asked for has no mask": 1}
 
 
 def test_pictures_come_back_as_they_were_saved(tmp_path: Path) -> None:
