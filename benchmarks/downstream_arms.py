@@ -41,7 +41,7 @@ ARMS: dict[str, Arm] = {
     "placed": Arm("Unscene: place", {REAL: 0.5, "placed": 0.5}, colour="#66a182"),
     "both": Arm("Unscene and Copy-Paste", {REAL: 0.5, "variations": 0.25, ONTO_PLACES: 0.25}, colour="#7b2d8e"),
     "ti_m": Arm("textual inversion: variations", {REAL: 0.5, "ti_m": 0.5}, colour="#00798c"),
-    "read": Arm("Unscene: variations that a reader finds right", {REAL: 0.5, "read": 0.5}, colour="#f29ca3"),
+    "read": Arm("Unscene: variations, checked by a reader", {REAL: 0.5, "read": 0.5}, colour="#f29ca3"),
     "cut": Arm("Copy-Paste of things cut out of variations", {REAL: 0.5, CUT: 0.5}, colour="#a05a62"),
     "fresh": Arm("as many fresh real scenes", {REAL: 0.5, FRESH: 0.5}, colour="#22262b"),
 }

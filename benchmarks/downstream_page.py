@@ -60,6 +60,11 @@ class Results:
         """The mean over the seeds."""
         return interval(self.values(arm, count, pick), self._resamples)
 
+    def within(self, arm: str, count: int, pick: Pick) -> Interval | None:
+        """The same mean, its interval without what makes a seed hard for all arms (Cousineau 2005)."""
+        all_arms = np.stack([self.values(other, count, pick) for other in self.arms])
+        return interval(self.values(arm, count, pick) - all_arms.mean(0) + all_arms.mean(), self._resamples)
+
     def difference(self, arm: str, other: str, count: int | None, pick: Pick) -> Interval | None:
         """Of two arms, within each seed; count None: the mean over all numbers of scenes."""
         counts = self.counts if count is None else [count]
@@ -154,7 +159,7 @@ def write_page(work: Path) -> str:
 def _panel(found: Results, title: str, pick: Pick) -> Panel:
     lines = []
     for arm in found.arms:
-        levels = [found.level(arm, count, pick) for count in found.counts]
+        levels = [found.within(arm, count, pick) for count in found.counts]
         lines.append(Line(ARMS[arm].words, ARMS[arm].colour, [at for at in levels if at is not None]))
     return Panel(title, lines)
 

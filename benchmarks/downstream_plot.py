@@ -11,7 +11,7 @@ from pipeline.protocol.page.scatter import Axis, make_axis
 from pipeline.protocol.statistics.bootstrap import Interval
 
 PANEL, HEIGHT = 330.0, 380.0
-LEFT, TOP, BOTTOM, GAP, LEGEND = 56.0, 30.0, 52.0, 62.0, 290.0
+LEFT, TOP, BOTTOM, GAP, LEGEND = 56.0, 30.0, 52.0, 62.0, 310.0
 APART = 3.2
 """Between the bars of arms at one number of scenes, pixels."""
 

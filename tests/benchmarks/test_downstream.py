@@ -274,6 +274,9 @@ def test_a_difference_is_taken_within_each_seed_and_only_whole_seeds_count() -> 
     level = found.level("real", 4, told_apart)
     assert level is not None
     assert level.mean == pytest.approx(0.07)
+    within = found.within("real", 4, told_apart)
+    assert within is not None
+    assert (within.mean, within.low, within.high) == pytest.approx((0.07, 0.07, 0.07))
     text = "\n".join(tables(found))
     assert "**+0.050 (+0.050 to +0.050)**" in text
 
