@@ -29,15 +29,17 @@ class Arm:
 
 DRAWN = ("variations", "placed", "ti_m", "read")
 """Kinds of pictures that a job has drawn; `read`: the variations that a reader finds right."""
-REAL, FRESH, ONTO_SCENES, ONTO_PLACES, CUT = "real", "fresh", "onto_scenes", "onto_places", "cut"
+REAL, FRESH, ONTO_SCENES, ONTO_PLACES = "real", "fresh", "onto_scenes", "onto_places"
+CUT, MOVED = "cut", "moved"
 """The other kinds: the real scenes, fresh real scenes, things of the real scenes pasted onto these, and onto empty real
-places, and things that are cut out of variations onto the same places."""
+places; and things that are cut out of variations, pasted onto the same places, and onto variations."""
 ARMS: dict[str, Arm] = {
     "real": Arm("real scenes only", {REAL: 1.0}, jitter=False, colour="#8a8f98"),
     "jitter": Arm("flips, crops, colour jitter", {REAL: 1.0}, colour="#2e4057"),
     "paste": Arm("Copy-Paste, onto the real scenes", {REAL: 0.5, ONTO_SCENES: 0.5}, colour="#e0a030"),
     "paste_places": Arm("Copy-Paste, onto other real places", {REAL: 0.5, ONTO_PLACES: 0.5}, colour="#b5651d"),
     "variations": Arm("Unscene: variations", {REAL: 0.5, "variations": 0.5}, colour="#d1495b"),
+    "moved": Arm("Unscene: variations, Copy-Paste among them", {REAL: 0.5, MOVED: 0.5}, colour="#e8548f"),
     "placed": Arm("Unscene: place", {REAL: 0.5, "placed": 0.5}, colour="#66a182"),
     "both": Arm("Unscene and Copy-Paste", {REAL: 0.5, "variations": 0.25, ONTO_PLACES: 0.25}, colour="#7b2d8e"),
     "ti_m": Arm("textual inversion: variations", {REAL: 0.5, "ti_m": 0.5}, colour="#00798c"),
@@ -53,7 +55,7 @@ PASTE, REFERENCES = "paste_places", ("real", "jitter", "paste_places")
 
 def drawn_kinds(arm: Arm) -> set[str]:
     """Those of `DRAWN` that an arm shows, whole or cut up."""
-    return {"variations" if kind == CUT else kind for kind in arm.shares if kind in (*DRAWN, CUT)}
+    return {"variations" if kind in (CUT, MOVED) else kind for kind in arm.shares if kind in (*DRAWN, CUT, MOVED)}
 
 
 def drawer(arm: Arm, pools: Mapping[str, Sequence[Labelled]]) -> Callable[[Dice], Labelled]:
@@ -64,8 +66,14 @@ def drawer(arm: Arm, pools: Mapping[str, Sequence[Labelled]]) -> Callable[[Dice]
         ONTO_SCENES: lambda dice: pasted(_any(pools[REAL], dice), pools[REAL], dice),
         ONTO_PLACES: lambda dice: pasted(_any(pools["empty"], dice), pools[REAL], dice),
         CUT: lambda dice: pasted(_any(pools["empty"], dice), pools["variations"], dice),
+        MOVED: lambda dice: pasted(_any(pools["variations"], dice), pools["variations"], dice),
     }
-    needed = {kind: kind for kind in arm.shares} | {ONTO_SCENES: REAL, ONTO_PLACES: REAL, CUT: "variations"}
+    needed = {kind: kind for kind in arm.shares} | {
+        ONTO_SCENES: REAL,
+        ONTO_PLACES: REAL,
+        CUT: "variations",
+        MOVED: "variations",
+    }
     kinds = [kind for kind in arm.shares if pools.get(needed[kind])]
     weights = np.array([arm.shares[kind] for kind in kinds])
 

@@ -312,5 +312,12 @@ def test_an_arm_waits_for_the_pictures_that_it_trains_on(tmp_path: Path) -> None
     planned = {unit.file.stem: unit for unit in downstream.units(tmp_path, 1, [1], list(ARMS))}
     needs = {arm: {need.stem for need in planned[f"seed0-scenes1-{arm}"].needs} for arm in ARMS}
     assert needs["real"] == needs[PASTE] == {"start"}
-    assert needs["read"] == needs["both"] == needs["placed"] == needs["cut"] == {"start", "break_a_scene-0"}
+    assert (
+        needs["read"]
+        == needs["both"]
+        == needs["placed"]
+        == needs["cut"]
+        == needs["moved"]
+        == {"start", "break_a_scene-0"}
+    )
     assert needs["ti_m"] == {"start", "ti_m-0"}
