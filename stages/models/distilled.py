@@ -22,6 +22,8 @@ FIELD: ModelField = "generate.accelerate"
 USUAL_FILE = "pytorch_lora_weights.safetensors"
 """What diffusers calls the file, and so most of them on the Hub."""
 GIVE = "give the .safetensors file of a step-distilled LoRA, such as LCM-LoRA, for the base that models.base names"
+PEFT_FILE, PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+"""As PEFT saves: how strong the factors are stands in the second."""
 _ON_HUB = re.compile(rf"({HUB_ID.pattern})(?:/([^/]+\.safetensors))?")
 _DOWN = (".lora_down.weight", ".lora.down.weight", "_lora.down.weight", ".lora_A.weight", ".lora_A.default.weight")
 _UP = (".lora_up.weight", ".lora.up.weight", "_lora.up.weight", ".lora_B.weight", ".lora_B.default.weight")
@@ -52,8 +54,11 @@ def distilled_file(name: str) -> Path:
 
 
 def distilled_content(name: str) -> str:
-    """What identifies it in the fingerprint. Raises SpecError."""
-    return content_hash(distilled_file(name))
+    """What identifies it in the fingerprint, with PEFT's word on its strength. Raises SpecError."""
+    file = distilled_file(name)
+    said = file.with_name(PEFT_CONFIG)
+    hashed = content_hash(file)
+    return f"{hashed}-{content_hash(said)}" if file.name == PEFT_FILE and said.is_file() else hashed
 
 
 def check_distilled(spec: JobSpec) -> None:

@@ -1,5 +1,6 @@
 """Step-distilled factors (LCM-LoRA, Hyper-SD, TCD, DMD2) laid under a base's weights, so that every scene's own factors
-stand on them: W + alpha / rank * B A, once, when the base is loaded.
+stand on them: W + alpha / rank * B A, once, when the base is loaded. Where a layer has no alpha of its own,
+`stated_scale.py` reads what the file says of all.
 
 Their layers are known by diffusers' names, by kohya's over diffusers' layers, and by kohya's over Stability's.
 """
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from schemas.errors import SpecError
 from stages.handles.lora.kohya import stability_name
+from stages.handles.lora.stated_scale import StatedScale
 from stages.models.base.base_model import BaseModel
 from stages.models.distilled import FIELD, pairs_of
 
@@ -34,7 +36,7 @@ def lay_under(base: BaseModel, file: Path, name: str) -> int:
         state = load_file(file)
     except (OSError, SafetensorError) as error:
         raise SpecError(f"{FIELD}: cannot read {name} ({type(error).__name__}: {error}); copy it again") from error
-    layers = known_layers(base.unet)
+    layers, stated = known_layers(base.unet), StatedScale(file, name)
     changes = []
     for called, (down, up) in pairs_of(state, name).items():
         layer = layers.get(_plain(called))
@@ -43,7 +45,9 @@ def lay_under(base: BaseModel, file: Path, name: str) -> int:
                 f"{FIELD}: {name} changes {called}, a layer that models.base does not have: it is of another base; "
                 "name one that was distilled for this one"
             )
-        changes.append((layer, _change(called, name, layer, (state[down], state[up]), state.get(f"{called}.alpha"))))
+        alpha = state.get(f"{called}.alpha")
+        scale = stated.of(_plain(called)) if alpha is None else float(alpha) / len(state[down])
+        changes.append((layer, scale * _product(called, name, layer, (state[down], state[up]))))
     for layer, change in changes:
         weight = layer.weight
         weight.copy_((weight.float() + change.to(weight.device)).to(weight.dtype))
@@ -70,10 +74,8 @@ def _plain(called: str) -> str:
     return called[: match.start()] + f".{match[1]}" + (".0" if match[1] == "to_out" else "")
 
 
-def _change(
-    called: str, name: str, layer: nn.Linear | nn.Conv2d, factors: tuple[Tensor, Tensor], alpha: Tensor | None
-) -> Tensor:
-    """alpha / rank * B A in the shape of the layer's weights, float32; without an alpha the scale is 1."""
+def _product(called: str, name: str, layer: nn.Linear | nn.Conv2d, factors: tuple[Tensor, Tensor]) -> Tensor:
+    """B A in the shape of the layer's weights, float32."""
     down, up = (factor.float() for factor in factors)
     rank, shape = down.shape[0], tuple(layer.weight.shape)
     fits = up.shape[1] == rank and (up.shape[0], *down.shape[1:]) in (shape, (*shape, 1, 1), shape[:2])
@@ -82,5 +84,4 @@ def _change(
             f"{FIELD}: {name} has {called} for a layer of {up.shape[0]} x {down.shape[1]}, and that of models.base is "
             f"{shape[0]} x {shape[1]}: it is of another base; name one that was distilled for this one"
         )
-    scale = 1.0 if alpha is None else float(alpha) / rank
-    return (scale * (up.flatten(1) @ down.flatten(1))).reshape(shape)
+    return (up.flatten(1) @ down.flatten(1)).reshape(shape)

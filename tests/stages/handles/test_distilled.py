@@ -3,6 +3,7 @@ one sentence where they do not fit."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from schemas.errors import SpecError
@@ -91,6 +92,67 @@ def test_weights_are_the_sum(folders: dict[str, Path], tmp_path: Path, kind: str
         down, up = made.get(name.removesuffix(".weight"), (None, None))
         change = 0.0 if down is None or up is None else (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)
         torch.testing.assert_close(weight, before[name] + scale * change)
+
+
+SETTINGS = {"r": RANK, "lora_alpha": 12, "alpha_pattern": {"to_k": 3}, "rank_pattern": {}}
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+@pytest.mark.parametrize("where", ["header", "config"])
+def test_an_alpha_that_is_said_beside_the_factors_counts(
+    folders: dict[str, Path], tmp_path: Path, where: str, rslora: bool
+) -> None:
+    """diffusers says it in the file's header, PEFT in a file beside it."""
+    base, plain = loaded(folders["sd"]), loaded(folders["sd"])
+    made, settings = factors(base.unet), SETTINGS | {"use_rslora": rslora}
+    file = written(made, "peft", tmp_path / "adapter_model.safetensors")
+    if where == "header":
+        header = {"lora_adapter_metadata": json.dumps({f"unet.{key}": value for key, value in settings.items()})}
+        save_file(load_file(file), file, metadata=header)
+    else:
+        (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    lay_under(base, file, "lcm")
+    before = dict(plain.unet.named_parameters())
+    for name, (down, up) in made.items():
+        scale = (3 if name.endswith("to_k") else 12) / (RANK**0.5 if rslora else RANK)
+        weight = base.unet.get_submodule(name).weight
+        change = (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)
+        torch.testing.assert_close(weight, before[f"{name}.weight"] + scale * change)
+
+
+def test_diffusers_own_file_is_as_strong_as_its_loader_has_it(folders: dict[str, Path], tmp_path: Path) -> None:
+    from diffusers import StableDiffusionPipeline
+    from diffusers.training_utils import _collate_lora_metadata
+    from peft import LoraConfig
+    from peft.utils import get_peft_model_state_dict
+
+    pipe = StableDiffusionPipeline.from_pretrained(folders["sd"], safety_checker=None)
+    pipe.unet.add_adapter(LoraConfig(r=4, lora_alpha=16, target_modules=["to_k", "conv1"], init_lora_weights=False))
+    said = _collate_lora_metadata({"unet": pipe.unet})
+    pipe.save_lora_weights(tmp_path, unet_lora_layers=get_peft_model_state_dict(pipe.unet), **said)
+    theirs = StableDiffusionPipeline.from_pretrained(folders["sd"], safety_checker=None)
+    theirs.load_lora_weights(tmp_path)
+    theirs.fuse_lora()
+    theirs.unload_lora_weights()
+    ours = loaded(folders["sd"])
+    lay_under(ours, tmp_path / "pytorch_lora_weights.safetensors", "lcm")
+    wanted = dict(theirs.unet.named_parameters())
+    for name, weight in ours.unet.named_parameters():
+        torch.testing.assert_close(weight, wanted[name])
+
+
+@pytest.mark.parametrize(
+    ("said", "told"), [("{", "does not say how strong"), ('{"unet.r": 4}', "lora_alpha"), ("DORA", "is DoRA")]
+)
+def test_a_strength_that_cannot_be_read_is_refused(
+    folders: dict[str, Path], tmp_path: Path, said: str, told: str
+) -> None:
+    base = loaded(folders["sd"])
+    file = written(factors(base.unet), "peft", tmp_path / "lcm.safetensors")
+    dora = json.dumps({"unet.r": 4, "unet.lora_alpha": 4, "unet.use_dora": True})
+    save_file(load_file(file), file, metadata={"lora_adapter_metadata": dora if said == "DORA" else said})
+    with pytest.raises(SpecError, match=told):
+        lay_under(base, file, "lcm")
 
 
 def test_diffusers_own_loader_comes_to_the_same(folders: dict[str, Path], tmp_path: Path) -> None:
