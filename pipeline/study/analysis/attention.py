@@ -27,10 +27,8 @@ class Attention:
         return self.checks > 0 and self.passed >= PASS_SHARE * self.checks
 
     def words(self) -> str:
-        """Why a rater is left out."""
-        return (
-            f"{self.rater} (passed {self.passed} of {self.checks})" if self.checks else f"{self.rater} (came to none)"
-        )
+        """The rater, and how many checks they passed where they answered any."""
+        return f"{self.rater} (passed {self.passed} of {self.checks})" if self.checks else self.rater
 
 
 def attention(answers: Sequence[Answer]) -> list[Attention]:

@@ -48,14 +48,15 @@ def title(method: str) -> str:
 
 
 def findings_of(read: Answers, resamples: int = RESAMPLES) -> Findings:
-    """Raises CommandError where every rater failed the attention checks, or fewer than two methods are rated."""
+    """Raises CommandError where every rater is left out by the checks, or fewer than two methods are rated."""
     raters = attention(read.answers)
     counting = {rater.rater for rater in raters if rater.counts}
     left_out = [rater for rater in raters if not rater.counts]
     if not counting:
+        early = "" if all(rater.checks for rater in left_out) else ", or those who ended early to go on"
         raise CommandError(
-            f"--analyse: every rater failed the attention checks: {_words(left_out)}; there is nothing to compare, ask "
-            "other people"
+            f"--analyse: every rater {', or '.join(_reasons(left_out))}; there is nothing to compare, ask other "
+            f"people{early}"
         )
     answers = [answer for answer in read.answers if answer.rater in counting and answer.who in read.methods]
     methods = [name for name in read.methods if any(answer.who == name for answer in answers)]
@@ -81,9 +82,7 @@ def findings_of(read: Answers, resamples: int = RESAMPLES) -> Findings:
 
 
 def _notes(read: Answers, counting: set[str], left_out: Sequence[Attention], scenes: int) -> list[str]:
-    notes = []
-    if left_out:
-        notes.append(f"left out, as they failed the attention checks: {_words(left_out)}")
+    notes = [f"left out, as they {reason}" for reason in _reasons(left_out)]
     asked: dict[str, set[str]] = {}
     for answer in read.answers:
         asked.setdefault(answer.rater, set()).add(answer.question)
@@ -103,5 +102,9 @@ def _notes(read: Answers, counting: set[str], left_out: Sequence[Attention], sce
     return notes
 
 
-def _words(raters: Sequence[Attention]) -> str:
-    return ", ".join(rater.words() for rater in raters)
+def _reasons(left_out: Sequence[Attention]) -> list[str]:
+    """Who came to no check has failed none, and is not called careless."""
+    failed = [rater.words() for rater in left_out if rater.checks]
+    early = [rater.words() for rater in left_out if not rater.checks]
+    told = (("failed the attention checks", failed), ("ended before they had answered an attention check", early))
+    return [f"{reason}: {', '.join(raters)}" for reason, raters in told if raters]

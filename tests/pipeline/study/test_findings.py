@@ -189,12 +189,19 @@ def test_raters_who_do_not_look_are_left_out_and_named() -> None:
     asleep = [Answer("zzz", a.question, a.aspect, a.scene, a.who, 1) for a in careful if a.rater == "r0"]
     hasty = [Answer("early", a.question, a.aspect, a.scene, a.who, 1) for a in careful if a.who == "ti_m"][:3]
     findings = found(careful + asleep + hasty)
-    assert findings.notes[0] == (
-        "left out, as they failed the attention checks: early (came to none), zzz (passed 0 of 1)"
-    )
+    assert findings.notes[:2] == [
+        "left out, as they failed the attention checks: zzz (passed 0 of 1)",
+        "left out, as they ended before they had answered an attention check: early",
+    ]
     assert findings.levels == found(careful).levels
     with pytest.raises(CommandError, match=r"every rater failed the attention checks: zzz \(passed 0 of 1\); there is"):
         found(asleep)
+    with pytest.raises(
+        CommandError,
+        match=r"every rater failed the attention checks: zzz \(passed 0 of 1\), or ended before they had answered an "
+        r"attention check: early; there is nothing to compare, ask other people, or those who ended early to go on",
+    ):
+        found(asleep + hasty)
 
 
 def test_the_plot_is_svg_with_a_line_a_method_and_all_inside() -> None:
