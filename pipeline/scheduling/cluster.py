@@ -106,7 +106,7 @@ def _knock(address: str) -> bool:
         return False  # `auto`
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, ValueError) as error:  # ValueError: a port such as `²`, a host such as `a..b`
         raise ClusterError(
             f"cluster.address: cannot reach Ray at {address} ({error}); start it with `ray up ray_cluster.yaml`, or "
             "leave the address out to run on this machine"

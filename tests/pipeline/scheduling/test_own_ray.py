@@ -223,6 +223,8 @@ def test_a_port_that_answers_and_refuses_is_not_called_dead(monkeypatch: pytest.
         ({}, "elsewhere", ValueError("bad"), r"cluster.address: cannot reach Ray at elsewhere \(bad\)"),
         ({}, "http://h:8265", None, "cluster.address: http://h:8265 is the URL of a dashboard; .*unscene submit"),
         ({}, "127.0.0.1:99999", None, "cluster.address: cannot reach Ray at 127.0.0.1:99999"),
+        ({}, "127.0.0.1:²", None, "cluster.address: cannot reach Ray at 127.0.0.1:²"),
+        ({}, "a..b:6379", None, "cluster.address: cannot reach Ray at a..b:6379"),
         ({"RAY_ADDRESS": "127.0.0.1:1"}, "auto", None, "cluster.address: cannot reach Ray at 127.0.0.1:1 "),
     ],
 )
