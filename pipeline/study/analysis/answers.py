@@ -18,6 +18,8 @@ from schemas.errors import CommandError
 COLUMNS = ("study", "rater", "question", "aspect", "scene", "of", "picture", "rating")
 """What is read of a file; a rater's has more: position, place, seconds, answered_at."""
 RATINGS = range(1, 6)
+_NUMBER = re.compile(r"[0-9]{1,4}")
+"""What the page writes. `str.isdigit` takes `²` too, of which int() makes nothing."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
@@ -85,7 +87,7 @@ def read_answers(files: Sequence[str], key: Mapping[str, Any] | None) -> Answers
             answer = Answer(
                 row["rater"], question, row["aspect"], row["scene"], who, _rating(row["rating"], file, place)
             )
-            read.of = max(read.of, int(row["of"]) if row["of"].isdigit() else 0)
+            read.of = max(read.of, _of(row["of"], file, place))
             before = found.setdefault((answer.rater, question, who), (answer, file))
             if before[0].rating != answer.rating:
                 raise CommandError(
@@ -141,6 +143,12 @@ def _rows(file: str) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _rating(text: str, file: str, place: int) -> int:
-    if text.isdigit() and int(text) in RATINGS:
+    if _NUMBER.fullmatch(text) and int(text) in RATINGS:
         return int(text)
     raise CommandError(f"{file} line {place}: rating {text!r} is none of 1 to 5; ask its rater for the file again")
+
+
+def _of(text: str, file: str, place: int) -> int:
+    if _NUMBER.fullmatch(text) and int(text) > 0:
+        return int(text)
+    raise CommandError(f"{file} line {place}: of {text!r} is no number of questions; ask its rater for the file again")
