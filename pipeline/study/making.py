@@ -11,7 +11,7 @@ from pipeline.storage.probe import check_writable
 from pipeline.study.asking.page import minutes, rating_page
 from pipeline.study.compared import contest_of
 from pipeline.study.images import MOST_BYTES, STEPS, data_uris
-from pipeline.study.questions import Study, study_of
+from pipeline.study.questions import ASPECTS, Study, study_of
 from pipeline.study.sets import Drawn, draw_sets, reasons
 from pipeline.wording import counted, size_text
 from schemas.errors import CommandError, OutputError
@@ -78,6 +78,7 @@ def _key(study: Study) -> dict[str, Any]:
         "methods": study.methods,
         "questions": study.questions,
         "checks": study.checks,
+        "asked": {each.id: [each.aspect, each.scene] for block in study.blocks for each in block},
     }
 
 
@@ -98,7 +99,10 @@ def read_key(folder: Storage) -> dict[str, Any] | None:
         key: dict[str, Any] = json.loads(folder.read(KEY))
         if not (isinstance(key["study"], str) and all(isinstance(name, str) for name in key["methods"])):
             raise ValueError("it is no key of a study")
-    except (ValueError, KeyError, TypeError) as error:
+        for question, (aspect, scene) in key.get("asked", {}).items():  # a key of an earlier version has none
+            if not (aspect in ASPECTS and isinstance(scene, str)):
+                raise ValueError(f"question {question} is none of a study")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutputError(
             f"{folder.url_of(KEY)} cannot be read ({type(error).__name__}: {error}); put it back from a copy, or have "
             "the study written anew into another folder"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.storage.folder import Storage
+from pipeline.study.analysis.asked import Asked
 from pipeline.study.compared import KNOWN
 from pipeline.study.questions import ASPECTS, RIGHT, WRONG, others, picture_id
 from schemas.errors import CommandError
@@ -54,12 +55,13 @@ class Answers:
 def read_answers(files: Sequence[str], key: Mapping[str, Any] | None) -> Answers:
     """key: of the study, where its folder is named; without it the methods are those of an evaluation.
 
-    Raises CommandError for a file that is none of a rater's, is of another study, or contradicts another.
+    Raises CommandError for a file that is none of a rater's, is of another study, or contradicts another or the key.
     """
     names = list(key["methods"]) if key is not None else list(KNOWN)
     study, first = (key["study"], "its folder") if key is not None else ("", "")
     unblind: dict[str, dict[str, str]] = {}
     found: dict[tuple[str, str, str], tuple[Answer, str]] = {}
+    asked = Asked(key)
     read = Answers(study, [], [], 0, 0)
     for file in files:
         count = 0
@@ -84,10 +86,11 @@ def read_answers(files: Sequence[str], key: Mapping[str, Any] | None) -> Answers
                 raise CommandError(
                     f"{file} line {place}: picture {row['picture']!r} is of no method known here; {remedy}"
                 )
+            asked.check(row, file, place)
             answer = Answer(
                 row["rater"], question, row["aspect"], row["scene"], who, _rating(row["rating"], file, place)
             )
-            read.of = max(read.of, _of(row["of"], file, place))
+            read.of = int(row["of"])
             before = found.setdefault((answer.rater, question, who), (answer, file))
             if before[0].rating != answer.rating:
                 raise CommandError(
@@ -139,6 +142,10 @@ def _rows(file: str) -> Iterator[tuple[int, dict[str, str]]]:
                 f"{file} line {place}: aspect {row['aspect']!r} is none of {', '.join(ASPECTS)}; ask its rater for the "
                 "file again"
             )
+        if not (_NUMBER.fullmatch(row["of"]) and int(row["of"])):
+            raise CommandError(
+                f"{file} line {place}: of {row['of']!r} is no number of questions; ask its rater for the file again"
+            )
         yield place, row
 
 
@@ -146,9 +153,3 @@ def _rating(text: str, file: str, place: int) -> int:
     if _NUMBER.fullmatch(text) and int(text) in RATINGS:
         return int(text)
     raise CommandError(f"{file} line {place}: rating {text!r} is none of 1 to 5; ask its rater for the file again")
-
-
-def _of(text: str, file: str, place: int) -> int:
-    if _NUMBER.fullmatch(text) and int(text) > 0:
-        return int(text)
-    raise CommandError(f"{file} line {place}: of {text!r} is no number of questions; ask its rater for the file again")

@@ -105,6 +105,53 @@ def test_a_file_that_was_changed_is_refused(
     assert str(said.value).startswith(file)
 
 
+def swapped(study: MadeStudy, column: str) -> tuple[str, str, str]:
+    """Question of a rater's third answer, what stands in this column there, and another value that reads as well."""
+    cells = dict(zip(*(study.answers("ann", by_rule).split("\r\n")[line].split(",") for line in (0, 3)), strict=True))
+    others = {"aspect": "identity" if cells["aspect"] == "prompt" else "prompt", "scene": "0" * 64, "of": "999"}
+    return cells["question"], cells[column], others[column]
+
+
+@pytest.mark.parametrize("column", ["aspect", "scene", "of"])
+@pytest.mark.parametrize("known", ["key", "old key", "no key"])
+def test_what_was_asked_is_not_believed(study: MadeStudy, tmp_path: Path, column: str, known: str) -> None:
+    """By the key; where there is none, or one that holds no questions, by the rows that contradict each other."""
+    question, right, wrong = swapped(study, column)
+    old = {name: value for name, value in study.key.items() if name != "asked"}
+    key = {"key": study.key, "old key": old, "no key": None}[known]
+    files = [written(tmp_path, "a.csv", changed(study, 3, column, wrong))]
+    named = column if column == "of" else f"{column} of question {question}"
+    place = f"{files[0]} line 4: {named} is {wrong!r} here and {right!r} in "
+    asks = {
+        "key": "the study's key.json; it was changed; ask its rater for it again",
+        "old key": f"{files[0]} line 2; one of the two was changed; ask for the files again",
+        "no key": f"{files[0]} line 2; one of the two was changed; name the folder of the study too, whose key.json "
+        "tells which, or ask for the files again",
+    }
+    with pytest.raises(CommandError) as said:
+        read_answers(files, key)
+    assert str(said.value) == place + asks[known]
+
+
+@pytest.mark.parametrize("column", ["aspect", "scene", "of"])
+@pytest.mark.parametrize("with_key", [True, False])
+def test_a_file_that_was_changed_throughout_contradicts_the_others(
+    study: MadeStudy, tmp_path: Path, column: str, with_key: bool
+) -> None:
+    question, right, wrong = swapped(study, column)
+    text = study.answers("bob", by_rule).splitlines(keepends=True)
+    at = text[0].strip().split(",").index(column)
+    for line, row in enumerate(text[1:], 1):
+        cells = row.split(",")
+        if column == "of" or cells[2] == question:
+            cells[at] = wrong
+        text[line] = ",".join(cells)
+    files = [written(tmp_path, "a.csv", study.answers("ann", by_rule)), written(tmp_path, "b.csv", "".join(text))]
+    sentence = f"b\\.csv line \\d+: {column}.* is '{wrong}' here and '{right}' in "
+    with pytest.raises(CommandError, match=sentence + ("the study" if with_key else ".*a.csv line 2")):
+        read_answers(files, study.key if with_key else None)
+
+
 def test_two_ratings_of_one_rater_for_one_picture_are_refused(study: MadeStudy, tmp_path: Path) -> None:
     files = [written(tmp_path, "a.csv", study.answers("ann", by_rule))]
     files.append(written(tmp_path, "b.csv", study.answers("ann", attentive(0, {}))))
@@ -192,10 +239,19 @@ def test_a_mistake_is_one_sentence(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"study": 1}',
+        '{"study": "abc", "methods": ["x", "y"], "asked": {"q001": ["beauty", "s1"]}}',
+        '{"study": "abc", "methods": ["x", "y"], "asked": {"q001": "prompt"}}',
+        '{"study": "abc", "methods": ["x", "y"], "asked": []}',
+    ],
+)
 def test_a_damaged_key_is_named(
-    study: MadeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    text: str, study: MadeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "key.json").write_text('{"study": 1}')
+    (tmp_path / "key.json").write_text(text)
     code, _, said = typed([str(tmp_path), "--analyse", written(tmp_path, "a.csv", "")], monkeypatch, capfd)
     assert code == 2
     assert re.search(r"key\.json cannot be read \(\w+: .*\); put it back from a copy, or have", said)
