@@ -26,6 +26,7 @@ from stages.handles.lora.layout import LoraLayout
 from stages.handles.scene_model import SceneModel
 from stages.handles.weights import unpack_scene
 from stages.models.base.loading import load_base
+from stages.models.base.sampler import unet_passes
 from stages.models.device import pick_device, pick_dtype
 from stages.models.distilled import distilled_file
 from stages.models.place import bundled
@@ -81,6 +82,7 @@ class GenerateStage:
         name = self.spec.generate.accelerate
         if name is not None:
             lay_under(base, distilled_file(name), name)
+        unet_passes(self.spec.generate, base.scheduler)  # whether any step is guided, where only some shall be
         self.model = SceneModel(base, self.spec.extract.placeholder)
         if self._places and self.spec.generate.place.given:
             self.given = GivenPictures(self.spec)

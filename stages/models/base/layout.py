@@ -13,7 +13,7 @@ from typing import Any
 
 from schemas.errors import SpecError
 from schemas.job import JobSpec
-from stages.models.base.process import check_steps, read_process
+from stages.models.base.process import check_interval, check_steps, read_process
 from stages.models.place import bundled, read_json
 
 PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
@@ -61,7 +61,9 @@ def check_base(spec: JobSpec) -> int:
     side = model_side(base, revision)
     check_map_side(spec.extract.attention_maps, attention_sides(base, revision))
     xl = len(text_encoder_names(check_layout(base, revision))) > 1
-    check_steps(spec, read_process(base, xl, revision))
+    process = read_process(base, xl, revision)
+    check_steps(spec, process)
+    check_interval(spec, process)
     return side
 
 

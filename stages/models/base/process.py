@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from stages.models.place import read_json
@@ -79,6 +82,47 @@ def check_steps(spec: JobSpec, process: Mapping[str, Any]) -> None:
                 f"{field}: {steps} steps do not fit on the {most + 2} timesteps that the base was trained with; ask "
                 f"for {most} or fewer"
             )
+
+
+def training_levels(process: Mapping[str, Any]) -> NDArray[np.float64]:
+    """The noise level of every timestep that the base was trained with, the least first: how large the noise is beside
+    the signal, Karras et al.'s sigma (2022); infinite where nothing of the signal is left."""
+    betas = _betas(process)
+    alpha_bar = np.cumprod(1 - betas)
+    if process.get("rescale_betas_zero_snr"):
+        root = np.sqrt(alpha_bar)
+        alpha_bar = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
+    with np.errstate(divide="ignore"):
+        levels: NDArray[np.float64] = np.sqrt((1 - alpha_bar) / alpha_bar)
+    return levels
+
+
+def check_interval(spec: JobSpec, process: Mapping[str, Any]) -> None:
+    """Raises a SpecError where `generate.guidance_interval` lies beside all noise that the base was trained with, so
+    that no step could be guided."""
+    if spec.generate.guidance_interval is None:
+        return
+    low, high = spec.generate.guidance_interval
+    levels = training_levels(process)
+    if not ((low < levels) & (levels <= high)).any():
+        raise SpecError(
+            f"generate.guidance_interval: [{low:g}, {high:g}] holds no noise level of models.base, which go from "
+            f"{levels[0]:.2g} to {levels[-1]:.3g}; no step would be guided"
+        )
+
+
+def _betas(process: Mapping[str, Any]) -> NDArray[np.float64]:
+    steps, trained = timesteps_of(process), process.get("trained_betas")
+    if trained is not None:
+        return np.asarray(trained, np.float64)
+    start, end = float(process.get("beta_start", 0.0001)), float(process.get("beta_end", 0.02))
+    schedule = process.get("beta_schedule", "linear")
+    if schedule == "linear":
+        return np.linspace(start, end, steps)
+    if schedule == "scaled_linear":
+        return np.linspace(start**0.5, end**0.5, steps) ** 2
+    share = np.cos((np.arange(steps + 1) / steps + 0.008) / 1.008 * np.pi / 2) ** 2  # Nichol and Dhariwal (2021)
+    return np.minimum(1 - share[1:] / share[:-1], 0.999)
 
 
 def _ends_without_signal(betas: object) -> bool:

@@ -22,6 +22,7 @@ from diffusers import (
 )
 from torch import Tensor
 
+from schemas.errors import SpecError
 from schemas.generate import Generate
 from stages.models.base.process import KEPT
 from stages.models.base.text_states import TextStates
@@ -109,10 +110,19 @@ def guided_steps(scheduler: Any, guidance: float, interval: Interval) -> list[bo
 
 
 def unet_passes(settings: Generate, process: Mapping[str, Any]) -> int:
-    """Passes of the UNet for one picture: a guided step is two."""
+    """Passes of the UNet for one picture: a guided step is two. Raises SpecError where no step lies in
+    `guidance_interval`."""
     scheduler = make_scheduler(settings.sampler, process)
     set_steps(scheduler, settings.steps, torch.device("cpu"))
-    return settings.steps + sum(guided_steps(scheduler, settings.guidance, settings.guidance_interval))
+    guided = sum(guided_steps(scheduler, settings.guidance, settings.guidance_interval))
+    if settings.guidance_interval is not None and not guided:
+        low, high = settings.guidance_interval
+        levels = ", ".join(f"{level:.2f}" for level in noise_levels(scheduler))
+        raise SpecError(
+            f"generate.guidance_interval: [{low:g}, {high:g}] holds none of the {settings.steps} steps of "
+            f"{settings.sampler}, whose noise levels are {levels}; no step would be guided"
+        )
+    return settings.steps + guided
 
 
 @torch.no_grad()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,7 +20,7 @@ from stages.handles.scene_model import SceneModel
 from stages.models.base.layout import check_base
 from stages.models.base.loading import load_base
 from stages.models.base.noise_schedule import NoiseSchedule
-from stages.models.base.process import CONFIG, process_of
+from stages.models.base.process import CONFIG, check_interval, process_of, training_levels
 from stages.models.base.sampler import (
     SCHEDULERS,
     denoise,
@@ -162,6 +165,42 @@ def test_guidance_is_on_in_its_interval_alone(beside: Beside, sampler: str) -> N
     assert rows == [1, 2, 2, 2, 1, 1]
     asked = {"sampler": sampler, "steps": 6, "guidance": 7.5, "guidance_interval": [levels[4], levels[1]]}
     assert unet_passes(Generate.model_validate(asked), process) == 9
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_an_interval_without_a_step_is_refused(sampler: str) -> None:
+    """It would draw everything unguided, whatever guidance says."""
+    scheduler = make_scheduler(sampler, process := process_of(SD, xl=False))
+    set_steps(scheduler, 4, CPU)
+    first, second, *_ = noise_levels(scheduler)
+    asked: dict[str, Any] = {"sampler": sampler, "steps": 4, "guidance": 7.5}
+    holding = Generate.model_validate(asked | {"guidance_interval": [second, first]})
+    assert unet_passes(holding, process) == 5
+    between = Generate.model_validate(asked | {"guidance_interval": [second, (first + second) / 2]})
+    with pytest.raises(SpecError, match=rf"none of the 4 steps of {re.escape(sampler)}, whose noise levels are "):
+        unet_passes(between, process)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_training_levels_are_those_that_diffusers_noises_with(name: str) -> None:
+    process = process_of(CONFIGURATIONS[name].config, xl=False)
+    alpha_bar = make_scheduler("ddim", process).alphas_cumprod.double()
+    levels = training_levels(process)
+    assert len(levels) == len(alpha_bar)
+    wanted = ((1 - alpha_bar) / alpha_bar).sqrt().numpy()
+    np.testing.assert_allclose(levels, wanted, rtol=1e-3)  # diffusers counts betas in float32
+
+
+def test_an_interval_beside_all_noise_of_the_base_is_refused_before_work() -> None:
+    process = process_of(SD, xl=False)
+    for interval, fits in (([0.28, 5.42], True), ([20.0, 30.0], False), ([0.0, 0.01], False)):
+        asked = {"source": {"uri": "a"}, "output": "b", "generate": {"guidance_interval": interval}}
+        spec = JobSpec.model_validate(asked)
+        if fits:
+            check_interval(spec, process)
+        else:
+            with pytest.raises(SpecError, match=r"holds no noise level of models\.base, which go from 0\.029 to 14\.6"):
+                check_interval(spec, process)
 
 
 def test_noise_levels_are_those_of_the_process() -> None:
