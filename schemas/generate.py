@@ -3,6 +3,7 @@ picture."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
@@ -102,8 +103,8 @@ class Generate(Strict):
         None,
         "Step-distilled LoRA of the same base, laid under every scene's own factors: a .safetensors file in diffusers' "
         "or kohya's names, the folder of one, or `OWNER/NAME[/FILE]` of the Hub (LCM-LoRA, Hyper-SD, TCD, DMD2). With "
-        "it, where the spec says nothing, `steps` is 4, `guidance` 0, and `sampler` the one of its kind, if its name "
-        "tells the kind.",
+        "it, where the spec says nothing, `steps` is as many as the name says (`8steps`) or 4, `guidance` 0, and "
+        "`sampler` the one of its kind, if its name tells the kind.",
         min_length=1,
         also=("lcm_lora", "distilled", "lora", "acceleration"),
     )
@@ -210,7 +211,15 @@ class Generate(Strict):
                 f"generate.accelerate: nothing in {name} tells how it is sampled; set generate.sampler, as its page "
                 "says: lcm (LCM, DMD2), tcd (TCD), ddim_trailing (Hyper-SD) or euler_trailing (Lightning)"
             )
-        return {"steps": 4, "guidance": 0.0, **given, "sampler": sampler}
+        file = name.replace("\\", "/").split("/")[-1].lower()
+        if _WITH_GUIDANCE.search(file) and "guidance" not in given:
+            raise ValueError(
+                f"generate.accelerate: {name} is by its name one that wants guidance (CFG); set generate.guidance as "
+                "its page says, or to 0"
+            )
+        said = {int(steps) for steps in _STEPS.findall(file)}
+        steps = said.pop() if len(said) == 1 else 4
+        return {"steps": steps, "guidance": 0.0, **given, "sampler": sampler}
 
     @field_validator("prompts")
     @classmethod
@@ -233,6 +242,10 @@ class Generate(Strict):
             if len(set(subset)) < len(subset):
                 raise ValueError(f"the subset {subset} names a concept twice; name each once")
         return value
+
+
+_STEPS = re.compile(r"(?<![0-9])([1-9][0-9]?)[-_ ]?steps?(?![a-z])")
+_WITH_GUIDANCE = re.compile(r"(?<![a-z])cfg(?![a-z])")
 
 
 def _sampler_of(name: str) -> str | None:

@@ -39,3 +39,25 @@ def test_who_began_before_there_was_an_interval_goes_on() -> None:
 
     assert of() == of(guidance_interval=None)
     assert of() != of(guidance_interval=[0.28, 5.42])
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("ByteDance/SDXL-Lightning/sdxl_lightning_8step_lora.safetensors", 8),
+        ("ByteDance/Hyper-SD/Hyper-SD15-2steps-lora.safetensors", 2),
+        ("latent-consistency/lcm-lora-sdv1-5", 4),
+        ("8steps/hyper.safetensors", 4),
+        ("hyper-4steps-or-8steps.safetensors", 4),
+    ],
+)
+def test_steps_are_those_that_the_file_s_name_says(name: str, steps: int) -> None:
+    assert Generate.model_validate({"accelerate": name}).steps == steps
+    assert Generate.model_validate({"accelerate": name, "steps": 6}).steps == 6
+
+
+def test_weights_that_want_guidance_are_asked_for_it() -> None:
+    name = "ByteDance/Hyper-SD/Hyper-SD15-8steps-CFG-lora.safetensors"
+    with pytest.raises(ValidationError, match=r"wants guidance \(CFG\); set generate\.guidance as its page says"):
+        Generate.model_validate({"accelerate": name})
+    assert Generate.model_validate({"accelerate": name, "guidance": 5.0}).steps == 8
