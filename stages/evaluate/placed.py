@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stages.evaluate.instances import Instance
+from stages.evaluate.instances import Instance, in_order
 from stages.masks.shapes import Mask, bounding_box
 
 MARGIN = 0.25
@@ -68,8 +68,15 @@ def drawn_in(window: Window, seen: Sequence[Instance]) -> list[Instance]:
 def standing_beside(
     window: Window, drawn: Sequence[Instance], asked: Sequence[int], standing: Sequence[Mask]
 ) -> list[Instance]:
-    """What is in the picture as it was: of the masks of the real picture, one a concept, what lies outside the region.
-    Nothing of a concept that was asked for and is not in the region: nobody can say what is there instead."""
+    """What is in the picture as it was, by concept: of the masks of the real picture, one a concept, what lies outside
+    the region. Of masks that overlap the smaller, as a whole, is on top, as things lie on tables; what is covered
+    wholly is not there. Nothing of a concept that was asked for and is not in the region: nobody can say what is there
+    instead."""
     lacking = set(asked) - {one.concept for one in drawn}
-    found = [(index, mask & ~window.region) for index, mask in enumerate(standing) if index not in lacking]
-    return [Instance(index, mask, None) for index, mask in found if mask.any()]
+    covered, found = window.region.copy(), []
+    for index in sorted(range(len(standing)), key=lambda each: (standing[each].sum(), -each)):
+        mask = standing[index] & ~covered
+        covered |= standing[index]
+        if index not in lacking and mask.any():
+            found.append(Instance(index, mask, None))
+    return in_order(found)

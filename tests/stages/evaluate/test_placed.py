@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,11 +41,16 @@ def box(top: int, left: int, height: int, width: int) -> np.ndarray:
 
 
 def judged(
-    *pictures: tuple[np.ndarray, np.ndarray, list[int]], into: np.ndarray | None = None, **evaluate: Any
+    *pictures: tuple[np.ndarray, np.ndarray, list[int]],
+    into: np.ndarray | None = None,
+    masks: Sequence[np.ndarray] = (RED_MASK, GREEN_MASK),
+    **evaluate: Any,
 ) -> SceneOutput:
     """Of a scene with a red and a green concept: (picture, region, concepts asked for), judged by their colours. into:
-    the given picture that they were placed into, if it is not the scene's own."""
+    the given picture that they were placed into, if it is not the scene's own. masks: of its concepts."""
     task, rows = source_task(), []
+    for concept in task.rows["concepts"]:
+        concept["mask"] = encode_mask(masks[concept["index"]])
     for number, (picture, region, concepts) in enumerate(pictures):
         task.files[f"{number:04d}.png"] = png(picture)
         if into is not None:
@@ -155,6 +161,40 @@ def test_labels_leave_out_what_the_region_covers() -> None:
     speck = np.zeros_like(FREE)
     speck[1, 1] = True
     assert drawn_in(window, [Instance(0, speck, 0.9)]) == [], "beside the region, or too small to be a pixel of it"
+
+
+def test_of_own_masks_that_overlap_the_smaller_is_on_top_and_what_is_covered_has_no_id() -> None:
+    window = Window.around(FREE)
+    table, cup, spoon, saucer = box(0, 30, 30, 30), box(4, 34, 10, 10), box(8, 38, 10, 4), box(4, 34, 12, 10)
+    masks = [spoon, saucer, table, cup]
+    beside = standing_beside(window, [], [], masks)
+    shown = {one.concept: one.mask for one in beside}
+    assert [one.concept for one in beside] == [0, 1, 2, 3]
+    assert np.array_equal(shown[0], spoon)
+    assert np.array_equal(shown[3], cup & ~spoon)
+    assert np.array_equal(shown[1], saucer & ~cup & ~spoon)
+    assert np.array_equal(shown[2], table & ~saucer & ~cup & ~spoon)
+    halves = [box(4, 34, 10, 5), box(4, 39, 10, 5), cup]
+    assert [one.concept for one in standing_beside(window, [], [], halves)] == [0, 1], "covered by both together"
+    alike = standing_beside(window, [], [], [box(4, 34, 10, 10), box(4, 40, 10, 10)])
+    assert [one.mask.sum() for one in alike] == [60, 100], "of two of one size the later, as data sets paint them"
+    cut = standing_beside(Window.around(box(0, 30, 30, 20)), [], [], [box(0, 34, 30, 26), box(0, 45, 20, 14)])
+    assert [one.mask.sum() for one in cut] == [30 * 10 - 20 * 9, 20 * 9], "what the region leaves decides nothing"
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_thing_held_by_another_has_pixels_wherever_it_has_an_id(held: bool) -> None:
+    """A mask that holds the red thing's, or overlaps it, in either order of indices."""
+    wide = box(2, 2, 28, 28) if held else box(2, 16, 30, 30)
+    assert (wide & RED_MASK).any()
+    assert held == (wide >= RED_MASK).all()
+    for red, masks in enumerate(([RED_MASK, wide], [wide, RED_MASK])):
+        output = judged((drawn(SOURCE, INSIDE, RED), FREE, [red]), masks=masks)
+        ids, row = instances(output, 0), output.rows[0]
+        assert {one["id"] for one in row["instances"]} == set(np.unique(ids)) - {0}
+        own = {one["concept"]: ids == one["id"] for one in row["instances"] if one["likeness"] is None}
+        assert np.array_equal(own[red], RED_MASK)
+        assert np.array_equal(own[1 - red], wide & ~RED_MASK)
 
 
 def test_what_was_drawn_beside_itself_has_an_id_of_its_own() -> None:
