@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import inf
 
 from pipeline.dataset.choices import Choices
 from pipeline.dataset.classes import Classes
@@ -154,10 +155,12 @@ class Picker:
 
 
 def _in_pieces(row: Row) -> set[int]:
-    """Concepts whose masks are as like it together as the best of them alone: of copies that would be less so."""
-    best: dict[int, float] = {}
+    """Concepts whose masks are as like it together as the best of them alone: of copies that would be less so. Of those
+    with several drawn: an older Unscene told it too where masks of a placed picture had no pixel left in it."""
+    drawn: dict[int, list[float]] = {}
     for one in row.get("instances") or ():
         if one["likeness"] is not None:
-            best[one["concept"]] = max(one["likeness"], best.get(one["concept"], -1.0))
+            drawn.setdefault(one["concept"], []).append(one["likeness"])
     together = enumerate(row.get("together") or ())
-    return {index for index, likeness in together if likeness is not None and likeness >= best[index]}
+    several = {index: max(likely) for index, likely in drawn.items() if len(likely) > 1}
+    return {index for index, likeness in together if likeness is not None and likeness >= several.get(index, inf)}

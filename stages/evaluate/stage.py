@@ -152,7 +152,7 @@ class EvaluateStage:
                         {"id": number, "concept": each.concept, "likeness": each.likeness}
                         for number, each in enumerate(shown, start=1)
                     ],
-                    "together": one.together,
+                    "together": [each if count > 1 else None for each, count in zip(one.together, shows, strict=True)],
                 }
             )
             output.files[mask] = label_mask(one.size, where)

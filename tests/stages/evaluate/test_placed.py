@@ -13,6 +13,7 @@ from PIL import Image
 from schemas.job import JobSpec, Segment
 from schemas.masks import encode_mask
 from schemas.outcomes import SceneOutput, SceneTask
+from stages.evaluate import stage
 from stages.evaluate.instances import Instance, parts
 from stages.evaluate.judging import Judges
 from stages.evaluate.placed import Window, drawn_in, standing_beside
@@ -71,10 +72,10 @@ def judged(
     spec = JobSpec.model_validate(
         {"source": {"uri": "in"}, "output": "out", "evaluate": {"enabled": True, "found_at": 0.95, **evaluate}}
     )
-    stage = EvaluateStage(spec, StageContext("memory://none"))
+    evaluate_stage = EvaluateStage(spec, StageContext("memory://none"))
     judge: Any = ColourJudge()
-    stage.judges = Judges(judge, judge, Regions(), Segment(max_border=1.0))
-    (output,) = stage.process([SceneTask("s", {**task.rows, "variations": rows}, task.files)])
+    evaluate_stage.judges = Judges(judge, judge, Regions(), Segment(max_border=1.0))
+    (output,) = evaluate_stage.process([SceneTask("s", {**task.rows, "variations": rows}, task.files)])
     assert output.failure is None, output.failure
     return output
 
@@ -206,6 +207,15 @@ def test_what_was_drawn_beside_itself_has_an_id_of_its_own() -> None:
     assert np.array_equal(ids == 3, GREEN_MASK & ~FREE)
     assert np.array_equal(ids == 1, (labels(output, 0) == 1) & FREE)
     assert row["together"] == [None, None], "of what was drawn there is one"
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_of_masks_that_lost_their_pixels_nothing_is_told_together(left: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is so thin in the enlarged square that no pixel of the picture shows it."""
+    twice = drawn(drawn(SOURCE, box(36, 6, 8, 20), RED), box(48, 6, 8, 20), RED)
+    assert judged((twice, FREE, [0])).rows[0]["together"][0] is not None
+    monkeypatch.setattr(stage, "drawn_in", lambda window, seen: drawn_in(window, seen)[:left])
+    assert judged((twice, FREE, [0])).rows[0]["together"] == [None, None]
 
 
 def test_the_mask_shows_what_is_counted_and_no_more() -> None:
