@@ -22,7 +22,7 @@ from benchmarks.downstream_scenes import SHOWN, Labelled, real_scenes, toys_of
 from models.training.world.places.backgrounds import BACKGROUNDS
 from pipeline.dataset.choices import Choices, Format, Scenes
 from pipeline.dataset.classes import Classes
-from pipeline.dataset.labels import Unlabelled, things_found
+from pipeline.dataset.labels import Unlabelled, own_masks, things_found
 from pipeline.dataset.picking import Picker
 from pipeline.dataset.source import SceneRows
 from schemas.job import JobSpec
@@ -124,7 +124,8 @@ def labelled(tasks: Sequence[SceneTask], names: Sequence[str], left_out: Counter
             row = rows[pick.key]
             region = decode_mask(row["region"]) if row["region"] else None
             try:
-                things = things_found(pick, _file(task, pick.mask), region)
+                own = own_masks(pick, task.rows["concepts"]) if pick.standing else None
+                things = things_found(pick, _file(task, pick.mask), region, own)
             except Unlabelled as reason:
                 left_out[str(reason)] += 1
                 continue

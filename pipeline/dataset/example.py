@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from pipeline.dataset.classes import Classes
-from pipeline.dataset.labels import Thing, Unlabelled, things_found, things_of_scene
+from pipeline.dataset.labels import Thing, Unlabelled, own_masks, things_found, things_of_scene
 from pipeline.dataset.parts import DAMAGED
 from pipeline.dataset.picking import Pick
 from pipeline.dataset.source import DatasetSource
@@ -123,16 +123,16 @@ class Examples:
     def _rows(self, shard: int, scenes: list[str], picks: list[Pick]) -> dict[str, dict[str, Any]]:
         """Table -> key of a picture (or scene) -> what is needed of it."""
         source = self._source
-        real = [pick.scene_id for pick in picks if pick.real]
+        masked = list(dict.fromkeys(pick.scene_id for pick in picks if pick.real or pick.standing))
         found: dict[str, dict[str, Any]] = {"concepts": {}, "handles": {}, "variations": {}, "scores": {}}
-        if real:
-            found["concepts"] = source.rows("concepts", shard, real, ["scene_id", "index", "mask"])
+        if masked:
+            found["concepts"] = source.rows("concepts", shard, masked, ["scene_id", "index", "mask"])
         if source.commit("handles", shard) is not None:
             tokens = source.rows("handles", shard, scenes, ["scene_id", "index", "token"])
             found["handles"] = {
                 scene: {int(row["index"]): row["token"] for row in rows} for scene, rows in tokens.items()
             }
-        if len(real) < len(picks):
+        if not all(pick.real for pick in picks):
             for table in ("variations", "scores"):
                 by_scene = source.rows(table, shard, scenes)
                 found[table] = {row["key"]: row for rows in by_scene.values() for row in rows}
@@ -181,7 +181,8 @@ class Examples:
             assert pick.mask is not None
             data, made = files["variations"][pick.file], rows["variations"][pick.key]
             region = decode_mask(made["region"]) if made.get("region") else None
-            things = things_found(pick, files["scores"][pick.mask], region)
+            own = own_masks(pick, rows["concepts"][pick.scene_id]) if pick.standing else None
+            things = things_found(pick, files["scores"][pick.mask], region, own)
             size = int(made["width"]), int(made["height"])
         if any(thing.mask.shape != size[::-1] for thing in things):
             raise ValueError(f"a mask of {things[0].mask.shape[::-1]} pixels on a picture of {size}")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.dataset.picking import LACKING, SEVERAL, Pick
+from pipeline.dataset.picking import COVERED, LACKING, SEVERAL, Pick
 from pipeline.shards.reader import Row
 from schemas.masks import decode_mask
 from stages.masks.shapes import Mask, bounding_box
@@ -26,12 +26,14 @@ class Unlabelled(Exception):
 
 @dataclass(frozen=True)
 class Thing:
-    """id: from 1, in its picture. concept: its index in the scene; class_: its class's number. mask: bool [h, w]."""
+    """id: from 1, in its picture. concept: its index in the scene; class_: its class's number. mask: bool [h, w].
+    whole: its pixels before a region was drawn over it, which say what is on top."""
 
     id: int
     concept: int
     class_: int
     mask: Mask
+    whole: int
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -46,28 +48,54 @@ class Thing:
 
 def things_of_scene(pick: Pick, concepts: Sequence[Row]) -> list[Thing]:
     """Of a real picture: the concepts with a class, in their order. concepts: rows with `mask`. Raises Unlabelled."""
-    masks = {int(row["index"]): decode_mask(row["mask"]) for row in concepts if int(row["index"]) in pick.classes}
+    masks = own_masks(pick, concepts)
     if any(not mask.any() for mask in masks.values()):
         raise Unlabelled(LACKING)
-    return [
-        Thing(number, index, pick.classes[index], masks[index]) for number, index in enumerate(sorted(masks), start=1)
-    ]
+    return _numbered(pick, [(index, masks[index], masks[index]) for index in sorted(masks)])
 
 
-def things_found(pick: Pick, score_mask: bytes, region: Mask | None = None) -> list[Thing]:
-    """Of a new picture: what its score mask shows of the concepts with a class, each copy by itself.
+def own_masks(pick: Pick, concepts: Sequence[Row]) -> dict[int, Mask]:
+    """Index -> mask [h, w] in the real picture, of the concepts with a class. concepts: rows with `mask`."""
+    return {int(row["index"]): decode_mask(row["mask"]) for row in concepts if int(row["index"]) in pick.classes}
 
-    region: bool [h, w], where it was drawn into the scene's own picture; None: all of it is new. Raises Unlabelled
-    where what was found has no pixels.
+
+def things_found(
+    pick: Pick, score_mask: bytes, region: Mask | None = None, own: Mapping[int, Mask] | None = None
+) -> list[Thing]:
+    """Of a new picture: what its score mask shows of the concepts with a class, each copy by itself. What stands in the
+    real picture beside the region is labelled as it is there, overlaps and all.
+
+    region: bool [h, w], where it was drawn into the scene's own picture; None: all of it is new. own: as `own_masks`
+    tells; with the region, needed where `pick.standing` names any. Raises Unlabelled where what was found has no
+    pixels, or what stands there was not found.
     """
     shown = np.asarray(Image.open(io.BytesIO(score_mask), formats=FORMATS))
     if pick.instances is None:
-        found = _found_earlier(pick, shown, region)
+        found = [(index, mask, mask) for index, mask in _found_earlier(pick, shown, region)]
+    elif not pick.standing:
+        found = [(index, shown == number, shown == number) for number, index in pick.instances]
     else:
-        found = [(concept, shown == number) for number, concept in pick.instances]
-    if not all(mask.any() for _, mask in found):
+        assert region is not None, f"{pick.key} was drawn into a real picture"
+        assert own is not None, f"what stands in {pick.key} has masks of its own"
+        if any(index not in pick.found and (mask & ~region).any() for index, mask in own.items()):
+            raise Unlabelled(COVERED)
+        found = [
+            (index, own[index] & ~region, own[index])
+            if number in pick.standing
+            else (index, shown == number, shown == number)
+            for number, index in pick.instances
+        ]
+    if not all(mask.any() for _, mask, _ in found):
         raise Unlabelled(LACKING)
-    return [Thing(number, index, pick.classes[index], mask) for number, (index, mask) in enumerate(found, start=1)]
+    return _numbered(pick, found)
+
+
+def _numbered(pick: Pick, found: Sequence[tuple[int, Mask, Mask]]) -> list[Thing]:
+    """Of (concept, mask, mask before a region was drawn over it)."""
+    return [
+        Thing(number, index, pick.classes[index], mask, int(whole.sum()))
+        for number, (index, mask, whole) in enumerate(found, start=1)
+    ]
 
 
 def _found_earlier(pick: Pick, shown: NDArray[np.uint8], region: Mask | None) -> list[tuple[int, Mask]]:
@@ -107,7 +135,7 @@ def instance(things: Sequence[Thing]) -> bytes:
 def _painted(values: Sequence[tuple[Thing, int]], most: int) -> bytes:
     kind = np.uint8 if most <= WIDE else np.uint16
     canvas: NDArray[np.uint8 | np.uint16] = np.zeros(values[0][0].mask.shape, kind)
-    for thing, value in sorted(values, key=lambda pair: -pair[0].area):
+    for thing, value in sorted(values, key=lambda pair: -pair[0].whole):
         canvas[thing.mask] = value
     buffer = io.BytesIO()
     Image.fromarray(canvas).save(buffer, "PNG")  # mode L, or I;16

@@ -109,7 +109,9 @@ def _content(pick: Pick, commits: dict[str, Commit | None]) -> str:
         told.append(pick.instances)
     elif max(pick.found.values()) > 1:
         told.append("apart by region")  # an older Unscene cut them otherwise
-    if pick.real:  # its masks stand in the table
+    if pick.standing:  # an older Unscene labelled them by what the score mask has of them
+        told.append(["own masks", *sorted(pick.standing)])
+    if pick.real or pick.standing:  # these masks stand in the table
         concepts = commits["concepts"]
         told.append(None if concepts is None else concepts.files[0].sha256)
     return json.dumps(told)

@@ -18,6 +18,7 @@ SEVERAL = "several of one concept that cannot be told apart"
 """Where an older Unscene scored it, and gave all masks of a concept one value."""
 _PIECES = "several masks of one concept that may be pieces of one thing"
 LACKING = "a concept asked for has no mask"
+COVERED = "placed into a real picture with a thing that smaller ones cover wholly"
 _GIVEN = "placed into a given picture, whose things have no labels and which other scenes share"
 _PLACED = "placed into a real picture with a thing that has no label"
 _NOTHING = "nothing of a class in it"
@@ -29,7 +30,8 @@ class Pick:
     """A picture that is in, as far as the tables know. real: of the source. asked: indices of the concepts that it was
     to show; found: index -> how many masks show it, of concepts with a class; classes: index -> class number, of all of
     the scene's that have one. file, mask: members of the tars. instances: (id in the mask, concept) of each mask of a
-    concept with a class; None where an older Unscene scored it, whose mask has i + 1 for concept i."""
+    concept with a class; None where an older Unscene scored it, whose mask has i + 1 for concept i.
+    standing: ids of those that stand in the real picture, beside what was drawn into it."""
 
     key: str
     scene_id: str
@@ -41,6 +43,7 @@ class Pick:
     file: str
     mask: str | None
     instances: tuple[tuple[int, int], ...] | None = None
+    standing: frozenset[int] = frozenset()
 
     @property
     def shown(self) -> set[int]:
@@ -139,11 +142,13 @@ class Picker:
         elif not found or (self.choices.singles and asked[0] not in classes):
             self._leave_out(_NOTHING)
         else:
-            instances, mask = None, row["mask"]
+            instances, standing, mask = None, frozenset[int](), row["mask"]
             if row.get("instances") is not None:
                 instances = tuple((one["id"], one["concept"]) for one in row["instances"] if one["concept"] in classes)
+                standing = frozenset(one["id"] for one in row["instances"] if one["likeness"] is None)
                 mask = row["instance"]
-            yield Pick(key, scene.scene_id, scene.shard, False, asked, found, classes, row["file"], mask, instances)
+            file = row["file"]
+            yield Pick(key, scene.scene_id, scene.shard, False, asked, found, classes, file, mask, instances, standing)
 
     def _crowd(self, scene: SceneRows, shown: Iterable[int]) -> bool:
         """Whether one of these concepts may be a region of many, which is no single object of its class."""
