@@ -75,7 +75,7 @@ class ListedScene:
 
     def line(self) -> str:
         """The same for a person."""
-        said = [f"through {self.stage}" if self.stage else "waiting"]
+        said = [f"through {self.stage}"] if self.stage else [] if self.failure else ["waiting"]
         if self.words:
             words = ", ".join(word for word in self.words if word)
             said.append(counted(len(self.words), "concept") + (f" ({words})" if words else ""))

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.report.facts import LACKING, NOT_SCORED, ONCE, SceneFacts
+from pipeline.report.facts import KEPT_ONCE, LACKING, NOT_SCORED, SceneFacts
 
 MAX_WORDS = 24
 
@@ -39,7 +39,7 @@ def choices_of(scenes: Sequence[SceneFacts]) -> Choices:
     for scene in scenes:
         states.update(scene.states)
         words.update(scene.words)
-    first = (ONCE, LACKING)
+    first = (KEPT_ONCE, LACKING)
     rest = [name for name, _ in states.most_common() if name not in (*first, NOT_SCORED)]
     ordered = [name for name in (*first, *rest, NOT_SCORED) if states[name]]
     frequent = dict(sorted(words.items(), key=lambda item: (-item[1], item[0]))[:MAX_WORDS])

@@ -16,6 +16,7 @@ from pipeline.stage_kinds import STAGE_OF
 
 MAX_VARIATIONS = 12
 ONCE = "every concept once"
+KEPT_ONCE = "kept, every concept once"
 LACKING = "lacking or doubling a concept"
 NOT_SCORED = "not scored"
 _COLUMNS = {
@@ -67,7 +68,7 @@ def state_of(score: Row) -> str:
         return NOT_SCORED
     if not score["keep"]:
         return f"not kept: {kind_of(score['reason'])}"
-    return ONCE if score["complete"] else LACKING
+    return KEPT_ONCE if score["complete"] else LACKING
 
 
 def gather(reader: OutputReader, chosen: Mapping[int, Sequence[str]]) -> list[SceneFacts]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from pipeline.report.curves import Curve, curves_of, draw
-from pipeline.report.facts import MAX_VARIATIONS, ONCE, SceneFacts, by_prompt, state_of
+from pipeline.report.facts import KEPT_ONCE, MAX_VARIATIONS, ONCE, SceneFacts, by_prompt, state_of
 from pipeline.report.thumbnails import (
     colour_of,
     css_colour,
@@ -138,7 +138,7 @@ class SceneView:
         if self.facts.standing is None:
             made = self.facts.variations
             return f"{counted(made, 'picture')}, not scored" if made else "no pictures yet"
-        return f"{self.facts.states[ONCE]} of {self.facts.variations} good"
+        return f"{self.facts.states[KEPT_ONCE]} of {self.facts.variations} good"
 
 
 class SceneReader:

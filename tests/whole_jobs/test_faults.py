@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -148,14 +149,18 @@ def test_a_worker_that_nothing_can_carry_is_told_of(tmp_path: Path, monkeypatch:
     source = bucket(tmp_path / "in", {"a": ""})
     spec = toy_spec(source, tmp_path / "out", cluster={"extract": {"gpus": 2}})
     printed = io.StringIO()
-    ended = threading.Timer(12, os.kill, (os.getpid(), signal.SIGINT))
-    ended.start()
+    said = "extract has waited 1 s for a worker with 1 core and 2 GPUs: no node has that (2 cores and 0 GPUs)"
+
+    def stop_once_told() -> None:
+        until = time.monotonic() + 120
+        while said not in printed.getvalue() and time.monotonic() < until:
+            time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=stop_once_told).start()
     result = run_job(spec, Console(file=printed, width=200), TOY_KINDS)
-    ended.cancel()
     assert not result.complete
-    assert "extract has waited 1 s for a worker with 1 core and 2 GPUs: no node has that (2 cores and 0 GPUs)" in (
-        printed.getvalue()
-    )
+    assert said in printed.getvalue()
 
 
 def test_a_stage_that_cannot_start_stops_the_job_and_loses_nothing(tmp_path: Path) -> None:

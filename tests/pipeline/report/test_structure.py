@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.report import page as report
 from pipeline.report.choices import choices_of
-from pipeline.report.facts import LACKING, ONCE, SceneFacts, state_of
+from pipeline.report.facts import KEPT_ONCE, LACKING, ONCE, SceneFacts, state_of
 from pipeline.report.scenes import ConceptView, seen_text, title_of
 from pipeline.report.thumbnails import PALETTE, colour_of, ink_on, luminance, middle
 from pipeline.stage_kinds import INGEST, SEGMENT
@@ -95,7 +95,7 @@ def test_a_choice_hides_what_is_not_of_it(page: Page) -> None:
     for name in ("s0", "s1", "w0"):
         assert re.search(rf"body:has\(#{name}:checked\) :is\([^)]*\):not\(\.{name}\) {{ display: none; }}", page.styles)
     text = flat(page.text)
-    assert "all 20 every concept once 15 not kept: near-duplicates 5" in text
+    assert "all 20 kept, every concept once 15 not kept: near-duplicates 5" in text
     pictures = [attrs["class"] or "" for tag, attrs in page.tags if tag == "figure" and "picture" in str(attrs)]
     assert sum("s0" in kind.split() for kind in pictures) == 15
     assert sum("s1" in kind.split() for kind in pictures) == 5
@@ -228,7 +228,7 @@ def test_what_a_picture_shows_in_words() -> None:
     assert seen_text(row | {"found": [2, 1, 0]}, asked) == "2 × <asset0>, lacks <asset2>"
     assert seen_text(row | {"found": [1, 0, 1]}, asked) == ONCE
     assert state_of(row) == LACKING
-    assert state_of(row | {"complete": True}) == ONCE
+    assert state_of(row | {"complete": True}) == KEPT_ONCE
     assert state_of(row | {"keep": False, "reason": "incomplete: not every"}) == "not kept: incomplete"
 
 
