@@ -21,7 +21,7 @@ $(READY): pyproject.toml setup.py constraints.txt
 	touch $@
 
 demo: env
-	$(BIN)/unscene run demo
+	UNSCENE_AGAIN='make demo' $(BIN)/unscene run demo
 	@echo "next: source $(BIN)/activate    (then \`unscene\` is a command in this terminal)"
 
 # Two processes, a file to one of them: its tests share what they set up, a whole demo job for instance. (Not by group:

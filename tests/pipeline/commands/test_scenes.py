@@ -42,6 +42,7 @@ def test_every_scene_of_the_plan_is_listed_once(sample: SampleOutput) -> None:
     broken = found["broken.jpg"]
     assert (broken.stage, broken.words, broken.pictures, broken.kept) == (None, [], 0, None)
     assert broken.failure is not None
+    assert "  broken.jpg: failed in ingest: " in broken.line(), "what has failed waits for nothing"
     lost = next(scene for scene in scenes if scene.scene_id == sample.failing)
     assert (lost.stage, lost.pictures, lost.kept) == ("segment", 0, None)
     assert "; failed in extract: diverged at phase 1 step 7 <b>" in lost.line()
