@@ -22,9 +22,9 @@ from schemas.masks import decode_mask
 from schemas.outcomes import SceneTask
 from schemas.records import CONCEPTS, FAILURES
 from stages.models.sam import build_sam, load_sam
-from stages.segment.proposal import Proposals
+from stages.segment.proposal import Proposal, Proposals
 from stages.segment.sam.proposer import Proposer
-from stages.segment.selection import Selection
+from stages.segment.selection import Selection, select_concepts
 from stages.segment.stage import SegmentStage
 from stages.segment.why_none import why_none
 from stages.stage import StageContext
@@ -206,6 +206,17 @@ def test_what_the_message_says_is_the_threshold_that_lets_a_mask_pass() -> None:
         settings[match[2]] = float(match[1])
         asked.append(match[2])
     assert asked == ["pred_iou_thresh", "stability_score_thresh"]
+
+
+def test_only_the_bounds_that_dropped_masks_are_named() -> None:
+    """One too large alone: a wider bound would make a concept of the whole picture, more masks the thing itself."""
+    spec = JobSpec.model_validate({"source": {"uri": "in"}, "output": "out"})
+    one = Proposals([Proposal(np.ones((SIDE, SIDE), bool), 0.9, 0.9)])
+    said = why_none(spec, one, select_concepts(one, spec.segment))
+    assert said.startswith("the only mask is no concept (1 too large); change segment.max_area (")
+    assert ", lower segment.pred_iou_thresh (" in said
+    assert "min_area" not in said
+    assert "max_border" not in said
 
 
 def test_the_small_model_s_message_names_another_for_photographs() -> None:
