@@ -72,22 +72,13 @@ def test_the_output_tables_are_what_the_schemas_say() -> None:
     assert maker.marked(protocol) == {"protocol"}
 
 
-def test_the_protocol_page_takes_a_table_in_its_place() -> None:
-    maker = script("make_protocol")
+@pytest.mark.parametrize("name", ["make_protocol", "make_downstream"])
+def test_a_page_of_results_takes_the_table_of_a_run_in_its_place(name: str) -> None:
+    maker = script(name)
     page = maker.PAGE.read_text()
     once = maker.filled(page, "| method |\n|---|\n| ti_m \\1 |\n")
     assert maker.filled(once, "| method |\n|---|\n| ti_m \\1 |\n") == once
     assert "| ti_m \\1 |\n<!-- /results -->" in once
-    assert once.partition("<!-- results -->")[0] == page.partition("<!-- results -->")[0]
-    assert once.partition("<!-- /results -->")[2] == page.partition("<!-- /results -->")[2]
-
-
-def test_the_page_on_training_takes_the_tables_of_a_run_in_their_place() -> None:
-    maker = script("make_downstream")
-    page = maker.PAGE.read_text()
-    once = maker.filled(page, "| arm |\n|---|\n| real \\1 |\n")
-    assert maker.filled(once, "| arm |\n|---|\n| real \\1 |\n") == once
-    assert "| real \\1 |\n<!-- /results -->" in once
     assert once.partition("<!-- results -->")[0] == page.partition("<!-- results -->")[0]
     assert once.partition("<!-- /results -->")[2] == page.partition("<!-- /results -->")[2]
 
