@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.training.base.following import Judge, places_followed
 from pipeline.protocol.jobs import method_spec
 from pipeline.protocol.page.table import head, line
 from pipeline.protocol.statistics.bootstrap import Interval, interval, resample_counts
@@ -28,40 +29,23 @@ from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from schemas.spec_file import load_spec
-from stages.models.clip import ClipJudge, load_clip
+from stages.models.clip import load_clip
 from stages.models.place import bundled
 
 TABLE = "variations"
-Floats = NDArray[np.float64]
 
 
-def without_concepts(template: str) -> str:
-    """`a photo of {handles} at the beach` -> `a photo at the beach`, which says a place and nothing in it."""
-    return " ".join(template.replace(" of {handles}", "").replace("{handles}", "").split())
-
-
-def followed(cosines: Floats, asked: Sequence[int]) -> tuple[Floats, Floats]:
-    """cosines: [pictures, prompts]; asked: each picture's prompt. Whether that prompt is the nearest (0 or 1, alone at
-    the top), and its cosine: [pictures] both."""
-    rows = np.arange(len(asked))
-    own = cosines[rows, asked]
-    others = cosines.copy()
-    others[rows, asked] = -np.inf
-    return (own > others.max(axis=1)).astype(np.float64), own
-
-
-def read(spec: JobSpec, clip: ClipJudge) -> dict[str, tuple[float, float]]:
+def read(spec: JobSpec, clip: Judge) -> dict[str, tuple[float, float]]:
     """Scene -> (share of its pictures with the place asked for, mean cosine to it), of one method's output."""
     reader, prompts = OutputReader(Storage(spec.output)), list(dict.fromkeys(spec.generate.prompts))
-    places = clip.text_features([without_concepts(prompt) for prompt in prompts])
     found: dict[str, tuple[float, float]] = {}
     for shard in reader.shards(TABLE):
         commit = reader.commit(TABLE, shard)
         assert commit is not None
         for scene, rows in reader.rows(TABLE, shard, columns=["scene_id", "template", "file"]).items():
             pictures = [_picture(reader.member(TABLE, commit, row["file"])) for row in rows]
-            cosines = clip.image_features(np.stack(pictures)) @ places.T
-            near, own = followed(cosines.double().numpy(), [prompts.index(row["template"]) for row in rows])
+            asked = [prompts.index(row["template"]) for row in rows]
+            near, own = places_followed(clip, np.stack(pictures), prompts, asked)
             found[scene] = float(near.mean()), float(own.mean())
     return found
 

@@ -9,19 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.protocol_context import followed, lines, read, without_concepts
+from benchmarks.protocol_context import lines, read
 from tests.support.sample_output import SampleOutput
-
-
-def test_a_prompt_without_its_concepts_is_a_place() -> None:
-    assert without_concepts("a photo of {handles} at the beach") == "a photo at the beach"
-    assert without_concepts("{handles} in the snow") == "in the snow"
-
-
-def test_a_place_is_followed_where_it_is_nearest_alone() -> None:
-    near, own = followed(np.array([[0.3, 0.1], [0.3, 0.1], [0.2, 0.2]]), [0, 1, 0])
-    assert near.tolist() == [1.0, 0.0, 0.0]
-    assert own.tolist() == [0.3, 0.1, 0.2]
 
 
 def test_a_method_is_compared_scene_by_scene_over_the_scenes_that_all_have() -> None:

@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.training.base.following import Judge, places_followed
 from models.training.base.measure import called, load_pipeline
 from models.training.base.parts import sample
 from models.training.base.personalised import KINDS, Subject, find_concepts, learn_and_draw, spec_of, subjects
@@ -34,6 +35,7 @@ from models.training.reading.network import load_reader
 from models.training.world.roster import TRAINED, Toy
 from schemas.job import JobSpec
 from schemas.overrides import apply
+from stages.models.clip import load_clip
 from stages.segment.segmenters import Segmenter, load_segmenter
 from stages.segment.selection import select_concepts
 
@@ -114,6 +116,15 @@ def draw_known(base: Path, given: Sequence[Subject], spec: JobSpec, kind: str) -
     return drawn
 
 
+def places(judge: Judge, given: Sequence[Subject], kind: str, templates: Sequence[str]) -> str:
+    """The share of a kind's pictures whose place is the one that their prompt asks for."""
+    drawn = [(prompt, one) for s in given if s.kind == kind for (_, prompt, _), one in s.pictures.items()]
+    if not drawn:
+        return "nothing drawn"
+    near, _ = places_followed(judge, np.stack([one for _, one in drawn]), templates, [prompt for prompt, _ in drawn])
+    return f"{near.mean():.3f} of {len(drawn)} pictures"
+
+
 def save_sheet(given: Sequence[Subject], path: Path, rows: int = 12) -> None:
     """The first scenes, a row each: the scene, then its pictures in order, eight at most; nothing picked."""
     side = given[0].scene.image.shape[0]
@@ -147,6 +158,9 @@ def measure(args: argparse.Namespace, settings: dict[str, Any]) -> None:
                 print(f"  {kind}, two, {name}: {shares(reader, both)}", flush=True)
             segmenter = load_segmenter(spec)
             print(f"  {kind}, silhouettes: {_spread(silhouette_ious(segmenter, spec, single))}", flush=True)
+            if args.clip:
+                judge = load_clip(str(args.clip))
+                print(f"  {kind}, the place asked for: {places(judge, given, kind, spec.generate.prompts)}", flush=True)
             if method == args.methods[0] and args.known:
                 known = draw_known(args.base, given, spec, kind)
                 print(f"  {kind}, nearest known toy, judge: {shares(readers['judge'], known)}")
@@ -192,6 +206,7 @@ def options() -> argparse.ArgumentParser:
     """What is measured."""
     parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--methods", nargs="+", default=["break_a_scene"])
+    parser.add_argument("--clip", type=Path, help="folder of a CLIP that reads the place of each picture")
     parser.add_argument("--known", action="store_true", help="draw the nearest known toys too")
     parser.add_argument("--templates", action="store_true", help="read by templates too: half a second a picture")
     parser.add_argument("--sheet", type=Path, help="file for a picture of scenes and what was drawn of them")
