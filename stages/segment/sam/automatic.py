@@ -9,7 +9,7 @@ The same masks, in the same order and with the same estimates up to floating-poi
 - Boxes come from run lengths (runs.py), and only the runs of masks that survive suppression travel to the host.
 
 The library's filter of masks at the edge of a crop has no effect when the only crop is the picture itself: masks at the
-edge of the picture stay. Everything is computed in float32.
+edge of the picture stay. Everything is computed in float32, on a GPU with TF32's products.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from torchvision.ops.boxes import batched_nms
 
 from schemas.job import Segment
+from stages.models.device import tf32_products
 from stages.segment.proposal import Nearest
 from stages.segment.sam.decoder import Decoded, decode, point_tokens
 from stages.segment.sam.runs import Runs, joined, runs_of
@@ -102,21 +103,25 @@ class AutomaticMasks:
         self._sam = sam.eval()
         self._settings = settings
         self._resize = ResizeLongestSide(sam.image_encoder.img_size)
-        self._grid = build_point_grid(settings.points_per_side)  # [P, 2], x and y from 0 to 1
+        self.grid = build_point_grid(settings.points_per_side)  # [P, 2], x and y from 0 to 1
 
     @torch.inference_mode()
     def __call__(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Masks]:
         """Masks of RGB pictures [height, width, 3], all of one size. What a picture gets does not depend on others."""
+        with tf32_products(self._sam.device):
+            return self._masks(pictures)
+
+    def _masks(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Masks]:
         size = pictures[0].shape[:2]
         if any(picture.shape != (*size, 3) for picture in pictures):
             raise ValueError(f"pictures of one size are needed, not {sorted({p.shape for p in pictures})}")
         resized = np.stack([self._resize.apply_image(picture) for picture in pictures])
         embeddings = self._encode(resized)
-        shift = self._resize.apply_coords(self._grid * np.array(size[::-1]), size).astype(np.float32)
+        shift = self._resize.apply_coords(self.grid * np.array(size[::-1]), size).astype(np.float32)
         tokens = point_tokens(self._sam, torch.from_numpy(shift).to(embeddings.device))
         most = max(1, self._settings.points_per_batch)
         found = []
-        near = _Near(len(pictures), 3 * len(self._grid), embeddings.device)
+        near = _Near(len(pictures), 3 * len(self.grid), embeddings.device)
         for start in range(0, len(pictures), most):
             part = embeddings[start : start + most]
             for first in range(0, len(tokens), most // len(part)):
@@ -153,7 +158,7 @@ class AutomaticMasks:
         logits = decoded.logits(good)  # [n, 4 h, 4 w], in the order of `which`
         each = len(iou) // count
         picture, prompt = start + which[:, 0] // each, first + which[:, 0] % each
-        order = (picture * len(self._grid) + prompt) * 3 + which[:, 1]
+        order = (picture * len(self.grid) + prompt) * 3 + which[:, 1]
         step = max(1, PIXELS // (size[0] * size[1]))
         for low, place, estimate in zip(logits.split(step), order.split(step), iou[good].split(step), strict=True):
             yield self._stable(self._enlarge(low, resized, size), place, estimate, near)
@@ -197,7 +202,7 @@ class AutomaticMasks:
         boxes = all_.runs.boxes()
         # Equal scores stay in the library's order, whatever the passes were.
         rank = torch.argsort(all_.order)
-        each = 3 * len(self._grid)
+        each = 3 * len(self.grid)
         picked = rank[batched_nms(boxes[rank].float(), all_.predicted_iou[rank], all_.order[rank] // each, BOX_NMS)]
         keep = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
         keep[picked] = True

@@ -14,6 +14,7 @@ from segment_anything.modeling import Sam
 
 from schemas.job import Segment
 from stages.halving import halving
+from stages.models.device import tf32_products
 from stages.segment.proposal import Proposal, Proposals
 from stages.segment.sam.automatic import AutomaticMasks, Masks
 
@@ -39,6 +40,10 @@ class Proposer:
             if settings.crop_n_layers
             else None
         )
+
+    def ask_at(self, points: NDArray[np.float64]) -> None:
+        """From now on prompts at these points [P, 2], x and y from 0 to 1, in place of the grid."""
+        self._automatic.grid = points
 
     def propose(self, picture: NDArray[np.uint8]) -> Proposals:
         """Masks of an RGB picture [side, side, 3]; [] when the model finds nothing good enough."""
@@ -68,7 +73,8 @@ class Proposer:
     def _with_crops(self, picture: NDArray[np.uint8]) -> Proposals | Exception:
         assert self._generator is not None
         try:
-            records = self._generator.generate(picture)
+            with tf32_products(self._generator.predictor.device):
+                records = self._generator.generate(picture)
         except Exception as error:
             return error
         return Proposals(
