@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
 from schemas.fields import BATCHES, Strict, field
+
+PROMPTS_INSIDE = 6
+"""So many prompts of the judges' grid lie in the smallest thing that counts."""
 
 
 class Evaluate(Strict):
@@ -51,6 +55,23 @@ class Evaluate(Strict):
         ge=0,
         le=0.5,
     )
+    sam: str | None = field(
+        None,
+        "Segment Anything that finds the concepts in variations, as in `models.sam`: a smaller one judges for less. "
+        "None: `models.sam`.",
+    )
+    points_per_side: Annotated[int, Ge(1)] | Literal["auto"] | None = field(
+        "auto",
+        f"Grid of point prompts on a variation. `auto`: so dense that {PROMPTS_INSIDE} lie in a thing of "
+        "`segment.min_area`, and no denser than `segment.points_per_side`. None: that of `segment`.",
+    )
     batch: int = field(
         16, "Pictures scored at once on one worker; memory and speed, not results.", ge=1, result=False, also=BATCHES
     )
+
+    def grid(self, most: int, min_area: float) -> int:
+        """Point prompts along one side of a variation. most: along one side of a source picture; min_area: of what
+        counts, as a share of the picture."""
+        if self.points_per_side == "auto":
+            return min(most, math.ceil(math.sqrt(PROMPTS_INSIDE / min_area))) if min_area else most
+        return self.points_per_side or most

@@ -17,7 +17,7 @@ _GENERATION = ("source.handles", "seed", "models.base", "models.revision", "mode
 _JUDGING = ("models.sam", "models.clip", "models.identity", "segment.")
 """What scores depend on besides."""
 _PLACING = ("generate.mode", "generate.place.")
-_LATER = ("generate.accelerate", "generate.guidance_interval")
+_LATER = ("generate.accelerate", "generate.guidance_interval", "evaluate.sam", "evaluate.points_per_side")
 """Fields that change nothing where they are null."""
 _PREPARING = ("ingest.square",)
 """What pictures that others are placed into depend on besides."""
@@ -34,6 +34,9 @@ def result_fields(spec: JobSpec, revisions: Mapping[str, str]) -> dict[str, Any]
     for section in SECTIONS:
         value = getattr(spec, section)
         fields.update(_flatten(section, value) if isinstance(value, BaseModel) else {section: value})
+    looks = spec.judging.points_per_side
+    own = spec.evaluate.enabled and looks != spec.segment.points_per_side
+    fields["evaluate.points_per_side"] = looks if own else None
     fields.update(revisions)
     if spec.generate.mode == "variations":  # nothing is placed, and who began without this mode goes on
         fields = {name: value for name, value in fields.items() if not name.startswith(_PLACING)}

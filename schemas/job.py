@@ -232,6 +232,18 @@ class JobSpec(Strict):
             )
         return self
 
+    @property
+    def judging(self) -> Segment:
+        """`segment` as the judges of variations have it."""
+        found = self.segment
+        return found.model_copy(update={"points_per_side": self.evaluate.grid(found.points_per_side, found.min_area)})
+
+    @property
+    def judges_sam(self) -> tuple[str, Literal["models.sam", "evaluate.sam"]]:
+        """The segmenter of the judges, and the field that names it."""
+        own = self.evaluate.sam
+        return (self.models.sam, "models.sam") if own is None else (own, "evaluate.sam")
+
     @model_validator(mode="before")
     @classmethod
     def _fill_bundled(cls, given: Any) -> Any:

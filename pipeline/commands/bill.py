@@ -67,7 +67,7 @@ class Work:
 @dataclass(frozen=True)
 class Needs:
     """Least memory, about. weights: of the base; scene, picture: beside them for each scene in training, and for each
-    picture in drawing; segmenter, judges: with their weights. Unit: bytes."""
+    picture in drawing; segmenter, judges: with their weights, the judges with their segmenter. Unit: bytes."""
 
     weights: float
     scene: float
@@ -77,7 +77,7 @@ class Needs:
 
     def by_stage(self) -> dict[str, float]:
         """Stage -> with one scene or one picture at a time."""
-        found = (self.segmenter, self.weights + self.scene, self.weights + self.picture, self.segmenter + self.judges)
+        found = (self.segmenter, self.weights + self.scene, self.weights + self.picture, self.judges)
         return dict(zip(STAGES, found, strict=True))
 
 
@@ -87,10 +87,10 @@ class Bill:
 
     concepts, pictures: of a scene; measured, known: whether the number of concepts is that of scenes taken apart so
     far, and how it is known; side: pixels; find: TFLOP to look for things in its picture; learn, draw, judge: for its
-    handles, for all its variations, for their scores; prior: TFLOP, once a run. segmenter: what models.sam is counted
-    as, where it is not known. low: whether the base computes in 16 bits on a card. forward, look: TFLOP of one pass of
-    the UNet, and of the segmenter for one picture. needs: where it was asked for. calls: stage -> what a scene asks of
-    the models there, of which find, learn, draw and judge are the sums.
+    handles, for all its variations, for their scores; prior: TFLOP, once a run. segmenter: which one is counted as
+    what, where it is not known. low: whether the base computes in 16 bits on a card. forward, look, seen: TFLOP of one
+    pass of the UNet, of the segmenter for one picture, and of the judges' for a variation. needs: where it was asked
+    for. calls: stage -> what a scene asks of the models there, of which find, learn, draw and judge are the sums.
     """
 
     concepts: int
@@ -111,6 +111,7 @@ class Bill:
     low: bool = True
     forward: float = 0.0
     look: float = 0.0
+    seen: float = 0.0
     needs: Needs | None = None
     calls: Mapping[str, Sequence[Call]] = field(default_factory=dict)
 
@@ -148,7 +149,7 @@ class Bill:
         return (
             f"counted with {counted(self.concepts, 'concept')} a scene ({self.known}) and "
             f"{counted(self.pictures, 'variation')} of each, {self.side} x {self.side} pixels"
-            + (f"; models.sam as a {self.segmenter}, which it may not be" if self.segmenter else "")
+            + (f"; {self.segmenter}, which it may not be" if self.segmenter else "")
         )
 
 
@@ -174,7 +175,8 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concep
     listed = list_variations("", names, names, spec.generate)
     pictures = len(listed)
     learns, judges = not spec.source.handles, spec.evaluate.enabled
-    sam = sam_cost(spec.models.sam, spec.segment) if learns or judges else None
+    sam = sam_cost(spec.models.sam, spec.segment) if learns else None
+    seen = sam_cost(spec.judges_sam[0], spec.judging, spec.judges_sam[1]) if judges else None
     look = sam.calls if sam else ()
     named = clip_cost(spec)[0] if learns and spec.segment.vocabulary else None
     judge = judge_cost(spec) if judges else None
@@ -182,7 +184,7 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concep
         "segment": find_calls(look, len(names), named) if learns else (),
         "extract": cost.learn if learns else (),
         "generate": draw_calls(spec.generate, cost, listed),
-        "evaluate": judge.calls(spec, pictures, len(names), look) if judge else (),
+        "evaluate": judge.calls(spec, pictures, len(names), seen.calls) if judge and seen else (),
     }
     find, learn, draw, judged = (sum(call.total for call in calls[stage]) for stage in STAGES)
     low = spec.models.dtype != "float32"
@@ -191,7 +193,11 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concep
         tell("counting the least memory")
         base = base_memory(spec, cost, low)
         needs = Needs(
-            base.weights, base.scene, base.picture, sam.memory if sam else 0.0, 4.0 * judge.weights if judge else 0.0
+            base.weights,
+            base.scene,
+            base.picture,
+            sam.memory if sam else 0.0,
+            (seen.memory if seen else 0.0) + (4.0 * judge.weights if judge else 0.0),
         )
     return Bill(
         concepts=len(names),
@@ -208,10 +214,11 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concep
         variation_bytes=pictures * BYTES_PER_PIXEL[spec.generate.format] * side * side,
         score_bytes=pictures * MASKS * (MASK_BYTES + MASK_BYTES_PER_PIXEL * side * side),
         known=concepts.said,
-        segmenter=sam.kind if sam and not sam.certain else None,
+        segmenter=next((f"{one.field} as a {one.kind}" for one in (sam, seen) if one and not one.certain), None),
         low=low,
         forward=cost.forward,
         look=sum(call.total for call in look),
+        seen=sum(call.total for call in seen.calls) if seen else 0.0,
         needs=needs,
         calls=calls,
     )

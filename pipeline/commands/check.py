@@ -85,8 +85,11 @@ def _models(jobs: list[JobSpec]) -> list[str]:
     spec = jobs[0]
     judges, learns = spec.evaluate.enabled, not spec.source.handles
     found = [f"base {spec.models.base}, pictures of {side} x {side} pixels"]
-    if judges or (learns and spec.source.masks == "none"):
+    name, field = spec.judges_sam
+    if (judges and field == "models.sam") or (learns and spec.source.masks == "none"):
         found.append(f"sam {spec.models.sam}{_fetched(spec.models.sam)}")
+    if judges and field == "evaluate.sam":
+        found.append(f"evaluate.sam {name}{_fetched(name)}")
     if judges or (learns and spec.segment.vocabulary):
         found.append(f"clip {spec.models.clip}")
     if judges:

@@ -19,7 +19,7 @@ def anchored(spec: JobSpec) -> JobSpec:
     source: dict[str, str | None] = {}
     models: dict[str, str] = {}
     output: str | None = None
-    place, accelerate = spec.generate.place, spec.generate.accelerate
+    place, accelerate, judge = spec.generate.place, spec.generate.accelerate, spec.evaluate.sam
     for name in ("uri", "handles", "coco"):
         with mistakes.told_later():
             source[name] = _absolute(getattr(spec.source, name), f"source.{name}")
@@ -31,6 +31,8 @@ def anchored(spec: JobSpec) -> JobSpec:
     with mistakes.told_later():
         accelerate = None if accelerate is None else _model(accelerate, "generate.accelerate")
     with mistakes.told_later():
+        judge = None if judge is None else _model(judge, "evaluate.sam")
+    with mistakes.told_later():
         output = _absolute(spec.output, "output")
     mistakes.tell()
     return spec.model_copy(
@@ -38,6 +40,7 @@ def anchored(spec: JobSpec) -> JobSpec:
             "source": spec.source.model_copy(update=source),
             "models": spec.models.model_copy(update=models),
             "generate": spec.generate.model_copy(update={"place": place, "accelerate": accelerate}),
+            "evaluate": spec.evaluate.model_copy(update={"sam": judge}),
             "output": output,
         }
     )
@@ -111,6 +114,8 @@ def local_paths(spec: JobSpec) -> dict[str, str]:
     models = {f"models.{name}": getattr(spec.models, name) for name in ("base", "sam", "clip", "identity")}
     if spec.generate.accelerate is not None:
         models["generate.accelerate"] = spec.generate.accelerate
+    if spec.evaluate.sam is not None:
+        models["evaluate.sam"] = spec.evaluate.sam
     for name, value in (given | models).items():
         if value is not None:
             _check_variables(value, name)

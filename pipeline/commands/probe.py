@@ -48,6 +48,7 @@ def probe(spec: JobSpec, bill: Bill, work: Work) -> Times:
         "concepts": bill.concepts,
         "forward": bill.forward,
         "look": bill.look,
+        "seen": bill.seen,
         "picture": bill.draw / max(1, bill.pictures),
         "budget_s": BUDGET_S,
     }
@@ -108,7 +109,7 @@ def _one_worker(bill: Bill, found: Found) -> tuple[dict[str, float], list[str]]:
         "segment": seconds.get("segment"),
         "extract": seconds.get("extract"),
         "generate": bill.pictures * seconds["generate"] if "generate" in seconds else None,
-        "evaluate": bill.pictures * (seconds["segment"] + seconds["judges"]) if "judges" in seconds else None,
+        "evaluate": bill.pictures * (seconds["seen"] + seconds["judges"]) if "judges" in seconds else None,
     }
     for stage in (INGEST, PACK):
         if stage in seconds and stage in bill.timed():
@@ -134,7 +135,8 @@ def _rate(bill: Bill, found: Found) -> float:
 
 
 def _workers(stage: str, spec: JobSpec, cores: int, gpus: int) -> int:
-    """How many workers of a stage this machine carries, as `pipeline/scheduling/pool.py` counts them."""
+    """How many workers of a stage are taken to be as fast as one by itself: as many as this machine carries, as
+    `pipeline/scheduling/pool.py` counts them; those that share a GPU are one."""
     kind: StageKind = next(kind for kind in kinds_of(spec) if kind.name == stage)
     pool = kind.pool(spec)
     share = (kind.auto_gpus if gpus else 0.0) if pool.gpus == "auto" else float(pool.gpus)
@@ -142,7 +144,8 @@ def _workers(stage: str, spec: JobSpec, cores: int, gpus: int) -> int:
     if share:
         carried.append(gpus / share)
     most = max(1, int(min(carried, default=1.0)))
-    return most if pool.workers == "auto" else min(most, pool.workers)
+    most = most if pool.workers == "auto" else min(most, pool.workers)
+    return min(most, gpus) if 0 < share < 1 else most
 
 
 def _measure(asked: dict[str, Any]) -> Found:

@@ -32,7 +32,8 @@ AUTO_SCENES = 3
 
 class Probe:
     """asked: `spec`; `threads` of a worker; `scenes` a worker can have side by side at most; `concepts` of a scene;
-    `forward`, `look`, `picture`: TFLOP of a pass of the UNet, of looking for things in a picture, of drawing one;
+    `forward`, `look`, `seen`, `picture`: TFLOP of a pass of the UNet, of looking for things in a picture, of the
+    judges' looking, of drawing one;
     `budget_s`."""
 
     def __init__(self, asked: dict[str, Any]) -> None:
@@ -49,9 +50,14 @@ class Probe:
         if uris:
             self._timed("ingest", lambda: reading_seconds(self.spec, uris, UNIT))
         self._base()
-        learns, judges = not self.spec.source.handles, self.spec.evaluate.enabled
-        if learns or judges:
-            self._segmenter(judges, uris)
+        if not self.spec.source.handles:
+            self._segmenter("segment", False, uris)
+        if self.spec.evaluate.enabled and self._segmenter("seen", True, uris):
+            from stages.evaluate.probe import JudgeProbe
+
+            tell(doing="loading the judges")
+            judge, pictures = JudgeProbe(self.spec), some_pictures(self.spec, uris, UNIT)
+            self._timed("judges", lambda: judge.picture_seconds(pictures, self.asked["concepts"]))
         tell(done=True)
 
     def _base(self) -> None:
@@ -80,23 +86,18 @@ class Probe:
             tell(found="scenes", value=size)
             self._timed("extract", lambda: scene_seconds(model, settings, size))
 
-    def _segmenter(self, judges: bool, uris: list[str]) -> None:
+    def _segmenter(self, what: str, judges: bool, uris: list[str]) -> bool:
+        """Of the job or of its judges; whether there was time for it."""
         from stages.segment.probe import SegmentProbe
 
         tell(doing="loading the segmenter")
-        segmenter = SegmentProbe(self.spec)
+        segmenter = SegmentProbe(self.spec, judges)
         pictures = some_pictures(self.spec, uris, UNIT)
-        while pictures and not self._fits(self.asked["look"] * len(pictures)):
+        while pictures and not self._fits(self.asked["seen" if judges else "look"] * len(pictures)):
             pictures.pop()
-        if not pictures:
-            return
-        self._timed("segment", lambda: segmenter.picture_seconds(pictures))
-        if judges:
-            from stages.evaluate.probe import JudgeProbe
-
-            tell(doing="loading the judges")
-            judge = JudgeProbe(self.spec)
-            self._timed("judges", lambda: judge.picture_seconds(pictures, self.asked["concepts"]))
+        if pictures:
+            self._timed(what, lambda: segmenter.picture_seconds(pictures))
+        return bool(pictures)
 
     def _fits(self, tflop: float) -> bool:
         """Whether so much is likely to be done in the time that is left."""

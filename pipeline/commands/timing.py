@@ -6,24 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.commands.bill import INGEST, PACK, Bill, Work
-from pipeline.commands.cards import CARDS, FLOAT32_SHARE, LOW, Card
+from pipeline.commands.cards import CARDS, FLOAT32_SHARE, LOW, PROMPTS_SHARE, TF32_SHARE, Card
 from pipeline.commands.packing import packed_seconds
 from pipeline.storage.folder import Storage
 from pipeline.watching.snapshot import measured, read_snapshot
 from pipeline.wording import counted, flop_text, hours_text
 from schemas.job import JobSpec
 
-GRID_SECONDS = (5, 8)
-"""What the library's own generator takes for a picture on a 3090 or an A100, with ViT-H and a grid of 32 x 32, by its
-users' reports. Ours is another, and was not measured on a card."""
-
-
 OFF_CARD = (INGEST, PACK)
 """What CPUs and the store do, beside the cards."""
 LEAST_PASS = 0.05
 """A pass of a smaller UNet takes a card as long as starting its kernels does, which FLOPs do not tell. Unit: TFLOP."""
-LARGE_SEGMENTER = 3.0
-"""From here on those reports are of such a model: ViT-H takes 7.6 for a picture, ViT-B 2.6. Unit: TFLOP."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +49,16 @@ class Times:
 
 def on_card(card: Card, bill: Bill) -> Times:
     """On one card, from FLOPs alone."""
-    scene = {stage: card.seconds(tflop, bill.low and stage in LOW) for stage, tflop in bill.by_stage().items() if tflop}
-    return Times(f"{card.name} {card.memory} GB", scene, card.seconds(bill.prior, bill.low), card=True)
+    scene: dict[str, float] = {}
+    for stage, tflop in bill.by_stage().items():
+        own = "low" if bill.low and stage in LOW else "float32"
+        calls = bill.calls.get(stage, ())
+        if tflop:
+            rest = tflop - sum(call.total for call in calls if call.at)
+            scene[stage] = card.seconds(rest, own) + sum(card.seconds(call.total, call.at) for call in calls if call.at)
+    return Times(
+        f"{card.name} {card.memory} GB", scene, card.seconds(bill.prior, "low" if bill.low else "float32"), card=True
+    )
 
 
 def as_measured(storage: Storage, spec: JobSpec) -> Times | None:
@@ -113,28 +114,22 @@ def _estimated(bill: Bill) -> list[str]:
             "its time on starting the work"
         ]
     kinds = "bfloat16" if bill.low else "float32"
-    seen = " and ".join(f"{card.share:.0%} of an {card.name}'s peak" for card in CARDS if card.seen)
-    others = " and ".join(card.name for card in CARDS if not card.seen)
-    lowest = min(card.share for card in CARDS)
+    *most, last = (f"{card.share:.0%} of an {card.name}'s peak" for card in CARDS if card.seen)
+    seen = f"{', '.join(most)} and {last}"
+    others = ", ".join(f"{card.name} is taken at {card.share:.0%}" for card in CARDS if not card.seen)
     low = (
-        f"{kinds} at the share that drawing has reached, {seen}; {others} are taken at {lowest:.0%}"
+        f"{kinds} at the share that drawing has reached, {seen}; the {others}"
         if bill.low
-        else f"{kinds} at {FLOAT32_SHARE:.0%} of its peak, which nobody has measured"
+        else f"{kinds} at {FLOAT32_SHARE:.0%} of its peak, which a base has not been seen to reach"
     )
     lines = [f"cards: an estimate for one card, from the FLOPs above: {low}"]
     if bill.find or bill.judge:
         lines.append(
-            f"  segmenter and judges: float32 at {FLOAT32_SHARE:.0%}, not measured, and without the masks' pixels, "
-            "which are no FLOPs"
+            f"  segmenter: TF32 at {TF32_SHARE:.0%} of its peak, its prompts at {PROMPTS_SHARE:.0%}, as measured on an "
+            f"H200, without the masks' pixels, which are no FLOPs; judges: float32 at {FLOAT32_SHARE:.0%}"
         )
     beside = " and ".join(stage for stage in OFF_CARD if stage in bill.timed())
     lines.append(f"  {beside}: work of CPUs and of the store, beside the card and not in its line")
-    if bill.judge and bill.look >= LARGE_SEGMENTER:
-        least, most = (hours_text(seconds * bill.pictures / 3600) for seconds in GRID_SECONDS)
-        lines.append(
-            f"  at the {GRID_SECONDS[0]}-{GRID_SECONDS[1]} s a picture that users report of the library's own "
-            f"generator (ViT-H on an A100) evaluate would take {least} to {most} a scene"
-        )
     return lines
 
 

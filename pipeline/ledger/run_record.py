@@ -47,7 +47,8 @@ def revisions(spec: JobSpec) -> dict[str, str]:
         found["models.clip"] = model_revision(spec.models.clip, "models.clip")
     if spec.evaluate.enabled:
         found["models.identity"] = model_revision(spec.models.identity, "models.identity")
-        found["models.sam"] = model_revision(spec.models.sam, "models.sam")
+        name, field = spec.judges_sam
+        found[field] = model_revision(name, field)
     if spec.source.handles:
         earlier = read_identity(Storage(spec.source.handles))
         check_learned_with(spec, found["models.base"], earlier)

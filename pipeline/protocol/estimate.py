@@ -35,7 +35,8 @@ def estimate_protocol(spec: JobSpec) -> list[str]:
     works = {name: work_left(job, Storage(job.output), listed) for name, job in jobs.items()}
     prior = max((cost.prior for name, cost in bills.items() if works[name].left), default=0.0)
     first = next(iter(bills.values()))
-    found = work_left(prepared, Storage(prepared.output), listed).unsegmented * first.find
+    unsegmented = work_left(prepared, Storage(prepared.output), listed).unsegmented
+    found = unsegmented * first.find
     lines = [*listed.lines, first.counted_with(), f"{SCENES}: {flop_text(found)} to find the concepts, once for all"]
     total, stored = prior + found, 0.0
     for name, cost in bills.items():
@@ -49,7 +50,7 @@ def estimate_protocol(spec: JobSpec) -> list[str]:
         f"{counted(len(jobs), 'method')}: {flop_text(total)}"
         + (f"; {flop_text(prior)} of it for the prior set, drawn once" if prior else "")
     )
-    lines.append(_on_cards([(cost, works[name]) for name, cost in bills.items()], prior, found))
+    lines.append(_on_cards([(cost, works[name]) for name, cost in bills.items()], prior, unsegmented))
     lines.append(f"storage to come: handles, variations and masks of all methods ~{size_text(stored)}")
     return [*lines, *notes, "nothing was written"]
 
@@ -59,14 +60,17 @@ def _own(cost: Bill, work: Work) -> float:
     return work.left * cost.learn + work.undrawn * cost.draw + work.unscored * cost.judge
 
 
-def _on_cards(methods: Sequence[tuple[Bill, Work]], prior: float, found: float) -> str:
-    """How long all of it takes on one card of each kind. prior, found: TFLOP of what methods share."""
+def _on_cards(methods: Sequence[tuple[Bill, Work]], prior: float, scenes: int) -> str:
+    """How long all of it takes on one card of each kind. What methods share: prior, TFLOP; scenes whose concepts are
+    to be found."""
     first, _ = methods[0]
     if not told_by_flops(first):
         return f"time on cards: no estimate; a pass of this base is {flop_text(first.forward)}, too little to tell"
 
     def seconds(card: Card) -> float:
-        shared = card.seconds(prior, first.low) + card.seconds(found, False)
+        shared = card.seconds(prior, "low" if first.low else "float32") + scenes * on_card(card, first).scene.get(
+            "segment", 0.0
+        )
         return shared + sum(on_card(card, replace(cost, prior=0.0, find=0.0)).total(work) for cost, work in methods)
 
     each = ", ".join(f"{card.name} {hours_text(seconds(card) / 3600)}" for card in CARDS)

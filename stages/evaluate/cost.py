@@ -4,7 +4,7 @@ loaded, and of a model on the Hub only its config.json is fetched."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -40,7 +40,7 @@ class JudgeCost:
         views = pictures * (concepts + MORE_VIEWS)
         own = concepts * (1 + (MOST_VIEWS if spec.evaluate.found_at == "auto" else 0))
         return (
-            *(Call(call.what, pictures * call.times, call.tflop) for call in find),
+            *(replace(call, times=pictures * call.times) for call in find),
             Call("models.clip, a picture", pictures, self.picture),
             Call("models.identity, a view of a picture", views, self.view),
             Call("models.identity, the scene's own concepts and its ground", own, self.view),

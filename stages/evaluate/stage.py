@@ -26,7 +26,7 @@ from stages.models.clip import load_clip
 from stages.models.device import pick_device
 from stages.models.identity import ClipIdentityJudge, IdentityJudge, load_identity
 from stages.pictures import read_picture
-from stages.segment.segmenters import load_segmenter
+from stages.segment.segmenters import load_judges_segmenter
 from stages.stage import StageContext, failed
 
 Row = Mapping[str, Any]
@@ -61,7 +61,7 @@ class EvaluateStage:
             if models.identity == models.clip
             else load_identity(models.identity, device, torch.float32)
         )
-        segmenter = load_segmenter(self.spec)
+        segmenter = load_judges_segmenter(self.spec)
         self.judges = Judges(clip, identity, segmenter, self.spec.segment)
 
     def process(self, tasks: Sequence[SceneTask]) -> Iterator[SceneOutput]:

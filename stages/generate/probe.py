@@ -37,6 +37,8 @@ def picture_seconds(model: SceneModel, spec: JobSpec, scenes: int, concepts: int
         settings = spec.generate.model_copy(update={"steps": steps, "guidance_interval": None})
         return seconds_of(lambda: draw(model, settings, spec.seed, jobs))
 
+    if model.base.device.type == "cuda":
+        drawn(FEW)  # what is slow once: kernels are loaded, and chosen, when they are first called
     few, more = drawn(FEW), drawn(MORE)
     step = max(0.0, more - few) / (MORE - FEW)
     steps = unet_passes(spec.generate, model.base.scheduler) / (2 if spec.generate.guidance > 1 else 1)

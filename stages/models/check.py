@@ -29,9 +29,12 @@ def check_models(spec: JobSpec) -> int:
         check_handles(base, spec.extract.placeholder, models.revision)
     with mistakes.told_later():
         check_distilled(spec)
-    if judges or (learns and spec.source.masks == "none"):
+    if (judges and spec.evaluate.sam is None) or (learns and spec.source.masks == "none"):
         with mistakes.told_later():
             check_sam(models.sam)
+    if judges and spec.evaluate.sam is not None:
+        with mistakes.told_later():
+            check_sam(spec.evaluate.sam, "evaluate.sam")
     if judges or (learns and spec.segment.vocabulary):
         with mistakes.told_later():
             check_judge(models.clip, "models.clip")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,11 +21,13 @@ from torch.overrides import TorchFunctionMode
 @dataclass(frozen=True)
 class Call:
     """What a scene, or a run, asks a model for. what: in words; times: how often; tflop: of one, with its backward pass
-    if it has one."""
+    if it has one; at: `tf32` where a card computes it so, `prompts` where it does and waits for its memory; else it
+    is in the arithmetic of its stage."""
 
     what: str
     times: float
     tflop: float
+    at: Literal["", "tf32", "prompts"] = ""
 
     @property
     def total(self) -> float:

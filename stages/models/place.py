@@ -19,7 +19,9 @@ from stages.models.content import content_hash
 from stages.models.hub import NotFromHub, hub_file
 from stages.models.misnamed import meant, official
 
-ModelField = Literal["models.base", "models.sam", "models.clip", "models.identity", "generate.accelerate"]
+ModelField = Literal[
+    "models.base", "models.sam", "models.clip", "models.identity", "evaluate.sam", "generate.accelerate"
+]
 
 BUNDLED = SHIPPED / "models"
 FOLDER: dict[ModelField, str] = {
@@ -27,6 +29,7 @@ FOLDER: dict[ModelField, str] = {
     "models.sam": "sam",
     "models.clip": "clip",
     "models.identity": "clip",
+    "evaluate.sam": "sam",
 }
 """Where a bundled model keeps what the field asks for. Its CLIP tells identities too."""
 INDEX: dict[ModelField, str] = {
@@ -39,6 +42,7 @@ REMEDY: dict[ModelField, str] = {
     "models.base": "give a directory in StableDiffusionPipeline or StableDiffusionXLPipeline layout, a Hugging Face "
     "id, or `seedling`",
     "models.sam": "check the path or give a URL",
+    "evaluate.sam": "check the path or give a URL",
     "models.clip": "give a folder that CLIPModel.save_pretrained wrote with its processor, a Hugging Face id such as "
     "openai/clip-vit-large-patch14, or `seedling`",
     "models.identity": "give a folder of a DINO (ViTModel), DINOv2 (Dinov2Model) or CLIP model with its image "
@@ -74,12 +78,12 @@ def bundled(name: str, field: ModelField) -> str:
 
 
 def locate(name: str, field: ModelField) -> str:
-    """What the model is loaded from: a directory or a Hugging Face id; of models.sam a directory, a file or a URL.
+    """What the model is loaded from: a directory or a Hugging Face id; of a SAM a directory, a file or a URL.
 
     Nothing is downloaded. Raises SpecError where it can be none of these.
     """
     place = bundled(name, field)
-    if field == "models.sam":
+    if field in ("models.sam", "evaluate.sam"):
         path = Path(_path_of(place)).expanduser()
         if path.exists() or "://" in place:
             return str(path) if path.exists() else place

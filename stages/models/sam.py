@@ -20,8 +20,8 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 
 from schemas.errors import SpecError
 from stages.models.node_copy import copy_of, node_copy
-from stages.models.place import locate
-from stages.models.sam_files import FIRST, TAKE, check_folder, check_kind, unwrapped
+from stages.models.place import ModelField, locate
+from stages.models.sam_files import FIELD, FIRST, TAKE, check_folder, check_kind, unwrapped
 
 KIND_OF_WIDTH = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """Official kinds by the width of their image encoder."""
@@ -40,24 +40,24 @@ UNREADABLE = (
 """What the libraries raise of a file that they cannot make anything of."""
 
 
-def load_sam(path_or_url: str, device: str) -> Sam:
+def load_sam(path_or_url: str, device: str, field: ModelField = FIELD) -> Sam:
     """The model in evaluation mode, fp32, on `device`.
 
     `path_or_url` is a folder of `config.json` and `model.safetensors`, or an official `.pth` checkpoint on disk or
     under any fsspec URL (downloaded once to `~/.cache/unscene`). Nothing in a checkpoint is executed: tensors only.
     On a CPU the weights stay in the file's own pages, which all workers of a machine share; see `_fill`.
-    Raises SpecError when there is nothing there or it is no SAM, StoreAway when its store does not answer.
+    Raises SpecError, which names `field`, when there is nothing there or it is no SAM, StoreAway when its store does
+    not answer.
     """
-    path = _local(path_or_url)
+    path = _local(path_or_url, field)
     if path.is_dir():
-        check_folder(path, path_or_url)
+        check_folder(path, path_or_url, field)
+    load = _from_folder if path.is_dir() else _from_checkpoint
     try:
-        sam = _from_folder(path, path_or_url) if path.is_dir() else _from_checkpoint(path, path_or_url)
+        sam = load(path, path_or_url, field)
     except UNREADABLE as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise SpecError(
-            f"models.sam: {path_or_url}: not a Segment Anything model ({reason[0][:200]}); {TAKE}"
-        ) from error
+        raise SpecError(f"{field}: {path_or_url}: not a Segment Anything model ({reason[0][:200]}); {TAKE}") from error
     return sam.to(device).eval()
 
 
@@ -97,22 +97,23 @@ def build_sam(config: dict[str, Any]) -> Sam:
     )
 
 
-def _from_folder(folder: Path, name: str) -> Sam:
+def _from_folder(folder: Path, name: str, field: ModelField) -> Sam:
     sam = build_sam(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    return _fill(sam, {key: tensor.float() for key, tensor in load_file(folder / "model.safetensors").items()}, name)
+    state = {key: tensor.float() for key, tensor in load_file(folder / "model.safetensors").items()}
+    return _fill(sam, state, name, field)
 
 
-def _from_checkpoint(path: Path, name: str) -> Sam:
+def _from_checkpoint(path: Path, name: str, field: ModelField) -> Sam:
     if path.suffix == ".safetensors":
         state: dict[str, Any] = load_file(path)
     else:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_mappable(path))
-    state = unwrapped(name, state)
-    check_kind(name, state)  # before its width is asked for, which relatives keep elsewhere
+    state = unwrapped(name, state, field)
+    check_kind(name, state, field)  # before its width is asked for, which relatives keep elsewhere
     width = state[FIRST].shape[0]
     if width not in KIND_OF_WIDTH:
         raise ValueError(f"an image encoder {width} wide is none of {KIND_OF_WIDTH}")
-    return _fill(sam_model_registry[KIND_OF_WIDTH[width]](checkpoint=None), state, name)
+    return _fill(sam_model_registry[KIND_OF_WIDTH[width]](checkpoint=None), state, name, field)
 
 
 def _is_mappable(path: Path) -> bool:
@@ -120,7 +121,7 @@ def _is_mappable(path: Path) -> bool:
     return zipfile.is_zipfile(path)
 
 
-def _fill(sam: Sam, state: dict[str, Any], name: str) -> Sam:
+def _fill(sam: Sam, state: dict[str, Any], name: str, field: ModelField) -> Sam:
     """`sam` with the weights of `state`: all of them, and no others. Raises a SpecError that names the first.
 
     The weights are taken as they lie, and not copied into others: read from a file they are pages of it, so that the
@@ -132,7 +133,7 @@ def _fill(sam: Sam, state: dict[str, Any], name: str) -> Sam:
     for keys, wrong in ((lost, "lacks"), (more, "holds, and has no place for,"), (odd, "holds in another shape")):
         if keys:
             raise SpecError(
-                f"models.sam: {name}: not a Segment Anything model: it {wrong} {keys[0]}"
+                f"{field}: {name}: not a Segment Anything model: it {wrong} {keys[0]}"
                 + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
                 + f"; {TAKE}"
             )
@@ -140,12 +141,12 @@ def _fill(sam: Sam, state: dict[str, Any], name: str) -> Sam:
     return sam
 
 
-def _local(path_or_url: str) -> Path:
+def _local(path_or_url: str, field: ModelField = FIELD) -> Path:
     """The path itself, or that of the downloaded copy of a URL. Raises SpecError where there is nothing."""
-    place = locate(path_or_url, "models.sam")
+    place = locate(path_or_url, field)
     if "://" not in place:
         return Path(place)
-    return node_copy(path_or_url, "models.sam")
+    return node_copy(path_or_url, field)
 
 
 def downloaded(url: str) -> str | None:

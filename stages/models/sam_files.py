@@ -40,16 +40,16 @@ WRAPPERS = ("model", "state_dict", "model_state_dict", "model_state", "params", 
 _WEIGHT = re.compile(r"^[A-Za-z_][\w]*(\.\w+)+$")
 
 
-def check_kind(name: str, names: Collection[str]) -> None:
+def check_kind(name: str, names: Collection[str], field: ModelField = FIELD) -> None:
     """Raises a SpecError where the weights' names are those of a relative of Segment Anything."""
-    check_adapters(names, name, FIELD)
+    check_adapters(names, name, field)
     for pattern, relative in RELATIVES:
         found = next((key for key in sorted(names) if re.search(pattern, key)), None)
         if found:
-            raise SpecError(f"{FIELD}: {name} is {relative} ({found}), which is not read here; {TAKE}")
+            raise SpecError(f"{field}: {name} is {relative} ({found}), which is not read here; {TAKE}")
 
 
-def unwrapped(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
+def unwrapped(name: str, state: Mapping[str, Any], field: ModelField = FIELD) -> dict[str, Any]:
     """The weights of a checkpoint, out of what training scripts put around them: a key, and a prefix of all names.
 
     Raises a SpecError where two keys could be meant.
@@ -57,7 +57,7 @@ def unwrapped(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
     inner = [key for key in state if isinstance(state[key], Mapping) and any("image_encoder." in k for k in state[key])]
     if len(inner) > 1:
         raise SpecError(
-            f"{FIELD}: {name} holds several sets of weights ({', '.join(map(str, inner))}); save the one that is meant "
+            f"{field}: {name} holds several sets of weights ({', '.join(map(str, inner))}); save the one that is meant "
             f"as a file of its own"
         )
     weights = dict(state[inner[0]]) if inner else dict(state)
@@ -66,33 +66,33 @@ def unwrapped(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
     return {key.removeprefix(prefix): value for key, value in weights.items()}
 
 
-def check_sam(name: str) -> None:
-    """What can be told of `models.sam` before anything is started. Raises SpecError; a URL is told when it is there."""
-    place = locate(name, FIELD)
+def check_sam(name: str, field: ModelField = FIELD) -> None:
+    """What can be told of a model before anything is started. Raises SpecError; a URL is told when it is there."""
+    place = locate(name, field)
     if "://" in place:
         return
     path = Path(place)
     if path.is_dir():
-        check_folder(path, name)
-        names: Collection[str] = read_header(path / "model.safetensors", name, FIELD)
+        check_folder(path, name, field)
+        names: Collection[str] = read_header(path / "model.safetensors", name, field)
     elif path.suffix == ".safetensors":
-        names = read_header(path, name, FIELD)
+        names = read_header(path, name, field)
     else:
         names = _words(path)
     if names:
-        check_kind(name, names)
+        check_kind(name, names, field)
         if not any(key.endswith(FIRST) for key in names):
-            raise SpecError(f"{FIELD}: {name}: not a Segment Anything model (it has no {FIRST}); {TAKE}")
+            raise SpecError(f"{field}: {name}: not a Segment Anything model (it has no {FIRST}); {TAKE}")
 
 
-def check_folder(folder: Path, name: str) -> None:
+def check_folder(folder: Path, name: str, field: ModelField = FIELD) -> None:
     """Raises a SpecError unless a Segment Anything may lie in the folder as ours do."""
     for file in ("config.json", "model.safetensors"):
         if not (folder / file).is_file():
-            raise SpecError(f"{FIELD}: {name}: not a Segment Anything model (it has no {file}); {TAKE}")
-    kind = read_json(str(folder), "config.json", FIELD).get("model_type")
+            raise SpecError(f"{field}: {name}: not a Segment Anything model (it has no {file}); {TAKE}")
+    kind = read_json(str(folder), "config.json", field).get("model_type")
     if kind is not None:
-        raise SpecError(f"{FIELD}: {name} is a {kind} in transformers' layout, which is not read here; {TAKE}")
+        raise SpecError(f"{field}: {name} is a {kind} in transformers' layout, which is not read here; {TAKE}")
 
 
 def _words(path: Path) -> set[str]:

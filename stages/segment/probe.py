@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from schemas.job import JobSpec
 from stages.models.device import pick_device
 from stages.models.sam import load_sam
+from stages.models.sam_files import FIELD
 from stages.models.stopwatch import seconds_of
 from stages.segment.sam.proposer import Proposer
 
@@ -18,11 +19,12 @@ WHOLE = 16
 
 
 class SegmentProbe:
-    """The segmenter of a job, loaded. Raises SpecError as the stage does."""
+    """The segmenter of a job, or its judges', loaded. Raises SpecError as the stage does."""
 
-    def __init__(self, spec: JobSpec) -> None:
-        self._settings = spec.segment
-        self._sam = load_sam(spec.models.sam, str(pick_device()))
+    def __init__(self, spec: JobSpec, judges: bool = False) -> None:
+        name, field = spec.judges_sam if judges else (spec.models.sam, FIELD)
+        self._settings = spec.judging if judges else spec.segment
+        self._sam = load_sam(name, str(pick_device()), field)
 
     def picture_seconds(self, pictures: Sequence[NDArray[np.uint8]]) -> float:
         """Seconds for one of several pictures of one size that go side by side."""

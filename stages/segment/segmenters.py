@@ -39,3 +39,9 @@ def load_segmenter(spec: JobSpec) -> Segmenter:
     """
     sam = load_sam(bundled(spec.models.sam, "models.sam"), str(pick_device()))
     return Proposer(sam, spec.segment)
+
+
+def load_judges_segmenter(spec: JobSpec) -> Segmenter:
+    """The same for variations: of `evaluate.sam`, if it is named, and with the judges' grid."""
+    name, field = spec.judges_sam
+    return Proposer(load_sam(bundled(name, field), str(pick_device()), field), spec.judging)

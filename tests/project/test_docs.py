@@ -49,12 +49,10 @@ def test_the_job_spec_page_has_every_field_that_the_fingerprint_knows() -> None:
     page = script("make_job_spec").page()
     changing = set(re.findall(r"^\| `([\w.]+)` \|.* \| yes \|$", page, re.MULTILINE))
     set_ = {"accelerate": "lcm.safetensors", "guidance": 2, "guidance_interval": [1, 2]}  # nothing where they are null
+    judged = {"enabled": True, "sam": "sam_vit_b.pth", "points_per_side": 1}  # and where they say the same
+    tree = {"source": {"uri": "a"}, "output": "b", "evaluate": judged}
     made, placed = (
-        set(
-            result_fields(
-                JobSpec.model_validate({"source": {"uri": "a"}, "output": "b", "generate": {"mode": mode, **set_}}), {}
-            )
-        )
+        set(result_fields(JobSpec.model_validate({**tree, "generate": {"mode": mode, **set_}}), {}))
         for mode in ("variations", "place")
     )
     assert changing == placed

@@ -161,5 +161,7 @@ def test_the_readme_has_a_yaml_and_says_what_was_measured_where() -> None:
     text = (ROOT / "README.md").read_text()
     assert len(yaml_snippets(text)) == 1
     assert len(commands(text)) >= 7
-    assert re.search(r"\*\*Measured\*\* on two CPU cores .*\d+ min \d+ s", text, re.DOTALL)
+    assert re.search(
+        r"\*\*Measured\*\* at the size of .* \(NVIDIA H200\).*two\s+CPU cores .*\d+ min \d+ s", text, re.DOTALL
+    )
     assert (ROOT / "docs" / "demo.webp").stat().st_size > 10_000

@@ -20,7 +20,7 @@ from schemas.errors import SpecError
 from schemas.job import Segment
 from stages.models.flops import Call, FlopCount
 from stages.models.headers import read_header
-from stages.models.place import locate, read_json
+from stages.models.place import ModelField, locate, read_json
 from stages.models.sam import KIND_OF_WIDTH, build_sam, downloaded
 from stages.models.sam_files import FIELD, FIRST
 from stages.segment.sam.automatic import ATTENTION_NUMBERS
@@ -38,11 +38,13 @@ KIND_OF_BYTES = ((600e6, "vit_b"), (1.9e9, "vit_l"))
 
 @dataclass(frozen=True)
 class SamCost:
-    """kind: which one it is counted as; certain: whether that is known. encoder, grid: TFLOP of one picture through the
-    image encoder, and of all its prompts, with masks of every prompt (those whose predicted IoU is too low cost less).
+    """field: of the spec, that names it; kind: which one it is counted as; certain: whether that is known. encoder,
+    grid: TFLOP of one picture through the image encoder, and of all its prompts, with masks of every prompt (those
+    whose predicted IoU is too low cost less).
     prompts: of one pass; pictures: passes through both, more than one with crops. weights: how many there are. memory:
     about the least that it takes at work, in bytes."""
 
+    field: ModelField
     kind: str
     certain: bool
     encoder: float
@@ -61,14 +63,19 @@ class SamCost:
     def calls(self) -> tuple[Call, ...]:
         """For one picture of the source or of generate."""
         return (
-            Call("models.sam, encoder", self.pictures, self.encoder),
-            Call("models.sam, prompts with their masks", self.pictures * self.prompts, self.grid / self.prompts),
+            Call(f"{self.field}, encoder", self.pictures, self.encoder, "tf32"),
+            Call(
+                f"{self.field}, prompts with their masks",
+                self.pictures * self.prompts,
+                self.grid / self.prompts,
+                "prompts",
+            ),
         )
 
 
-def sam_cost(name: str, settings: Segment) -> SamCost:
-    """Of the model that `models.sam` names, with the grid of `segment`. Nothing is downloaded. Raises SpecError."""
-    sam, kind, certain = meta_sam(name)
+def sam_cost(name: str, settings: Segment, field: ModelField = FIELD) -> SamCost:
+    """Of the model that a field names, with the grid of these settings. Nothing is downloaded. Raises SpecError."""
+    sam, kind, certain = meta_sam(name, field)
     side, prompts = sam.image_encoder.img_size, settings.points_per_side**2
     with torch.no_grad():
         with FlopCount() as encoder:
@@ -78,6 +85,7 @@ def sam_cost(name: str, settings: Segment) -> SamCost:
             _decode(sam, embedding, at_once, shared=not settings.crop_n_layers)
     weights = sum(p.numel() for p in sam.parameters())
     return SamCost(
+        field,
         kind,
         certain,
         encoder.forward / 1e12,
@@ -112,12 +120,12 @@ def _decode(sam: Sam, embedding: torch.Tensor, prompts: int, shared: bool) -> No
     )
 
 
-def meta_sam(name: str) -> tuple[Sam, str, bool]:
+def meta_sam(name: str, field: ModelField = FIELD) -> tuple[Sam, str, bool]:
     """The model without weights, what it is, and whether that is known. Raises SpecError."""
-    place = downloaded(name) or locate(name, FIELD)
+    place = downloaded(name) or locate(name, field)
     with torch.device("meta"):
         if Path(place).is_dir():
-            return build_sam(read_json(place, "config.json", FIELD)).eval(), name, True
+            return build_sam(read_json(place, "config.json", field)).eval(), name, True
         kind = _kind(place)
         return sam_model_registry[kind or LARGEST](checkpoint=None).eval(), kind or LARGEST, kind is not None
 

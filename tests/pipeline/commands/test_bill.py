@@ -9,8 +9,10 @@ import pytest
 
 from pipeline.commands import opening
 from pipeline.commands.bill import bill
+from pipeline.commands.cards import CARDS
 from pipeline.commands.estimate import estimate
 from pipeline.commands.packing import packed_seconds
+from pipeline.commands.timing import on_card
 from pipeline.stage_kinds import INGEST, SEGMENT
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
@@ -54,7 +56,8 @@ def test_every_stage_of_a_night_is_on_the_bill(night: JobSpec) -> None:
     assert judged["models.clip, a picture"].tflop == pytest.approx(0.162, rel=0.02)  # ViT-L/14: 81 GMAC
     assert judged["models.identity, a view of a picture"].times == pictures * 4
     assert judged["models.identity, a view of a picture"].tflop == pytest.approx(0.035, rel=0.03)  # ViT-B/16: 17.6 GMAC
-    assert found.judge == pytest.approx(pictures * 7.62, rel=0.05)
+    assert judged["models.sam, prompts with their masks"].times == pictures * 18 * 18
+    assert found.judge == pytest.approx(pictures * (5.96 + 324 * 0.00162 + 0.162 + 4 * 0.035), rel=0.05)
     lines = estimate(night)
     table = lines[next(i for i, line in enumerate(lines) if line.startswith("cost ")) :]
     assert [line.split()[0] for line in table[1:8]] == [
@@ -63,6 +66,25 @@ def test_every_stage_of_a_night_is_on_the_bill(night: JobSpec) -> None:
     times = next(line for line in lines if line.startswith("time for a scene"))
     assert times.split()[4:] == ["ingest", "segment", "extract", "generate", "evaluate", "pack", "to", "do"]
     assert sum(line.startswith(("  RTX 4090", "  L40S", "  A100", "  H100")) for line in lines) == 4
+
+
+def test_judges_of_their_own_are_on_the_bill(night: JobSpec) -> None:
+    judges = night.evaluate.model_copy(update={"sam": "https://example.org/sam_vit_b.pth", "points_per_side": 12})
+    found = bill(night.model_copy(update={"evaluate": judges}), Storage(night.output))
+    sums = {stage: {call.what: call for call in calls} for stage, calls in found.calls.items()}
+    assert sums["segment"]["models.sam, encoder"].total == pytest.approx(5.96, abs=0.01)
+    assert sums["evaluate"]["evaluate.sam, prompts with their masks"].times == found.pictures * 144
+    assert sums["evaluate"]["evaluate.sam, encoder"].tflop < 1.0  # ViT-B
+    assert found.seen < 0.2 * found.look
+
+
+def test_a_card_computes_each_model_in_its_own_arithmetic(night: JobSpec) -> None:
+    """On an H100: what was measured on an H200, which computes as fast."""
+    found = bill(night, Storage(night.output))
+    times = on_card(next(card for card in CARDS if card.name == "H100"), found).scene
+    assert times["segment"] == pytest.approx(0.22, abs=0.02)  # 0.048 s in the encoder, 0.17 for 1,024 prompts
+    assert times["extract"] == pytest.approx(10.5, rel=0.05)  # 10.2 s with 32 scenes in a batch
+    assert times["generate"] == pytest.approx(48 / 4.1, rel=0.1)  # 8.26 pictures a second in 15 steps
 
 
 def test_packing_takes_what_it_took(tmp_path: Path) -> None:

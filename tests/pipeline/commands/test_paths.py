@@ -24,6 +24,7 @@ NOBODY = "~no-such-user/x"
         ({"source": {"handles": NOBODY}}, "source.handles"),
         ({"source": {"uri": "a", "masks": "coco", "coco": NOBODY}}, "source.coco"),
         ({"models": {"sam": NOBODY}}, "models.sam"),
+        ({"evaluate": {"sam": NOBODY}}, "evaluate.sam"),
     ],
 )
 @pytest.mark.parametrize("read", [anchored, local_paths])

@@ -41,7 +41,7 @@ WORK = Work(known=0, new=3, shards=1, left=3, undrawn=3, unsegmented=3, unscored
 
 
 def test_all_workers_share_what_one_has_taken() -> None:
-    seconds = {"pass": 1.0, "generate": 2.0, "scenes": 4.0, "extract": 60.0, "segment": 3.0, "judges": 1.0}
+    seconds = {"pass": 1.0, "generate": 2.0, "scenes": 4.0, "extract": 60.0, "segment": 3.0, "seen": 3.0, "judges": 1.0}
     times = as_times(SPEC, COST, Found(seconds), cores=2)
     assert times.scene == {"segment": 3.0, "extract": 30.0, "generate": 10.0, "evaluate": 20.0}
     assert times.prior == 6.0  # 30 TFLOP at 10 TFLOP in 2 s, by the one worker that prepares the stage
@@ -54,12 +54,13 @@ def test_all_workers_share_what_one_has_taken() -> None:
     assert any("4 scenes side by side" in note for note in times.notes)
 
 
-def test_a_gpu_is_shared_as_a_run_shares_it() -> None:
-    found = Found({"pass": 0.01, "generate": 0.1, "segment": 2.0, "judges": 0.5}, device="A card", gpus=1)
+def test_workers_that_share_a_gpu_are_as_fast_as_one() -> None:
+    found = Found({"pass": 0.01, "generate": 0.1, "seen": 2.0, "judges": 0.5}, device="A card", gpus=1)
     times = as_times(SPEC, COST, found, cores=16)
     assert times.scene["generate"] == pytest.approx(1.0)  # one worker has the card
-    assert times.scene["evaluate"] == pytest.approx(25.0 / 2)  # two share it
+    assert times.scene["evaluate"] == pytest.approx(25.0)  # two share it, and each has half of it
     assert "1 GPU, A card" in times.notes[0]
+    assert as_times(SPEC, COST, replace(found, gpus=2), cores=16).scene["evaluate"] == pytest.approx(25.0 / 2)
 
 
 def test_what_does_not_fit_comes_from_flops_and_is_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from schemas.errors import SpecError
 from schemas.job import JobSpec
@@ -22,6 +24,7 @@ from stages.masks.shapes import bounding_box
 from stages.masks.views import on_black
 from stages.models.clip import load_clip
 from stages.models.identity import load_identity
+from stages.models.place import bundled
 from stages.segment.stage import SegmentStage
 from stages.stage import StageContext
 from tests.stages.evaluate.test_judging import BLUE, GREEN, RED, SOURCE, canvas, png, source_task
@@ -152,6 +155,23 @@ def test_scores_are_what_the_judges_say_of_the_same_pictures(folders: dict[str, 
     assert output.rows[4]["identity"][0] == pytest.approx(float(pair[0] @ pair[1]), abs=1e-5)
     for row in output.rows:
         assert row["identity_similarity"] == pytest.approx(np.mean(row["identity"]))
+
+
+def test_judges_look_with_their_own_segmenter_and_grid(folders: dict[str, str], tmp_path: Path) -> None:
+    """A segmenter that is sure of nothing finds nothing, where the job's own finds what one prompt can."""
+
+    def seen(**evaluate: Any) -> list[int]:
+        judges = made(folders, **evaluate).judges
+        assert judges is not None
+        return [len(list(found)) for found in judges.segmenter.propose_all(PICTURES[:2])]
+
+    blind = shutil.copytree(bundled("seedling", "models.sam"), tmp_path / "sam")
+    weights = load_file(blind / "model.safetensors")
+    save_file({name: torch.zeros_like(value) for name, value in weights.items()}, blind / "model.safetensors")
+    assert seen(sam=str(blind)) == [0, 0]
+    one, many = seen(points_per_side=1), seen()
+    assert max(one) <= 3, "masks of a single prompt"
+    assert sum(many) > sum(one)
 
 
 def test_a_variation_that_is_its_source_is_complete_and_itself(folders: dict[str, str]) -> None:

@@ -90,6 +90,15 @@ def test_what_is_no_sam_is_one_clear_error(tmp_path: Path) -> None:
             load_sam(str(tmp_path / name), "cpu")
 
 
+def test_the_judges_own_is_named_by_its_field(tmp_path: Path) -> None:
+    (tmp_path / "text.pth").write_text("not a checkpoint")
+    for name, sentence in (("absent.pth", "no such file"), ("text.pth", "not a Segment Anything model")):
+        with pytest.raises(SpecError, match=rf"^evaluate\.sam: .*{sentence}"):
+            load_sam(str(tmp_path / name), "cpu", "evaluate.sam")
+    with pytest.raises(SpecError, match=r"^evaluate\.sam: .*it has no config\.json"):
+        check_sam(str(tmp_path), "evaluate.sam")
+
+
 def test_workers_that_start_together_download_once_and_see_whole_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
