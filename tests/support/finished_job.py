@@ -23,6 +23,11 @@ QUICK = {
 """The demo's own work in fewer steps."""
 
 
+def demo_files(scenes: int) -> str:
+    """A glob of the first scenes of the demo's bucket, up to ten, and of its four broken files, which come last."""
+    return f"demo/bucket/*[0-{scenes - 1}a-z].*"
+
+
 def unscene(*words: str | Path, **settings: Any) -> subprocess.CompletedProcess[str]:
     """Types `unscene ...` in a shell of its own, in the checkout."""
     command = [sys.executable, "-m", "pipeline", *map(str, words)]

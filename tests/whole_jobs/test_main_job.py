@@ -61,10 +61,10 @@ def test_the_readme_counts_what_the_demo_makes(demo: Finished) -> None:
 
 def test_broken_files_are_failures_with_reasons_and_good_ones_are_scenes(demo: Finished) -> None:
     failures = {Path(row["uri"]).name: row["message"] for row in demo.table("failures") if row["stage"] == "ingest"}
-    assert "zero bytes" in failures["broken-empty.jpg"]
-    assert "not a picture" in failures["broken-text.jpg"]
-    assert "truncated" in failures["broken-truncated.jpg"]
-    assert "60000x60000" in failures["broken-huge.png"]
+    assert "zero bytes" in failures["unusable-empty.jpg"]
+    assert "not a picture" in failures["unusable-text.jpg"]
+    assert "truncated" in failures["unusable-truncated.jpg"]
+    assert "60000x60000" in failures["unusable-huge.png"]
     assert len(failures) == 4
     scenes = demo.table("scenes")
     ok = [row for row in scenes if row["status"] == "ok"]
@@ -195,7 +195,7 @@ def test_status_tells_the_job_from_storage_alone(demo: Finished, tmp_path: Path)
     words = unscene("status", copy).stdout
     assert "14 scenes of 14 files in 3 shards" in words
     assert "finished" in words
-    assert "broken-huge.png" in words
+    assert "unusable-huge.png" in words
 
 
 def test_an_exported_scene_draws_the_same_picture_in_diffusers(demo: Finished, tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from tests.support import ROOT
-from tests.support.finished_job import QUICK, Finished, unscene
+from tests.support.finished_job import QUICK, Finished, demo_files, unscene
 
 pytestmark = pytest.mark.prove
 # One scene a batch: what a killed job has left is batched anew, and other company is another rounding (docs/engine.md).
 # So handles must be the same to the last bit, whatever was lost; company is tests/whole_jobs/test_job_invariance.py's.
-SMALL: dict[str, Any] = {**QUICK, "generate.subsets": ["union"], "source.limit": 10, "extract.batch": 1}
+SMALL: dict[str, Any] = {**QUICK, "generate.subsets": ["union"], "source.uri": demo_files(6), "extract.batch": 1}
 
 
 def embeddings(output: Path) -> dict[tuple[str, int], np.ndarray]:

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
-from tests.support.finished_job import QUICK, Finished
+from tests.support.finished_job import QUICK, Finished, demo_files
 from tests.support.ray_head import Head, free_ports, ray_head
 
 pytestmark = pytest.mark.prove
 SETTINGS = {
     **QUICK,
     "extract.batch": 1,  # so that a job that is stopped in the first has more to do
-    "source.limit": 7,  # the four broken files, and three scenes
+    "source.uri": demo_files(3),
     "generate.subsets": ["union"],
     "evaluate.enabled": "false",
 }

@@ -115,11 +115,12 @@ def png_bomb(side: int = 60_000) -> bytes:
 
 
 def write_broken(bucket: Path, whole_jpeg: bytes) -> None:
-    """Four files that a real bucket holds sooner or later: each must cost one row of failures and no more."""
-    (bucket / "broken-truncated.jpg").write_bytes(whole_jpeg[: len(whole_jpeg) // 3])
-    (bucket / "broken-empty.jpg").write_bytes(b"")
-    (bucket / "broken-text.jpg").write_text("<html><body>403 Forbidden</body></html>\n", encoding="utf-8")
-    (bucket / "broken-huge.png").write_bytes(png_bomb())
+    """Four files that a real bucket holds sooner or later: each must cost one row of failures and no more. Their names
+    sort behind the scenes', so that the first few files of the bucket are pictures."""
+    (bucket / "unusable-truncated.jpg").write_bytes(whole_jpeg[: len(whole_jpeg) // 3])
+    (bucket / "unusable-empty.jpg").write_bytes(b"")
+    (bucket / "unusable-text.jpg").write_text("<html><body>403 Forbidden</body></html>\n", encoding="utf-8")
+    (bucket / "unusable-huge.png").write_bytes(png_bomb())
 
 
 def main() -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.training.world.demo_bucket import SCENES, compose, toy_named
+from models.training.world.demo_bucket import SCENES, compose, toy_named, write_broken
 from models.training.world.protocol_bucket import company, write_bucket
 from models.training.world.roster import HELD_OUT, NEW_COMBINATIONS, NEW_SHAPES, TRAINED, Toy
 from schemas.masks import decode_mask
+from tests.support import ROOT
 
 
 def test_the_demo_shows_held_out_toys_alone_each_difficulty_once() -> None:
@@ -38,6 +39,16 @@ def test_one_toy_of_the_demo_stands_before_another() -> None:
     near = np.pad(front, 1)
     touched = near[2:, 1:-1] | near[:-2, 1:-1] | near[1:-1, 2:] | near[1:-1, :-2]
     assert (touched & behind).sum() > 20
+
+
+def test_the_first_files_of_the_demo_are_its_scenes(tmp_path: Path) -> None:
+    """`unscene run demo --limit 4`, a newcomer's first try, makes something."""
+    bucket = ROOT / "demo" / "bucket"
+    write_broken(tmp_path, (bucket / "scene-00.jpg").read_bytes())
+    names = sorted(file.name for file in bucket.iterdir())
+    assert [Path(name).stem for name in names[: len(SCENES)]] == [f"scene-{number:02d}" for number in range(10)]
+    assert names[len(SCENES) :] == sorted(file.name for file in tmp_path.iterdir())
+    assert all((bucket / file.name).read_bytes() == file.read_bytes() for file in tmp_path.iterdir())
 
 
 def test_the_protocol_shows_both_kinds_of_new_toys_in_company_of_their_own() -> None:

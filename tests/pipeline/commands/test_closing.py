@@ -223,7 +223,7 @@ def test_a_job_that_is_past_the_stage_has_not_stopped_after_it(tmp_path: Path) -
 
 
 def test_a_job_of_the_first_few_says_that_there_are_more(tmp_path: Path) -> None:
-    """`unscene run demo --limit 2`: the first two files of that bucket are broken ones."""
+    """A bucket whose first two files are broken ones, tried with `--limit 2`."""
     storage, _ = output_of(tmp_path / "out", {"ingest": "NotAPicture"})
     assert "--limit" not in str(nothing_made(storage, ended(storage)))
     record = json.loads(storage.read("run.json"))
