@@ -25,6 +25,7 @@ from pipeline.watching.metrics import Metrics
 from pipeline.watching.preparing import LOOKING, preparing
 from pipeline.watching.progress import Progress
 from pipeline.watching.run_log import RunLog
+from pipeline.watching.snapshot import announce
 from pipeline.watching.terminal import line
 from pipeline.watching.watchers import Watchers
 from schemas.errors import CommandError
@@ -56,19 +57,20 @@ def run_job(
     retry: bool = False,
     refresh: bool = False,
     until: str | None = None,
+    command: str | None = None,
 ) -> JobResult:
     """Runs a job to its end, or resumes it; safe to call again at any time.
 
     kinds: the stages, where they are not the usual ones (a test's faulty stage). retry: failed scenes too. refresh:
     scenes too whose file changed since their results were made. until: the stage after which to stop; a later call
-    goes on from there.
+    goes on from there. command: what a person types to go on to the end, for `status` and the report to tell.
     Raises JobError, of `until` too where the job has no such stage.
     """
     first_stages(kinds or kinds_of(spec), until)  # before anything is opened
     with ExitStack() as lease:
         with preparing(console, LOOKING):
             state = open_job(spec, kinds, lease, retry, refresh)
-        return run_opened(state, console, until)
+        return run_opened(state, console, until, command)
 
 
 def first_stages(kinds: list[StageKind], until: str | None) -> list[StageKind]:
@@ -82,8 +84,9 @@ def first_stages(kinds: list[StageKind], until: str | None) -> list[StageKind]:
     return kinds[: names.index(until) + 1]
 
 
-def run_opened(state: JobState, console: Console, until: str | None = None) -> JobResult:
-    """Runs a job that `open_job` has opened with its lease, to its end or through the stage `until`."""
+def run_opened(state: JobState, console: Console, until: str | None = None, command: str | None = None) -> JobResult:
+    """Runs a job that `open_job` has opened with its lease, to its end or through the stage `until`. command: as of
+    `run_job`."""
     started, spec = time.monotonic(), state.spec
     kinds = first_stages(state.kinds, until if state.open_shards else None)  # a finished job has nowhere to stop
     until = until if len(kinds) < len(state.kinds) else None
@@ -97,6 +100,8 @@ def run_opened(state: JobState, console: Console, until: str | None = None) -> J
     from pipeline.scheduling.scheduler import Scheduler
 
     stopped = threading.Event()
+    command = command and masked(command)
+    announce(state.storage, "starting", command=command and command + (f" --until {until}" if until else ""))
     with RunLog(state.storage) as log, ExitStack() as session:
         with preparing(console, "starting Ray"):
             session.enter_context(connected(spec.cluster))
@@ -132,6 +137,8 @@ def run_opened(state: JobState, console: Console, until: str | None = None) -> J
     account_withdrawn(state.storage)
     if not stopped.is_set() and until is None:
         state.storage.delete_folder(f"{SHARED}/scratch")  # checkpoints of batches that were cut otherwise later
+    elif not stopped.is_set():
+        announce(state.storage, "ended", command=command)  # typed with its --until once more, it would do nothing
     return JobResult(
         not stopped.is_set(),
         True,

@@ -17,7 +17,7 @@ from pipeline.shards.quality import quality_lines
 from pipeline.shards.scores import score_numbers
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
-from pipeline.watching.snapshot import in_hand, is_fresh, read_snapshot, stale_line
+from pipeline.watching.snapshot import command_of, in_hand, is_fresh, read_snapshot, stale_line
 from pipeline.watching.terminal import job_text
 from pipeline.wording import counted, first_line, span, within
 
@@ -62,7 +62,7 @@ def state_line(driver: dict[str, Any] | None, live: dict[str, Any] | None, left:
         if planned and not left:
             return "finished"
         last = f" (last heard of {span(time.time() - live['at'])} ago)" if live else ""
-        return f"not running{last}: {to_go}; `unscene run` with its spec goes on"
+        return f"not running{last}: {to_go}; `{command_of(live)}` goes on"
     state = (live or {}).get("state", "planning")
     begun_anew = state == "ended" and (left > 0 or not is_fresh(live))  # the last run's word; this one has said none
     if state == "planning" or live is None or begun_anew:

@@ -12,8 +12,8 @@ from pipeline.ledger.run_record import recorded_spec
 from pipeline.ledger.scene_names import base_of, uris_of
 from pipeline.shards.reader import OutputReader, Row
 from pipeline.storage.folder import Storage
+from pipeline.watching.snapshot import command_of, read_snapshot
 
-NOT_YET = "it is not through extract yet; the same `unscene run` goes on"
 _UNTIL_HANDLES = ("scenes", "concepts", "handles")
 
 
@@ -53,6 +53,7 @@ class HandleSource:
 
     def without(self) -> Iterator[tuple[str, str, str]]:
         """(scene_id, address, why) of every scene of the plan that has no handles, a shard's at a time."""
+        not_yet = f"it is not through extract yet; `{command_of(read_snapshot(self.home))}` goes on"
         for shard in range(self.plan.shards):
             lost = {
                 row["scene_id"]: f"it failed in {row['stage']} ({row['error']}: {' '.join(row['message'].split())})"
@@ -63,7 +64,7 @@ class HandleSource:
             for row in self.plan.rows(shard):
                 scene_id = row["scene_id"]
                 if row["duplicate_of"] is None and scene_id not in self.shards:
-                    yield scene_id, row["uri"], lost.get(scene_id, NOT_YET)
+                    yield scene_id, row["uri"], lost.get(scene_id, not_yet)
 
 
 def stamp_of(rows: list[Row]) -> str:

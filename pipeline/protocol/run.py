@@ -36,7 +36,7 @@ from stages.models.check import check_models
 class Evaluation:
     """How an evaluation ended. complete: every job that was asked for is settled; lines: what to tell; seconds: by
     job; nothing: of each job that made nothing at all, why; counts: `JOB/STAGE` -> scenes with results and without;
-    report: where the page is, if there is one."""
+    report: where the page is, if there is one; command: what a person types to go on with it."""
 
     complete: bool = True
     lines: list[str] = field(default_factory=list)
@@ -44,9 +44,10 @@ class Evaluation:
     nothing: list[str] = field(default_factory=list)
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
     report: str | None = None
+    command: str | None = None
 
 
-def evaluate(spec: JobSpec, console: Console, only: Sequence[str] = ()) -> Evaluation:
+def evaluate(spec: JobSpec, console: Console, only: Sequence[str] = (), command: str | None = None) -> Evaluation:
     """Runs the methods of `spec.protocol`, or those named in `only`, and writes OUTPUT/protocol from all that have run.
 
     Raises JobError for what no job could start with, for an OUTPUT that holds a job, and for a name in `only` that
@@ -66,7 +67,7 @@ def evaluate(spec: JobSpec, console: Console, only: Sequence[str] = ()) -> Evalu
     for job in jobs.values():  # `open_job` is given their stages, and takes the models as checked
         check_models(job)
     check_writable(storage)
-    found = Evaluation()
+    found = Evaluation(command=command)
     with ExitStack() as session:
         ours = session.enter_context(held(storage))
         if _scenes(spec, console, session, found) and not found.nothing:
@@ -110,7 +111,7 @@ def _work(
         if state.open_shards:
             with preparing(console, "starting Ray"):
                 session.enter_context(connected(job.cluster))
-        result: JobResult = run_opened(state, console)
+        result: JobResult = run_opened(state, console, command=found.command)
     found.seconds[name] = time.monotonic() - started
     found.complete = found.complete and result.complete
     if result.complete and (why := nothing_made(state.storage, result)):

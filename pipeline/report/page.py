@@ -34,6 +34,7 @@ from pipeline.shards.scores import kind_of, score_numbers
 from pipeline.stage_kinds import STAGE_OF
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
+from pipeline.watching.snapshot import command_of, read_snapshot
 from pipeline.wording import size_text, span, stamp
 from schemas.job import JobSpec
 
@@ -144,6 +145,7 @@ def _first_page(
         "handle_count": handles,
         "variation_count": variations,
         "model_revision": record.get("fields", {}).get("models.base"),
+        "going_on": command_of(read_snapshot(storage)),
         "address": shlex.quote(storage.url),
         "handles_at": shlex.quote(spec.source.handles or storage.url),
     }

@@ -34,8 +34,7 @@ def run(
             f"{spec}: protocol: this spec compares methods; run it with `unscene evaluate {shlex.quote(str(spec))}`, "
             "or take the section out to run one job"
         )
-    command = f"unscene run {shlex.quote(str(spec))}{again('--set', set_)}"
-    command += (f" --limit {limit}" if limit else "") + (f" --until {until}" if until else "")
+    command = f"unscene run {shlex.quote(str(spec))}{again('--set', set_)}" + (f" --limit {limit}" if limit else "")
     _run(loaded, command, refresh=refresh, until=until)
 
 
@@ -50,14 +49,14 @@ def evaluate(
     from pipeline.protocol.run import evaluate as run_protocol
 
     loaded = load_spec(spec, set_)
+    command = typed(f"unscene evaluate {shlex.quote(str(spec))}{again('--only', only)}{again('--set', set_)}")
     with notified(loaded, say) as ending:
-        found = run_protocol(loaded, console, only)
+        found = run_protocol(loaded, console, only, command)
         ending.complete, ending.scenes, ending.report = found.complete, found.counts, found.report
         for line in found.lines:
             say(line)
         if not found.complete:
-            command = f"unscene evaluate {shlex.quote(str(spec))}{again('--only', only)}{again('--set', set_)}"
-            say(f"stopped; what was whole is written. Go on with: {typed(command)}")
+            say(f"stopped; what was whole is written. Go on with: {command}")
             raise typer.Exit(130)
         ending.wrong = "; ".join(found.nothing) or None
         end_with(found.nothing)
@@ -67,8 +66,7 @@ def retry(output: OutputArg, until: UntilOption = None) -> None:
     """Try the failed scenes of a job again, and make those anew whose picture or masks changed since."""
     storage = output_at(output)
     spec = with_credentials(recorded_spec(storage), output).model_copy(update={"output": storage.url})
-    command = f"unscene retry {shlex.quote(output)}" + (f" --until {until}" if until else "")
-    _run(spec, command, retry=True, refresh=True, until=until)
+    _run(spec, f"unscene retry {shlex.quote(output)}", retry=True, refresh=True, until=until)
 
 
 def submit(
@@ -95,7 +93,8 @@ def _run_told(
     from pipeline.commands.run import run_job
     from pipeline.report.page import write_report
 
-    result = run_job(spec, console, retry=retry, refresh=refresh, until=until)
+    result = run_job(spec, console, retry=retry, refresh=refresh, until=until, command=typed(command))
+    command = typed(command + (f" --until {until}" if until else ""))
     ending.complete, ending.scenes = result.complete, result.counts
     if not result.worked:
         rest = ", but for the changed ones" if result.stale else ""
@@ -106,13 +105,13 @@ def _run_told(
         )
         say(f"nothing to do: {'no scene has failed' if retry else done}{rest}")
     elif not result.complete:
-        say(f"stopped; what was whole is written. Go on with: {typed(command)}")
+        say(f"stopped; what was whole is written. Go on with: {command}")
         raise typer.Exit(130)
     else:
         ending.report = write_report(Storage(spec.output))
     lines = closing_lines(Storage(spec.output), result)
     if result.stale:
-        anew = f"{typed(command)} --refresh"
+        anew = f"{command} --refresh"
         lines.append(f"stale: {len(result.stale)}, results of files that changed since; make them anew: {anew}")
     for line in lines:
         say(line)

@@ -42,7 +42,8 @@ def announce(storage: Storage, state: str, **more: Any) -> None:
 
 def read_snapshot(storage: Storage) -> dict[str, Any] | None:
     """The last one, or None: `at` (seconds since 1970), `state`, `scenes`, for each of `stages` what `StageState` has,
-    `job` as `Outlook`, `stale`: the scenes that the last run left as they are though their file has changed."""
+    `job` as `Outlook`, `stale`: the scenes that the last run left as they are though their file has changed,
+    `command`: see `command_of`."""
     try:
         found: dict[str, Any] = json.loads(storage.read(NAME))
     except (FileNotFoundError, ValueError):
@@ -54,6 +55,12 @@ def said_to_have_ended(storage: Storage) -> list[str] | None:
     """The stale scenes that the last run told of, where it said that it has ended; else None."""
     found = read_snapshot(storage)
     return list(found.get("stale") or []) if found and found.get("state") == "ended" else None
+
+
+def command_of(snapshot: dict[str, Any] | None) -> str:
+    """The command that goes on with the job, as the last run's was typed, but for what is secret."""
+    told = (snapshot or {}).get("command")
+    return told if isinstance(told, str) and told else "unscene run SPEC"
 
 
 def measured(snapshot: dict[str, Any] | None) -> dict[str, float]:

@@ -24,7 +24,7 @@ def limited(spec: JobSpec, limit: int | None) -> JobSpec:
 
 
 def until(spec: JobSpec, stage: str) -> Any:
-    return run_job(spec, Console(quiet=True), TOY_KINDS, until=stage)
+    return run_job(spec, Console(quiet=True), TOY_KINDS, until=stage, command="unscene run job.yaml")
 
 
 def files_of(output: Path) -> dict[str, tuple[int, bytes]]:
@@ -44,7 +44,7 @@ def test_a_job_goes_on_from_where_it_was_told_to_stop(tmp_path: Path, local_ray:
     assert not (out / "handles").exists()
     assert not (out / "failures").exists(), "a shard's failures are committed once a round: they would lack extract's"
     assert not list((out / "_shared").glob("prepared-extract")), "nothing of a later stage was started"
-    assert any("2 shards to go" in line for line in status_lines(Storage(str(out))))
+    assert any("2 shards to go; `unscene run job.yaml` goes on" in line for line in status_lines(Storage(str(out))))
     scenes = {path.name: path.stat().st_mtime_ns for path in (out / "scenes").iterdir()}
 
     again = until(spec, "ingest")

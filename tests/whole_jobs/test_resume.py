@@ -30,7 +30,8 @@ from rich.console import Console
 from pipeline.commands.run import run_job
 from schemas.spec_file import load_spec
 from tests.support.toy_stages import TOY_KINDS
-result = run_job(load_spec(sys.argv[1]), Console(), TOY_KINDS)
+command = "unscene run job.json --set source.storage_options.key=ABC"
+result = run_job(load_spec(sys.argv[1]), Console(), TOY_KINDS, command=command)
 sys.exit(0 if result.complete else 130)
 """
 
@@ -131,6 +132,8 @@ def test_ctrl_c_writes_what_is_whole_and_the_next_run_goes_on(tmp_path: Path, sl
     assert driver.wait(timeout=60) == 130
     assert "stopping: writing what is whole" in (tmp_path / "driver.log").read_text()
     assert any(line.startswith("not running (last heard of ") for line in status_lines(storage)), "at once"
+    again = "`unscene run job.json --set source.storage_options.key=***` goes on"
+    assert any(again in line for line in status_lines(storage))
     seen = read_snapshot(storage)
     assert seen is not None
     assert seen["stages"]["extract"]["scene_s"] > 0, "the next run knows what a scene costs"

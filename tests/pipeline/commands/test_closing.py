@@ -154,10 +154,10 @@ def test_an_interrupted_run_says_the_whole_command_that_goes_on(
     storage, _ = output_of(tmp_path / "out", {})
     job = tmp_path / "my job.yaml"
     job.write_text(f"source: {{uri: /photos}}\noutput: {tmp_path / 'out'}\n")
-    asked: list[tuple[int | None, str | None]] = []
+    asked: list[tuple[int | None, str | None, str]] = []
 
     def stopped(spec: JobSpec, console: Console, **how: Any) -> JobResult:
-        asked.append((spec.source.limit, how["until"]))
+        asked.append((spec.source.limit, how["until"], how["command"]))
         return JobResult(False, True, committed_counts(storage, KINDS[:2]), 1.0, until="segment")
 
     monkeypatch.setattr(run, "run_job", stopped)
@@ -166,9 +166,9 @@ def test_an_interrupted_run_says_the_whole_command_that_goes_on(
     )
     with pytest.raises(SystemExit) as ended_with:
         cli.main()
-    assert (ended_with.value.code, asked) == (130, [(2, "segment")])
-    again = submitted or f"unscene run '{job}' --set seed=3 --limit 2 --until segment"
-    assert f"Go on with: {again}\n" in capsys.readouterr().out
+    whole = f"unscene run '{job}' --set seed=3 --limit 2"
+    assert (ended_with.value.code, asked) == (130, [(2, "segment", submitted or whole)])
+    assert f"Go on with: {submitted or f'{whole} --until segment'}\n" in capsys.readouterr().out
 
 
 def test_a_run_of_the_first_stages_says_what_they_made_and_how_to_go_on(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,19 @@ def test_a_job_of_the_first_stages_is_finished_after_them(sample: SampleOutput) 
 
 def test_a_job_of_all_stages_is_not(sample: SampleOutput) -> None:
     """A record that does not say which stages it has is of all of them; a commit that was deleted is work to do."""
-    assert any("2 shards to go; `unscene run`" in line for line in status_lines(sample.storage))
+    assert any("2 shards to go; `unscene run SPEC` goes on" in line for line in status_lines(sample.storage))
     assert "Unfinished" in Path(write_report(sample.storage)).read_text()
+
+
+def test_an_unfinished_job_names_the_command_that_goes_on(sample: SampleOutput) -> None:
+    """As it was typed, not "the same" to whoever has closed that terminal."""
+    command = "unscene run 'my job.yaml' --set seed=3"
+    announce(sample.storage, "starting", command=command)
+    write_snapshot(sample.storage, JobCounts(["ingest"], 4), "ended")
+    assert state_of(sample.storage).endswith(f": 2 shards to go; `{command}` goes on")
+    page = unescape(Path(write_report(sample.storage)).read_text())
+    assert f"<code>{command}</code>" in page
+    assert "same unscene" not in page
 
 
 def state_of(storage: Storage) -> str:
@@ -76,7 +88,7 @@ def test_a_run_that_has_just_begun_is_running_before_there_is_anything_to_count(
         announce(storage, "starting")
         assert state_of(storage).startswith("running: no plan yet; Ray and the models are starting")
     assert state_of(storage).startswith("not running (last heard of"), "no plan is not a finished job"
-    assert state_of(storage).endswith("no plan yet; `unscene run` with its spec goes on")
+    assert state_of(storage).endswith("no plan yet; `unscene run SPEC` goes on")
 
 
 def test_a_run_is_at_work_until_its_lease_ends_and_no_longer(sample: SampleOutput) -> None:

@@ -16,6 +16,7 @@ from pipeline.ledger.scene_names import find_scenes, one_scene
 from pipeline.ledger.withdrawals import withdraw
 from pipeline.stage_kinds import EXTRACT, INGEST, SEGMENT
 from pipeline.storage.folder import Storage
+from pipeline.watching.snapshot import announce
 from schemas.errors import CommandError
 from schemas.outcomes import SceneOutput
 from stages.handles.exported_scene import read_exported
@@ -257,8 +258,9 @@ def test_a_full_disk_is_one_sentence(learned: Learned, tmp_path: Path, monkeypat
 
 def test_a_job_still_at_work(tmp_path: Path) -> None:
     output = Learned(tmp_path / "out", scenes=4, stages=LEARNED, shards=1)
+    announce(output.storage, "ended", command="unscene run night.yaml")
     lines = list(export_all(output.storage, tmp_path / "handles"))
-    waiting = [line for line in lines if "it is not through extract yet; the same `unscene run` goes on" in line]
+    waiting = [line for line in lines if "it is not through extract yet; `unscene run night.yaml` goes on" in line]
     assert len(waiting) == len(output.plan.scenes(1))
     begun = SampleOutput(tmp_path / "begun", stages=(INGEST,))
     with pytest.raises(CommandError, match=r"--all: no scene under .*begun has handles; `unscene status` says how far"):
