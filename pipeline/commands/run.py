@@ -19,8 +19,9 @@ from pipeline.ledger.rounds import FAILURES
 from pipeline.lines import put
 from pipeline.shards.leftovers import sweep
 from pipeline.shards.withdrawn_account import account_withdrawn
-from pipeline.stage_kinds import EVALUATE, StageKind, kinds_of
+from pipeline.stage_kinds import EVALUATE, EXTRACT, StageKind, kinds_of
 from pipeline.storage.folder import SHARED
+from pipeline.watching.counts import JobCounts
 from pipeline.watching.metrics import Metrics
 from pipeline.watching.preparing import LOOKING, preparing
 from pipeline.watching.progress import Progress
@@ -28,6 +29,7 @@ from pipeline.watching.run_log import RunLog
 from pipeline.watching.snapshot import announce
 from pipeline.watching.terminal import line
 from pipeline.watching.watchers import Watchers
+from pipeline.wording import span
 from schemas.errors import CommandError
 from schemas.job import JobSpec
 from schemas.secrets import masked
@@ -126,7 +128,7 @@ def run_opened(state: JobState, console: Console, until: str | None = None, comm
                 stopped.set()
                 scheduler.stop()
                 progress.stopping()
-                watcher.event("stopping: writing what is whole (Ctrl-C again to leave at once)")
+                watcher.event(stopping_line(spec, progress.counts))
 
             with _interrupts(stop):
                 scheduler.run()
@@ -149,6 +151,18 @@ def run_opened(state: JobState, console: Console, until: str | None = None, comm
         until,
         log,
     )
+
+
+def stopping_line(spec: JobSpec, counts: JobCounts) -> str:
+    """What is kept and what is done again when a run is asked to end now."""
+    text, every_s = "stopping: writing what is whole", spec.extract.checkpoint_every_s
+    if EXTRACT.name in counts.stages and counts.stages[EXTRACT.name].working:
+        text += (
+            "; a batch in training starts anew next time, as extract.checkpoint_every_s is null"
+            if every_s is None
+            else f"; of a batch in training at most the last {span(every_s)} of steps are done again"
+        )
+    return f"{text} (Ctrl-C again to leave at once)"
 
 
 def _to_do(state: JobState, kinds: list[StageKind]) -> list[int]:

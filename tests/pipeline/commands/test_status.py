@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.commands import watch as watching
+from pipeline.commands.run import stopping_line
 from pipeline.commands.scenes import list_scenes
 from pipeline.commands.status import status_lines
 from pipeline.ledger import lease
@@ -106,6 +107,26 @@ def test_a_run_is_at_work_until_its_lease_ends_and_no_longer(sample: SampleOutpu
         assert state_of(sample.storage).startswith("stopping, writing what is whole: 2 shards to go")
     assert state_of(sample.storage).startswith("not running (last heard of 0 s ago): 2 shards to go")
     assert not any("phase 1" in line for line in status_lines(sample.storage))
+
+
+@pytest.mark.parametrize(
+    ("every_s", "said"),
+    [
+        (300, "; of a batch in training at most the last 5 min of steps are done again"),
+        (None, "; a batch in training starts anew next time, as extract.checkpoint_every_s is null"),
+    ],
+)
+def test_who_stops_a_run_is_told_what_a_batch_in_training_loses(every_s: float | None, said: str) -> None:
+    spec = JobSpec.model_validate({"source": {"uri": "/p"}, "output": "o", "extract": {"checkpoint_every_s": every_s}})
+    whole = "stopping: writing what is whole{} (Ctrl-C again to leave at once)"
+    counts = JobCounts(["ingest", "extract"], 4)
+    counts.stages["ingest"].in_hand = [InHand(4, {})]
+    assert stopping_line(spec, counts) == whole.format("")
+    counts.stages["extract"].in_hand = [InHand(0, {})]
+    assert stopping_line(spec, counts) == whole.format(""), "its worker is starting"
+    counts.stages["extract"].in_hand = [InHand(4, {})]
+    assert stopping_line(spec, counts) == whole.format(said)
+    assert stopping_line(spec, JobCounts(["ingest"], 4)) == whole.format("")
 
 
 def test_a_driver_elsewhere_that_is_heard_of_no_more_is_not_at_work(
