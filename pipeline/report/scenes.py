@@ -31,6 +31,7 @@ MOST_BYTES = 20_000
 """A thumbnail, when there are few; many share the page's budget."""
 TILE_BYTES = 2_500
 """A picture of the contact sheet."""
+_ESTIMATES = {"predicted_iou": "SAM IoU", "stability_score": "Stability", "score": "Score"}
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,12 @@ class SceneView:
     @property
     def row(self) -> Row:
         return next(iter(self.facts.rows.get("scenes", [])), {})
+
+    @property
+    def estimates(self) -> dict[str, str]:
+        """Columns of the concepts that Segment Anything has filled -> their headings; none where masks were given."""
+        known = {name for item in self.concepts for name, value in item.concept.items() if value is not None}
+        return {name: title for name, title in _ESTIMATES.items() if name in known}
 
     @property
     def extracted(self) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from pipeline.report import page as report
 from pipeline.report.choices import choices_of
 from pipeline.report.facts import KEPT_ONCE, LACKING, ONCE, SceneFacts, state_of
-from pipeline.report.scenes import ConceptView, seen_text, title_of
+from pipeline.report.scenes import ConceptView, SceneView, seen_text, title_of
 from pipeline.report.thumbnails import PALETTE, colour_of, ink_on, luminance, middle
 from pipeline.stage_kinds import INGEST, SEGMENT
 from schemas.outcomes import SceneOutput
@@ -220,6 +220,15 @@ def test_numbers_stand_on_their_masks(page: Page) -> None:
     assert middle(np.zeros((3, 3), dtype=bool)) is None
     assert len(set(PALETTE)) == 8
     assert {(230, 159, 0), (86, 180, 233), (0, 158, 115)} <= set(PALETTE), "Okabe and Ito's"
+
+
+def test_given_masks_have_no_columns_for_what_sam_says_of_its_own(page: Page) -> None:
+    assert "Area SAM IoU Stability Score" in flat(page.scenes[1])
+    row = {"area_share": 0.1, "predicted_iou": None, "stability_score": None, "score": None}
+    given = SceneView(SceneFacts("a", {}, {}), "a.jpg", concepts=[ConceptView(0, row, {})])
+    assert given.estimates == {}
+    given.concepts.append(ConceptView(1, row | {"score": 0.5}, {}))
+    assert given.estimates == {"score": "Score"}, "of a scene that has some of either"
 
 
 def test_what_a_picture_shows_in_words() -> None:
