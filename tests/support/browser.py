@@ -65,8 +65,9 @@ class Browser:
         )
         self._send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
-    def photograph(self, to: Path) -> None:
-        to.write_bytes(base64.b64decode(self._send("Page.captureScreenshot", captureBeyondViewport=True)["data"]))
+    def photograph(self, to: Path, whole: bool = True) -> None:
+        """whole: the page, not only what the window shows of it."""
+        to.write_bytes(base64.b64decode(self._send("Page.captureScreenshot", captureBeyondViewport=whole)["data"]))
 
     def wait_for(self, script: str) -> None:
         """Until an expression is true in the page; 20 s at most."""
