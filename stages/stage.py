@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from schemas.job import JobSpec
@@ -25,6 +26,32 @@ def none_withdrawn() -> frozenset[str]:
     return frozenset()
 
 
+class Parting:
+    """Word to a stage that its process is about to be ended, and its answer: asked from one thread while another is at
+    the work. A stage that keeps no states of its work never looks."""
+
+    def __init__(self) -> None:
+        self._asked, self._answered = threading.Event(), threading.Event()
+        self._kept = False
+
+    @property
+    def due(self) -> bool:
+        """Whether the state of the work is to be kept at once."""
+        return self._asked.is_set() and not self._answered.is_set()
+
+    def answer(self, kept: bool) -> None:
+        """The state was kept, or could not be. Says nothing where nobody has asked."""
+        if self.due:
+            self._kept = kept
+            self._answered.set()
+
+    def ask(self, within_s: float) -> bool:
+        """Whether the state was kept, as soon as it was, or the time is over. Unit: seconds."""
+        self._asked.set()
+        self._answered.wait(within_s)
+        return self._kept
+
+
 @dataclass(frozen=True)
 class StageContext:
     """What a stage is given by the process that it runs in; it knows nothing else of its surroundings.
@@ -35,11 +62,13 @@ class StageContext:
     work, 0 to 1, as near as the stage can tell. It is not to raise.
     withdrawn: asked within a unit, every few seconds, for the ids of scenes that are no longer wanted. A stage that
     works on for long leaves them out from then on; a short one need not ask.
+    parting: looked at within a unit by a stage that keeps states of its work.
     """
 
     shared: str
     progress: Callable[[dict[str, Any]], None] = tell_nobody
     withdrawn: Callable[[], frozenset[str]] = none_withdrawn
+    parting: Parting = field(default_factory=Parting)
 
 
 class Stage(Protocol):

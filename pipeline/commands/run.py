@@ -29,7 +29,6 @@ from pipeline.watching.run_log import RunLog
 from pipeline.watching.snapshot import announce
 from pipeline.watching.terminal import line
 from pipeline.watching.watchers import Watchers
-from pipeline.wording import span
 from schemas.errors import CommandError
 from schemas.job import JobSpec
 from schemas.secrets import masked
@@ -155,12 +154,12 @@ def run_opened(state: JobState, console: Console, until: str | None = None, comm
 
 def stopping_line(spec: JobSpec, counts: JobCounts) -> str:
     """What is kept and what is done again when a run is asked to end now."""
-    text, every_s = "stopping: writing what is whole", spec.extract.checkpoint_every_s
+    text = "stopping: writing what is whole"
     if EXTRACT.name in counts.stages and counts.stages[EXTRACT.name].working:
         text += (
             "; a batch in training starts anew next time, as extract.checkpoint_every_s is null"
-            if every_s is None
-            else f"; of a batch in training at most the last {span(every_s)} of steps are done again"
+            if spec.extract.checkpoint_every_s is None
+            else ", and the state of a batch in training"
         )
     return f"{text} (Ctrl-C again to leave at once)"
 

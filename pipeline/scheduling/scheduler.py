@@ -19,12 +19,13 @@ from pipeline.ledger.rounds import FAILURES, Ledger
 from pipeline.scheduling.answers import Answers
 from pipeline.scheduling.nodes import LOOK_S, SOON_S, Nodes
 from pipeline.scheduling.packer import Packing
+from pipeline.scheduling.partings import Partings
 from pipeline.scheduling.pool import WorkerPool
 from pipeline.scheduling.room import give_way
 from pipeline.scheduling.shard_run import ShardRun
 from pipeline.scheduling.waiting import Wait, Waiting
 from pipeline.shards.unit import Unit
-from pipeline.stage_kinds import StageKind
+from pipeline.stage_kinds import EXTRACT, StageKind
 from pipeline.storage.folder import Storage
 from pipeline.watching.watcher import Crew, Watcher
 from schemas.errors import JobError, LeaseLost
@@ -70,12 +71,14 @@ class Scheduler:
         self.packing = Packing(storage, watcher.event, spec.source.coco, None if lease is None else lease.epoch)
         self.answers = Answers(spec.cluster, storage, watcher.event, self._finish, watcher.warned)
         self.waiting = Waiting(watcher.event)
+        training = self.pools.get(EXTRACT.name)
+        self.partings = Partings(training, spec.extract.checkpoint_every_s, watcher.event)
         self.stopping = False
         self._crews: dict[str, Crew] = {}
         self._look_at = time.monotonic()
 
     def stop(self) -> None:
-        """Starts nothing new; what is whole is still packed, then `run` returns."""
+        """Starts nothing new; what is whole is still packed and what trains is kept, then `run` returns."""
         self.stopping = True
 
     def crews(self) -> tuple[dict[str, Crew], float]:
@@ -87,7 +90,7 @@ class Scheduler:
         stage cannot start, or fails too many scenes, and when another run has taken over."""
         try:
             self._admit()
-            while self.active and not (self.stopping and not self.packing):
+            while self.active and not (self.stopping and self.partings.over() and not self.packing):
                 self._turn()
             self._tell()
         except LeaseLost:  # what is on storage is another's now

@@ -21,7 +21,7 @@ from schemas.errors import JobError, StoreAway, Withdrawn
 from schemas.job import JobSpec
 from schemas.outcomes import Failure, SceneOutput
 from stages.retrying import AWAY_S, FIRST_S, within_units
-from stages.stage import Stage, StageContext
+from stages.stage import Parting, Stage, StageContext
 from stages.telling import listened
 from stages.transient import comes_of_network_failure
 
@@ -63,6 +63,7 @@ class StageWorkerImpl:
         self.stage: Stage | None = None
         self.latest: dict[str, Any] = {}
         self.hearing = Hearing()
+        self.parting = Parting()
 
     def setup(self, prepare: bool) -> SetupError | None:
         """Imports the stage and loads its models; `prepare` also makes what all workers share."""
@@ -73,7 +74,7 @@ class StageWorkerImpl:
         doing("loading models")
         try:
             context = StageContext(
-                self.storage.url_of(SHARED), progress=self._note, withdrawn=partial(withdrawn_scenes, self.storage)
+                self.storage.url_of(SHARED), self._note, partial(withdrawn_scenes, self.storage), self.parting
             )
             self.stage = load_stage(self.factory)(self.spec, context)
             with listened(doing), self.hearing.open():  # what is said here goes with the first unit
@@ -120,6 +121,7 @@ class StageWorkerImpl:
         if missing:
             raise RuntimeError(f"stage {unit.stage} gave no output for {', '.join(missing)}")
         self.latest = {}
+        self.parting.answer(True)  # what the unit has made is on storage
         first, *others = outcomes.values()
         return [replace(first, said=self.hearing.take()), *others]
 
@@ -130,6 +132,11 @@ class StageWorkerImpl:
     def progress(self) -> dict[str, Any]:
         """The stage's last word on the unit in hand."""
         return self.latest
+
+    def part(self, within_s: float) -> bool:
+        """Has the stage keep the state of the unit in hand, as this process is about to be ended; whether it has, or
+        there is none. Unit: seconds."""
+        return "step" not in self.latest or self.parting.ask(within_s)
 
     def _note(self, word: dict[str, Any]) -> None:
         self.latest = word

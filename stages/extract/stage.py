@@ -216,7 +216,10 @@ class ExtractStage:
         }
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return CheckpointFile(
-            f"{self.context.shared.rstrip('/')}/{SCRATCH}", f"{digest[:32]}.safetensors", settings.checkpoint_every_s
+            f"{self.context.shared.rstrip('/')}/{SCRATCH}",
+            f"{digest[:32]}.safetensors",
+            settings.checkpoint_every_s,
+            self.context.parting,
         )
 
     def _settings(self) -> dict[str, Any]:

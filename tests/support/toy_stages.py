@@ -44,6 +44,15 @@ class Toy:
         if self.spec.extract.init_word == "broken-setup" and self.name == "extract":
             raise RuntimeError("no such driver")
 
+    def train(self, state: Path) -> None:
+        """Steps that keep their state when it is wanted, and go on."""
+        for step in range(10_000):
+            self.context.progress({"share": 0.1, "phase": 1, "step": step, "steps": 10_000})
+            if self.context.parting.due:
+                state.write_text(str(step))
+                self.context.parting.answer(True)
+            time.sleep(0.1)
+
     def suffer(self, text: str) -> None:
         if self.poisoned:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
@@ -60,6 +69,8 @@ class Toy:
                 time.sleep(1000)
             elif fault == "slow":
                 time.sleep(float(argument))
+            elif fault == "train":
+                self.train(Path(argument))
             elif fault == "warn":
                 logging.getLogger("stages.toy").warning("scene looks odd: %s", argument)
             elif fault == "where":

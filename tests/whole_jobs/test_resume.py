@@ -142,6 +142,19 @@ def test_ctrl_c_writes_what_is_whole_and_the_next_run_goes_on(tmp_path: Path, sl
     assert len(rows_of(tmp_path / "out", "handles")) == 10
 
 
+def test_ctrl_c_keeps_the_state_of_a_batch_in_training(tmp_path: Path, local_ray: None) -> None:
+    state = tmp_path / "state"
+    spec = toy_spec(bucket(tmp_path / "in", {"a": f"extract:train {state}"}), tmp_path / "out")
+    driver, storage = start_driver(spec, tmp_path), Storage(str(tmp_path / "out"))
+    wait_for(lambda: "step" in str((read_snapshot(storage) or {}).get("stages")))
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(timeout=60) == 130
+    assert state.exists()
+    told = " ".join((tmp_path / "driver.log").read_text().split())
+    assert "stopping: writing what is whole, and the state of a batch in training (Ctrl-C" in told
+    assert "could not be kept" not in told
+
+
 def test_a_finished_job_is_left_alone_and_a_new_picture_is_all_that_runs(tmp_path: Path, local_ray: None) -> None:
     source = bucket(tmp_path / "in", {"a": "", "b": "", "c": ""})
     spec = toy_spec(source, tmp_path / "out")

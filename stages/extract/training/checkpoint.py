@@ -20,6 +20,7 @@ from torch import Tensor
 from stages.extract.training.batch import TrainedScene, TrainingBatch
 from stages.retrying import persistently
 from stages.shared_folder import write_whole
+from stages.stage import Parting
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +29,13 @@ class CheckpointFile:
     """Where the checkpoints of one batch go, each over the last.
 
     folder: fsspec URL; name: of the file, different for whatever would give other numbers; every_s: seconds
-    between two checkpoints.
+    between two checkpoints; parting: may want one before.
     """
 
-    def __init__(self, folder: str, name: str, every_s: float) -> None:
+    def __init__(self, folder: str, name: str, every_s: float, parting: Parting | None = None) -> None:
         self.fs, path = fsspec.url_to_fs(folder)
         self.folder, self.name, self.every_s = path.rstrip("/"), name, every_s
+        self.parting = parting or Parting()
         self.saved_at = time.monotonic()
 
     @property
@@ -41,7 +43,7 @@ class CheckpointFile:
         return f"{self.folder}/{self.name}"
 
     def due(self) -> bool:
-        return time.monotonic() - self.saved_at >= self.every_s
+        return self.parting.due or time.monotonic() - self.saved_at >= self.every_s
 
     def save(self, batch: TrainingBatch, phase: int, steps: int) -> None:
         """steps: how many of the phase are done."""
@@ -68,8 +70,10 @@ class CheckpointFile:
         self.saved_at = time.monotonic()
         try:
             write_whole(self.fs, self.folder, self.name, data)
+            self.parting.answer(True)
         except Exception as error:  # every storage has errors of its own
             log.warning("the checkpoint %s could not be written (%s); training goes on", self.path, error)
+            self.parting.answer(False)
 
     def load(self, order: list[str]) -> Checkpoint | None:
         """The checkpoint of these scenes, in this order, if there is one that can be read."""

@@ -112,11 +112,11 @@ def test_a_run_is_at_work_until_its_lease_ends_and_no_longer(sample: SampleOutpu
 @pytest.mark.parametrize(
     ("every_s", "said"),
     [
-        (300, "; of a batch in training at most the last 5 min of steps are done again"),
+        (300, ", and the state of a batch in training"),
         (None, "; a batch in training starts anew next time, as extract.checkpoint_every_s is null"),
     ],
 )
-def test_who_stops_a_run_is_told_what_a_batch_in_training_loses(every_s: float | None, said: str) -> None:
+def test_who_stops_a_run_is_told_what_becomes_of_a_batch_in_training(every_s: float | None, said: str) -> None:
     spec = JobSpec.model_validate({"source": {"uri": "/p"}, "output": "o", "extract": {"checkpoint_every_s": every_s}})
     whole = "stopping: writing what is whole{} (Ctrl-C again to leave at once)"
     counts = JobCounts(["ingest", "extract"], 4)

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from schemas.job import Extract
 from stages.extract.training import trainer as trainer_module
+from stages.extract.training.batch import TrainingBatch
 from stages.extract.training.checkpoint import CheckpointFile
 from stages.extract.training.trainer import TrainedScene, Trainer, TrainingScene
 from stages.handles.scene_model import SceneModel
 from stages.models.base.loading import load_base
-from stages.stage import none_withdrawn
+from stages.stage import Parting, none_withdrawn
 from tests.support.tiny_models import build_tiny_model, tiny_scene
 
 STEPS = 8
@@ -155,6 +156,46 @@ def test_a_successor_goes_on_where_the_process_ended(
     assert len(done) == 2 * STEPS - kept, "what was kept is not done again"
     for one, two in zip(results, together, strict=True):
         assert_same(one, two, 1e-5)
+
+
+def test_a_state_is_kept_at_once_when_the_process_is_to_end(
+    model: SceneModel, scenes: list[TrainingScene], watchful: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two of the usual ones, once, and told to whoever waits for it."""
+    parting = Parting()
+    kept = CheckpointFile(str(tmp_path), "batch.safetensors", every_s=1e9, parting=parting)
+    saved: list[tuple[int, int]] = []
+    save = kept.save
+
+    def noted(batch: TrainingBatch, phase: int, steps: int) -> None:
+        saved.append((phase, steps))
+        save(batch, phase, steps)
+
+    monkeypatch.setattr(kept, "save", noted)
+
+    def progress(word: dict) -> None:
+        if word["step"] == 3 and word["phase"] == 1:
+            assert not parting.ask(0.0)
+
+    Trainer(model, SETTINGS, 0, PRIOR, progress, checkpoints=kept).train(scenes)
+    assert saved == [(1, 3)]
+    assert parting.ask(0.0)
+    assert not parting.due
+    found = kept.load(TrainingBatch(scenes, model).order)
+    assert found is not None
+    assert (found.phase, found.steps) == (1, 3)
+
+
+def test_a_state_that_cannot_be_kept_is_said_so(
+    model: SceneModel, scenes: list[TrainingScene], watchful: None, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    parting = Parting()
+    parting.ask(0.0)
+    lost = CheckpointFile(str(tmp_path / "file"), "batch.safetensors", every_s=1e9, parting=parting)
+    Trainer(model, SETTINGS, 0, PRIOR, checkpoints=lost).train(scenes)
+    assert not parting.ask(0.0)
+    assert not parting.due, "it is not tried at every step"
 
 
 def test_who_had_left_stays_away_after_a_preemption(
