@@ -62,6 +62,17 @@ def test_the_worker_builds_the_stage_s_context(worker: StageWorkerImpl, tmp_path
     assert context.withdrawn() == {"scene5"}
 
 
+def test_a_worker_that_is_to_part_waits_for_the_state_of_what_trains(worker: StageWorkerImpl) -> None:
+    parting = worker.stage.context.parting
+    assert worker.part(60.0), "nothing trains, and nothing is waited for"
+    assert not parting.due
+    worker.stage.context.progress({"step": 3})
+    assert not worker.part(0.0)
+    assert parting.due
+    worker.run(Unit("extract", 0, 0, ("odd",), {"odd": {}}, {}))
+    assert worker.part(0.0), "the unit's parts are there"
+
+
 def test_only_a_failure_of_the_scene_s_own_is_not_tried_again(worker: StageWorkerImpl, tmp_path: Path) -> None:
     storage = Storage(str(tmp_path / "out"))
     names = ("slow", "odd", "cuda")
