@@ -99,7 +99,7 @@ def _origin_lines(origin: Provenance) -> list[str]:
             f"- drawn with {origin.sampler}; templates: {'; '.join(origin.prompts)}",
         ]
     lines += [
-        f"- models.{model.role}: {model.name} ({model.licence}{f'; {model.revision}' if model.revision else ''})"
+        f"- {model.field}: {model.name} ({model.licence}{f'; {model.revision}' if model.revision else ''})"
         for model in origin.models
     ]
     packages = ", ".join(f"{name} {version}" for name, version in origin.versions.items())

@@ -52,7 +52,7 @@ def write_croissant(book: Book, title: str, origin: Provenance, tables: list[str
         "name": f"unscene-{book.choices.format}",
         "description": f"{title}, made by Unscene of {origin.source}.",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
-        "license": "the source's own; models: " + "; ".join(f"{m.role} {m.licence}" for m in origin.models),
+        "license": "the source's own; models: " + "; ".join(f"{m.field} {m.licence}" for m in origin.models),
         "version": "1.0.0",
         "datePublished": _day(origin.created_at),
         **_citation(origin),
@@ -95,7 +95,7 @@ def _entity(model: Model) -> dict[str, Any]:
     licence = model.licence if model.licence != UNKNOWN else "unknown"
     return {
         "@type": "prov:Entity",
-        "prov:label": f"models.{model.role}: {model.name}",
+        "prov:label": f"{model.field}: {model.name}",
         "license": licence,
         **({"version": model.revision} if model.revision else {}),
     }
@@ -158,7 +158,8 @@ def _pictures(book: Book, tables: list[str], origin: Provenance) -> dict[str, An
         image["source"]["transform"] = {"jsonPath": "bytes"}
         if name != "image":
             found = {"@type": "prov:Activity", "prov:label": "segmentation, and recognition of each concept"}
-            models = [_entity(model) for model in origin.models if model.role in ("sam", "identity")]
+            looked = {"models.sam", "evaluate.sam", "models.identity"}
+            models = [_entity(model) for model in origin.models if model.field in looked]
             image["prov:wasGeneratedBy"] = {**found, "prov:used": models}
         fields.append(image)
     return {

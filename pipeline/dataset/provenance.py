@@ -28,9 +28,9 @@ UNKNOWN = "not known here; see its own card"
 
 @dataclass(frozen=True)
 class Model:
-    """role: field of `models`; revision: what identifies its content; licence: as its makers gave it, or UNKNOWN."""
+    """field: of the spec; revision: what identifies its content; licence: as its makers gave it, or UNKNOWN."""
 
-    role: str
+    field: str
     name: str
     revision: str
     licence: str
@@ -66,12 +66,24 @@ def provenance(source: DatasetSource, choices: Choices) -> Provenance:
     home = source.reader.home("concepts")
     first = source.spec if home is source.storage else recorded_spec(home)
     fields = {**read_record(home).get("fields", {}), **record.get("fields", {})}
+    found = {"models.sam": first.models.sam}
+    if new:
+        own = source.spec.models
+        found = {
+            "models.base": own.base,
+            "models.sam": own.sam,
+            "models.clip": own.clip,
+            "models.identity": own.identity,
+        }
+        if source.spec.evaluate.sam is not None:  # the masks of new pictures are its own
+            found |= {"models.sam": first.models.sam, "evaluate.sam": source.spec.evaluate.sam}
+            if first.source.masks != "none":
+                del found["models.sam"]
     models = []
-    for role in ("base", "sam", "clip", "identity") if new else ("sam",):
-        named = str(getattr((first if role == "sam" and not new else source.spec).models, role))
-        revision = str(fields.get(f"models.{role}", ""))
+    for field, named in found.items():
+        revision = str(fields.get(field, ""))
         name = _shown(named) if named.startswith("/") else masked_address(named)
-        models.append(Model(role, name, revision if revision != named else "", licence_of(named)))
+        models.append(Model(field, name, revision if revision != named else "", licence_of(named)))
     generate = source.spec.generate
     method, paper = METHODS.get(first.extract.method, (first.extract.method, None))
     return Provenance(

@@ -107,6 +107,18 @@ def test_croissant_is_read_and_has_its_provenance(made: Path) -> None:
     assert len(records) == 8 + 7 * 3
 
 
+def test_the_judges_own_segmenter_is_named_for_what_it_found(tmp_path: Path) -> None:
+    """Of new pictures the masks are its own; of real ones they are the job's, where those were not brought along."""
+    settings = {"models.sam": "/models/sam_vit_h_4b8939.pth", "evaluate.sam": "/models/sam_vit_b_01ec64.pth"}
+    output = LabelledOutput(tmp_path / "out", scenes=4, settings=settings)
+    list(make_dataset(output.storage, Choices(Format.COCO), str(tmp_path / "set")))
+    text = (tmp_path / "set" / "README.md").read_text()
+    assert "- evaluate.sam: sam_vit_b_01ec64.pth (Apache-2.0" in text
+    assert "- models.sam: sam_vit_h_4b8939.pth (Apache-2.0" in text
+    list(make_dataset(output.storage, Choices(Format.COCO, scenes=Scenes.ONLY), str(tmp_path / "real")))
+    assert "evaluate.sam" not in (tmp_path / "real" / "README.md").read_text()
+
+
 def test_real_pictures_alone_name_no_base_and_no_prompt(output: LabelledOutput, tmp_path: Path) -> None:
     choices = Choices(Format.COCO, scenes=Scenes.ONLY)
     list(make_dataset(output.storage, choices, str(tmp_path / "set")))
