@@ -28,8 +28,10 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def proxy(server: str) -> Iterator[FaultProxy]:
-    with FaultProxy(server) as between, asked_through(between):
+def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """Whoever asks again does so at once: how long the pauses are is tests/stages/test_retrying.py's."""
+    monkeypatch.setattr(retrying, "LONGEST_PAUSE_S", 0.02)
+    with FaultProxy(server, stall_s=0.1) as between, asked_through(between):
         yield between
 
 
