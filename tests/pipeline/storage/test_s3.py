@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,8 +31,11 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
-    """Whoever asks again does so at once: how long the pauses are is tests/stages/test_retrying.py's."""
+    """Whoever asks again does so at once, s3fs within one call too: how long the pauses of ours are is
+    tests/stages/test_retrying.py's."""
     monkeypatch.setattr(retrying, "LONGEST_PAUSE_S", 0.02)
+    hurried = SimpleNamespace(**vars(asyncio) | {"sleep": lambda seconds: asyncio.sleep(min(seconds, 0.02))})
+    monkeypatch.setattr("s3fs.core.asyncio", hurried)
     with FaultProxy(server, stall_s=0.1) as between, asked_through(between):
         yield between
 

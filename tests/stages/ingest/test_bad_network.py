@@ -33,7 +33,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def proxy(server: str) -> Iterator[FaultProxy]:
+def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """Whoever asks again does so at once, as in tests/pipeline/storage/test_s3.py."""
+    monkeypatch.setattr(retrying, "LONGEST_PAUSE_S", 0.02)
     with FaultProxy(server) as between, asked_through(between):
         yield between
 
