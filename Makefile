@@ -19,7 +19,7 @@ env: $(READY)
 $(READY): pyproject.toml setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m compileall -qq -j 0 $(abspath $(VENV))/lib || true
+	$(BIN)/python -m compileall -qq -j 0 "$(abspath $(VENV))/lib" || true
 	touch $@
 
 demo: env
