@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pipeline.dataset.polygons import outlines, overlap, polygon
+from pipeline.dataset.polygons import overlap, polygon
+from stages.masks.outlines import outlines
 from stages.masks.shapes import Mask
 
 
@@ -34,15 +35,6 @@ def test_a_polygon_keeps_holes_and_parts(name: str) -> None:
 @pytest.mark.parametrize("mask", [*SHAPES.values(), CHECKS, np.ones((3, 5), bool), np.eye(4, dtype=bool)])
 def test_without_tolerance_nothing_is_lost(mask: Mask) -> None:
     assert overlap(mask, polygon(mask, tolerance=0)) == 1
-
-
-def test_each_outline_is_there_once() -> None:
-    """A ring is an outline and a hole; pixels that touch at corners are apart, and so are no holes lost."""
-    assert len(outlines(RING)) == 2
-    assert len(outlines(NESTED)) == 3
-    assert len(outlines(CHECKS)) == CHECKS.sum()
-    (square,) = outlines(np.pad(np.ones((2, 3), bool), 4))
-    assert sorted(map(tuple, square.tolist())) == [(4, 4), (4, 6), (7, 4), (7, 6)]
 
 
 def test_what_is_measured_is_what_others_fill() -> None:
