@@ -30,6 +30,7 @@ _COLUMNS = {
         "complete",
         "keep",
         "reason",
+        "mask",
     ],
 }
 """Columns that the page needs, where a table has large ones besides (embeddings)."""
@@ -96,6 +97,7 @@ def _scene(scene_id: str, rows: dict[str, list[Row]], commits: dict[str, Commit]
         ("scenes", f"{scene_id}.png"),
         ("handles", f"{scene_id}.json"),
         *(("variations", row["file"]) for row in shown),
+        *(("scores", row["mask"]) for row in own["scores"]),
     ]
     places: dict[str, Place] = {}
     for table, name in wanted:

@@ -24,10 +24,11 @@ from pipeline.report.card import write_card
 from pipeline.report.choices import choices_of
 from pipeline.report.choosing import choose
 from pipeline.report.facts import MAX_VARIATIONS, SceneFacts, gather
-from pipeline.report.scenes import MOST_BYTES, SceneReader, SceneView
+from pipeline.report.scenes import MOST_BYTES, SceneReader
 from pipeline.report.settings import changed_settings, duplicates_of
 from pipeline.report.template import load_template
 from pipeline.report.verdict import verdict_of
+from pipeline.report.views import SceneView
 from pipeline.shards.account import account_counts, account_rows, account_text
 from pipeline.shards.reader import OutputReader
 from pipeline.shards.scores import kind_of, score_numbers

@@ -30,6 +30,7 @@ from schemas.masks import encode_mask
 from schemas.outcomes import Failure, SceneOutput
 from stages.ingest.census import Picked, Read
 from stages.ingest.source.hashing import Hashed
+from stages.masks.label_mask import label_mask
 
 SIDE = 32
 STARTED = 1_790_000_000.0
@@ -273,7 +274,8 @@ def made_variations(scene_id: str, each: int) -> SceneOutput:
 
 
 def scored(made: SceneOutput) -> SceneOutput:
-    """Scores of these variations: the last one repeats the first, all others are good."""
+    """Scores of these variations, which show their concepts where the source does: the last one repeats the first, all
+    others are good."""
     output = SceneOutput(made.scene_id)
     for number, row in enumerate(made.rows):
         copied = number > 0 and number == len(made.rows) - 1
@@ -295,7 +297,8 @@ def scored(made: SceneOutput) -> SceneOutput:
                 "reason": f"copy of {made.rows[0]['key']}: correlation 0.990 over 0.95" if copied else None,
             }
         )
-        output.files[mask] = encoded((0, 0, 0))
+        halves = half_masks()
+        output.files[mask] = label_mask((SIDE, SIDE), {index: halves[index] for index in row["concepts"]})
     return output
 
 

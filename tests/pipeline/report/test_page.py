@@ -22,7 +22,7 @@ from pipeline.storage.folder import Storage
 from schemas.errors import OutputError
 from tests.support.sample_output import BROKEN, ODD_NAMES, PROMPTS, SampleOutput, picture_colour, with_given_handles
 
-VOID = {"meta", "img", "input", "br", "line", "circle", "polygon", "polyline"}
+VOID = {"meta", "img", "input", "br", "line", "circle", "polygon", "polyline", "path"}
 
 
 class Page(HTMLParser):
@@ -142,8 +142,10 @@ def test_every_image_says_what_it_shows(page: Page) -> None:
     images = [attrs for tag, attrs in page.tags if tag == "img"]
     assert len(images) == 6 * (2 + 1 + 1) + 5 * 4  # of a scene: its two, in its fold, on the contact sheet
     assert all((attrs.get("alt") or "").strip() for attrs in images)
-    plots = [attrs for tag, attrs in page.tags if tag == "svg"]
-    assert all(attrs["role"] == "img" and "loss" in (attrs["aria-label"] or "") for attrs in plots)
+    drawings = [attrs for tag, attrs in page.tags if tag == "svg"]
+    assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in drawings)
+    plots = [attrs for attrs in drawings if attrs["class"] == "plot"]
+    assert all("loss" in (attrs["aria-label"] or "") for attrs in plots)
     assert len(plots) == 5 * 2  # the prior's curve is all zeros: nothing to draw
 
 

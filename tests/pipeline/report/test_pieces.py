@@ -13,8 +13,8 @@ from PIL import Image
 from pipeline.report.choosing import spread
 from pipeline.report.curves import Curve, curves_of, draw
 from pipeline.report.facts import by_prompt
-from pipeline.report.scenes import PictureView
 from pipeline.report.thumbnails import OPACITY, colour_of, css_colour, data_uri, outline, overlay
+from pipeline.report.views import PictureView
 from pipeline.wording import size_text
 from tests.support.sample_output import half_masks
 

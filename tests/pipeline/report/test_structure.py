@@ -13,8 +13,9 @@ import pytest
 from pipeline.report import page as report
 from pipeline.report.choices import choices_of
 from pipeline.report.facts import KEPT_ONCE, LACKING, ONCE, SceneFacts, state_of
-from pipeline.report.scenes import ConceptView, SceneView, seen_text, title_of
+from pipeline.report.scenes import title_of
 from pipeline.report.thumbnails import PALETTE, colour_of, ink_on, luminance, middle
+from pipeline.report.views import ConceptView, SceneView, seen_text
 from pipeline.stage_kinds import INGEST, SEGMENT
 from schemas.outcomes import SceneOutput
 from tests.pipeline.report.test_page import Page, flat, page_of, scene_ids
@@ -73,7 +74,8 @@ def test_landmarks_headings_and_keyboard(page: Page) -> None:
     assert all(attrs.get("tabindex") == "0" for attrs in scrolling), "what scrolls is reached without a mouse"
     for at, (tag, attrs) in enumerate(page.tags):
         if tag == "input":
-            assert (attrs["type"], page.tags[at - 1][0]) == ("radio", "label")
+            assert attrs["type"] in ("radio", "checkbox")
+            assert page.tags[at - 1][0] == "label"
     assert ":focus-visible" in page.styles
 
 
@@ -91,7 +93,7 @@ def test_scenes_are_folded_but_the_first_and_titled_by_path(page: Page) -> None:
 def test_a_choice_hides_what_is_not_of_it(page: Page) -> None:
     """Without a script: a radio button, and a rule for each."""
     radios = [attrs["id"] for tag, attrs in page.tags if tag == "input"]
-    assert radios == ["all-states", "s0", "s1", "all-words", "w0"]
+    assert radios == ["all-states", "s0", "s1", "all-words", "w0", "masks"]
     for name in ("s0", "s1", "w0"):
         assert re.search(rf"body:has\(#{name}:checked\) :is\([^)]*\):not\(\.{name}\) {{ display: none; }}", page.styles)
     text = flat(page.text)
