@@ -1,35 +1,90 @@
-"""What a page can be filtered by: what pictures are worth, and words of concepts. The page has no script: a choice is a
-radio button, and a style rule hides what is not of it.
+"""What a page can be filtered by: what pictures are worth, their scores, words of concepts, and how scenes failed. The
+page has no script: a choice is a radio button, and a style rule hides what is not of it.
+
+A rule sees the classes of one thing and none of what lies in it, so a scene whose pictures are each of one choice, and
+none of both, needs a rule for the two; `together` has those that the page needs.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from pipeline.report.facts import KEPT_ONCE, LACKING, NOT_SCORED, SceneFacts
+from pipeline.report.facts import KEPT_ONCE, LACKING, NOT_SCORED, SceneFacts, by_prompt, state_of
+from pipeline.report.tenths import Tenth, tenths_of
+from pipeline.shards.reader import Row
 
 MAX_WORDS = 24
+MAX_FAILURES = 12
+
+Group = tuple[Sequence[str], Sequence[Row]]
+"""Pictures of one prompt: the words of the concepts that it asks for, and their scores, empty where one has none."""
+Marks = tuple[Sequence[str], Sequence[str], Sequence[str]]
+"""Classes that a picture has by its state, its scores, and its words: what is chosen by one button each."""
 
 
 @dataclass(frozen=True)
 class Choices:
     """states: what a picture is worth -> how many pictures, good ones first; words: word -> how many scenes, the most
-    frequent ones; left_out: how many words there are besides."""
+    frequent ones; left_out: how many words there are besides; tenths: of the pictures shown, by score; scored: how many
+    of them have any; failures: `SceneError in extract` -> how many scenes, the most frequent ones; failed: how many in
+    all; together: ids of buttons that hide more together than each by itself."""
 
     states: Mapping[str, int]
     words: Mapping[str, int]
     left_out: int
+    tenths: Sequence[Tenth] = ()
+    scored: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    failed: int = 0
+    together: frozenset[tuple[str, ...]] = frozenset()
 
     @property
     def pictures(self) -> int:
         return sum(self.states.values())
 
-    def classes(self, states: Sequence[str], words: Sequence[str]) -> str:
-        """The CSS classes of something of these states and words: their numbers alone, since words are strangers'."""
-        marks = [f"s{number}" for number, name in enumerate(self.states) if name in states]
-        return " ".join([*marks, *(f"w{number}" for number, name in enumerate(self.words) if name in words)])
+    def picture(self, score: Row) -> str:
+        """The CSS classes of a picture: numbers, since words are strangers'. score: its row of SCORES or nothing."""
+        states, tenths, _ = self._marks(score, ())
+        return " ".join([*states, *tenths])
+
+    def group(self, words: Sequence[str], scores: Sequence[Row]) -> str:
+        """The classes of the pictures of one prompt."""
+        every = [self._marks(score, words) for score in scores]
+        return " ".join([*itertools.chain(*_singles(every)), *self._joined(every)])
+
+    def scene(self, facts: SceneFacts) -> str:
+        """The classes of a scene, and of its tile: of what all of its pictures are worth, and of the scores of those
+        that are shown."""
+        every = self._shown(facts)
+        failed = ["failed", *_numbered("f", self.failures, [failure_of(facts)])] if facts.failure else []
+        return " ".join([*itertools.chain(*self._own(facts, every)), *self._joined(every), *failed])
+
+    def needed(self, facts: SceneFacts) -> Iterator[tuple[str, ...]]:
+        """Buttons that would leave the scene, or a prompt of it, on the page without a picture that is of them all."""
+        every = self._shown(facts)
+        yield from _combined(self._own(facts, every)) - set().union(*map(_combined, every))
+        for words, scores in groups_of(facts):
+            group = [self._marks(score, words) for score in scores]
+            yield from _combined(_singles(group)) - set().union(*map(_combined, group))
+
+    def _shown(self, facts: SceneFacts) -> list[Marks]:
+        return [self._marks(score, words) for words, scores in groups_of(facts) for score in scores]
+
+    def _own(self, facts: SceneFacts, every: Sequence[Marks]) -> Marks:
+        states, words = _numbered("s", self.states, facts.states), _numbered("w", self.words, facts.words)
+        return [*states], _singles(every)[1], [*words]
+
+    def _marks(self, score: Row, words: Sequence[str]) -> Marks:
+        tenths = [f"q{number}" for number, tenth in enumerate(self.tenths) if tenth.has(score)]
+        return [*_numbered("s", self.states, [state_of(score)])], tenths, [*_numbered("w", self.words, words)]
+
+    def _joined(self, every: Sequence[Marks]) -> list[str]:
+        """Classes of choices that are of one picture together, where a rule asks for them."""
+        found: set[tuple[str, ...]] = set().union(*map(_combined, every))
+        return sorted("".join(chosen) for chosen in found & self.together)
 
 
 def choices_of(scenes: Sequence[SceneFacts]) -> Choices:
@@ -39,8 +94,50 @@ def choices_of(scenes: Sequence[SceneFacts]) -> Choices:
     for scene in scenes:
         states.update(scene.states)
         words.update(scene.words)
+    failures = Counter(failure_of(scene) for scene in scenes if scene.failure)
+    scores = [score for scene in scenes for _, found in groups_of(scene) for score in found if score]
     first = (KEPT_ONCE, LACKING)
     rest = [name for name, _ in states.most_common() if name not in (*first, NOT_SCORED)]
-    ordered = [name for name in (*first, *rest, NOT_SCORED) if states[name]]
+    ordered = {name: states[name] for name in (*first, *rest, NOT_SCORED) if states[name]}
     frequent = dict(sorted(words.items(), key=lambda item: (-item[1], item[0]))[:MAX_WORDS])
-    return Choices({name: states[name] for name in ordered}, frequent, len(words) - len(frequent))
+    left_out = len(words) - len(frequent)
+    often = dict(failures.most_common(MAX_FAILURES))
+    choices = Choices(ordered, frequent, left_out, tenths_of(scores), len(scores), often, failures.total())
+    together = frozenset(chosen for scene in scenes for chosen in choices.needed(scene))
+    return replace(choices, together=together)
+
+
+def groups_of(facts: SceneFacts) -> list[Group]:
+    """The pictures of a scene that are shown, prompt by prompt."""
+    shown = facts.rows.get("variations", [])
+    if not shown:
+        return []
+    words = {row["index"]: row.get("word") for row in facts.rows.get("concepts", [])}
+    scores = {row["key"]: row for row in facts.rows.get("scores", [])}
+    return [
+        ([words.get(index) or "" for index in rows[0]["concepts"]], [scores.get(row["key"], {}) for row in rows])
+        for rows in by_prompt(shown, len(shown)).values()
+    ]
+
+
+def failure_of(facts: SceneFacts) -> str:
+    """How a scene failed, to count by: `SceneError in extract`; nothing where it did not."""
+    return f"{facts.failure['error']} in {facts.failure['stage']}" if facts.failure else ""
+
+
+def _numbered(letter: str, names: Iterable[str], wanted: Iterable[str]) -> Iterator[str]:
+    wanted = set(wanted)
+    return (f"{letter}{number}" for number, name in enumerate(names) if name in wanted)
+
+
+def _singles(every: Sequence[Marks]) -> Marks:
+    """What any of these pictures has."""
+    states, tenths, words = (list(dict.fromkeys(mark for marks in every for mark in marks[kind])) for kind in range(3))
+    return states, tenths, words
+
+
+def _combined(marks: Marks) -> set[tuple[str, ...]]:
+    """Every choice of two kinds or of all three."""
+    picks = itertools.product(*(("", *kind) for kind in marks))
+    chosen = (tuple(filter(None, pick)) for pick in picks)
+    return {each for each in chosen if len(each) > 1}

@@ -93,7 +93,7 @@ def test_scenes_are_folded_but_the_first_and_titled_by_path(page: Page) -> None:
 def test_a_choice_hides_what_is_not_of_it(page: Page) -> None:
     """Without a script: a radio button, and a rule for each."""
     radios = [attrs["id"] for tag, attrs in page.tags if tag == "input"]
-    assert radios == ["all-states", "s0", "s1", "all-words", "w0", "masks"]
+    assert radios == [*("all-states", "s0", "s1", "all-words", "w0", "all-scenes", "any-failure", "f0", "masks")]
     for name in ("s0", "s1", "w0"):
         assert re.search(rf"body:has\(#{name}:checked\) :is\([^)]*\):not\(\.{name}\) {{ display: none; }}", page.styles)
     text = flat(page.text)
@@ -105,13 +105,13 @@ def test_a_choice_hides_what_is_not_of_it(page: Page) -> None:
         sum("w0" in (attrs.get("class") or "").split() for _, attrs in page.tags if attrs.get("role") == "group") == 10
     )
     sheet = [attrs["class"] for tag, attrs in page.tags if "tile" in (attrs.get("class") or "").split()]
-    assert sheet == ["tile w0"] + ["tile s0 s1 w0"] * 5
+    assert sheet == ["tile w0 failed f0"] + ["tile s0 s1 w0"] * 5
 
 
 def test_words_from_strangers_are_no_css() -> None:
     scene = SceneFacts("a", {"concepts": [{"word": "x} body { display: none"}, {"word": "cat"}]}, {})
     choices = choices_of([scene])
-    assert choices.classes([], scene.words) == "w0 w1"
+    assert choices.scene(scene) == "w0 w1"
     many = [SceneFacts(str(i), {"concepts": [{"word": f"word {i}"}]}, {}) for i in range(30)]
     assert (len(choices_of(many).words), choices_of(many).left_out) == (24, 6)
 
@@ -142,9 +142,10 @@ def test_a_long_report_is_several_pages_each_whole(tmp_path: Path, monkeypatch: 
     others = {file.name: Page(file.read_text("utf-8")) for file in folder.glob("scenes-*")}
     pages = {"index.html": first, **others}
     assert sum(len(page.scenes) for page in pages.values()) == 6
-    tiles = [attrs["href"] or "" for tag, attrs in first.tags if tag == "a" and "#in-" in (attrs["href"] or "")]
-    assert len(tiles) == 6, "the contact sheet is of all pages"
-    for link in tiles:
+    links = [attrs["href"] or "" for tag, attrs in first.tags if tag == "a" and "#in-" in (attrs["href"] or "")]
+    assert len(links) == 6 + 1, "the contact sheet is of all pages, and of the failures one has a scene on a page"
+    assert links[-1].endswith(f"#in-{sample.failing}")
+    for link in links:
         name, _, target = link.partition("#")
         assert target in {attrs.get("id") for _, attrs in pages[name or "index.html"].tags}
     for page in pages.values():
