@@ -212,7 +212,7 @@ def main(words: list[str] | None = None) -> int:
             chaos.unforeseen.append(f"the same command, once more, says: {said}")
         found = verdict(chaos.night, Storage(CALM))
     text, faults = table(chaos, found, seconds)
-    for line in (*text, *found.wrong[:20], *found.left[:20], *chaos.unforeseen):
+    for line in (*text, *found.wrong[:20], *found.rows[:20], *found.left[:20], *chaos.unforeseen):
         print(line)
     if faults < asked.least:
         print(f"only {faults} faults came about, of {asked.least} that a night wants: nothing is shown")

@@ -18,7 +18,8 @@ from pipeline.storage.folder import Storage
 class Verdict:
     """scenes: files of the source that have come to their end. lost, twice: rows that the calm run has and this one
     does not, and rows that are there more than once. files: that commits name; wrong: of those the ones of another
-    size or hash, and plain files that are not as after the calm run. left: what nobody needs any more."""
+    size or hash, and plain files that are not as after the calm run. left: what nobody needs any more. rows: those that
+    only one of the two has, in words."""
 
     scenes: int = 0
     lost: int = 0
@@ -26,6 +27,7 @@ class Verdict:
     files: int = 0
     wrong: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    rows: list[str] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
@@ -38,6 +40,8 @@ def verdict(night: Storage, calm: Storage) -> Verdict:
     for table in TABLES:
         here, there = Counter(_rows(night, table)), Counter(_rows(calm, table))
         found.lost += sum((there - here).values())
+        for run, more in (("the calm run", there - here), ("this run", here - there)):
+            found.rows += [f"{table}, in {run} only: {row}" for row in sorted(more.elements())]
         found.twice += sum(count - 1 for count in here.values())
         if table == "scenes":
             found.scenes = sum(here.values())
