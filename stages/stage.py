@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from schemas.job import JobSpec
@@ -15,6 +17,8 @@ from stages.transient import is_suspect, is_transient
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 """Where an object lay in the memory of one process: it says nothing, and is another one each time."""
+_HERE = f"{Path(__file__).parent.parent}{os.sep}"
+"""Where this code lies: on a cluster in a folder of Ray's session, another one with each head."""
 
 
 def tell_nobody(word: dict[str, Any]) -> None:
@@ -105,7 +109,7 @@ class Stage(Protocol):
 
 def failed(scene_id: str, error: BaseException) -> SceneOutput:
     """The output of a scene whose work raised `error`: the same row for the same fault, whichever process it met."""
-    trace = "".join(traceback.format_exception(error))
+    trace = "".join(traceback.format_exception(error)).replace(_HERE, "")
     failure = Failure(
         scene_id,
         type(error).__name__,
