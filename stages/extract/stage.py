@@ -45,12 +45,13 @@ SCRATCH = "scratch"
 @dataclass(frozen=True)
 class _Prepared:
     """words: what each handle starts from; pieces: their tokens, for each text encoder; known: the concept's own word,
-    where there is one."""
+    where there is one; masks: their digest."""
 
     scene: TrainingScene
     pieces: list[tuple[Pieces, ...]]
     words: list[str]
     known: list[str | None]
+    masks: str
 
 
 class ExtractStage:
@@ -156,7 +157,8 @@ class ExtractStage:
         )
         pieces = [ids for _, ids in picked]
         scene = TrainingScene(task.scene_id, pieces, latents)
-        return _Prepared(scene, pieces, [word for word, _ in picked], [row.get("word") for row in concepts])
+        seen = hashlib.sha256(np.stack(masks).tobytes()).hexdigest()
+        return _Prepared(scene, pieces, [word for word, _ in picked], [row.get("word") for row in concepts], seen)
 
     def _train(self, ready: Sequence[_Prepared]) -> Iterator[SceneOutput]:
         """Outputs of a batch, in order. After one that ran out of memory batches are at most half its size."""
@@ -209,6 +211,7 @@ class ExtractStage:
         content = {
             "scenes": [p.scene.scene_id for p in ready],
             "words": [p.words for p in ready],
+            "masks": [p.masks for p in ready],  # they may be other ones when a scene is made anew
             "seed": self.spec.seed,
             "base": self.revision,
             "dtype": self.spec.models.dtype,

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,8 @@ import torch
 from pipeline.ledger.withdrawals import FOLDER, withdrawn_scenes
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
-from schemas.outcomes import SceneOutput
+from schemas.masks import decode_mask, encode_mask
+from schemas.outcomes import SceneOutput, SceneTask
 from stages.extract import stage as stage_module
 from stages.extract.method.latents import SceneLatents, decode_picture
 from stages.extract.stage import SCRATCH, ExtractStage
@@ -35,7 +37,13 @@ def spec_of(model_dir: Path, **extract: object) -> JobSpec:
     return tiny_spec(model_dir, extract={**phases, "batch": 3, "checkpoint_every_s": 1e-9, **extract})
 
 
-def run(spec: JobSpec, shared: Path, told: list[dict] | None = None, die_after: int = -1) -> list[SceneOutput]:
+def run(
+    spec: JobSpec,
+    shared: Path,
+    told: list[dict] | None = None,
+    die_after: int = -1,
+    change: Callable[[SceneTask], SceneTask] = lambda task: task,
+) -> list[SceneOutput]:
     """The stage over TASKS; with `die_after` the process kills itself after so many steps."""
     trainer_module.PROGRESS_EVERY_S = 0.0
     words = [] if told is None else told
@@ -48,7 +56,7 @@ def run(spec: JobSpec, shared: Path, told: list[dict] | None = None, die_after: 
     stage = ExtractStage(spec, StageContext(str(shared), progress))
     stage.prepare()
     stage.setup()
-    return list(stage.process([tiny_task(*task) for task in TASKS]))
+    return list(stage.process([change(tiny_task(*task)) for task in TASKS]))
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +93,23 @@ def test_the_successor_of_a_killed_process_ends_with_the_same_scenes(
         curves = [json.loads(o.files[f"{o.scene_id}.json"])["curves"] for o in (one, two)]
         assert curves[0]["diffusion"] == pytest.approx(curves[1]["diffusion"], rel=1e-5)
     assert list((tmp_path / "shared" / SCRATCH).iterdir()) == [], "nothing is left once the scenes are out"
+
+
+def test_other_masks_do_not_take_the_checkpoint(model_dir: Path, tmp_path: Path) -> None:
+    """As of a scene whose mask was corrected, and which is made anew: it has the same id, words and settings."""
+
+    def mirrored(task: SceneTask) -> SceneTask:
+        rows = [row | {"mask": encode_mask(decode_mask(row["mask"])[:, ::-1])} for row in task.rows["concepts"]]
+        return replace(task, rows={**task.rows, "concepts": rows})
+
+    process = multiprocessing.get_context("fork").Process(
+        target=run, args=(spec_of(model_dir), tmp_path / "shared", None, STEPS + 3)
+    )
+    process.start()
+    process.join(120)
+    told: list[dict] = []
+    run(spec_of(model_dir), tmp_path / "shared", told, change=mirrored)
+    assert len(told) == 2 * STEPS
 
 
 def test_other_settings_do_not_take_the_checkpoint(model_dir: Path, tmp_path: Path) -> None:
