@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
+
 MASK = "***"
 OPTIONS = "storage_options"
 
@@ -111,8 +113,21 @@ def is_secret(keys: Sequence[str]) -> bool:
 
 def masked_setting(override: str) -> str:
     """`a.b.c=value` of the command line as it may be repeated."""
-    name, separator, _ = override.partition("=")
-    return f"{name}={MASK}" if separator and is_secret(name.strip().split(".")) else masked(override)
+    name, separator, value = override.partition("=")
+    if separator and (is_secret(name.strip().split(".")) or _holds_options(value)):
+        return f"{name}={MASK}"
+    return masked(override)
+
+
+def _holds_options(value: str) -> bool:
+    """Whether the YAML of a setting is a tree in which there are credentials: `source={storage_options: {...}}`."""
+    if OPTIONS not in value:
+        return False
+    try:
+        tree = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return True  # nothing is told of what cannot be read
+    return bool(masked_tree(tree) != tree)
 
 
 def holds_credentials(value: Any) -> bool:

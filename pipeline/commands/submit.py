@@ -23,7 +23,7 @@ from pipeline.commands.paths import local_paths
 from pipeline.scheduling.sent_code import link_code
 from schemas.errors import ClusterError, CommandError
 from schemas.overrides import apply
-from schemas.secrets import masked, masked_setting
+from schemas.secrets import masked, masked_address, masked_setting
 from schemas.shipped import is_job, job_text
 from schemas.spec_file import load_spec
 from schemas.yaml_text import parse, read_text
@@ -101,7 +101,7 @@ def _entrypoint(spec_name: str, sets: list[str], command: str = "run") -> str:
 
 def again(spec_path: Path, overrides: list[str], address: str) -> str:
     """The command as it was typed, but for `--wait` and what is secret: typed once more, it goes on."""
-    words = ["unscene", "submit", str(spec_path), "--address", address]
+    words = ["unscene", "submit", str(spec_path), "--address", masked_address(address)]
     for item in overrides:
         words += ["--set", masked_setting(item)]
     return shlex.join(words)

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from pipeline.lines import put, wrapped
+from schemas.secrets import masked_setting
 
 console = Console(highlight=False)
 _stderr = Console(stderr=True, highlight=False)
@@ -39,6 +40,11 @@ def typed(command: str) -> str:
 def again(option: str, values: list[str]) -> str:
     """A repeated option as it has to be typed: `--set "output=out/run #7"` keeps its quotes."""
     return "".join(f" {option} {shlex.quote(value)}" for value in values)
+
+
+def again_told(option: str, values: list[str]) -> str:
+    """The same as it may be kept where others read: masked before quotes come around it, which would hide its end."""
+    return again(option, [masked_setting(value) for value in values])
 
 
 def end_with(reasons: list[str]) -> None:

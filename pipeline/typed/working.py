@@ -12,7 +12,7 @@ from pipeline.commands.notified import Ending, notified
 from pipeline.commands.options import LimitOption, OutputArg, SetOption, SpecArg, UntilOption, limited
 from pipeline.ledger.run_record import recorded_spec
 from pipeline.storage.folder import Storage
-from pipeline.typed.saying import again, console, end_with, say, typed
+from pipeline.typed.saying import again, again_told, console, end_with, say, typed
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from schemas.spec_file import load_spec
@@ -34,8 +34,9 @@ def run(
             f"{spec}: protocol: this spec compares methods; run it with `unscene evaluate {shlex.quote(str(spec))}`, "
             "or take the section out to run one job"
         )
-    command = f"unscene run {shlex.quote(str(spec))}{again('--set', set_)}" + (f" --limit {limit}" if limit else "")
-    _run(loaded, command, refresh=refresh, until=until)
+    words, most = f"unscene run {shlex.quote(str(spec))}", f" --limit {limit}" if limit else ""
+    kept = f"{words}{again_told('--set', set_)}{most}"
+    _run(loaded, f"{words}{again('--set', set_)}{most}", refresh=refresh, until=until, kept=kept)
 
 
 def evaluate(
@@ -51,7 +52,8 @@ def evaluate(
     loaded = load_spec(spec, set_)
     command = typed(f"unscene evaluate {shlex.quote(str(spec))}{again('--only', only)}{again('--set', set_)}")
     with notified(loaded, say) as ending:
-        found = run_protocol(loaded, console, only, command)
+        kept = f"unscene evaluate {shlex.quote(str(spec))}{again('--only', only)}{again_told('--set', set_)}"
+        found = run_protocol(loaded, console, only, typed(kept))
         ending.complete, ending.scenes, ending.report = found.complete, found.counts, found.report
         for line in found.lines:
             say(line)
@@ -81,19 +83,27 @@ def submit(
     raise typer.Exit(submit_job(spec, set_, address, wait, say))
 
 
-def _run(spec: JobSpec, command: str, retry: bool = False, refresh: bool = False, until: str | None = None) -> None:
+def _run(
+    spec: JobSpec,
+    command: str,
+    retry: bool = False,
+    refresh: bool = False,
+    until: str | None = None,
+    kept: str | None = None,
+) -> None:
+    """command: what goes on with the job, for whoever has typed it; kept: for whoever reads of it later."""
     with notified(spec, say) as ending:
-        _run_told(spec, ending, command, retry, refresh, until)
+        _run_told(spec, ending, command, retry, refresh, until, kept or command)
 
 
 def _run_told(
-    spec: JobSpec, ending: Ending, command: str, retry: bool = False, refresh: bool = False, until: str | None = None
+    spec: JobSpec, ending: Ending, command: str, retry: bool, refresh: bool, until: str | None, kept: str
 ) -> None:
     from pipeline.commands.closing import closing_lines, nothing_made
     from pipeline.commands.run import run_job
     from pipeline.report.page import write_report
 
-    result = run_job(spec, console, retry=retry, refresh=refresh, until=until, command=typed(command))
+    result = run_job(spec, console, retry=retry, refresh=refresh, until=until, command=typed(kept))
     command = typed(command + (f" --until {until}" if until else ""))
     ending.complete, ending.scenes = result.complete, result.counts
     if not result.worked:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from pathlib import Path
 
 import pytest
 
+from pipeline.typed.saying import again_told
 from schemas.errors import JobError, SceneError, SpecError
 from schemas.outcomes import AccountLine, Failure
 from schemas.secrets import holds_credentials, is_masked, masked, masked_setting, masked_tree
@@ -141,6 +143,23 @@ def test_an_override_is_repeated_without_its_value() -> None:
     assert masked_setting("source.storage_options.a=hunter2") == "source.storage_options.a=***"
     assert masked_setting("seed=3") == "seed=3"
     assert masked_setting("source.uri=https://h/a?sig=hunter2") == "source.uri=https://h/a?sig=***"
+    whole = "source={uri: s3://b/in, storage_options: {key: hunter1, secret: hunter2}}"
+    assert masked_setting(whole) == "source=***"
+    harmless = "source={uri: s3://b/in, storage_options: {anon: true}}"
+    assert masked_setting(harmless) == harmless
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        'source.storage_options={"secret": "it\'s hunter2", key: hunter2}',
+        'source={storage_options: {key: "h\'unter2"}}',
+    ],
+)
+def test_a_command_that_is_kept_is_masked_before_it_is_quoted(value: str) -> None:
+    """Masked afterwards it was up to the first quote within."""
+    told = again_told("--set", [value, "output=out/run #7"])
+    assert shlex.split(told) == ["--set", f"{value.partition('=')[0]}=***", "--set", "output=out/run #7"]
 
 
 @pytest.mark.parametrize(
