@@ -15,9 +15,9 @@ PROMPTS_INSIDE = 6
 
 class Evaluate(Strict):
     """Scores for every variation, and which of them to keep. The judges are `models.clip`, `models.identity` and
-    `models.sam` with the settings of `segment`. Off unless asked for: scores of a judge that does not know such
-    pictures are worse than none, and the judges for photographs are a download of 2 GB, which `unscene jobs overnight`
-    names.
+    `models.sam`, or `sam`, with the settings of `segment` and a grid of their own. Off unless asked for: scores of a
+    judge that does not know such pictures are worse than none, and the judges for photographs are a download of 2 GB,
+    which `unscene jobs overnight` names.
     """
 
     enabled: bool = field(

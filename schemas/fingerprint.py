@@ -37,6 +37,8 @@ def result_fields(spec: JobSpec, revisions: Mapping[str, str]) -> dict[str, Any]
     looks = spec.judging.points_per_side
     own = spec.evaluate.enabled and looks != spec.segment.points_per_side
     fields["evaluate.points_per_side"] = looks if own else None
+    if not spec.evaluate.enabled:
+        fields["evaluate.sam"] = None
     fields.update(revisions)
     if spec.generate.mode == "variations":  # nothing is placed, and who began without this mode goes on
         fields = {name: value for name, value in fields.items() if not name.startswith(_PLACING)}
@@ -46,7 +48,9 @@ def result_fields(spec: JobSpec, revisions: Mapping[str, str]) -> dict[str, Any]
     if spec.source.handles:  # only what follows training runs; the handles' own fingerprint stands for all before it
         counting = _GENERATION + (_JUDGING if spec.evaluate.enabled else ())
         counting += _PREPARING if spec.generate.mode == "place" and spec.generate.place.given else ()
-        fields = {name: value for name, value in fields.items() if name.startswith(counting)}
+        unused = {"models.sam"} if spec.evaluate.sam is not None else set[str]()
+        unused |= {"segment.points_per_side"} if own else set()
+        fields = {name: value for name, value in fields.items() if name.startswith(counting) and name not in unused}
     return {name: masked_tree(value) for name, value in sorted(fields.items())}
 
 

@@ -36,6 +36,8 @@ def with_credentials(recorded: JobSpec, named: str) -> JobSpec:
     told = recorded.source.model_dump(mode="json")
     lacking = [f"source.{name}" for name, value in told.items() if is_masked(value)]
     lacking += [f"models.{name}" for name, value in recorded.models.model_dump(mode="json").items() if is_masked(value)]
+    for section, field in (("evaluate", "sam"), ("generate", "accelerate")):
+        lacking += [f"{section}.{field}"] if is_masked(getattr(getattr(recorded, section), field)) else []
     if not lacking:
         return recorded
     given = _spec_at(named)

@@ -86,9 +86,10 @@ def _models(jobs: list[JobSpec]) -> list[str]:
     judges, learns = spec.evaluate.enabled, not spec.source.handles
     found = [f"base {spec.models.base}, pictures of {side} x {side} pixels"]
     name, field = spec.judges_sam
-    if (judges and field == "models.sam") or (learns and spec.source.masks == "none"):
+    own = judges and field == "evaluate.sam"
+    if (judges and not own) or (learns and (own or spec.source.masks == "none")):
         found.append(f"sam {spec.models.sam}{_fetched(spec.models.sam)}")
-    if judges and field == "evaluate.sam":
+    if own:
         found.append(f"evaluate.sam {name}{_fetched(name)}")
     if judges or (learns and spec.segment.vocabulary):
         found.append(f"clip {spec.models.clip}")

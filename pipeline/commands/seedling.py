@@ -25,10 +25,10 @@ def seedling_lines(spec: JobSpec, census: Census | None) -> list[str]:
     """A line where a bundled model would read or draw photographs: by the sizes of the files, or because the base is
     not the seedling. census: of the source, None where handles are given."""
     used = _used(spec, census)
-    ours = [name for name in used if _ships(getattr(spec.models, name))]
+    ours = [field for field, name in used.items() if _ships(name)]
     if not ours:
         return []
-    fields = ", ".join(f"models.{name}" for name in ours)
+    fields = ", ".join(ours)
     are = "are" if len(ours) > 1 else "is"
     if not _ships(spec.models.base):
         why = f"and models.base is {spec.models.base}"
@@ -37,23 +37,26 @@ def seedling_lines(spec: JobSpec, census: Census | None) -> list[str]:
     else:
         return []
     which = ""
-    if ours == ["sam"] and census is not None and not spec.evaluate.enabled:
+    if ours == ["models.sam"] and census is not None and not spec.evaluate.enabled:
         unmasked = sum(not picked.masks for picked in census.pictures)
         which = f"; it would look for things in {counted(unmasked, 'picture')} without masks"
     return [f"{fields} {are} the seedling, which knows small drawn scenes only, {why}{which}; {ELSEWHERE}"]
 
 
-def _used(spec: JobSpec, census: Census | None) -> list[str]:
-    """Fields of `models` that this job works with."""
-    judges = spec.evaluate.enabled
+def _used(spec: JobSpec, census: Census | None) -> dict[str, str]:
+    """Field -> the model, of those that this job works with."""
+    judges, models = spec.evaluate.enabled, spec.models
     finds = census is not None and any(not picked.masks for picked in census.pictures)
-    names = {
-        "base": True,
-        "sam": judges or finds,
-        "clip": judges or (census is not None and bool(spec.segment.vocabulary)),
-        "identity": judges,
-    }
-    return [name for name, is_used in names.items() if is_used]
+    found = {"models.base": models.base}
+    if finds or (judges and spec.evaluate.sam is None):
+        found["models.sam"] = models.sam
+    if judges and spec.evaluate.sam is not None:
+        found["evaluate.sam"] = spec.evaluate.sam
+    if judges or (census is not None and bool(spec.segment.vocabulary)):
+        found["models.clip"] = models.clip
+    if judges:
+        found["models.identity"] = models.identity
+    return found
 
 
 def _ships(name: str) -> bool:

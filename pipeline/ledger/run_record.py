@@ -54,7 +54,7 @@ def revisions(spec: JobSpec) -> dict[str, str]:
         check_learned_with(spec, found["models.base"], earlier)
         found["source.handles"] = str(earlier["fingerprint"])
         return found
-    if spec.source.masks == "none":
+    if spec.source.masks == "none" or spec.evaluate.sam is not None:  # of pictures without masks it finds the concepts
         found["models.sam"] = model_revision(spec.models.sam, "models.sam")
     return found
 
@@ -198,7 +198,11 @@ def recorded_stages(record: dict[str, Any], spec: JobSpec) -> list[str]:
 
 def recorded_spec(storage: Storage) -> JobSpec:
     """The resolved spec that an OUTPUT was made with."""
-    return spec_from(read_record(storage)["spec"], storage.url_of(NAME))
+    spec = read_record(storage)["spec"]
+    judged = spec.get("evaluate")
+    if isinstance(judged, dict):  # before there was such a field, the grid was that of `segment`
+        judged.setdefault("points_per_side", None)
+    return spec_from(spec, storage.url_of(NAME))
 
 
 def _versions() -> dict[str, str]:

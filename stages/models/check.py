@@ -29,12 +29,13 @@ def check_models(spec: JobSpec) -> int:
         check_handles(base, spec.extract.placeholder, models.revision)
     with mistakes.told_later():
         check_distilled(spec)
-    if (judges and spec.evaluate.sam is None) or (learns and spec.source.masks == "none"):
+    own = judges and spec.evaluate.sam is not None
+    if (judges and not own) or (learns and (own or spec.source.masks == "none")):  # some pictures may lack masks
         with mistakes.told_later():
             check_sam(models.sam)
-    if judges and spec.evaluate.sam is not None:
+    if own:
         with mistakes.told_later():
-            check_sam(spec.evaluate.sam, "evaluate.sam")
+            check_sam(*spec.judges_sam)
     if judges or (learns and spec.segment.vocabulary):
         with mistakes.told_later():
             check_judge(models.clip, "models.clip")

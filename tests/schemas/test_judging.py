@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schemas.fingerprint import fingerprint
+from schemas.fingerprint import fingerprint, result_fields
 from schemas.job import JobSpec
 
 
@@ -43,5 +43,16 @@ def test_who_began_with_the_grid_of_segment_goes_on_with_it() -> None:
     few = {"points_per_side": 8}
     assert fingerprint(job(few), {}) == fingerprint(job(few, points_per_side=None), {})
     assert fingerprint(job(sam="other", points_per_side=None), {}) != as_ever
-    unscored = (fingerprint(job(enabled=False, points_per_side=side), {}) for side in ("auto", None, 9))
+    given = JobSpec.model_validate(
+        {
+            "source": {"handles": "/h"},
+            "output": "/o",
+            "evaluate": {"enabled": True, "sam": "b.pth", "points_per_side": 5},
+        }
+    )
+    assert not {"models.sam", "segment.points_per_side"} & set(result_fields(given, {})), "nothing uses them"
+    unscored = (
+        fingerprint(job(enabled=False, points_per_side=side, sam=sam), {})
+        for side, sam in (("auto", None), (None, "other"), (9, None))
+    )
     assert len(set(unscored)) == 1, "nobody looks"

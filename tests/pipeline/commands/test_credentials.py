@@ -52,6 +52,17 @@ def test_run_json_keeps_none_and_a_retry_takes_them_from_the_spec(tmp_path: Path
         with_credentials(recorded, str(tmp_path / "other.yaml"))
 
 
+def test_a_retry_takes_those_of_the_judges_segmenter_too(tmp_path: Path) -> None:
+    address = "https://host/sam_vit_b.pth?X-Amz-Signature=hunter2"
+    (tmp_path / "job.yaml").write_text(f"source: {{uri: in}}\noutput: out\nevaluate: {{sam: '{address}'}}\n")
+    spec = load_spec(tmp_path / "job.yaml")
+    masked_sam = spec.evaluate.model_copy(update={"sam": address.replace("hunter2", "***")})
+    recorded = spec.model_copy(update={"evaluate": masked_sam})
+    assert with_credentials(recorded, str(tmp_path / "job.yaml")).evaluate.sam == address
+    with pytest.raises(SpecError, match=r"evaluate\.sam: run\.json keeps no credentials"):
+        with_credentials(recorded, "out")
+
+
 def test_a_job_without_credentials_is_retried_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text("source: {uri: 's3://b/in', storage_options: {anon: true}}\noutput: out\n")
     spec = load_spec(tmp_path / "job.yaml")

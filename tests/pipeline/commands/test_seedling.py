@@ -54,6 +54,15 @@ def test_a_base_of_photographs_with_the_seedlings_segmenter_and_judges() -> None
     assert line.startswith("models.sam, models.clip, models.identity are the seedling")
 
 
+def test_the_judges_own_segmenter_counts_in_place_of_the_jobs() -> None:
+    models = {"base": PHOTO_BASE, "clip": "openai/clip", "identity": "facebook/dino"}
+    own = spec_of(models=models | {"sam": "sam_vit_h.pth"}, evaluate={"enabled": True, "sam": "seedling"})
+    (line,) = seedling_lines(own, census(2_000_000))
+    assert line.startswith("evaluate.sam is the seedling")
+    other = spec_of(models=models, evaluate={"enabled": True, "sam": "sam_vit_b.pth"})
+    assert seedling_lines(other, census(2_000_000, masked=3)) == [], "every picture has masks"
+
+
 @pytest.mark.parametrize("name", ["demo", "protocol"])
 def test_what_ships_is_not_warned_of(name: str) -> None:
     spec = load_spec(ROOT / "jobs" / f"{name}.yaml", [])

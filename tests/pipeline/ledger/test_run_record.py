@@ -9,9 +9,9 @@ from typing import Any
 import fsspec
 import pytest
 
-from pipeline.ledger.run_record import read_identity, read_record, recorded_spec, start_record
+from pipeline.ledger.run_record import read_identity, read_record, recorded_spec, revisions, start_record
 from pipeline.storage.folder import Storage
-from schemas.errors import OutputError
+from schemas.errors import OutputError, SpecError
 from schemas.job import JobSpec
 from tests.support.tiny_models import build_tiny_model
 
@@ -73,6 +73,29 @@ def test_what_a_later_version_adds_beside_the_spec_is_no_reason(tmp_path: Path) 
     assert read_record(Storage(str(tmp_path))) == record
     with pytest.raises(OutputError, match="`fingerprint` is missing"):
         read_identity(Storage(str(tmp_path)))
+
+
+def test_what_was_scored_before_judges_had_a_grid_was_with_that_of_segment(tmp_path: Path) -> None:
+    tree = {"source": {"uri": "/p"}, "output": "out", "models": {"sam": "sam_vit_h.pth"}, "evaluate": {"enabled": True}}
+    (tmp_path / "run.json").write_text(json.dumps({"spec": tree}))
+    assert recorded_spec(Storage(str(tmp_path))).judging.points_per_side == 32
+    tree["evaluate"] = {"enabled": True, "points_per_side": "auto"}
+    (tmp_path / "run.json").write_text(json.dumps({"spec": tree}))
+    assert recorded_spec(Storage(str(tmp_path))).judging.points_per_side == 18
+
+
+def test_judges_with_their_own_segmenter_leave_the_jobs_own_in_the_fingerprint(tmp_path: Path) -> None:
+    """It finds the concepts of pictures without masks, wherever those of others come from."""
+    model = build_tiny_model(tmp_path / "base")
+    sam = str(model / "model_index.json")
+    names = {"base": str(model), "sam": sam, "clip": str(model), "identity": str(model)}
+    tree = {"source": {"uri": "/p", "masks": "beside"}, "output": "out", "models": names}
+    spec = JobSpec.model_validate({**tree, "evaluate": {"enabled": True, "sam": "seedling"}})
+    found = revisions(spec)
+    assert found["models.sam"].startswith("sha256:")
+    assert found["evaluate.sam"] != found["models.sam"]
+    with pytest.raises(SpecError, match=r"models\.sam: /nope\.pth: no such file"):
+        revisions(spec.model_copy(update={"models": spec.models.model_copy(update={"sam": "/nope.pth"})}))
 
 
 def test_a_file_is_no_output(tmp_path: Path) -> None:
