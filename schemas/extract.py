@@ -148,6 +148,12 @@ class Extract(Strict):
     def _has_handles(cls, value: str) -> str:
         if "{handles}" not in value:
             raise ValueError("the template needs {handles}")
+        rest = value.replace("{handles}", "")
+        if "{" in rest or "}" in rest:
+            raise ValueError(
+                "the template has braces beside {handles}, which stands for the concepts of a training step, drawn "
+                "anew at each; take them out"
+            )
         return value
 
     @field_validator("placeholder")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import field_validator, model_validator
 
 from schemas.fields import BATCHES, Strict, field
+from schemas.templates import check_template, named_in
 
 _PICTURES = ("num_images", "num_images_per_prompt", "n_images", "num_samples", "n_samples", "num_validation_images")
 
@@ -86,7 +87,10 @@ class Generate(Strict):
     place: Place = field(Place(), "Where `mode: place` draws.")
     prompts: list[str] = field(
         ["a photo of {handles} at the beach", "a photo of {handles} in the snow"],
-        "Templates; `{handles}` becomes `<asset0> and <asset1> ...`.",
+        "Templates; `{handles}` becomes `<asset0> and <asset1> ...`, for each of `subsets`. A template may name "
+        "concepts one by one instead, by index or by word: `a photo of {0} beside {cat}`. It is then drawn for these, "
+        "whatever `subsets` says; a scene without one of them gets no picture of it. Each name stands for a concept of "
+        "its own: a word (that its handle started from) for the first of that word which has no index in the template.",
         min_length=1,
         also=("prompt", "validation_prompt", "validation_prompts"),
     )
@@ -187,7 +191,8 @@ class Generate(Strict):
                 f"generate.mode: place keeps the pixels outside the region as they are, and generate.format: "
                 f"{self.format} does not; write png"
             )
-        if self.replaces and self.subsets == ["union"]:
+        together = not all(map(named_in, self.prompts))
+        if self.replaces and together and self.subsets == ["union"]:
             raise ValueError(
                 "generate.place.region: replace needs a concept that the picture does not ask for, and "
                 "generate.subsets: union asks for all; take subsets: [singles], or place.region: add"
@@ -224,10 +229,7 @@ class Generate(Strict):
     @field_validator("prompts")
     @classmethod
     def _have_handles(cls, value: list[str]) -> list[str]:
-        for prompt in value:
-            if "{handles}" not in prompt:
-                raise ValueError(f"the prompt {prompt!r} needs {{handles}}")
-        return value
+        return [check_template(prompt) for prompt in value]
 
     @field_validator("subsets")
     @classmethod

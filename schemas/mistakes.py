@@ -143,7 +143,7 @@ def _wrong(keys: tuple[str, ...], errors: Sequence[Mapping[str, Any]]) -> str:
 def _remedy(keys: tuple[str, ...], kinds: set[str], given: Any) -> str:
     """What to do, where the reason alone does not say it."""
     if "string_type" in kinds and isinstance(given, dict):
-        sign = "`{handles}` without them" if None in given.values() else "what stands before a `: `"
+        sign = f"`{{{next(iter(given))}}}` without them" if None in given.values() else "what stands before a `: `"
         return f"; put it in quotes, as YAML reads {sign} as the key of a mapping"
     if "string_type" in kinds and isinstance(given, int | float):
         return "; put it in quotes"
@@ -152,7 +152,8 @@ def _remedy(keys: tuple[str, ...], kinds: set[str], given: Any) -> str:
     if "list_type" in kinds and isinstance(given, str) and field_at(keys) and not is_secret(keys):
         return f"; put it in a list: {_as_list(given)}"
     if "list_type" in kinds and isinstance(given, dict) and None in given.values():
-        return "; put it in a list and in quotes, as YAML reads `{handles}` without them as the key of a mapping"
+        sign = f"`{{{next(iter(given))}}}`"
+        return f"; put it in a list and in quotes, as YAML reads {sign} without them as the key of a mapping"
     if "model_type" in kinds:
         section = section_at(keys)
         names = f", such as {', '.join(list(section.model_fields)[:3])}" if section else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from pipeline.commands.named import asks_subsets, check_named, named_lines
 from pipeline.ledger.run_record import recorded_spec
 from pipeline.shards.concept_counts import handle_counts
 from pipeline.storage.folder import Storage
@@ -18,11 +19,20 @@ def check_asked(spec: JobSpec) -> list[str]:
     """What the base leaves out of the spec's prompts, a line each.
 
     Raises SpecError where a handle would lie behind what the base reads of a prompt, or where no scene can have any of
-    `generate.subsets`: by the handles of the earlier OUTPUT, or else by the most concepts that a scene can have.
+    `generate.subsets`, or what the prompts name: by the handles of the earlier OUTPUT, or else by the most concepts
+    that a scene can have.
     """
     given = spec.source.handles
     most = max(handle_counts(Storage(given)), default=0) if given else most_concepts(spec)
-    spare = int(spec.generate.replaces)
+    sizes = _sizes(spec, most) if asks_subsets(spec) else []
+    check_named(spec, most)
+    trained = () if given else range(1, most + 1) if spec.extract.union_sampling else (1,)
+    return check_prompts(spec, sizes, trained)
+
+
+def _sizes(spec: JobSpec, most: int) -> list[int]:
+    """How many handles stand together where `generate.subsets` decides. Raises SpecError where none can."""
+    given, spare = spec.source.handles, int(spec.generate.replaces)
     sizes = subset_sizes(most, spec.generate.subsets, spare)
     if not sizes and subset_sizes(most, spec.generate.subsets):
         raise SpecError(
@@ -39,8 +49,7 @@ def check_asked(spec: JobSpec) -> list[str]:
         )
     if spec.generate.mode == "place":
         _check_placed(spec, most)
-    trained = () if given else range(1, most + 1) if spec.extract.union_sampling else (1,)
-    return check_prompts(spec, sizes, trained)
+    return sizes
 
 
 def _check_placed(spec: JobSpec, most: int) -> None:
@@ -66,7 +75,12 @@ def most_concepts(spec: JobSpec) -> int:
 
 
 def subset_lines(spec: JobSpec) -> list[str]:
-    """For each of `generate.subsets` that some scenes cannot have: how many get no picture of it, and why."""
+    """For each of `generate.subsets`, and of the prompts that name concepts, that some scenes cannot have: how many get
+    no picture of it, and why."""
+    return [*(_subset_lines(spec) if asks_subsets(spec) else []), *named_lines(spec, most_concepts(spec))]
+
+
+def _subset_lines(spec: JobSpec) -> list[str]:
     spare = int(spec.generate.replaces)
     wanted = [item for item in spec.generate.subsets if concepts_needed(item, spare) > 1]
     if not wanted:

@@ -11,6 +11,7 @@ from pipeline.ledger.commits import read_commit, rounds
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted
 from schemas.job import JobSpec
+from schemas.templates import named_in
 from stages.telling import tell
 
 if TYPE_CHECKING:
@@ -86,11 +87,12 @@ class Bill:
     """What one scene of a job costs.
 
     concepts, pictures: of a scene; measured, known: whether the number of concepts is that of scenes taken apart so
-    far, and how it is known; side: pixels; find: TFLOP to look for things in its picture; learn, draw, judge: for its
-    handles, for all its variations, for their scores; prior: TFLOP, once a run. segmenter: which one is counted as
-    what, where it is not known. low: whether the base computes in 16 bits on a card. forward, look, seen: TFLOP of one
-    pass of the UNet, of the segmenter for one picture, and of the judges' for a variation. needs: where it was asked
-    for. calls: stage -> what a scene asks of the models there, of which find, learn, draw and judge are the sums.
+    far, and how it is known; named: whether prompts name concepts, whose pictures every scene is counted with; side:
+    pixels; find: TFLOP to look for things in its picture; learn, draw, judge: for its handles, for all its
+    variations, for their scores; prior: TFLOP, once a run. segmenter: which one is counted as what, where it is not
+    known. low: whether the base computes in 16 bits on a card. forward, look, seen: TFLOP of one pass of the UNet, of
+    the segmenter for one picture, and of the judges' for a variation. needs: where it was asked for. calls: stage ->
+    what a scene asks of the models there, of which find, learn, draw and judge are the sums.
     """
 
     concepts: int
@@ -107,6 +109,7 @@ class Bill:
     variation_bytes: float
     score_bytes: float
     known: str = Concepts.said
+    named: bool = False
     segmenter: str | None = None
     low: bool = True
     forward: float = 0.0
@@ -149,6 +152,7 @@ class Bill:
         return (
             f"counted with {counted(self.concepts, 'concept')} a scene ({self.known}) and "
             f"{counted(self.pictures, 'variation')} of each, {self.side} x {self.side} pixels"
+            + ("; concepts that the prompts name are taken to be there" if self.named else "")
             + (f"; {self.segmenter}, which it may not be" if self.segmenter else "")
         )
 
@@ -172,7 +176,7 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concep
     handles = Storage(spec.source.handles) if spec.source.handles else storage
     concepts = concepts_found(handles) or concepts
     names = [str(i) for i in range(max(1, round(concepts.count)))]
-    listed = list_variations("", names, names, spec.generate)
+    listed = list_variations("", names, _usual_words(spec, names), spec.generate)
     pictures = len(listed)
     learns, judges = not spec.source.handles, spec.evaluate.enabled
     sam = sam_cost(spec.models.sam, spec.segment) if learns else None
@@ -214,6 +218,7 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concep
         variation_bytes=pictures * BYTES_PER_PIXEL[spec.generate.format] * side * side,
         score_bytes=pictures * MASKS * (MASK_BYTES + MASK_BYTES_PER_PIXEL * side * side),
         known=concepts.said,
+        named=any(map(named_in, spec.generate.prompts)),
         segmenter=next((f"{one.field} as a {one.kind}" for one in (sam, seen) if one and not one.certain), None),
         low=low,
         forward=cost.forward,
@@ -222,6 +227,18 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concep
         needs=needs,
         calls=calls,
     )
+
+
+def _usual_words(spec: JobSpec, names: list[str]) -> list[str]:
+    """One a concept, in the place of its name: those that the prompts name, as far as there are concepts for them. So a
+    scene is counted with the pictures that name them, whether or not it will have them."""
+    asked = [name for prompt in spec.generate.prompts for name in named_in(prompt)]
+    indexed = {name for name in asked if isinstance(name, int)}
+    free = [index for index in range(len(names)) if index not in indexed] or list(range(len(names)))
+    words = list(names)
+    for index, word in zip(free, dict.fromkeys(name for name in asked if isinstance(name, str)), strict=False):
+        words[index] = word
+    return words
 
 
 def concepts_found(storage: Storage) -> Concepts | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.commands.asked import check_asked
 from pipeline.commands.estimate import other_settings
+from pipeline.commands.named import asks_subsets, named_templates
 from pipeline.commands.notified import check_notify
 from pipeline.commands.survey import survey, work_from_handles
 from pipeline.ledger.numbers import committed_counts
@@ -120,8 +121,13 @@ def _given(spec: JobSpec) -> list[str]:
 
 def _prompts(jobs: list[JobSpec]) -> list[str]:
     notes = dict.fromkeys(line for job in jobs for line in check_asked(job))
-    asked = jobs[0].generate
-    said = f"{counted(len(asked.prompts), 'prompt')}, {asked.images_per_prompt} of each for {_subsets(asked.subsets)}"
+    asked, named = jobs[0].generate, len(named_templates(jobs[0]))
+    whom = []
+    if asks_subsets(jobs[0]):
+        whom.append(_subsets(asked.subsets))
+    if named:
+        whom.append(f"the concepts that {'they name' if not whom else f'{named} of them name'}")
+    said = f"{counted(len(asked.prompts), 'prompt')}, {asked.images_per_prompt} of each for {', or '.join(whom)}"
     return [said, *notes]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from pipeline.commands.asked import subset_lines
+from pipeline.commands.named import asks_subsets
 from pipeline.commands.run import JobResult
 from pipeline.commands.status import failure_lines
 from pipeline.ledger.committed import Committed
@@ -100,7 +101,9 @@ def _account_lines(storage: Storage, committed: Committed, unfinished: bool) -> 
 def nothing_made(storage: Storage, result: JobResult) -> str | None:
     """Where a finished run has made nothing at all: one sentence that names the first stage which did not. None where
     every stage has made something, where there was no scene, and where the scenes were all withdrawn."""
-    more = " and another one to be replaced" if recorded_spec(storage).generate.replaces else ""
+    spec = recorded_spec(storage)
+    more = " and another one to be replaced" if spec.generate.replaces else ""
+    asked = "generate.subsets" if asks_subsets(spec) else "generate.prompts"
     scenes = sum(next(iter(result.counts.values()), (0, 0)))
     committed = Committed(storage, list(result.counts))
     lost: set[str] = set()
@@ -121,7 +124,7 @@ def nothing_made(storage: Storage, result: JobResult) -> str | None:
             )
         return (
             f"{storage.url}: {stage} made nothing of {counted(done, 'scene')}, which do not have the concepts of "
-            f"generate.subsets{more}; ask for others with source.handles, in an output of their own"
+            f"{asked}{more}; ask for others with source.handles, in an output of their own"
         )
     return None
 

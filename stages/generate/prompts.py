@@ -1,4 +1,5 @@
-"""Which pictures a scene gets: every template with every wanted subset of its handles. No models here."""
+"""Which pictures a scene gets: every template with every wanted subset of its handles, or with the concepts that it
+names. No models here."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from schemas.job import Generate
+from schemas.templates import fill_names, fill_template, named_concepts, named_in
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,23 @@ def pick_subsets(concepts: int, wanted: Sequence[str] | Sequence[Sequence[int]])
 
 
 def drawn_subsets(concepts: int, settings: Generate, background: int | None) -> list[tuple[int, ...]]:
-    """Of the subsets asked for those of which a scene gets pictures. `mode: place` draws nothing where no other thing
-    is left whose place it could take, and not the background alone, which is everywhere already."""
-    found = pick_subsets(concepts, settings.subsets)
+    """Of the subsets asked for those of which a scene gets pictures."""
+    return _drawn(pick_subsets(concepts, settings.subsets), concepts, settings, background)
+
+
+def drawn_named(
+    template: str, words: Sequence[str], settings: Generate, background: int | None
+) -> list[tuple[int, ...]]:
+    """The concepts that a template names, in its order; none where the scene, with a word a concept, lacks one."""
+    found = named_concepts(template, words)
+    return _drawn([tuple(found.values())] if found else [], len(words), settings, background)
+
+
+def _drawn(
+    found: Sequence[tuple[int, ...]], concepts: int, settings: Generate, background: int | None
+) -> list[tuple[int, ...]]:
+    """`mode: place` draws nothing where no other thing is left whose place it could take, and not the background alone,
+    which is everywhere already."""
     if settings.replaces:
         return [subset for subset in found if _replaceable(concepts, subset, background)]
     return [subset for subset in found if settings.mode != "place" or subset != (background,)]
@@ -104,9 +120,17 @@ def list_variations(
     that is a concept."""
     placed, pictures = settings.mode == "place", list[Variation]()
     for template in dict.fromkeys(settings.prompts):
-        for subset in drawn_subsets(len(tokens), settings, background):
+        named = named_in(template)
+        subsets = (
+            drawn_named(template, words, settings, background)
+            if named
+            else drawn_subsets(len(tokens), settings, background)
+        )
+        for subset in subsets:
+            shown = [[names[i] for i in subset] for names in (tokens, words)]
             prompt, text = (
-                template.replace("{handles}", " and ".join(names[i] for i in subset)) for names in (tokens, words)
+                fill_names(template, dict(zip(named, own, strict=True))) if named else fill_template(template, own)
+                for own in shown
             )
             others = _replaceable(len(tokens), subset, background)
             for repeat in range(settings.images_per_prompt):

@@ -11,7 +11,7 @@ from typing import Any
 
 from schemas.errors import SpecError
 from schemas.job import JobSpec
-from schemas.templates import fill_template
+from schemas.templates import fill_names, fill_template, named_in
 from stages.handles.placeholders import with_handles
 from stages.models.base.layout import check_layout, text_encoder_names
 from stages.models.base.vocabulary import placeholder_names
@@ -51,15 +51,15 @@ class PromptReach:
                 return prompt[found.offset_mapping[most - 1][0] :], most  # the end token takes the last place
         return None
 
-    def lost(self, prompt: str, handles: int) -> list[str]:
-        """Which of the first so many handles some text encoder does not come to in the prompt."""
+    def lost(self, prompt: str, handles: Sequence[str]) -> list[str]:
+        """Which of these handles some text encoder does not come to in the prompt."""
         read = [
             tokenizer(prompt, truncation=True, max_length=tokenizer.model_max_length).input_ids
             for tokenizer in self.tokenizers
         ]
         return [
             name
-            for name in self.names[:handles]
+            for name in handles
             if not all(
                 tokenizer.convert_tokens_to_ids(name) in ids
                 for tokenizer, ids in zip(self.tokenizers, read, strict=True)
@@ -76,6 +76,9 @@ def check_prompts(spec: JobSpec, sizes: Sequence[int], trained: Sequence[int] = 
     reach = PromptReach(spec)
     lines: list[str] = []
     for prompt in dict.fromkeys(spec.generate.prompts):
+        if named_in(prompt):
+            lines += _check_named(reach, prompt)
+            continue
         lines += _check(reach, "generate.prompts", prompt, sizes, "ask for fewer handles at once in generate.subsets")
     lines += _check(reach, "generate.negative_prompt", spec.generate.negative_prompt)
     if trained:
@@ -88,16 +91,29 @@ def check_prompts(spec: JobSpec, sizes: Sequence[int], trained: Sequence[int] = 
 def _check(reach: PromptReach, name: str, template: str, sizes: Sequence[int] = (0,), fewer: str = "") -> list[str]:
     left_out: list[str] = []
     for size in sizes:
-        prompt = fill_template(template, reach.names[:size])
-        unread = reach.unread(prompt)
-        if unread is None:
-            continue
-        rest, most = unread
-        lost = reach.lost(prompt, size)
-        if lost:
-            raise SpecError(
-                f"{name}: {lost[0]} does not fit into the {most} tokens that the base model reads of {prompt!r}; "
-                f"shorten what stands before {{handles}}" + (f", or {fewer}" if size > 1 else "")
-            )
-        left_out = [f"{name}: the base model reads {most} tokens, and leaves out {rest.strip()!r} of {prompt!r}"]
+        remedy = "shorten what stands before {handles}" + (f", or {fewer}" if size > 1 else "")
+        handles = reach.names[:size]
+        left_out = _left_out(reach, name, fill_template(template, handles), handles, remedy) or left_out
     return left_out
+
+
+def _check_named(reach: PromptReach, template: str) -> list[str]:
+    """Of a template that names concepts one by one. Every handle is one token, so any may stand for a word's."""
+    names = named_in(template)
+    free = iter([handle for index, handle in enumerate(reach.names) if index not in names])
+    called = {name: reach.names[name] if isinstance(name, int) else next(free) for name in names}
+    prompt, remedy = fill_names(template, called), "shorten it"
+    return _left_out(reach, "generate.prompts", prompt, list(called.values()), remedy)
+
+
+def _left_out(reach: PromptReach, name: str, prompt: str, handles: Sequence[str], remedy: str) -> list[str]:
+    """The line that says what of a prompt is not read, if anything. Raises SpecError where a handle is not."""
+    unread = reach.unread(prompt)
+    if unread is None:
+        return []
+    rest, most = unread
+    if lost := reach.lost(prompt, handles):
+        raise SpecError(
+            f"{name}: {lost[0]} does not fit into the {most} tokens that the base model reads of {prompt!r}; {remedy}"
+        )
+    return [f"{name}: the base model reads {most} tokens, and leaves out {rest.strip()!r} of {prompt!r}"]

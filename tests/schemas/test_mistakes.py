@@ -96,6 +96,7 @@ def test_what_is_there_under_another_name_is_not_missing_too(tmp_path: Path, tex
             "put it in quotes, as YAML reads `{handles}` without them as the key of a",
         ),
         ("extract: {template: {handles}}", "put it in quotes, as YAML reads `{handles}` without them as the key of a"),
+        ("generate: {prompts: [{0}]}", "put it in quotes, as YAML reads `{0}` without them as the key of a"),
         ("generate: {prompts: {handles}}", "put it in a list and in quotes, as YAML reads `{handles}` without them as"),
         ("models: {base: }", "models.base: input should be a valid string (got None); give it a value, or take its"),
         ("segment: {max_concepts: null}", "(got None); give it a value, or take its line out"),

@@ -111,6 +111,11 @@ def spec(**changes: Any) -> JobSpec:
             MINIMAL + "generate: {prompts: ['a photo']}\n",
             r"job.yaml:4: generate.prompts: the prompt 'a photo' needs {handles}",
         ),
+        (
+            MINIMAL + "generate: {prompts: ['{handles} and {0}']}\n",
+            r"job.yaml:4: generate.prompts: the prompt '{handles} and {0}' has {handles} and {0}; have all",
+        ),
+        (MINIMAL + "extract: {template: '{handles} and {0}'}\n", r"extract.template: .* has braces beside {handles}, "),
         ("output: out\n", r"`source` is missing; say where the pictures are, such as `source: {uri: photos}`"),
         ("source: {uri: bucket}\nouput: out\n", r"^\S*job.yaml:2: unknown key `ouput`; did you mean `output`\?$"),
         (MINIMAL + "extract:\n", r"job.yaml:4: extract: .*got None\); give the section fields, or take its line out"),

@@ -5,6 +5,7 @@ A similarity to the whole prompt falls with its concepts too; a judge that reads
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -27,7 +28,7 @@ class Judge(Protocol):
 
 def without_concepts(template: str) -> str:
     """`a photo of {handles} at the beach` -> `a photo at the beach`, which says a place and nothing in it."""
-    return " ".join(template.replace(" of {handles}", "").replace("{handles}", "").split())
+    return " ".join(re.sub(r"( of)?\s*\{[^{}]*\}", " ", template).split())
 
 
 def followed(cosines: Floats, asked: Sequence[int]) -> tuple[Floats, Floats]:

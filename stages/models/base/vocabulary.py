@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import SpecError
+from schemas.templates import LAST_CONCEPT
 
-MOST_HANDLES = 17
-"""`segment.max_concepts` ends at 16, and the background may be one more."""
+MOST_HANDLES = LAST_CONCEPT + 1
 
 
 def placeholder_names(placeholder: str) -> list[str]:

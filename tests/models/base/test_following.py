@@ -12,6 +12,7 @@ from models.training.base.following import followed, places_followed, without_co
 def test_a_prompt_without_its_concepts_is_a_place() -> None:
     assert without_concepts("a photo of {handles} at the beach") == "a photo at the beach"
     assert without_concepts("{handles} in the snow") == "in the snow"
+    assert without_concepts("a photo of {0} beside {teddy bear} at night") == "a photo beside at night"
 
 
 def test_a_place_is_followed_where_it_is_nearest_alone() -> None:

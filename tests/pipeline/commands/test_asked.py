@@ -196,6 +196,78 @@ def test_what_scenes_have_no_other_concept_for_is_counted(base: Path, earlier: S
     ]
 
 
+def named(*prompts: str, **more: Any) -> dict[str, Any]:
+    return {"prompts": list(prompts), **more}
+
+
+def test_scenes_without_a_named_concept_are_counted(base: Path, earlier: SampleOutput, tmp_path: Path) -> None:
+    """The earlier scenes have a cat, and an object."""
+    prompts = named("{0} beside {1}", "{cat} on grass", "{0} on {2}", "{cat} beside {dog}", subsets=[[7]])
+    spec = spec_of(base, earlier, generate=prompts)
+    lines = [
+        "generate.prompts: '{0} on {2}' names concept 0 and concept 2; 3 of 3 scenes do not have them all, and no "
+        "picture of it",
+        "generate.prompts: '{cat} beside {dog}' names concept 'cat' and concept 'dog'; 3 of 3 scenes do not have them "
+        "all, and no picture of it",
+    ]
+    assert check_asked(spec) == []
+    assert subset_lines(spec) == lines
+    more = named("{handles}", "{0} on {2}", subsets=["singles"])
+    assert subset_lines(spec_of(base, earlier, generate=more)) == lines[:1]
+    new = spec_of(base, generate=prompts).model_copy(update={"output": str(tmp_path)})
+    assert subset_lines(new) == [
+        "generate.prompts: '{cat} on grass' gets no picture of any scene, as segment.vocabulary has no word 'cat'",
+        "generate.prompts: '{cat} beside {dog}' gets no picture of any scene, as segment.vocabulary has no word 'cat'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sections", "given", "message"),
+    [
+        (
+            named("{4}"),
+            False,
+            "'{4}' gets no picture of any scene, as it needs 5 concepts and a scene has at most 4; name",
+        ),
+        (
+            named("{2}", "{dog}"),
+            True,
+            "'{2}' gets no picture of any scene under ",
+        ),
+        (named("{dog}"), True, "as none has concept 'dog'; name concepts that there are, such as {0}"),
+        (named("{dog}"), False, "as segment.vocabulary has no word 'dog'; name"),
+        (named("{0} on {1}", mode="place"), True, "as it needs 3 concepts and a scene has at most 2"),
+        (named("{background}", mode="place", place={"region": "add"}), True, "as the background is everywhere already"),
+    ],
+)
+def test_prompts_of_which_no_scene_has_the_concepts_are_refused(
+    base: Path, earlier: SampleOutput, sections: dict[str, Any], given: bool, message: str
+) -> None:
+    with pytest.raises(SpecError, match=r"^generate\.prompts: ") as refused:
+        check_asked(spec_of(base, earlier if given else None, generate=sections))
+    assert message in str(refused.value)
+
+
+def test_words_that_a_scene_may_have_are_not_refused(base: Path) -> None:
+    for segment, source, word in (
+        ({"vocabulary": ["Teddy Bear"]}, {}, "teddy bear"),
+        ({"background": True}, {}, "background"),
+        ({}, {}, "object"),
+        ({}, {"masks": "coco", "coco": "/photos/instances.json"}, "zebra"),
+    ):
+        spec = spec_of(base, segment=segment, generate=named(f"{{{word}}} at night"))
+        spec = spec.model_copy(update={"source": spec.source.model_copy(update=source)})
+        assert check_asked(spec) == []
+
+
+def test_a_named_handle_behind_the_last_token_is_refused(base: Path) -> None:
+    with pytest.raises(SpecError, match=r"^generate\.prompts: <asset1> does not fit .*<asset1>'; shorten it$"):
+        check_asked(spec_of(base, generate=named("{0} " + LONG + " and a ball in the city at night {1}")))
+    cut = named("{1} " + LONG + " and a ball on the floor with a cat and a dog")
+    (line,) = check_asked(spec_of(base, generate=cut))
+    assert line.startswith("generate.prompts: the base model reads 32 tokens, and leaves out ")
+
+
 def test_asking_takes_no_torch(base: Path) -> None:
     code = f"""
 import sys

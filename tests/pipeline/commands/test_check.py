@@ -37,6 +37,10 @@ def test_a_job_that_is_right(tmp_path: Path) -> None:
     assert lines[1].startswith("ok     source: 14 pictures, ")
     assert lines[2].endswith(" of each for singles and union")
     assert told(demo(tmp_path / "new" / "out", "generate.subsets=[[0],[0,1]]"))[2].endswith("for concepts 0, 0+1")
+    named = told(demo(tmp_path / "new" / "out", "generate.prompts=['{0} at night','{1}']"))
+    assert named[2] == "ok     prompts: 2 prompts, 2 of each for the concepts that they name"
+    both = told(demo(tmp_path / "new" / "out", "generate.prompts=['{handles}','{9}']"))
+    assert both[2].endswith(": 2 prompts, 2 of each for singles and union, or the concepts that 1 of them name")
     assert lines[3].endswith("/new/out, which holds no job yet")
     assert not list(tmp_path.iterdir())
 

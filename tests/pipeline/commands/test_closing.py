@@ -250,3 +250,13 @@ def test_a_readme_of_somebody_else_s_is_told(tmp_path: Path) -> None:
         f"{storage.url}/README.md: not written by Unscene, so it was left as it is, and load_dataset reads what it "
         "says; move it away, and `unscene report` writes one for the tables"
     ) in closing_lines(storage, result)
+
+
+def test_scenes_without_what_a_prompt_names_are_counted_at_the_end(tmp_path: Path) -> None:
+    prompts = ["{dog} at night", "{1} at the beach", "{2}"]
+    storage = SampleOutput(tmp_path / "out", settings={"generate.prompts": prompts}).storage
+    lines = closing_lines(storage, ended(storage))
+    assert [line for line in lines if line.startswith("generate.prompts")] == [
+        "generate.prompts: '{dog} at night' names concept 'dog'; 3 of 3 scenes do not have it, and no picture of it",
+        "generate.prompts: '{2}' names concept 2; 3 of 3 scenes do not have it, and no picture of it",
+    ]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.commands.bill import bill
 from pipeline.commands.estimate import estimate
 from pipeline.ledger.plan import extend_plan
 from pipeline.ledger.run_record import start_record
@@ -220,6 +221,18 @@ def test_given_handles_need_no_training(tmp_path: Path, base: Path) -> None:
     assert not (tmp_path / "more").exists()
     with_given_handles(tmp_path / "more", earlier)
     assert "to do: 0 scenes, 0 GFLOP" in "\n".join(estimate(spec))
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_pictures_that_name_their_concepts_are_on_the_bill(tmp_path: Path, photos: Path, base: Path) -> None:
+    """Of two concepts, a cat and a dog: no cat beside the first one, and no third."""
+    prompts = ["{cat} at night", "{dog}", "{1} in the snow", "{cat} beside {0}", "{2} on grass"]
+    for asked, pictures in ((prompts, 12), (prompts[:1], 4), (prompts[4:], 0), (["{handles}", "{dog}"], 16)):
+        settings = {"prompts": asked, "images_per_prompt": 4, "subsets": ["all"]}
+        spec = spec_of({"uri": str(photos)}, tmp_path / "out", base, generate=settings)
+        said = bill(spec, Storage(spec.output)).counted_with()
+        assert f"{pictures} variation" in said
+        assert "; concepts that the prompts name are taken to be there" in said
 
 
 @pytest.mark.usefixtures("known_cost")

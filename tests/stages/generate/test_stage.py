@@ -222,3 +222,16 @@ def test_progress_counts_the_pictures_of_the_unit(model_dir: Path, tasks: list[S
     told.clear()
     list(stage.process([tasks[0], SceneTask("lost", {"handles": tasks[1].rows["handles"]})]))
     assert [(word["picture"], word["pictures"]) for word in told] == [(2, 6)]
+
+
+def test_a_scene_gets_the_pictures_of_which_it_has_the_concepts(model_dir: Path, tasks: list[SceneTask]) -> None:
+    """Scenes of one, two and three handles. What a prompt names is drawn as the same subset of `{handles}` would be."""
+    outputs = generate(model_dir, tasks, prompts=["{1} beside {0}", "{2} at the beach"], batch=4)
+    assert {name: [(row["concepts"], row["handles"]) for row in output.rows] for name, output in outputs.items()} == {
+        "scene0": [],
+        "scene1": [([1, 0], ["<asset1>", "<asset0>"])],
+        "scene2": [([1, 0], ["<asset1>", "<asset0>"]), ([2], ["<asset2>"])],
+    }
+    assert [row["prompt"] for row in outputs["scene2"].rows] == ["<asset1> beside <asset0>", "<asset2> at the beach"]
+    assert outputs["scene2"].rows[0]["template"] == "{1} beside {0}"
+    assert not any(output.failure for output in outputs.values())
