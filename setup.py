@@ -11,7 +11,8 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-BUNDLED = ("models/NOTICE", "models/seedling/**/*", "jobs/*.yaml", "demo/NOTICE", "demo/bucket/*", "demo/protocol/*")
+DEMO = ("demo/bucket/*", "demo/parts/*", "demo/protocol/*")
+BUNDLED = ("models/NOTICE", "models/seedling/**/*", "jobs/*.yaml", "demo/NOTICE", *DEMO)
 INTO = Path("unscene", "bundled")
 
 

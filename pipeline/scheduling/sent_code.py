@@ -19,6 +19,7 @@ _SHIPPED = {
     "models/seedling": (".json", ".txt", ".safetensors", ".model"),
     "demo/NOTICE": ("NOTICE",),
     "demo/bucket": (".jpg", ".jpeg", ".png", ".webp"),
+    "demo/parts": (".jpg", ".png"),
     "demo/protocol": (".json", ".png", ".jpg"),
 }
 """Where the small models and the demo's pictures lie in a checkout, and the files of theirs that are sent. Jobs are

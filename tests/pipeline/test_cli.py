@@ -52,6 +52,7 @@ def test_the_jobs_that_ship_are_listed_and_printed() -> None:
         "demo",
         "overnight",
         "own_masks",
+        "parts",
         "place",
         "protocol",
         "one of your own",

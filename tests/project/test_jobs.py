@@ -32,7 +32,7 @@ def test_a_typo_in_any_of_its_sections_is_found(file: Path) -> None:
 
 
 def test_what_ships() -> None:
-    assert [file.stem for file in FILES] == ["augment", "demo", "overnight", "own_masks", "place", "protocol"]
+    assert [file.stem for file in FILES] == ["augment", "demo", "overnight", "own_masks", "parts", "place", "protocol"]
 
 
 def test_the_demo_asks_for_nothing_that_is_not_in_the_checkout() -> None:

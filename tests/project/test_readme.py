@@ -132,8 +132,8 @@ def test_every_spec_file_and_override_it_names_is_real(page: Path) -> None:
     for line in page.read_text().replace("\\\n", " ").splitlines():
         names = [name.strip('"') for name in re.findall(r"--set (\"[^\"]+\"|[\w.]+=[^\s`]+)", line)]
         real = [name for name in names if not name.endswith("=...")]
-        if line.startswith("unscene run place"):  # its overrides go together, and with that job alone
-            load_spec(ROOT / "jobs" / "place.yaml", real)
+        if job := re.match(r"unscene run (place|augment)\b", line):  # overrides go together, and with that job alone
+            load_spec(ROOT / "jobs" / f"{job[1]}.yaml", real)
         else:
             for name in real:
                 load_spec(ROOT / "jobs" / "demo.yaml", [name])

@@ -74,7 +74,7 @@ def test_it_holds_all_that_ships(wheel: Path) -> None:
     assert {str(file.relative_to(ROOT)) for file in code} <= held
     data = [
         file
-        for folder in ("models/seedling", "demo/bucket", "demo/protocol")
+        for folder in ("models/seedling", "demo/bucket", "demo/parts", "demo/protocol")
         for file in (ROOT / folder).rglob("*")
         if file.is_file()
     ]

@@ -238,13 +238,21 @@ def test_new_prompts_reuse_the_handles_on_storage(demo: Finished, judged: dict[s
     assert "generate.guidance: 3.0 -> 4.0" in refused.stderr
     assert "source.handles" in refused.stderr
     settings = {"source.handles": demo.output, "models.base": "seedling", "cluster.address": "null"}
-    prompts = {"generate.prompts": ["a photo of {handles} at night"], "generate.subsets": ["union"]}
+    together, named = "a photo of {handles} at night", "a photo of {1} beside {0}"
+    prompts = {"generate.prompts": [together, named], "generate.subsets": ["union"]}
     small = {"generate.steps": 2, "generate.images_per_prompt": 2}
     done = unscene("run", "jobs/augment.yaml", output=tmp_path / "more", **settings | prompts | small | judged)
     assert done.returncode == 0, done.stdout + done.stderr
     more = Finished(tmp_path / "more", done.stdout)
     scenes = {row["scene_id"] for row in demo.table("handles")}
-    assert {row["scene_id"] for row in more.table("variations")} == scenes
-    assert len(more.table("variations")) == 2 * len(scenes)
+    made = more.table("variations")
+    assert {row["scene_id"] for row in made} == scenes
+    assert sum(row["template"] == together for row in made) == 2 * len(scenes)
+    several = {row["scene_id"] for row in demo.table("handles") if row["index"] == 1}
+    assert sorted(row["scene_id"] for row in made if row["template"] == named) == sorted([*several, *several])
+    lacking = f"{len(scenes - several)} of {len(scenes)} scenes do{'es' if len(scenes - several) == 1 else ''} not have"
+    assert several == scenes or f"'{named}' names concept 1 and concept 0; {lacking} them all" in " ".join(
+        done.stdout.split()
+    )
     assert [row["key"] for row in more.table("scores")] == [row["key"] for row in more.table("variations")]
     assert not (tmp_path / "more" / "handles").exists()

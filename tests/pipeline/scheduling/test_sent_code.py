@@ -37,7 +37,8 @@ SENT = (
         "pipeline/report/page.html.j2",
         "unscene/scene.py",
     ),
-    *("models/NOTICE", "models/seedling/base/model.safetensors", "demo/bucket/a.jpg", "demo/protocol/instances.json"),
+    *("models/NOTICE", "models/seedling/base/model.safetensors", "demo/bucket/a.jpg", "demo/parts/a.mask0.png"),
+    "demo/protocol/instances.json",
 )
 
 
@@ -65,6 +66,7 @@ def test_nothing_of_this_checkout_is_missing(tmp_path: Path) -> None:
         "models/NOTICE",
         "demo/NOTICE",
         "demo/bucket",
+        "demo/parts",
         "demo/protocol",
     ]
     done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True)
