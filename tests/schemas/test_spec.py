@@ -113,7 +113,7 @@ def spec(**changes: Any) -> JobSpec:
         ),
         (
             MINIMAL + "generate: {prompts: ['{handles} and {0}']}\n",
-            r"job.yaml:4: generate.prompts: the prompt '{handles} and {0}' has {handles} and {0}; have all",
+            r"job.yaml:4: generate.prompts: the prompt .* has {handles} and \{0\}; have all of a subset",
         ),
         (MINIMAL + "extract: {template: '{handles} and {0}'}\n", r"extract.template: .* has braces beside {handles}, "),
         ("output: out\n", r"`source` is missing; say where the pictures are, such as `source: {uri: photos}`"),
