@@ -25,7 +25,10 @@ def samples(output: Path, table: str) -> dict[str, Image.Image]:
     """Key -> picture, of every shard of a table."""
     shards = sorted(str(file) for file in (output / table).glob("*.tar"))
     found = webdataset.WebDataset(shards, shardshuffle=False)
-    return {item["__key__"]: Image.open(io.BytesIO(item["png"])).convert("RGB") for item in found}
+    return {
+        item["__key__"]: Image.open(io.BytesIO(item["png"] if "png" in item else item["jpg"])).convert("RGB")
+        for item in found
+    }
 
 
 def rows(output: Path, table: str) -> list[dict[str, object]]:

@@ -55,8 +55,8 @@ def test_each_draws_what_the_page_says() -> None:
     specs = jobs()
     pair, ground = ("object", "object"), ("object", "object", "background")
     assert {one.prompt for one in drawn(specs[VARIED], *pair)} == {"a photo of <asset0> and <asset1>"}
-    assert {one.concepts for one in drawn(specs[NAMED], *pair)} == {(1, 0)}
-    assert {one.concepts for one in drawn(specs[NAMED], *pair, "object")} == {(1, 0), (2,)}
+    assert {one.concepts for one in drawn(specs[NAMED], *pair)} == {(0, 1)}
+    assert {one.concepts for one in drawn(specs[NAMED], *pair, "object")} == {(0, 1), (2,)}
     assert {(one.concepts, one.replaced) for one in drawn(specs[EMPTY], *ground)} == {((2,), 0), ((2,), 1)}
     assert {one.concepts for one in drawn(specs[GROUNDS], *ground)} == {(2,), (0, 2)}
     assert {one.concepts for one in drawn(specs[PARTS], *pair)} == {(0,), (1,), (0, 1)}
@@ -77,12 +77,12 @@ def test_those_that_go_on_are_right_and_say_what_scenes_lack(tmp_path: Path) -> 
         spec = spec.model_copy(update={"source": spec.source.model_copy(update={"handles": earlier})})
         assert check_asked(spec) == []
         assert [line[:36] for line in subset_lines(spec)] == (
-            ["generate.prompts: 'a photo of {2} on"] if number == NAMED else []
+            ["generate.prompts: 'a photo of {2} in"] if number == NAMED else []
         )
 
 
 def test_the_demos_parts_are_what_their_script_makes() -> None:
-    """Of one thing several, one within another, and one behind another."""
+    """Of one thing several, one within another, and what is seen of one behind another."""
     made = parts_of(ROOT / "demo")
     for file, masks in made.items():
         assert (ROOT / "demo" / "parts" / file).read_bytes() == (ROOT / "demo" / "bucket" / file).read_bytes()
@@ -93,4 +93,4 @@ def test_the_demos_parts_are_what_their_script_makes() -> None:
     (whole, cap), (sail, hull), (cone, tree) = made.values()
     assert not (cap & ~whole).any()
     assert not (sail & hull).any()
-    assert (cone & tree).sum() > 20
+    assert not (cone & tree).any()

@@ -1,9 +1,8 @@
-"""Masks of parts for some of the demo's scenes: of one thing several, and masks that overlap.
+"""Masks of one's own for some of the demo's scenes: several of one thing, one within another, and two that touch.
 
     python -m models.training.world.demo_parts --demo demo
 
-Made of the bucket and its truth, as coarsely as a person draws: a thing is cut along a row, and what stands behind
-another thing is as wide as its outline suggests.
+Made of the bucket and its truth, as coarsely as a person draws: a thing is cut along a row.
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
-from scipy.spatial import ConvexHull
+from PIL import Image
 
 Mask = NDArray[np.bool_]
 
@@ -25,14 +23,6 @@ def cut(mask: Mask, row: int) -> tuple[Mask, Mask]:
     above = mask.copy()
     above[row:] = False
     return above, mask & ~above
-
-
-def behind(mask: Mask) -> Mask:
-    """The convex hull of what is seen: a thing half hidden, as far as one would guess it to reach."""
-    points = np.argwhere(mask)[:, ::-1]
-    canvas = Image.new("1", mask.shape[::-1])
-    ImageDraw.Draw(canvas).polygon([tuple(map(int, points[i])) for i in ConvexHull(points).vertices], fill=1)
-    return np.array(canvas) | mask
 
 
 def parts_of(demo: Path) -> dict[str, tuple[Mask, ...]]:
@@ -45,7 +35,10 @@ def parts_of(demo: Path) -> dict[str, tuple[Mask, ...]]:
     return {
         "scene-04.jpg": (mushroom, cut(mushroom, 86)[0]),  # a mushroom, and its cap, which lies within
         "scene-07.jpg": cut(truth("scene-07.mask0"), 209),  # the sail of a boat, and its hull
-        "scene-08.png": (truth("scene-08.mask1"), behind(truth("scene-08.mask0"))),  # a cone, and a tree behind it
+        "scene-08.png": (
+            truth("scene-08.mask1"),
+            truth("scene-08.mask0"),
+        ),  # a cone, and what is seen of a tree behind it
     }
 
 
