@@ -28,7 +28,7 @@ def test_a_name_is_its_file_with_the_demos_pictures_found(elsewhere: Path, job: 
         for name in ("uri", "coco")
         if (value := getattr(file.source, name)) is not None and value.startswith("demo/")
     }
-    assert bool(here) == (job in ("demo", "protocol"))
+    assert bool(here) == (job in ("demo", "parts", "protocol"))
     assert named == file.model_copy(update={"source": file.source.model_copy(update=here)})
     assert all(Path(path).exists() for path in here.values())
 
