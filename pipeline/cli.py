@@ -62,9 +62,17 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except Exception as error:
+        from stages.transient import is_locked_out
+
         if (sentence := usage_sentence(error)) is not None:
             if sentence:
                 complain(sentence)
+            sys.exit(2)
+        if is_locked_out(error):
+            complain(
+                f"the store of the output does not let this command in ({type(error).__name__}: {error}); check "
+                "`output` and its credentials, and give the command again: what is committed is safe"
+            )
             sys.exit(2)
         traceback.print_exc()
         complain(

@@ -142,6 +142,22 @@ def refusal(error: Exception) -> int | None:
     return next((status for status in found if status is not None and status not in (404, 410)), None)
 
 
+_NO_CREDENTIALS = frozenset(
+    {
+        *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError"),
+        *("ProfileNotFound", "SSOTokenLoadError", "UnauthorizedSSOTokenError"),  # botocore's
+        *("DefaultCredentialsError", "RefreshError", "ClientAuthenticationError"),  # Google's and Azure's
+        *("UnauthenticatedError", "PermissionDeniedError"),  # obstore's
+    }
+)
+
+
+def is_locked_out(error: Exception) -> bool:
+    """Whether a store was not opened for want of credentials, or has refused those that there are."""
+    lacking = any(type(one).__name__ in _NO_CREDENTIALS for one in behind(error))
+    return lacking or (isinstance(error, PermissionError) and refusal(error) in (401, 403))
+
+
 def why_unread(error: Exception) -> str:
     """What a filesystem raised of a file, in a few words: what the server answered, where it made a FileNotFoundError
     of that."""

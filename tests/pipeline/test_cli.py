@@ -33,6 +33,22 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, settings: dict[str, object], 
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", [["status", "s3://no-such-bucket/out"], ["check", "night.yaml"]])
+def test_a_bucket_without_credentials_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    spec = tmp_path / "night.yaml"
+    spec.write_text(SPEC % (ROOT / "demo" / "bucket", "s3://no-such-bucket/out"))
+    done = unscene(command[0], str(spec) if command[1] == "night.yaml" else command[1])
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "does not let this command in (NoCredentialsError: " in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     "command",
     [["status"], ["report"], ["retry"], ["export", "--scene", "00", "--to", "x"], ["withdraw", "--scene", "00"]],
