@@ -141,7 +141,10 @@ def run_calm(folder: Path, batches: list[range]) -> None:
     for batch in batches:
         bring(batch)
         command = [sys.executable, "-m", "benchmarks.chaos_job", "run", str(folder / "calm.json")]
-        subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True)
+        there = {**os.environ, "PYTHONPATH": str(ROOT)}
+        calm = subprocess.run(command, cwd=ROOT, env=there, capture_output=True, text=True)
+        if calm.returncode:
+            raise RuntimeError(f"the calm run ended with exit code {calm.returncode}:\n{calm.stdout}{calm.stderr}")
     for batch in batches[1:]:
         for number in batch:
             Storage(SOURCE).delete(f"{number:06d}.jpg")

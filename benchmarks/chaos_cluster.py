@@ -8,10 +8,12 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import psutil
 
+ROOT = Path(__file__).resolve().parent.parent
 MACHINES = 2
 WORKER, PACKER, RAYLET = "ray::StageWorkerImpl", "ray::PackerImpl", "raylet"
 
@@ -25,6 +27,8 @@ class Machines:
         os.environ["RAY_TMPDIR"] = self._folder
         os.environ["RAY_AUTH_MODE"] = "disabled"
         os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # this machine has more to do
+        # Its workers are to find the pretended stage, which is no part of the code that a job sends.
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self.start()
         return self
 
