@@ -109,7 +109,9 @@ def test_a_driver_that_slept_too_long_finds_its_successor_and_stops(
     driver = start_driver(slow_job, tmp_path)
     wait_for(lambda: parts(tmp_path / "out") >= 2)
     driver.send_signal(signal.SIGSTOP)
+    long_enough = time.monotonic() + 2 * lease.RENEW_S + 1  # by the driver's own clock, for whom nothing was shortened
     assert run_toy(slow_job)[0].complete
+    time.sleep(max(0.0, long_enough - time.monotonic()))
     before = content(tmp_path / "out")
     progress = (tmp_path / "out" / "_progress.json").read_bytes()
     driver.send_signal(signal.SIGCONT)
