@@ -90,7 +90,8 @@ class Bill:
     far, and how it is known; named: whether prompts name concepts, whose pictures every scene is counted with; side:
     pixels; find: TFLOP to look for things in its picture; learn, draw, judge: for its handles, for all its
     variations, for their scores; prior: TFLOP, once a run. segmenter: which one is counted as what, where it is not
-    known. low: whether the base computes in 16 bits on a card. forward, look, seen: TFLOP of one pass of the UNet, of
+    known. low: whether the base computes in 16 bits on a card. steps: of phase 1 and of phase 2; batch: scenes that the
+    spec lets train side by side, None where the memory decides. forward, look, seen: TFLOP of one pass of the UNet, of
     the segmenter for one picture, and of the judges' for a variation. needs: where it was asked for. calls: stage ->
     what a scene asks of the models there, of which find, learn, draw and judge are the sums.
     """
@@ -112,6 +113,8 @@ class Bill:
     named: bool = False
     segmenter: str | None = None
     low: bool = True
+    steps: tuple[int, int] = (0, 0)
+    batch: int | None = None
     forward: float = 0.0
     look: float = 0.0
     seen: float = 0.0
@@ -221,6 +224,8 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concep
         named=any(map(named_in, spec.generate.prompts)),
         segmenter=next((f"{one.field} as a {one.kind}" for one in (sam, seen) if one and not one.certain), None),
         low=low,
+        steps=(spec.extract.phase1.steps, spec.extract.phase2.steps),
+        batch=1 if spec.extract.tuning == "full" else None if spec.extract.batch == "auto" else spec.extract.batch,
         forward=cost.forward,
         look=sum(call.total for call in look),
         seen=sum(call.total for call in seen.calls) if seen else 0.0,

@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.commands.bill import INGEST, PACK, Bill, Work
-from pipeline.commands.cards import CARDS, FLOAT32_SHARE, LOW, PROMPTS_SHARE, TF32_SHARE, Card
+from pipeline.commands.cards import (
+    CARDS,
+    FLOAT32_SHARE,
+    LOW,
+    MOST_SCENES,
+    PROMPTS_SHARE,
+    STEP_S,
+    TF32_SHARE,
+    Card,
+)
 from pipeline.commands.packing import packed_seconds
 from pipeline.storage.folder import Storage
 from pipeline.watching.snapshot import measured, read_snapshot
@@ -48,7 +57,7 @@ class Times:
 
 
 def on_card(card: Card, bill: Bill) -> Times:
-    """On one card, from FLOPs alone."""
+    """On one card, from FLOPs, and for learning from the steps that a batch shares."""
     scene: dict[str, float] = {}
     for stage, tflop in bill.by_stage().items():
         own = "low" if bill.low and stage in LOW else "float32"
@@ -56,9 +65,18 @@ def on_card(card: Card, bill: Bill) -> Times:
         if tflop:
             rest = tflop - sum(call.total for call in calls if call.at)
             scene[stage] = card.seconds(rest, own) + sum(card.seconds(call.total, call.at) for call in calls if call.at)
+    if "extract" in scene:
+        least = sum(steps * seconds for steps, seconds in zip(bill.steps, STEP_S, strict=True))
+        scene["extract"] = max(scene["extract"], least / max(1, side_by_side(card, bill)))
     return Times(
         f"{card.name} {card.memory} GB", scene, card.seconds(bill.prior, "low" if bill.low else "float32"), card=True
     )
+
+
+def side_by_side(card: Card, bill: Bill) -> int:
+    """Scenes in a batch: as many as the spec lets, and as fit where it is known what they need; 0 where none does."""
+    most = MOST_SCENES if bill.batch is None else bill.batch
+    return most if bill.needs is None else card.scenes_that_fit(bill.needs.weights, bill.needs.scene, most)
 
 
 def as_measured(storage: Storage, spec: JobSpec) -> Times | None:
@@ -146,8 +164,9 @@ def memory_lines(bill: Bill) -> list[str]:
             f"  extract: the base's weights {_gb(needs.weights)}, and {_gb(needs.scene)} for each scene of a batch "
             "(factors, optimizer, activations)"
         )
-        fits = ((card, card.scenes_that_fit(needs.weights, needs.scene)) for card in CARDS)
-        lines.append("  side by side: " + ", ".join(f"{card.name} {_batch(number)}" for card, number in fits))
+        asked = "" if bill.batch is None else f" (no more than {bill.batch}, as the spec has it)"
+        fits = ", ".join(f"{card.name} {_batch(side_by_side(card, bill))}" for card in CARDS)
+        lines.append(f"  side by side{asked}: {fits}")
     return lines
 
 

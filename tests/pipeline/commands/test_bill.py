@@ -87,6 +87,26 @@ def test_a_card_computes_each_model_in_its_own_arithmetic(night: JobSpec) -> Non
     assert times["generate"] == pytest.approx(48 / 4.1, rel=0.1)  # 8.26 pictures a second in 15 steps
 
 
+@pytest.mark.parametrize(("batch", "scenes_an_hour"), [(1, 27), (8, 205), (32, 353), ("auto", 353)])
+def test_a_small_batch_leaves_a_card_waiting(night: JobSpec, batch: int | str, scenes_an_hour: int) -> None:
+    """As an H200 was measured (docs/engine.md), whose memory holds them all."""
+    extract = night.extract.model_copy(update={"batch": batch})
+    found = bill(night.model_copy(update={"extract": extract}), Storage(night.output))
+    card = next(card for card in CARDS if card.name == "H100")
+    assert 3600 / on_card(card, found).scene["extract"] == pytest.approx(scenes_an_hour, rel=0.1)
+
+
+def test_lines_of_a_batch_that_the_spec_gives(night: JobSpec) -> None:
+    few = night.extract.model_copy(update={"batch": 4})
+    line = next(line for line in estimate(night.model_copy(update={"extract": few})) if "side by side" in line)
+    assert line.endswith(
+        "(no more than 4, as the spec has it): RTX 4090 4 scenes, L40S 4 scenes, A100 4 scenes, H100 4 scenes"
+    )
+    full = night.extract.model_copy(update={"tuning": "full", "batch": 32})
+    found = bill(night.model_copy(update={"extract": full}), Storage(night.output))
+    assert found.batch == 1, "whatever the spec says: full tuning trains one scene at a time"
+
+
 def test_packing_takes_what_it_took(tmp_path: Path) -> None:
     done = SampleOutput(tmp_path / "out")
     seconds = packed_seconds(done.storage, done.spec)
