@@ -39,8 +39,13 @@ class Scene:
         """The source file's name."""
         return self.uri.rstrip("/").rsplit("/", 1)[-1]
 
+    @property
+    def path(self) -> str:
+        """The source file with its folders, from the source on: `birds/1.jpg`."""
+        return within(self.uri, self.output.spec.source.uri)
+
     def __repr__(self) -> str:
-        return f"<scene {self.id} {within(self.uri, self.output.spec.source.uri)}{': failed' if self.failure else ''}>"
+        return f"<scene {self.id} {self.path}{': failed' if self.failure else ''}>"
 
     @cached_property
     def failure(self) -> Row | None:

@@ -11,6 +11,7 @@ from pipeline.ledger.withdrawals import FOLDER
 from pipeline.shards.reader import UNREADABLE, OutputReader, Row
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
+from pipeline.watching.snapshot import command_of, read_snapshot
 from schemas.errors import CommandError, OutputError
 from schemas.records import EMPTY, OUTSIDE_CROP
 
@@ -78,9 +79,12 @@ class DatasetSource:
         )
 
     def anew(self) -> str:
-        """Options of a job that draws and scores what this OUTPUT's handles know."""
+        """The command of a job that draws and scores what this OUTPUT's handles know."""
         given = self.spec.source.handles or self.storage.url
-        return f"--set source.handles={given} --set source.uri=null --set evaluate.enabled=true --set output=..."
+        return (
+            f"`{command_of(read_snapshot(self.storage))} --set source.handles={given} --set source.uri=null "
+            "--set evaluate.enabled=true --set output=ANOTHER`"
+        )
 
     def words(self) -> Iterator[tuple[str, str | None]]:
         """(scene, word) of every concept that is a thing, in the order of shards."""

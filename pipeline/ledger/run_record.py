@@ -110,8 +110,8 @@ def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None
     changes = changed_fields(earlier["fields"], fields)
     only_prompts = all(change.startswith("generate.") for change in changes)
     remedy = (
-        f"new pictures of the handles that are here go to an output of their own: --set source.handles={storage.url} "
-        "--set source.uri=null --set output=..."
+        f"new pictures of the handles that are here go to an output of their own: the same command with "
+        f"--set source.handles={storage.url} --set source.uri=null --set output=ANOTHER"
         if only_prompts and not spec.source.handles
         else "put the fields back, or give the job a new output"
     )

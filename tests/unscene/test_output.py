@@ -113,6 +113,7 @@ def test_a_scene_is_found_by_its_files_name_or_its_id(sample: SampleOutput, out:
     assert out.scene("Zoë – пляж 🏖").name == ODD_NAMES[2]
     odd = out.scene("0002")
     assert odd.name == out.scene(f"0002/{ODD_NAMES[2]}").name == ODD_NAMES[2], "by its folder, by its path"
+    assert odd.path == f"0002/{ODD_NAMES[2]}"
     assert f" 0002/{ODD_NAMES[2]}" in repr(odd)
     with pytest.raises(CommandError, match=rf"2 scenes of {sample.storage.url} are called so; .*{first.id}"):
         out.scene(first.name)  # 0000/ and 0003/ have one of that name

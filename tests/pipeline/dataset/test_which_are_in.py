@@ -121,7 +121,10 @@ def test_real_scenes_alone_need_no_scores_and_unkept_pictures_come_when_asked(tm
     made(output, tmp_path / "all", unkept=True, scenes=Scenes.NONE, validation=0.0)
     assert len(keys(tmp_path / "all")) == 4
     later = with_given_handles(tmp_path / "later", output)
-    with pytest.raises(CommandError, match=r"later has no scores, .*source.handles=.*/whole .*evaluate.enabled=true"):
+    with pytest.raises(
+        CommandError,
+        match=r"later has no scores, .*`unscene run SPEC --set source.handles=.*/whole .*evaluate.enabled=true",
+    ):
         list(make_dataset(later, Choices(Format.COCO), str(tmp_path / "x")))
 
 
