@@ -158,8 +158,12 @@ def sample(
 
 
 def save_sheet(images: np.ndarray, path: Path, columns: int = 8, zoom: int = 2) -> None:
-    """Write pictures uint8 [n, h, w, 3] as one sheet, row by row, each pixel `zoom` times as large."""
-    rows = [np.concatenate(list(images[i : i + columns]), 1) for i in range(0, len(images) - columns + 1, columns)]
+    """Write pictures uint8 [n, h, w, 3] as one sheet, row by row, each pixel `zoom` times as large; what is left of the
+    last row is white."""
+    columns = min(columns, len(images))
+    white = np.full((-len(images) % columns, *images.shape[1:]), 255, np.uint8)
+    shown = np.concatenate([images, white])
+    rows = [np.concatenate(list(shown[i : i + columns]), 1) for i in range(0, len(shown), columns)]
     sheet = Image.fromarray(np.concatenate(rows, 0))
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.resize((sheet.width * zoom, sheet.height * zoom), Image.Resampling.NEAREST).save(path)

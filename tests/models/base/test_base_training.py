@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL
+from PIL import Image
 from torch.nn.functional import avg_pool2d
 
 from models.training.base import encoding, unet
@@ -155,3 +156,14 @@ def test_a_stopped_run_goes_on_where_it_was(
     assert "unet stopped" in said
     assert f"goes on from step {first['step']}" in said
     assert "unet done: 20 steps, 80 scenes" in said
+
+
+@pytest.mark.parametrize(("pictures", "size"), [(3, (12, 4)), (8, (32, 4)), (11, (32, 8))])
+def test_a_sheet_shows_every_picture(tmp_path: Path, pictures: int, size: tuple[int, int]) -> None:
+    """Also where they fill no row, or not the last one."""
+    images = np.stack([np.full((4, 4, 3), 10 * number, np.uint8) for number in range(pictures)])
+    base.save_sheet(images, tmp_path / "sheet.png", zoom=1)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == size
+        seen = set(np.asarray(sheet).ravel().tolist())
+    assert seen - {255} == {10 * number for number in range(pictures)}
