@@ -126,9 +126,13 @@ def places(judge: Judge, given: Sequence[Subject], kind: str, templates: Sequenc
 
 
 def save_sheet(given: Sequence[Subject], path: Path, rows: int = 12) -> None:
-    """The first scenes, a row each: the scene, then its pictures in order, eight at most; nothing picked."""
+    """The first scenes, a row each: the scene, then its pictures in order, eight at most; nothing picked. No sheet
+    where nothing was drawn, which is said."""
     side = given[0].scene.image.shape[0]
     shown = [s for s in given if s.pictures][:rows]
+    if not shown:
+        print(f"  nothing drawn, so no {path.name}", flush=True)
+        return
     sheet = np.full((len(shown) * side, 9 * side, 3), 255, np.uint8)
     for row, subject in enumerate(shown):
         pictures = [subject.scene.image, *itertools.islice(subject.pictures.values(), 8)]

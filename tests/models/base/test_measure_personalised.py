@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from models.training.base.measure_personalised import Drawn, gather, nearest_known, settings_of, shares
+from models.training.base.measure_personalised import (
+    Drawn,
+    gather,
+    nearest_known,
+    save_sheet,
+    settings_of,
+    shares,
+)
 from models.training.base.personalised import KINDS, Subject, spec_of, subjects
 from models.training.world.roster import HELD_OUT, NEW_COMBINATIONS, NEW_SHAPES, TRAINED, Toy
 from models.training.world.scene import Scene
@@ -109,3 +118,11 @@ def test_scenes_are_of_their_kind_and_hold_their_picture() -> None:
         assert {toy for one in found for toy in one.scene.objects} <= set(roster)
         assert len({one.task.scene_id for one in found}) == 3
         assert all(one.task.files["png"].startswith(b"\x89PNG") for one in found)
+
+
+def test_a_sheet_of_nothing_drawn_is_said_to_be_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_sheet([subject(FISH)], tmp_path / "sheet-ti_m.png")
+    assert not list(tmp_path.iterdir())
+    assert capsys.readouterr().out.strip() == "nothing drawn, so no sheet-ti_m.png"
+    save_sheet([subject(FISH), drawn(subject(BOAT), (0,))], tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").exists()
