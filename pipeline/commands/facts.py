@@ -11,7 +11,7 @@ from pipeline.commands.cards import CARDS
 from pipeline.commands.estimate import look, other_settings
 from pipeline.commands.paths import anchored
 from pipeline.commands.status import state_line
-from pipeline.commands.timing import Times, as_measured, on_card, told_by_flops
+from pipeline.commands.timing import Times, as_measured, on_card, side_by_side, told_by_flops
 from pipeline.ledger.lease import at_work
 from pipeline.ledger.numbers import MAX_FAILURES, committed_counts
 from pipeline.ledger.plan import read_plan
@@ -66,7 +66,7 @@ def plan_facts(spec: JobSpec, measure: Callable[[JobSpec, Bill, Work], Times] | 
             stage: [{"what": call.what, "times": call.times, "tflop": call.tflop} for call in calls]
             for stage, calls in found.calls.items()
         },
-        "gpu_hours": {"card": HOURS_OF.name, "total": on_card(HOURS_OF, found).total(work) / 3600},
+        "gpu_hours": {"card": HOURS_OF.name, "total": cards[HOURS_OF.name].total(work) / 3600} if cards else None,
         "here": {"scene_s": dict(here.scene), "total_s": here.total(work), "unknown": here.unknown(found, work)}
         if here
         else None,
@@ -76,12 +76,14 @@ def plan_facts(spec: JobSpec, measure: Callable[[JobSpec, Bill, Work], Times] | 
                 "scene_s": dict(cards[card.name].scene),
                 "share_of_peak": card.shares(found.low),
                 "hours": cards[card.name].total(work) / 3600,
-                "scenes_side_by_side": card.scenes_that_fit(found.needs.weights, found.needs.scene),
+                "scenes_side_by_side": side_by_side(card, found) if found.learn else None,
             }
             for card in CARDS
             if card.name in cards
         ],
-        "least_memory": {stage: round(count) for stage, count in found.needs.by_stage().items()},
+        "least_memory": {
+            stage: round(count) for stage, count in found.needs.by_stage().items() if found.by_stage()[stage]
+        },
         "bytes_to_come": {
             "prepared": round(to_come["ingest"]),
             "handles": round(to_come["extract"]),

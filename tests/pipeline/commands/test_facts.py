@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands import timing
+from pipeline.commands import estimate, timing
 from pipeline.commands.facts import plan_facts, status_facts
 from pipeline.commands.scenes import list_scenes
 from pipeline.commands.status import status_lines
@@ -77,10 +77,11 @@ def test_the_documented_shapes_are_these(tmp_path: Path) -> None:
     assert list(plan) == list(shown)
     (scene,) = json.loads(json.dumps(documented("scenes")))["scenes"]
     assert list(scene) == list(next(list_scenes(sample.storage)).facts())
-    for name in ("scenes", "concepts_per_scene", "tflop", "gpu_hours", "least_memory", "bytes_to_come"):
+    for name in ("scenes", "concepts_per_scene", "tflop", "least_memory", "bytes_to_come"):
         assert shape(plan[name]) == shape(shown[name]), name
     assert plan["here"] is None  # nothing has run there
     assert plan["cards"] == []  # the seedling's FLOPs tell nothing of a card
+    assert plan["gpu_hours"] is None
 
 
 @pytest.mark.parametrize(("limit", "count"), [(None, 14), (3, 3)])
@@ -116,7 +117,16 @@ def test_plan_has_every_card_and_what_was_measured(tmp_path: Path, monkeypatch: 
     }
     shown = documented("plan")
     assert isinstance(shown, dict)
+    assert shape(facts["gpu_hours"]) == shape(shown["gpu_hours"])
     assert [shape(card) for card in facts["cards"]] == [shape(shown["cards"][0])] * 4
     assert set(facts["here"]) == set(shown["here"])
     h100 = next(card for card in facts["cards"] if card["card"] == "H100")
     assert h100["hours"] == facts["gpu_hours"]["total"] > 0
+
+
+def test_plan_of_new_pictures_alone_has_no_memory_for_learning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "revisions", lambda spec: {})  # the sample's were learned with no base
+    sample = SampleOutput(tmp_path / "out")
+    changes = [f"source.handles={sample.storage.url}", "source.uri=null", f"output={tmp_path / 'more'}"]
+    spec = load_spec(ROOT / "jobs" / "augment.yaml", changes)
+    assert set(plan_facts(spec)["least_memory"]) == {"generate", "evaluate"}
