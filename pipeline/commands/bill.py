@@ -222,7 +222,10 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concep
         score_bytes=pictures * MASKS * (MASK_BYTES + MASK_BYTES_PER_PIXEL * side * side),
         known=concepts.said,
         named=any(map(named_in, spec.generate.prompts)),
-        segmenter=next((f"{one.field} as a {one.kind}" for one in (sam, seen) if one and not one.certain), None),
+        segmenter=" and ".join(
+            dict.fromkeys(f"{one.field} as a {one.kind}" for one in (sam, seen) if one and not one.certain)
+        )
+        or None,
         low=low,
         steps=(spec.extract.phase1.steps, spec.extract.phase2.steps),
         batch=1 if spec.extract.tuning == "full" else None if spec.extract.batch == "auto" else spec.extract.batch,

@@ -78,6 +78,15 @@ def test_judges_of_their_own_are_on_the_bill(night: JobSpec) -> None:
     assert found.seen < 0.2 * found.look
 
 
+def test_every_segmenter_that_is_guessed_is_named(night: JobSpec) -> None:
+    changes = {
+        "models": night.models.model_copy(update={"sam": "https://example.org/a.pth"}),
+        "evaluate": night.evaluate.model_copy(update={"sam": "https://example.org/b.pth"}),
+    }
+    said = bill(night.model_copy(update=changes), Storage(night.output)).counted_with()
+    assert said.endswith("; models.sam as a vit_h and evaluate.sam as a vit_h, which it may not be")
+
+
 def test_a_card_computes_each_model_in_its_own_arithmetic(night: JobSpec) -> None:
     """On an H100: what was measured on an H200, which computes as fast."""
     found = bill(night, Storage(night.output))
