@@ -100,7 +100,8 @@ def _models(jobs: list[JobSpec]) -> list[str]:
 
 
 def _fetched(name: str) -> str:
-    return " (a download, which the run makes once a machine)" if "://" in name else ""
+    url = "://" in name and not name.startswith("file://")
+    return " (a download, which the run makes once a machine)" if url else ""
 
 
 def _source(spec: JobSpec, hashed: bool) -> list[str]:

@@ -78,6 +78,8 @@ def check_sam(name: str, field: ModelField = FIELD) -> None:
     elif path.suffix == ".safetensors":
         names = read_header(path, name, field)
     else:
+        if not _is_checkpoint(path):
+            raise SpecError(f"{field}: {name}: not a Segment Anything model (nor another checkpoint of torch); {TAKE}")
         names = _words(path)
     if names:
         check_kind(name, names, field)
@@ -93,6 +95,12 @@ def check_folder(folder: Path, name: str, field: ModelField = FIELD) -> None:
     kind = read_json(str(folder), "config.json", field).get("model_type")
     if kind is not None:
         raise SpecError(f"{field}: {name} is a {kind} in transformers' layout, which is not read here; {TAKE}")
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether torch may have written the file, an old one too: an archive or a pickle, which begin so."""
+    with path.open("rb") as file:
+        return file.read(4).startswith((b"PK\x03\x04", b"\x80"))
 
 
 def _words(path: Path) -> set[str]:

@@ -201,6 +201,23 @@ def test_its_relatives_are_told_by_name_before_and_after_loading(name: str, tmp_
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("data", [b"", b"<!DOCTYPE html>", b"version https://git-lfs.github.com/spec/v1\n"])
+def test_a_file_that_is_no_checkpoint_is_told_before_loading(data: bytes, tmp_path: Path) -> None:
+    """As a download that a login page answered, or a pointer of Git LFS, under the official name."""
+    (tmp_path / "sam_vit_b_01ec64.pth").write_bytes(data)
+    for ask in (
+        lambda: check_sam(str(tmp_path / "sam_vit_b_01ec64.pth")),
+        lambda: load_sam(str(tmp_path / "sam_vit_b_01ec64.pth"), "cpu"),
+    ):
+        with pytest.raises(SpecError, match=r"^models\.sam: .*not a Segment Anything model \(.*name an official"):
+            ask()
+
+
+def test_an_old_checkpoint_is_read(tmp_path: Path) -> None:
+    torch.save(official(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    check_sam(str(tmp_path / "old.pth"))
+
+
 def test_a_folder_of_transformers_is_told_by_name(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "sam2"}))
     save_file({"vision_encoder.neck.weight": torch.zeros(2)}, tmp_path / "model.safetensors")
