@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from typing import Any
@@ -31,6 +32,7 @@ def write_card(book: Book, format_: FormatWriter, counts: dict[str, Counts], lef
     book.into.write("classes.json", (json.dumps(labels, indent=1, ensure_ascii=False) + "\n").encode())
     origin = provenance(book.source, book.choices)
     told = format_.card(book)
+    told["configs"] = [{**config, "description": f"contents {_contents(book)}"} for config in told["configs"]]
     how, tables, files = (told.pop(name) for name in ("how", "tables", "files"))
     front = yaml.safe_dump(_front(book, counts) | told, sort_keys=False, allow_unicode=True)
     lines = [
@@ -63,6 +65,14 @@ def write_card(book: Book, format_: FormatWriter, counts: dict[str, Counts], lef
     ]  # fmt: skip
     book.into.write("README.md", ("\n".join(lines) + "\n").encode())
     write_croissant(book, _title(counts), origin, tables, files)
+
+
+def _contents(book: Book) -> str:
+    """Changes whenever the data do: Hugging Face's datasets keeps what it has read of a local folder by the folder's
+    name and the card alone, and serves that of another data set of the name, or of this one before it changed."""
+    stamps = [record.stamp for split in book.parts for record in book.records(split)]
+    told = [book.choices.format, sorted(book.parts.items()), stamps, list(book.classes.names)]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
 def _title(counts: dict[str, Counts]) -> str:

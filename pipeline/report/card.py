@@ -5,6 +5,9 @@ file under one card.
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 from pipeline.ledger.committed import Committed
 from pipeline.ledger.rounds import FAILURES
 from pipeline.stage_kinds import STAGE_OF
@@ -33,8 +36,17 @@ def write_card(storage: Storage) -> bool:
     tables += [_ACCOUNT] if storage.names(_ACCOUNT) else []
     if not tables or foreign_card(storage):
         return False
-    storage.write(NAME, _card(tables).encode())
+    storage.write(NAME, _card({table: _contents(committed, table) for table in tables}).encode())
     return True
+
+
+def _contents(committed: Committed, table: str) -> str:
+    """Changes whenever the table may have: datasets keeps what it has read of a local folder by the folder's name and
+    the card alone, and serves that of another OUTPUT of the name, or of this one before it grew."""
+    stage = _MADE_BY.get(table, FAILURES)  # an account is committed with the failures
+    rows = committed.table(stage).select(["shard", "round", "finished_at", "rows"]).to_pydict()
+    there = committed.storage.names(table) if table == _ACCOUNT else {}
+    return hashlib.sha256(json.dumps([committed.storage.url, rows, there]).encode()).hexdigest()[:16]
 
 
 def foreign_card(storage: Storage) -> bool:
@@ -45,13 +57,15 @@ def foreign_card(storage: Storage) -> bool:
         return False
 
 
-def _card(tables: list[str]) -> str:
-    default = _DEFAULT if _DEFAULT in tables else tables[0]
+def _card(tables: dict[str, str]) -> str:
+    """tables: name -> what stands for its contents."""
+    default = _DEFAULT if _DEFAULT in tables else next(iter(tables))
     configs = "\n".join(
         f"- config_name: {table}\n"
         + ("  default: true\n" if table == default else "")
+        + f"  description: contents {contents}\n"
         + f"  data_files:\n  - split: train\n    path: {table}/*.parquet"
-        for table in tables
+        for table, contents in tables.items()
     )
     rows = "\n".join(f"| `{table}` | {_MEANING[table]} |" for table in tables)
     return f"""---

@@ -155,7 +155,10 @@ def _only_cross_kv(scene: SceneWeights) -> bool:
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> Path:
-    """The same tensors and metadata give the same bytes: safetensors writes metadata in an order drawn anew."""
+    """The same tensors and metadata give the same bytes: safetensors writes metadata in an order drawn anew. It also
+    makes files that only their owner may read; these are for tools that may run as somebody else."""
+    path.touch()
+    mode = path.stat().st_mode
     try:
         save_file({name: t.contiguous() for name, t in sorted(tensors.items())}, path, metadata=dict(metadata or PLAIN))
     except SafetensorError as error:  # its only class, for a full disk too
@@ -165,4 +168,5 @@ def _save(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]
         text = ordered_header(file.read(size))
         file.seek(8)
         file.write(text.ljust(size))
+    path.chmod(mode)
     return path

@@ -52,8 +52,13 @@ class Yolo:
     def finish(self, book: Book) -> None:
         splits = [split for split in FOLDERS if book.parts.get(split)]
         told: dict[str, Any] = {_OF_ULTRALYTICS[split]: f"{FOLDERS[split]}/images" for split in splits}
+        said = ""
+        if VALIDATION not in splits:  # ultralytics refuses a file without it
+            told[_OF_ULTRALYTICS[VALIDATION]] = told[_OF_ULTRALYTICS[TRAIN]]
+            said = "# No picture is held out: val are the training pictures, and what they say of a model is no test.\n"
         told |= {"nc": len(self._classes.names), "names": list(self._classes.names)}
-        book.into.write("data.yaml", yaml.safe_dump(told, sort_keys=False, allow_unicode=True).encode())
+        text = said + yaml.safe_dump(told, sort_keys=False, allow_unicode=True)
+        book.into.write("data.yaml", text.encode())
         with whole_file(book.into, _LOSSES) as file:
             file.write(_csv(_COLUMNS))
             for split in splits:
@@ -65,6 +70,8 @@ class Yolo:
         write_tables(book, lambda split, _, told: f"{FOLDERS[split]}/images/{told['file_name']}")
 
     def lines(self, counts: Mapping[str, Counts]) -> Iterator[str]:
+        if not counts[VALIDATION].pictures:
+            yield "no picture is held out: val in data.yaml are the training pictures, as ultralytics wants some"
         sums = [each.sums[_MEASURE] for each in counts.values() if _MEASURE in each.sums]
         total, count = sum(total for total, _ in sums), sum(count for _, count in sums)
         if count:

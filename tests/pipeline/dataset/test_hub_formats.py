@@ -16,6 +16,7 @@ from PIL import Image as Pictures
 from pipeline.dataset.choices import Choices, Format, Scenes
 from pipeline.dataset.formats.parquet import GROUP_ROWS
 from pipeline.dataset.making import make_dataset
+from pipeline.ledger.withdrawals import FOLDER
 from pipeline.stage_kinds import INGEST, SEGMENT
 from tests.support.labelled_output import LabelledOutput
 
@@ -71,6 +72,28 @@ def test_parquet_is_a_table_for_everybody(output: LabelledOutput, tmp_path: Path
     picture = table.column("image")[0].as_py()
     assert Pictures.open(io.BytesIO(picture["bytes"])).size == (32, 32)
     assert picture["path"] == table.column("file_name")[0].as_py()
+
+
+def scenes_of(rows: Any) -> list[str]:
+    return [row["scene_id"] if "scene_id" in row else row["json"]["scene_id"] for row in rows]
+
+
+@pytest.mark.parametrize("format_", Format)
+def test_what_was_read_before_is_not_served_for_what_is_there(tmp_path: Path, format_: Format) -> None:
+    """datasets keeps what it has read by the folder's name and its card."""
+    output = LabelledOutput(tmp_path / "out", scenes=6, shards=1)
+    other = LabelledOutput(tmp_path / "other", scenes=3)
+    cache, into = str(tmp_path / "cache"), tmp_path / "set"
+    made(output, into, format_, scenes=Scenes.ONLY, validation=0.0)
+    made(other, tmp_path / "elsewhere" / "set", format_, scenes=Scenes.ONLY, validation=0.0)
+    first = scenes_of(load_dataset(str(into), split="train", cache_dir=cache))
+    assert len(scenes_of(load_dataset(str(tmp_path / "elsewhere" / "set"), split="train", cache_dir=cache))) < len(
+        first
+    )
+    gone = first[0]
+    output.storage.create(f"{FOLDER}/{gone}", b"")
+    made(output, into, format_, scenes=Scenes.ONLY, validation=0.0)
+    assert scenes_of(load_dataset(str(into), split="train", cache_dir=cache)) == first[1:]
 
 
 @pytest.mark.parametrize("format_", [Format.IMAGEFOLDER, Format.PARQUET])

@@ -57,7 +57,13 @@ def test_the_same_command_reads_what_was_measured(output: LabelledOutput, tmp_pa
     assert (tmp_path / "polygon_iou.csv").read_bytes() == table
 
 
-def test_without_validation_there_is_no_val(output: LabelledOutput, tmp_path: Path) -> None:
-    made(output, tmp_path, validation=0.0)
-    assert "val" not in yaml.safe_load((tmp_path / "data.yaml").read_text())
+def test_without_validation_the_training_pictures_stand_in_for_it(output: LabelledOutput, tmp_path: Path) -> None:
+    """ultralytics refuses a data.yaml without `val`; whoever reads ours is told."""
+    lines = made(output, tmp_path, validation=0.0)
+    text = (tmp_path / "data.yaml").read_text()
+    told = yaml.safe_load(text)
+    assert told["val"] == told["train"] == "train/images"
+    assert text.startswith("# No picture is held out: val are the training pictures")
+    assert any(line.startswith("no picture is held out: val in data.yaml are the training pictures") for line in lines)
     assert not (tmp_path / "valid").exists()
+    assert not any("held out" in line for line in made(output, tmp_path / "other", validation=0.4))

@@ -43,6 +43,20 @@ def _rows(storage: Storage, table: str, shard: int) -> list[dict]:
     return read_rows(storage, table, shard)
 
 
+def test_what_was_read_before_is_not_served_for_what_is_there(tmp_path: Path) -> None:
+    """datasets keeps what it has read by the folder's name and its card."""
+    datasets = pytest.importorskip("datasets")
+    cache = str(tmp_path / "cache")
+    begun = SampleOutput(tmp_path / "one" / "job", stages=(INGEST,))
+    write_card(begun.storage)
+    assert "scenes" in datasets.load_dataset(begun.storage.url, "scenes", cache_dir=cache, split="train").config_name
+    counts = [len(datasets.load_dataset(begun.storage.url, "scenes", split="train", cache_dir=cache))]
+    other = SampleOutput(tmp_path / "two" / "job", stages=(INGEST,), shards=1)
+    write_card(other.storage)
+    counts.append(len(datasets.load_dataset(other.storage.url, "scenes", split="train", cache_dir=cache)))
+    assert counts[0] > counts[1] == len(_rows(other.storage, "scenes", 0))
+
+
 def test_a_table_of_no_rows_is_left_out_and_the_pictures_are_read_by_default(tmp_path: Path) -> None:
     """datasets says of such a table that there is no data."""
     begun = SampleOutput(tmp_path / "begun", stages=(INGEST, SEGMENT, EXTRACT))

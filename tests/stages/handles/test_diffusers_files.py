@@ -188,6 +188,9 @@ def test_exported_tensors_are_plain(scene: SceneOutput, tmp_path: Path) -> None:
     exported(scene, tmp_path)
     found = scene_in(tmp_path)
     assert found.triggers == ["scene0-object0", "scene0-object1"]
+    (tmp_path / "plain").touch()
+    modes = {(tmp_path / file).stat().st_mode for file in (found.lora_file, *found.embedding_files, "plain")}
+    assert len(modes) == 1, "others may read them as any file"
     embedding = load_file(tmp_path / found.embedding_files[1])
     assert list(embedding) == ["emb_params"]
     torch.testing.assert_close(embedding["emb_params"], torch.tensor([scene.rows[1]["embedding"]]))
