@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -95,12 +96,13 @@ def persistently(call: Callable[[], Found], store: str, answers: Callable[[], bo
     Raises StoreAway after AWAY_S (FIRST_S, UNIT_S), and at once what is not transient; StoreFull where no room is left.
     """
     began, tries, interrupts = time.monotonic(), 0, _stores.interrupts
+    outside = sys.exception()  # of whoever clears up after a failure of the network
     while True:
         try:
             with full_told(store):
                 found = call()
         except Exception as error:
-            if not comes_of_network_failure(error):
+            if not comes_of_network_failure(error, outside):
                 raise
             failure = error
         else:
@@ -111,7 +113,7 @@ def persistently(call: Callable[[], Found], store: str, answers: Callable[[], bo
         waited, patience = time.monotonic() - began, _stores.patience(store)
         if answers is not None and waited >= min(FILE_S, patience) and answers():
             raise failure
-        what = f"{store} does not answer ({_said(failure)})"
+        what = f"{store} does not answer ({_said(failure, outside)})"
         if waited >= patience:
             raise StoreAway(_given_up(what, waited, store in _stores.answered)) from failure
         if waited >= SAY_S:
@@ -123,9 +125,9 @@ def persistently(call: Callable[[], Found], store: str, answers: Callable[[], bo
         tries += 1
 
 
-def _said(failure: Exception) -> str:
+def _said(failure: Exception, outside: BaseException | None) -> str:
     """The failure of the network in one line, and not the FileNotFoundError that was made of it."""
-    error = next(filter(is_network_failure, behind(failure)), failure)
+    error = next(filter(is_network_failure, behind(failure, outside)), failure)
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".removesuffix(": ")
 
 

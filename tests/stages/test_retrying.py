@@ -130,3 +130,23 @@ def test_ctrl_c_ends_all_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     for thread in waiting:
         thread.join(5)
     assert len(ended) == 3
+
+
+def test_who_clears_up_after_a_failure_hears_what_is_final_at_once() -> None:
+    """Python hangs the failure that is being handled behind every error of what is asked then."""
+    store = Store(1, FileNotFoundError("gone"))
+    try:
+        raise OSError(121, "the network")
+    except OSError:
+        with pytest.raises(FileNotFoundError):
+            persistently(store, "s3://bucket")
+    assert store.asked == 1
+
+
+def test_who_clears_up_after_a_failure_waits_for_a_network_of_its_own() -> None:
+    store = Store(3, OSError(121, "the network"))
+    try:
+        raise OSError(121, "the network, before")
+    except OSError:
+        assert persistently(store, "s3://bucket") == "here"
+    assert store.asked == 4

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import stages.retrying as retrying
+from pipeline.shards.pack import pack_rows
 from pipeline.storage.folder import Storage
 from pipeline.storage.parquet import read_parquet
 from pipeline.storage.probe import check_writable
@@ -151,6 +152,19 @@ def test_a_large_file_that_breaks_off_is_sent_anew_and_leaves_no_parts(storage: 
     assert proxy.done == {"500": 1}
     assert storage.names("") == {"large": len(data)}
     assert storage.fs.list_multipart_uploads(BUCKET) == []
+
+
+def test_an_attempt_that_failed_before_its_first_file_is_begun_anew_at_once(
+    storage: Storage, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it clears up is not there; that is no failure of the network, though one is being handled."""
+    monkeypatch.setattr(retrying, "AWAY_S", 3.0)
+    storage.write("a", b"1")
+    proxy.then(*["500"] * 12, method="PUT", path="_attempts")
+    done = storage.again(lambda: pack_rows(storage, "failures", 0, 0, {"failures": []}))
+    assert proxy.done["500"] == 12
+    assert [file.path for file in done.files] == ["failures/failures-000000.parquet"]
+    assert proxy.requests["GET"] <= 5 * 13, "of an attempt; nobody asked on for what was to be cleared up"
 
 
 def test_a_store_that_is_away_is_waited_for(
