@@ -146,7 +146,12 @@ HANDLES = pa.schema(
             "attention_loss", pa.float32(), "Cross-attention loss of the scene (unweighted), mean over the last tenth."
         ),
         _field("prior_loss", pa.float32(), "Prior term of the scene, mean over the last tenth."),
-        _field("seconds", pa.float32(), "Time of the batch divided by its scenes. Unit: seconds."),
+        _field(
+            "seconds",
+            pa.float32(),
+            "Time of the batch divided by its scenes; where it went on from a state that was kept, with the time up to "
+            "that. Unit: seconds.",
+        ),
         _field(
             "file",
             pa.string(),

@@ -176,7 +176,8 @@ class ExtractStage:
             if len(ready) > 1 and is_out_of_memory(error):
                 self.size = len(ready) // 2
             raise
-        seconds = (time.monotonic() - began) / len(ready)
+        before = checkpoints.before_s if checkpoints is not None else 0.0
+        seconds = (before + time.monotonic() - began) / len(ready)
         return self._outputs(ready, trained, seconds, checkpoints)
 
     def _progress(self, scenes: int) -> Callable[[dict[str, Any]], None]:

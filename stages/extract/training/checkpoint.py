@@ -29,14 +29,16 @@ class CheckpointFile:
     """Where the checkpoints of one batch go, each over the last.
 
     folder: fsspec URL; name: of the file, different for whatever would give other numbers; every_s: seconds
-    between two checkpoints; parting: may want one before.
+    between two checkpoints; parting: may want one before. before_s: seconds that the batch had trained for when the
+    state that was loaded was saved.
     """
 
     def __init__(self, folder: str, name: str, every_s: float, parting: Parting | None = None) -> None:
         self.fs, path = fsspec.url_to_fs(folder)
         self.folder, self.name, self.every_s = path.rstrip("/"), name, every_s
         self.parting = parting or Parting()
-        self.saved_at = time.monotonic()
+        self.began_at = self.saved_at = time.monotonic()
+        self.before_s = 0.0
 
     @property
     def path(self) -> str:
@@ -63,6 +65,7 @@ class CheckpointFile:
             "steps": steps,
             "order": batch.order,
             "scenes": scenes,
+            "seconds": self.before_s + time.monotonic() - self.began_at,
             "ended": [[r.scene_id, r.diverged, r.withdrawn] for r in batch.ended.values()],
         }
         tensors["about"] = torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8)
@@ -86,7 +89,10 @@ class CheckpointFile:
             return None
         try:
             checkpoint = Checkpoint(data)
-            return checkpoint if checkpoint.order == order else None
+            if checkpoint.order != order:
+                return None
+            self.before_s = checkpoint.seconds
+            return checkpoint
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             log.warning("the checkpoint %s cannot be read (%s); its scenes start anew", self.path, error)
             return None
@@ -98,12 +104,14 @@ class CheckpointFile:
 
 
 class Checkpoint:
-    """What `CheckpointFile.save` wrote. phase, steps: where to go on."""
+    """What `CheckpointFile.save` wrote. phase, steps: where to go on; seconds: how long that took, 0 where an older
+    Unscene did not write it down."""
 
     def __init__(self, data: bytes) -> None:
         tensors = load(data)
         about = json.loads(tensors.pop("about").numpy().tobytes())
         self.phase, self.steps = int(about["phase"]), int(about["steps"])
+        self.seconds = float(about.get("seconds", 0.0))
         self.order: list[str] = about["order"]
         self.scenes: list[str] = about["scenes"]
         self.ended = [

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from pipeline.ledger.withdrawals import FOLDER, withdrawn_scenes
 from pipeline.storage.folder import Storage
@@ -59,6 +60,16 @@ def run(
     return list(stage.process([change(tiny_task(*task)) for task in TASKS]))
 
 
+def spent(kept: Path, now: float) -> float:
+    """The seconds that a checkpoint tells of, which are `now` from here on."""
+    tensors = load(kept.read_bytes())
+    about = json.loads(tensors["about"].numpy().tobytes())
+    before, about["seconds"] = about["seconds"], now
+    tensors["about"] = torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8)
+    kept.write_bytes(save(tensors))
+    return float(before)
+
+
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_model(tmp_path_factory.mktemp("tiny"))
@@ -79,13 +90,15 @@ def test_the_successor_of_a_killed_process_ends_with_the_same_scenes(
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
-    assert len(list((tmp_path / "shared" / SCRATCH).iterdir())) == 1
+    (kept,) = (tmp_path / "shared" / SCRATCH).iterdir()
+    assert 0 < spent(kept, 3000.0) < 120
     told: list[dict] = []
     resumed = run(spec, tmp_path / "shared", told)
     assert len(told) == 2 * STEPS - (die_after - 1), "only the steps that were not kept are done again"
     for one, two in zip(whole, resumed, strict=True):
         assert one.failure is None
         assert two.failure is None
+        assert two.rows[0]["seconds"] > 1000 > one.rows[0]["seconds"], "with what was spent before"
         first, second = (unpack_scene(o.files[f"{o.scene_id}.safetensors"]) for o in (one, two))
         torch.testing.assert_close(second.handles, first.handles, rtol=1e-5, atol=1e-6)
         for name, factor in first.lora.items():
