@@ -25,7 +25,19 @@ from pipeline.commands import opening, planning
 from pipeline.commands.opening import open_job
 from pipeline.commands.run import JobResult, run_opened
 from pipeline.commands.status import status_lines
-from pipeline.scheduling import answers, cluster, loss, nodes, packer, pool, ray_meter, room, scheduler, waiting
+from pipeline.scheduling import (
+    answers,
+    cluster,
+    loss,
+    nodes,
+    packer,
+    partings,
+    pool,
+    ray_meter,
+    room,
+    scheduler,
+    waiting,
+)
 from pipeline.scheduling.packer import PackerImpl
 from pipeline.shards import pack
 from pipeline.stage_kinds import StageKind
@@ -35,10 +47,10 @@ from schemas.job import JobSpec
 
 OUTPUT = "scale://job"
 ON_THE_CLOCK = (
-    *(scheduler, nodes, room, pool, answers, packer, waiting, pack),
+    *(scheduler, nodes, room, pool, answers, packer, partings, waiting, pack),
     *(counts, metrics, progress, run_log, snapshot),
 )
-ON_THE_CLUSTER = (scheduler, nodes, pool, answers, packer, loss)
+ON_THE_CLUSTER = (scheduler, nodes, pool, answers, packer, partings, loss)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,12 +73,14 @@ class _Method:
 
 
 class SimulatedRay:
-    """Stands in for the module `ray`. cpus, gpus: of the whole cluster. actors: all that there have been."""
+    """Stands in for the module `ray`. cpus, gpus: of the whole cluster. actors: all that there have been; calls:
+    method -> how often one of them was asked."""
 
     def __init__(self, clock: Clock, cpus: float, gpus: float) -> None:
         self.clock, self.cpus, self.gpus = clock, cpus, gpus
         self.free_cpus, self.free_gpus = cpus, gpus
         self.actors: list[Actor] = []
+        self.calls: Counter[str] = Counter()
         self._pending: list[Actor] = []
 
     def cluster_resources(self) -> dict[str, float]:
@@ -103,6 +106,7 @@ class SimulatedRay:
 
     def call(self, actor: Actor, name: str, arguments: tuple[Any, ...]) -> Call:
         self.clock.sleep(SUBMIT_S)
+        self.calls[name] += 1
         call = Call()
         if actor.placed_at == _NEVER:
             actor.waiting.append((name, arguments, call))
@@ -142,7 +146,7 @@ class SimulatedRay:
                 first = min(min(call.at for call in calls), now + timeout)
                 ready = [call for call in calls if call.at <= first]
         self.clock.sleep(first - now + WAIT_S + WAIT_EACH_S * len(calls))
-        return ready[:num_returns], []
+        return ready[:num_returns], [*ready[num_returns:], *(call for call in calls if call.at > first)]
 
     def _place(self) -> None:
         """Gives places to those that wait for one, in their order; one that is too large holds back no other."""
@@ -165,7 +169,7 @@ class SimulatedRay:
             except Exception as error:
                 call.error, seconds = error, 0.0
         seconds += spent.waited_s + (spent.worked_s if actor.own else 0.0)
-        if name in ("node", "progress"):
+        if name in ("node", "progress", "part"):  # whatever else it is at
             call.at = now + seconds
             return
         begins = max(now, actor.free_at)

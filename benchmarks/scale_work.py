@@ -122,7 +122,8 @@ class LightWorker:
     def __call__(self, method: str, arguments: tuple[Any, ...]) -> tuple[Any, float]:
         if method == "run":
             return self.run(*arguments)
-        return {"setup": None, "node": NODE, "progress": {"share": 0.5}}[method], SETUP_S * (method == "setup")
+        told = {"setup": None, "node": NODE, "progress": {"share": 0.5}, "part": True}
+        return told[method], SETUP_S * (method == "setup")
 
     def run(self, unit: Unit) -> tuple[list[Outcome], float]:
         outcomes = [Outcome(scene_id, self.work.fails(unit.stage, scene_id)) for scene_id in unit.scene_ids]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.scale import busy_of, kept_bytes, requests_a_scene
 from benchmarks.scale_clock import Clock
-from benchmarks.scale_job import OUTPUT, Run
+from benchmarks.scale_job import ON_THE_CLUSTER, OUTPUT, Run
 from benchmarks.scale_ray import Actor, SimulatedRay
 from benchmarks.scale_store import ScaleFileSystem, new_store
 from benchmarks.scale_work import STAGES, Work
+from pipeline import scheduling
 from pipeline.ledger.commits import commits_of
 from pipeline.storage.folder import Storage
 
@@ -51,6 +54,24 @@ def test_the_driver_asks_the_store_little(run: Run) -> None:
         assert asked["workers"] + asked["packer"] < 25
         moved = sum(size for (_, way), size in run.store.moved.items() if way == "up")
         assert moved > 2 * kept_bytes(run), "parts, and shards made of them"
+
+
+def test_nothing_of_the_scheduler_speaks_to_another_ray() -> None:
+    """A module that asks Ray and is not simulated would start a cluster in the middle of a night."""
+    folder = Path(scheduling.__file__).parent
+    asking = {
+        file.stem for file in folder.glob("*.py") if re.search(r"^\s*import ray\b", file.read_text(), re.MULTILINE)
+    }
+    simulated = {module.__name__.rpartition(".")[2] for module in ON_THE_CLUSTER}
+    assert asking - simulated == {"cluster", "own_ray", "worker"}, "which the simulation stands in for"
+
+
+def test_a_stop_in_the_middle_keeps_the_states_of_batches_in_training() -> None:
+    run = Run(600, 8, Work(2, 2000))
+    with run.simulated():
+        assert not run.open_and_run("plan", "work", 100).complete
+        assert run.ray.calls["part"] > 0
+        assert run.open_and_run("resume", "work to the end").complete
 
 
 def test_the_clock_counts_the_driver_s_work_and_no_other() -> None:
