@@ -17,6 +17,7 @@ from benchmarks.scale_store import ScaleFileSystem, new_store
 from benchmarks.scale_work import STAGES, Work
 from pipeline import scheduling
 from pipeline.ledger.commits import commits_of
+from pipeline.ledger.committed import Committed
 from pipeline.storage.folder import Storage
 
 SCENES = 130
@@ -72,6 +73,14 @@ def test_a_stop_in_the_middle_keeps_the_states_of_batches_in_training() -> None:
         assert not run.open_and_run("plan", "work", 100).complete
         assert run.ray.calls["part"] > 0
         assert run.open_and_run("resume", "work to the end").complete
+
+
+def test_status_has_no_table_to_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commits tell what their scores come to, whoever has packed them."""
+    monkeypatch.setattr(ScaleFileSystem, "store", run.store)
+    told = dict(Committed(Storage(OUTPUT), ["evaluate"]).tallies("evaluate"))
+    assert len(told) == -(-SCENES // run.spec.pack.scenes_per_shard)
+    assert all(told.values())
 
 
 def test_the_clock_counts_the_driver_s_work_and_no_other() -> None:
