@@ -1,7 +1,7 @@
 # make demo     everything from nothing: environment, then the demo job
 # make test     the tests                      make lint     ruff, mypy and the layers
 # make prove    long proofs                    make report   the demo's report, written again
-# make chaos    a night of faults, counted: 300 scenes, 250 faults, half an hour
+# make chaos    a night of faults, counted: 300 scenes, 250 faults, a quarter of an hour
 # make seedling train the small models anew in out/seedling: DEVICE=cuda where there is a GPU (models/README.md)
 # make clean    caches, outputs and the environment
 

@@ -138,7 +138,7 @@ def account_text(counts: Counter[Counted], unfinished: bool = False) -> list[str
     unfinished: whether shards are left whose scenes, and the masks of those, have no line yet.
     """
     lines = []
-    so_far = " so far, without scenes that are not through all stages and their masks" if unfinished else ""
+    so_far = " so far (scenes still under way, and their masks, have no line yet)" if unfinished else ""
     for kind in ("file", "annotation", "page", "gone file", "withdrawal"):
         outcomes: Counter[str] = Counter()
         reasons: Counter[str] = Counter()

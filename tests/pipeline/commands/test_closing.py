@@ -179,9 +179,7 @@ def test_a_run_of_the_first_stages_says_what_they_made_and_how_to_go_on(tmp_path
     assert lines[0] == "made 4 of 5 scenes, 8 concepts in 1 s"
     assert lines[-1] == "stopped after segment, as asked; the same command without --until goes on from there"
     assert not any("variation" in line for line in lines)
-    assert (
-        "account of 1 file so far, without scenes that are not through all stages and their masks: 1 left out" in lines
-    )
+    assert "account of 1 file so far (scenes still under way, and their masks, have no line yet): 1 left out" in lines
 
 
 def test_scenes_that_failed_before_the_last_stage_asked_for_are_not_made(tmp_path: Path) -> None:
