@@ -24,7 +24,7 @@ $(READY): pyproject.toml setup.py constraints.txt
 
 demo: env
 	UNSCENE_AGAIN='make demo' $(BIN)/unscene run demo
-	@echo "next: source $(BIN)/activate    (then \`unscene\` is a command in this terminal)"
+	@echo "next: source $(BIN)/activate    (makes \`unscene\` a command here)"
 
 # Two processes, a file to one of them: its tests share what they set up, a whole demo job for instance. (Not by group:
 # xdist 3.8 names groups in a way that pytest 9.2 does not see, and groups nothing.)

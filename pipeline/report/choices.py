@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipeline.report.facts import KEPT_ONCE, LACKING, NOT_SCORED, SceneFacts, by_prompt, state_of
+from pipeline.report.facts import KEPT_ONCE, NOT_ONCE, NOT_SCORED, SceneFacts, by_prompt, state_of
 from pipeline.report.tenths import Tenth, tenths_of
 from pipeline.shards.reader import Row
 
@@ -96,7 +96,7 @@ def choices_of(scenes: Sequence[SceneFacts]) -> Choices:
         words.update(scene.words)
     failures = Counter(failure_of(scene) for scene in scenes if scene.failure)
     scores = [score for scene in scenes for _, found in groups_of(scene) for score in found if score]
-    first = (KEPT_ONCE, LACKING)
+    first = (KEPT_ONCE, NOT_ONCE)
     rest = [name for name, _ in states.most_common() if name not in (*first, NOT_SCORED)]
     ordered = {name: states[name] for name in (*first, *rest, NOT_SCORED) if states[name]}
     frequent = dict(sorted(words.items(), key=lambda item: (-item[1], item[0]))[:MAX_WORDS])

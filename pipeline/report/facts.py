@@ -17,7 +17,7 @@ from pipeline.stage_kinds import STAGE_OF
 MAX_VARIATIONS = 12
 ONCE = "every concept once"
 KEPT_ONCE = "kept, every concept once"
-LACKING = "lacking or doubling a concept"
+NOT_ONCE = "kept, not every concept once"
 NOT_SCORED = "not scored"
 _COLUMNS = {
     "handles": ["scene_id", "index", "token", "word", "diffusion_loss", "attention_loss", "prior_loss", "seconds"],
@@ -69,7 +69,7 @@ def state_of(score: Row) -> str:
         return NOT_SCORED
     if not score["keep"]:
         return f"not kept: {kind_of(score['reason'])}"
-    return KEPT_ONCE if score["complete"] else LACKING
+    return KEPT_ONCE if score["complete"] else NOT_ONCE
 
 
 def gather(reader: OutputReader, chosen: Mapping[int, Sequence[str]]) -> list[SceneFacts]:

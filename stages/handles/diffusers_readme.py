@@ -133,9 +133,10 @@ def _base_lines(scene: ExportedScene) -> list[str]:
         *([f"from transformers import {', '.join(texts)}"] if texts else []),
         "",
         'device = "cuda" if torch.cuda.is_available() else "cpu"',
-        f"pipe = {pipeline}.from_pretrained({_quoted(scene.place)}{revision}{own}).to(device)",
+        f"pipe = {pipeline}.from_pretrained({_quoted(scene.place)}{revision}{own})",
         f"for part in ({', '.join(f'pipe.{part}' for part in parts)}):",
         "    part.float()  # a base may be stored in half precision, in parts or whole",
+        "pipe.to(device)",
         "",
     ]
 

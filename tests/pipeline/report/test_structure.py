@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.report import page as report
 from pipeline.report.choices import choices_of
-from pipeline.report.facts import KEPT_ONCE, LACKING, ONCE, SceneFacts, state_of
+from pipeline.report.facts import KEPT_ONCE, NOT_ONCE, ONCE, SceneFacts, state_of
 from pipeline.report.scenes import title_of
 from pipeline.report.thumbnails import PALETTE, colour_of, ink_on, luminance, middle
 from pipeline.report.views import ConceptView, SceneView, seen_text
@@ -121,7 +121,7 @@ def test_the_worst_come_first(tmp_path: Path, graded: None, monkeypatch: pytest.
     every = [scene for shard in range(2) for scene in sample.plan.scenes(shard)]
     whole = page_of(sample.storage)
     assert scene_ids(whole)[0] == sample.failing
-    lacking = [at for at, scene in enumerate(whole.scenes) if LACKING in flat(scene)]
+    lacking = [at for at, scene in enumerate(whole.scenes) if NOT_ONCE in flat(scene)]
     assert lacking == [1, 2, 3], "then those with a picture that lacks a concept"
     scores = [float(re.findall(r"identity (-?[\d.]+)", flat(scene))[0]) for scene in whole.scenes[1:]]
     assert scores[:3] == sorted(scores[:3])
@@ -239,7 +239,7 @@ def test_what_a_picture_shows_in_words() -> None:
     row = {"keep": True, "complete": False, "reason": None}
     assert seen_text(row | {"found": [2, 1, 0]}, asked) == "2 × <asset0>, lacks <asset2>"
     assert seen_text(row | {"found": [1, 0, 1]}, asked) == ONCE
-    assert state_of(row) == LACKING
+    assert state_of(row) == NOT_ONCE
     assert state_of(row | {"complete": True}) == KEPT_ONCE
     assert state_of(row | {"keep": False, "reason": "incomplete: not every"}) == "not kept: incomplete"
 
