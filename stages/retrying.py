@@ -7,6 +7,7 @@ again after a pause that doubles and is drawn by lot, so that a thousand workers
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import random
 import sys
@@ -95,14 +96,35 @@ def persistently(call: Callable[[], Found], store: str, answers: Callable[[], bo
     another question; then what `call` raised is about the thing that it asks for, and is raised.
     Raises StoreAway after AWAY_S (FIRST_S, UNIT_S), and at once what is not transient; StoreFull where no room is left.
     """
+    if sys.exception() is None:
+        return _asked(call, store, answers)
+    # Whoever clears up after an error: Python hangs that behind every other one, in the place of what stood there, and
+    # the new one would be taken for the network's, or not. In a thread nothing is being handled.
+    found: list[Found] = []
+    raised: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            found.append(_asked(call, store, answers))
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(ask,), daemon=True, name="asks a store")
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+    return found[0]
+
+
+def _asked(call: Callable[[], Found], store: str, answers: Callable[[], bool] | None) -> Found:
     began, tries, interrupts = time.monotonic(), 0, _stores.interrupts
-    outside = sys.exception()  # of whoever clears up after a failure of the network
     while True:
         try:
             with full_told(store):
                 found = call()
         except Exception as error:
-            if not comes_of_network_failure(error, outside):
+            if not comes_of_network_failure(error):
                 raise
             failure = error
         else:
@@ -113,7 +135,7 @@ def persistently(call: Callable[[], Found], store: str, answers: Callable[[], bo
         waited, patience = time.monotonic() - began, _stores.patience(store)
         if answers is not None and waited >= min(FILE_S, patience) and answers():
             raise failure
-        what = f"{store} does not answer ({_said(failure, outside)})"
+        what = f"{store} does not answer ({_said(failure)})"
         if waited >= patience:
             raise StoreAway(_given_up(what, waited, store in _stores.answered)) from failure
         if waited >= SAY_S:
@@ -125,9 +147,9 @@ def persistently(call: Callable[[], Found], store: str, answers: Callable[[], bo
         tries += 1
 
 
-def _said(failure: Exception, outside: BaseException | None) -> str:
+def _said(failure: Exception) -> str:
     """The failure of the network in one line, and not the FileNotFoundError that was made of it."""
-    error = next(filter(is_network_failure, behind(failure, outside)), failure)
+    error = next(filter(is_network_failure, behind(failure)), failure)
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".removesuffix(": ")
 
 

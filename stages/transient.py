@@ -129,10 +129,9 @@ def http_status(error: BaseException) -> tuple[int | None, str | None]:
     return (int(status), code) if str(status).isdecimal() else (None, None)
 
 
-def comes_of_network_failure(error: BaseException, outside: BaseException | None = None) -> bool:
-    """Whether one stands behind `error`: filesystems raise FileNotFoundError where they could not ask. outside: as of
-    `behind`."""
-    found = list(behind(error, outside))
+def comes_of_network_failure(error: BaseException) -> bool:
+    """Whether one stands behind `error`: filesystems raise FileNotFoundError where they could not ask."""
+    found = list(behind(error))
     return any(map(is_network_failure, found)) and not any(isinstance(one, ssl_refused()) for one in found)
 
 
@@ -179,13 +178,11 @@ def ssl_refused() -> Any:
     return _loaded("ssl", "SSLCertVerificationError")
 
 
-def behind(error: BaseException, outside: BaseException | None = None) -> Iterator[BaseException]:
-    """The error itself and what it was raised from or during, each once: an error can be its own cause. outside: what
-    was being handled before (`sys.exception()`) what raised `error` was asked; Python hangs it behind every error of
-    it, and it says nothing of them."""
+def behind(error: BaseException) -> Iterator[BaseException]:
+    """The error itself and what it was raised from or during, each once: an error can be its own cause."""
     seen: list[BaseException] = []
     found: BaseException | None = error
-    while found is not None and found is not outside and not any(found is one for one in seen):
+    while found is not None and not any(found is one for one in seen):
         seen.append(found)
         yield found
         found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)

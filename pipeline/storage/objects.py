@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -48,11 +47,10 @@ class ObjectStore:
         return persistently(lambda: self._create(path, data), self.name)
 
     def _create(self, path: str, data: bytes) -> bool:
-        outside = sys.exception()
         try:
             self.fs.pipe_file(path, data, mode="create", **self._one_put)
         except Exception as error:
-            if not _exists_already(error, outside):
+            if not _exists_already(error):
                 raise
         else:
             return True
@@ -130,7 +128,7 @@ class _Ranges(io.RawIOBase):
         return len(data)
 
 
-def _exists_already(error: Exception, outside: BaseException | None = None) -> bool:
+def _exists_already(error: Exception) -> bool:
     """Whether a create was refused because the name is taken: a 412, whatever its text. s3fs looks for a word in the
     text that AWS sends, and that others leave out."""
-    return isinstance(error, FileExistsError) or any(http_status(one)[0] == 412 for one in behind(error, outside))
+    return isinstance(error, FileExistsError) or any(http_status(one)[0] == 412 for one in behind(error))

@@ -150,3 +150,21 @@ def test_who_clears_up_after_a_failure_waits_for_a_network_of_its_own() -> None:
     except OSError:
         assert persistently(store, "s3://bucket") == "here"
     assert store.asked == 4
+
+
+def test_a_failure_that_hangs_by_its_context_alone_is_seen_by_who_clears_up() -> None:
+    """As fsspec raises what its own thread has found: Python puts what is being handled in the place of that."""
+    asked: list[int] = []
+
+    def ask() -> str:
+        asked.append(1)
+        if len(asked) > 2:
+            return "here"
+        found = OSError(5, "a word for what S3 has none for")
+        found.__context__ = ConnectionResetError("reset")
+        raise found
+
+    try:
+        raise ValueError("anything")
+    except ValueError:
+        assert persistently(ask, "s3://bucket") == "here"
