@@ -23,6 +23,8 @@ MASK_BYTES, MASK_BYTES_PER_PIXEL = 1024, 0.02
 """Usual size of a variation's mask in its tar: a header and a padded block, and what grows with the picture."""
 MASKS = 2
 """Of a variation: which concept is where, and which mask."""
+MOST_SCENES = 32
+"""The largest batch that `extract.batch: auto` picks on a card."""
 STAGES = ("segment", "extract", "generate", "evaluate")
 """The stages that run a model, in order."""
 INGEST, PACK = "ingest", "pack"
@@ -228,13 +230,22 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concep
         or None,
         low=low,
         steps=(spec.extract.phase1.steps, spec.extract.phase2.steps),
-        batch=1 if spec.extract.tuning == "full" else None if spec.extract.batch == "auto" else spec.extract.batch,
+        batch=_batch(spec),
         forward=cost.forward,
         look=sum(call.total for call in look),
         seen=sum(call.total for call in seen.calls) if seen else 0.0,
         needs=needs,
         calls=calls,
     )
+
+
+def _batch(spec: JobSpec) -> int | None:
+    """Scenes that the spec lets train side by side: those of a shard at most, as no batch has scenes of two."""
+    if spec.extract.tuning == "full":
+        return 1
+    asked = MOST_SCENES if spec.extract.batch == "auto" else spec.extract.batch
+    most = min(asked, spec.pack.scenes_per_shard)
+    return None if most == MOST_SCENES else most
 
 
 def _usual_words(spec: JobSpec, names: list[str]) -> list[str]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.commands.bill import STAGES
+from pipeline.commands.bill import MOST_SCENES, STAGES
 
 MEMORY_SHARE = 0.9
 """Of a card's memory: the rest is the driver's, and lost between blocks (`stages/extract/training/batch_size.py`)."""
-MOST_SCENES = 32
-"""The largest batch that `extract.batch: auto` picks on a card."""
 FLOAT32_SHARE = 0.5
 """Share of the float32 peak that the judges, and a base in float32, are taken to reach: ViT-H's encoder has 0.55 on an
 H200."""
@@ -18,7 +16,7 @@ TF32_SHARE, PROMPTS_SHARE = 0.25, 0.02
 """Of the TF32 peak, that SAM's encoder reaches, and that its prompts do: ViT-H on an H200."""
 STEP_S = (0.118, 0.207)
 """A step of phase 1 and of phase 2 takes a card no less, however few scenes are in it: so long does Python need to
-start its kernels. Of one scene with Stable Diffusion 2.1 beside an H200. Unit: seconds."""
+start its kernels. The least seen with Stable Diffusion 2.1 on an H200, of one scene and of eight. Unit: seconds."""
 LOW = ("extract", "generate")
 """Stages that compute in `models.dtype`; the judges compute in float32, and so does the segmenter, on cards by TF32."""
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.commands.bill import INGEST, PACK, Bill, Work
+from pipeline.commands.bill import INGEST, MOST_SCENES, PACK, Bill, Work
 from pipeline.commands.cards import (
     CARDS,
     FLOAT32_SHARE,
     LOW,
-    MOST_SCENES,
     PROMPTS_SHARE,
     STEP_S,
     TF32_SHARE,

@@ -70,8 +70,10 @@ def write_card(book: Book, format_: FormatWriter, counts: dict[str, Counts], lef
 def _contents(book: Book) -> str:
     """Changes whenever the data do: Hugging Face's datasets keeps what it has read of a local folder by the folder's
     name and the card alone, and serves that of another data set of the name, or of this one before it changed."""
-    stamps = [record.stamp for split in book.parts for record in book.records(split)]
-    told = [book.choices.format, sorted(book.parts.items()), stamps, list(book.classes.names)]
+    told: list[Any] = [book.choices.format, list(book.classes.names)]
+    for split in book.parts:
+        for record in book.records(split):  # a stamp stands for what a part was to hold, damaged pictures with it
+            told.append([split, record.stamp, sorted(record.files.items()), record.pictures, sorted(record.objects)])
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 

@@ -132,7 +132,9 @@ class _Maker:
                 f"no picture of {self.source.storage.url} is left for the data set: {out}; ask for others, such as "
                 "those that are not kept, by --unkept"
             )
-        parts, extension = dict(self.cutter.counts), self.examples.extension
+        # A split whose pictures are all damaged has files of nothing, which readers stumble over.
+        parts = {split: count for split, count in self.cutter.counts.items() if self.counts[split].pictures}
+        extension = self.examples.extension
         book = Book(self.into, self.source, self.choices, self.classes, self.records, parts, extension)
         self.format.finish(book)
         write_card(book, self.format, self.counts, left_out)

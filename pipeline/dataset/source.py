@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -81,8 +82,10 @@ class DatasetSource:
     def anew(self) -> str:
         """The command of a job that draws and scores what this OUTPUT's handles know."""
         given = self.spec.source.handles or self.storage.url
+        run = command_of(read_snapshot(self.storage))
+        run = run if run.startswith("unscene run ") else "unscene run SPEC"  # `make demo` takes no options
         return (
-            f"`{command_of(read_snapshot(self.storage))} --set source.handles={given} --set source.uri=null "
+            f"`{run} --set {shlex.quote(f'source.handles={given}')} --set source.uri=null "
             "--set evaluate.enabled=true --set output=ANOTHER`"
         )
 

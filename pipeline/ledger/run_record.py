@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import posixpath
+import shlex
 import time
 from collections.abc import Sequence
 from importlib import metadata
@@ -110,8 +111,8 @@ def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None
     changes = changed_fields(earlier["fields"], fields)
     only_prompts = all(change.startswith("generate.") for change in changes)
     remedy = (
-        f"new pictures of the handles that are here go to an output of their own: the same command with "
-        f"--set source.handles={storage.url} --set source.uri=null --set output=ANOTHER"
+        "new pictures of the handles that are here go to an output of their own: `unscene run SPEC --set "
+        f"{shlex.quote(f'source.handles={storage.url}')} --set source.uri=null --set output=ANOTHER`"
         if only_prompts and not spec.source.handles
         else "put the fields back, or give the job a new output"
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 
 from pipeline.ledger.committed import Committed
 from pipeline.ledger.rounds import FAILURES
@@ -17,6 +18,7 @@ NAME = "README.md"
 MARK = "<!-- Written by unscene with the report. A README.md without this line is left as it is. -->"
 _DEFAULT, _ACCOUNT = "variations", "account"
 _MADE_BY = STAGE_OF | {"failures": FAILURES}
+_OF_A_SHARD = re.compile(r"-\d{6}\.parquet$")
 _MEANING = {
     "scenes": "one row a source file",
     "concepts": "one row a concept of a scene, with its mask as COCO RLE",
@@ -45,8 +47,12 @@ def _contents(committed: Committed, table: str) -> str:
     the card alone, and serves that of another OUTPUT of the name, or of this one before it grew."""
     stage = _MADE_BY.get(table, FAILURES)  # an account is committed with the failures
     rows = committed.table(stage).select(["shard", "round", "finished_at", "rows"]).to_pydict()
-    there = committed.storage.names(table) if table == _ACCOUNT else {}
-    return hashlib.sha256(json.dumps([committed.storage.url, rows, there]).encode()).hexdigest()[:16]
+    found = hashlib.sha256(json.dumps([committed.storage.url, rows]).encode())
+    if table == _ACCOUNT:  # and two files beside those of the shards, which are written anew
+        names = (name for name in sorted(committed.storage.names(table)) if not _OF_A_SHARD.search(name))
+        for name in names:
+            found.update(committed.storage.read(f"{table}/{name}"))
+    return found.hexdigest()[:16]
 
 
 def foreign_card(storage: Storage) -> bool:

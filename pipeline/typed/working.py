@@ -101,7 +101,8 @@ def _run_told(
 ) -> None:
     from pipeline.commands.closing import closing_lines, nothing_made
     from pipeline.commands.run import run_job
-    from pipeline.report.page import write_report
+    from pipeline.report.card import write_card
+    from pipeline.report.page import NAME, write_report
 
     result = run_job(spec, console, retry=retry, refresh=refresh, until=until, command=typed(kept))
     command = typed(command + (f" --until {until}" if until else ""))
@@ -114,7 +115,10 @@ def _run_told(
             else "every scene of the plan is committed"
         )
         say(f"nothing to do: {'no scene has failed' if retry else done}{rest}")
+        if not Storage(spec.output).exists(NAME):  # the run that was through all was killed before it
+            ending.report = write_report(Storage(spec.output))
     elif not result.complete:
+        write_card(Storage(spec.output))  # of tables that have more rows than it tells of
         say(f"stopped; what was whole is written. Go on with: {command}")
         raise typer.Exit(130)
     else:

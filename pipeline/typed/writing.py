@@ -60,11 +60,13 @@ def withdraw(
 ) -> None:
     """Take one scene out of a job, also while it runs; the others go on."""
     from pipeline.ledger.withdrawals import withdraw as mark
+    from pipeline.report.card import write_card
     from pipeline.shards.withdrawn_account import account_withdrawn
 
     storage = output_at(output)
     say(mark(storage, scene, undo))
     account_withdrawn(storage)
+    write_card(storage)  # by which datasets knows that the account is another
 
 
 def export(

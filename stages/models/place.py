@@ -85,7 +85,7 @@ def locate(name: str, field: ModelField) -> str:
     place = bundled(name, field)
     if field in ("models.sam", "evaluate.sam"):
         path = Path(_path_of(place)).expanduser()
-        if path.exists() or "://" in place:
+        if path.exists() or ("://" in place and not place.startswith("file://")):
             return str(path) if path.exists() else place
         if near := meant(name):
             raise SpecError(f"{field}: {name}: no such file or folder; did you mean `{near}`?")

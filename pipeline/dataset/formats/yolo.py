@@ -26,6 +26,11 @@ from pipeline.storage.folder import Storage
 
 FOLDERS = {TRAIN: "train", VALIDATION: "valid"}
 _OF_ULTRALYTICS = {TRAIN: "train", VALIDATION: "val"}
+_ALONE = {
+    TRAIN: "no picture is held out: val are the training pictures, and what they say of a model is no test",
+    VALIDATION: "every picture is held out: train are those too, as ultralytics wants some",
+}
+"""Said of a data set of one split."""
 _LOSSES = "polygon_iou.csv"
 _MEASURE = "polygon_iou"
 _COLUMNS = ("split", "key", "object", "name", _MEASURE)
@@ -53,9 +58,9 @@ class Yolo:
         splits = [split for split in FOLDERS if book.parts.get(split)]
         told: dict[str, Any] = {_OF_ULTRALYTICS[split]: f"{FOLDERS[split]}/images" for split in splits}
         said = ""
-        if VALIDATION not in splits:  # ultralytics refuses a file without it
-            told[_OF_ULTRALYTICS[VALIDATION]] = told[_OF_ULTRALYTICS[TRAIN]]
-            said = "# No picture is held out: val are the training pictures, and what they say of a model is no test.\n"
+        if len(splits) == 1:  # ultralytics refuses a file without either
+            told |= dict.fromkeys(_OF_ULTRALYTICS.values(), f"{FOLDERS[splits[0]]}/images")
+            said = f"# {_ALONE[splits[0]]}\n"
         told |= {"nc": len(self._classes.names), "names": list(self._classes.names)}
         text = said + yaml.safe_dump(told, sort_keys=False, allow_unicode=True)
         book.into.write("data.yaml", text.encode())
@@ -70,8 +75,9 @@ class Yolo:
         write_tables(book, lambda split, _, told: f"{FOLDERS[split]}/images/{told['file_name']}")
 
     def lines(self, counts: Mapping[str, Counts]) -> Iterator[str]:
-        if not counts[VALIDATION].pictures:
-            yield "no picture is held out: val in data.yaml are the training pictures, as ultralytics wants some"
+        with_pictures = [split for split in FOLDERS if counts[split].pictures]
+        if len(with_pictures) == 1:
+            yield f"data.yaml: {_ALONE[with_pictures[0]]}"
         sums = [each.sums[_MEASURE] for each in counts.values() if _MEASURE in each.sums]
         total, count = sum(total for total, _ in sums), sum(count for _, count in sums)
         if count:

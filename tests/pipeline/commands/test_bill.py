@@ -111,6 +111,10 @@ def test_lines_of_a_batch_that_the_spec_gives(night: JobSpec) -> None:
     assert line.endswith(
         "(no more than 4, as the spec has it): RTX 4090 4 scenes, L40S 4 scenes, A100 4 scenes, H100 4 scenes"
     )
+    small = night.pack.model_copy(update={"scenes_per_shard": 5})
+    assert bill(night.model_copy(update={"pack": small}), Storage(night.output)).batch == 5, (
+        "none has two shards' scenes"
+    )
     full = night.extract.model_copy(update={"tuning": "full", "batch": 32})
     found = bill(night.model_copy(update={"extract": full}), Storage(night.output))
     assert found.batch == 1, "whatever the spec says: full tuning trains one scene at a time"

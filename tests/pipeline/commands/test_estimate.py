@@ -113,8 +113,9 @@ def test_a_new_job(tmp_path: Path, photos: Path, base: Path) -> None:
     assert row(lines, "all")[:3] == ["all", "2.24 PFLOP", "11.6 PFLOP"]
     assert "extract has 400 TFLOP of it for the prior set, once a run" in text
     assert "evaluate" not in text  # this job does not score
-    # an H100 at 20 % of 989.4 in bfloat16, at 50 % of 66.9 in float32; 20 / 33.45 + 11600 / 197.9
-    assert row(lines, "H100") == ["H100 80 GB", "-", "0.12 s", "10 s", "1.2 s", "-", "59 s"]
+    # an H100 at 20 % of 989.4 in bfloat16, at 50 % of 66.9 in float32: 5 x 3 / 33.45, 5 x 65, 1600 / 197.9; a shard of
+    # two scenes leaves it waiting, 400 steps of 118 ms and 400 of 207 for both
+    assert row(lines, "H100") == ["H100 80 GB", "-", "0.12 s", "65 s", "1.2 s", "-", "6 min"]
     assert "ingest and pack: work of CPUs and of the store, beside the card and not in its line" in text
     at = lines.index("calls of a scene")
     assert [re.split(r"\s{2,}", line.strip()) for line in lines[at + 1 : at + 5]] == [

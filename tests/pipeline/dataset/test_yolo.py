@@ -63,7 +63,14 @@ def test_without_validation_the_training_pictures_stand_in_for_it(output: Labell
     text = (tmp_path / "data.yaml").read_text()
     told = yaml.safe_load(text)
     assert told["val"] == told["train"] == "train/images"
-    assert text.startswith("# No picture is held out: val are the training pictures")
-    assert any(line.startswith("no picture is held out: val in data.yaml are the training pictures") for line in lines)
+    assert text.startswith("# no picture is held out: val are the training pictures")
+    assert any(line.startswith("data.yaml: no picture is held out: val are the training pictures") for line in lines)
     assert not (tmp_path / "valid").exists()
     assert not any("held out" in line for line in made(output, tmp_path / "other", validation=0.4))
+
+
+def test_where_every_picture_is_held_out_they_stand_in_for_training(output: LabelledOutput, tmp_path: Path) -> None:
+    lines = made(output, tmp_path, validation=0.999)
+    told = yaml.safe_load((tmp_path / "data.yaml").read_text())
+    assert told["val"] == told["train"] == "valid/images"
+    assert any(line.startswith("data.yaml: every picture is held out") for line in lines)

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands.planning import write_source_account
+from pipeline.ledger.withdrawals import withdraw
 from pipeline.report.card import MARK, NAME, foreign_card, write_card
 from pipeline.report.page import write_report
+from pipeline.shards.withdrawn_account import account_withdrawn
 from pipeline.stage_kinds import EXTRACT, INGEST, SEGMENT
 from pipeline.storage.folder import Storage
 from tests.support.sample_output import SampleOutput
@@ -79,3 +81,17 @@ def test_a_card_that_somebody_else_wrote_stays(tmp_path: Path) -> None:
     assert MARK in path.read_text()
     assert write_card(begun.storage), "and our own is written anew"
     assert not foreign_card(begun.storage)
+
+
+def test_the_account_of_other_withdrawals_is_another(tmp_path: Path) -> None:
+    """Of one scene it is as long as of another."""
+    output = SampleOutput(tmp_path / "job")
+    cards = []
+    for scene in output.plan.scenes(0)[:2]:
+        withdraw(output.storage, scene)
+        account_withdrawn(output.storage)
+        write_card(output.storage)
+        cards.append(output.storage.read(NAME).decode())
+        withdraw(output.storage, scene, undo=True)
+    entries = [card[card.index("config_name: account") :].split("data_files")[0] for card in cards]
+    assert entries[0] != entries[1]

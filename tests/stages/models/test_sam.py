@@ -79,7 +79,10 @@ def test_what_is_no_sam_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="models.sam: .*no such file"):
         load_sam(str(tmp_path / "absent.pth"), "cpu")
     with pytest.raises(SpecError, match="models.sam: .*download failed .*check the URL"):
-        load_sam((tmp_path / "absent.pth").as_uri(), "cpu")
+        load_sam("memory://absent.pth", "cpu")
+    for ask in (check_sam, lambda name: load_sam(name, "cpu")):
+        with pytest.raises(SpecError, match="models.sam: file://.*no such file"):
+            ask((tmp_path / "absent.pth").as_uri())
     with pytest.raises(SpecError, match="not a Segment Anything model"):
         load_sam(str(tmp_path), "cpu")
     (tmp_path / "text.pth").write_text("not a checkpoint")
