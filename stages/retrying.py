@@ -112,9 +112,13 @@ def persistently(call: Callable[[], Found], store: str, answers: Callable[[], bo
     thread = threading.Thread(target=contextvars.copy_context().run, args=(ask,), daemon=True, name="asks a store")
     thread.start()
     thread.join()
-    if raised:
+    if not raised:
+        return found[0]
+    behind_it = raised[0].__context__
+    try:
         raise raised[0]
-    return found[0]
+    finally:
+        raised[0].__context__ = behind_it  # and not what is being handled here
 
 
 def _asked(call: Callable[[], Found], store: str, answers: Callable[[], bool] | None) -> Found:

@@ -105,6 +105,8 @@ def _content(pick: Pick, commits: dict[str, Commit | None]) -> str:
     for table, name in _members(pick):
         commit = commits[table]
         told += [name, None if commit is None else commit.sums.get(name, commit.attempt)]
+        if commit is not None and not pick.real:  # prompts and scores stand in the tables
+            told.append(commit.files[0].sha256)
     if pick.instances is not None:
         told.append(pick.instances)
     elif max(pick.found.values()) > 1:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickletools
 import re
 import zipfile
+import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,14 @@ def check_folder(folder: Path, name: str, field: ModelField = FIELD) -> None:
 def _is_checkpoint(path: Path) -> bool:
     """Whether torch may have written the file, an old one too: an archive or a pickle, which begin so."""
     with path.open("rb") as file:
-        return file.read(4).startswith((b"PK\x03\x04", b"\x80"))
+        begins = file.read(4)
+    if not begins.startswith(b"PK"):
+        return begins.startswith(b"\x80")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(entry.endswith("data.pkl") for entry in archive.namelist())
+    except zipfile.BadZipFile:  # a download that was cut short, for instance
+        return False
 
 
 def _words(path: Path) -> set[str]:
@@ -110,5 +118,5 @@ def _words(path: Path) -> set[str]:
             index = next(entry for entry in archive.namelist() if entry.endswith("data.pkl"))
             words = (word for _, word, _ in pickletools.genops(archive.read(index)) if isinstance(word, str))
             return {word for word in words if _WEIGHT.match(word) and not word.startswith(("torch.", "collections."))}
-    except (OSError, ValueError, StopIteration, zipfile.BadZipFile):
+    except (OSError, ValueError, RuntimeError, StopIteration, zipfile.BadZipFile, zlib.error):
         return set()

@@ -168,3 +168,19 @@ def test_a_failure_that_hangs_by_its_context_alone_is_seen_by_who_clears_up() ->
         raise ValueError("anything")
     except ValueError:
         assert persistently(ask, "s3://bucket") == "here"
+
+
+def test_what_is_raised_to_who_clears_up_keeps_what_stood_behind_it() -> None:
+    found = FileNotFoundError("gone")
+    found.__context__ = cause = LookupError("404")
+
+    def ask() -> str:
+        found.__context__ = cause
+        raise found
+
+    try:
+        raise ConnectionResetError("before")
+    except ConnectionResetError:
+        with pytest.raises(FileNotFoundError) as caught:
+            persistently(ask, "s3://bucket")
+    assert caught.value.__context__ is cause

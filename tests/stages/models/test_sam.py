@@ -204,7 +204,9 @@ def test_its_relatives_are_told_by_name_before_and_after_loading(name: str, tmp_
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("data", [b"", b"<!DOCTYPE html>", b"version https://git-lfs.github.com/spec/v1\n"])
+@pytest.mark.parametrize(
+    "data", [b"", b"<!DOCTYPE html>", b"version https://git-lfs.github.com/spec/v1\n", b"PK\x03\x04cut"]
+)
 def test_a_file_that_is_no_checkpoint_is_told_before_loading(data: bytes, tmp_path: Path) -> None:
     """As a download that a login page answered, or a pointer of Git LFS, under the official name."""
     (tmp_path / "sam_vit_b_01ec64.pth").write_bytes(data)
