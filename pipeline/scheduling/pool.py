@@ -145,16 +145,19 @@ class WorkerPool:
                 worker.word, worker.asked = {}, None  # an answer that is under way is of the unit before
 
     def listen(self) -> None:
-        """Takes in how far busy workers say they are, and asks again. Waits for none: one may be deep in its work."""
+        """Takes in how far busy workers say they are, and asks again. Waits for none: one may be deep in its work. All
+        answers are looked for at once: a question to Ray for each was 3.5 % of the driver's time at 1,000 workers."""
         now = time.monotonic()
         pause = max(_ASK_S, len(self.workers) * _ASK_EACH_S)
+        due = [call for worker in self.workers for call in (worker.placed, worker.asked) if call is not None]
+        answered = set(ray.wait(due, num_returns=len(due), timeout=0)[0]) if due else set()
         for worker in self.workers:
-            if worker.placed is not None and ray.wait([worker.placed], timeout=0)[0]:
+            if worker.placed in answered:
                 with contextlib.suppress(RayError):
                     worker.node = ray.get(worker.placed)
                     worker.since = now  # it begins to start
                 worker.placed = None
-            if worker.asked is not None and ray.wait([worker.asked], timeout=0)[0]:
+            if worker.asked in answered:
                 with contextlib.suppress(RayError):  # of a process that died its own call tells
                     worker.word = ray.get(worker.asked)
                 worker.asked = None

@@ -63,7 +63,7 @@ def test_workers_are_listened_to_and_waited_for_never(monkeypatch: pytest.Monkey
     answers: dict[object, dict[str, Any]] = {}
     now = [100.0]
     monkeypatch.setattr(pool_module.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(pool_module.ray, "wait", lambda refs, timeout: ([r for r in refs if r in answers], []))
+    monkeypatch.setattr(pool_module.ray, "wait", lambda refs, **_: ([r for r in refs if r in answers], []))
     monkeypatch.setattr(pool_module.ray, "get", answers.__getitem__)
     spec = JobSpec.model_validate({"source": {"uri": "in"}, "output": "out"})
     pool, actor = WorkerPool(EXTRACT, spec, "out", None, has_gpus=False), Actor()
@@ -232,7 +232,13 @@ def test_many_workers_are_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> N
     a quarter of its time."""
     now = [100.0]
     monkeypatch.setattr(pool_module.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(pool_module.ray, "wait", lambda refs, timeout: (list(refs), []))
+    looks: list[int] = []
+
+    def wait(refs: list[Any], **_: Any) -> tuple[list[Any], list[Any]]:
+        looks.append(len(refs))
+        return refs, []
+
+    monkeypatch.setattr(pool_module.ray, "wait", wait)
     monkeypatch.setattr(pool_module.ray, "get", lambda ref: {})
     pool, actor = pool_of(EXTRACT, TWO_CORES), Actor()
     pool.workers = [Worker(actor, call="unit", ready=True) for _ in range(1000)]
@@ -240,3 +246,5 @@ def test_many_workers_are_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> N
         pool.listen()
         now[0] += 1.0
     assert 4_000 <= len(actor.asked) <= 6_000
+    assert max(looks) == 1000
+    assert len(looks) <= 100, "all answers are looked for at once"
