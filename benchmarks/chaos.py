@@ -24,7 +24,7 @@ from pathlib import Path
 
 from benchmarks.chaos_check import Verdict, verdict
 from benchmarks.chaos_cluster import Machines
-from benchmarks.chaos_job import MACHINE, STAGES, picture, write_spec
+from benchmarks.chaos_job import MACHINE, STAGES, UNIT, picture, write_spec
 from benchmarks.chaos_monkey import LATE_S, Driver, Monkey, ended_well
 from benchmarks.chaos_proxy import EndingProxy
 from pipeline.storage.folder import Storage
@@ -106,7 +106,7 @@ class Chaos:
         while time.monotonic() - began < MOST_S:
             whole = self.reap()
             planned = len(self.night.names("_plan")) >= arrived
-            share = len(self.proxy.made) / (scenes * len(STAGES))
+            share = len(self.proxy.made) / (scenes / UNIT * len(STAGES))
             at_work = [driver for driver in self.drivers if not driver.stopped]
             if arrived < len(batches) and planned and share >= 0.8 * arrived / len(batches):
                 for driver in at_work:  # no listing is to find half a batch
@@ -124,7 +124,7 @@ class Chaos:
             self.monkey.turn(share / 0.9)
             if time.monotonic() > told + _TELL_S:
                 told = time.monotonic()
-                print(f"{told - began:5.0f} s  {share:4.0%} of the scenes' parts, {self.faults} faults", flush=True)
+                print(f"{told - began:5.0f} s  {share:4.0%} of the units' parts, {self.faults} faults", flush=True)
             time.sleep(0.2)
         self.unforeseen.append(f"not at its end after {MOST_S:.0f} s")
 

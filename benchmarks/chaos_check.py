@@ -11,6 +11,7 @@ from benchmarks.chaos_job import STAGES, TABLES
 from pipeline.ledger.commits import commits_of
 from pipeline.ledger.rounds import FAILURES
 from pipeline.shards.tables import read_rows
+from pipeline.shards.whole import as_committed
 from pipeline.storage.folder import Storage
 
 
@@ -49,8 +50,7 @@ def verdict(night: Storage, calm: Storage) -> Verdict:
         for commit in commits_of(night, stage):
             for file in commit.files:
                 found.files += 1
-                data = night.read(file.path)
-                if (len(data), hashlib.sha256(data).hexdigest()) != (file.bytes, file.sha256):
+                if not as_committed(night, commit, file):
                     found.wrong.append(f"{file.path}: not as its commit says")
     ours, theirs = _plain(night), _plain(calm)
     found.wrong += [f"{name}: not as after the calm run" for name in sorted(ours.keys() | theirs.keys())

@@ -30,7 +30,7 @@ _SWEPT = re.compile(rb"_(?:work|attempts)/")
 
 class EndingProxy(FaultProxy):
     """armed: (moment, step) that are to end a process, each once. late_s: how long a request is on its way whose sender
-    is ended `in` it. ended: by moment and step, of what was armed. made: names of the parts that the store has."""
+    is ended `in` it. ended: by moment and step, of what was armed. made: units of which the store has the parts."""
 
     def __init__(self, upstream: str, seed: int, late_s: float) -> None:
         super().__init__(upstream, seed, stall_s=0.3)
@@ -45,7 +45,7 @@ class EndingProxy(FaultProxy):
         if step is None:
             return False
         if step == "part" and done:
-            self.made.add(_key(asked))
+            self.made.add(_key(asked).partition("-")[0])  # a unit that is made again begins with the same scene
         if done:
             return self._end(asked, ("after", step))
         if self._end(asked, ("in", step)):
@@ -69,11 +69,14 @@ class EndingProxy(FaultProxy):
 
 def step_of(asked: Asked) -> str | None:
     """What a request changes of an OUTPUT, in a word; None of one that only looks, or that matters to nobody."""
-    if asked.method == "POST" and "delete" in urlsplit(asked.path).query:
+    query = urlsplit(asked.path).query
+    if asked.method == "POST" and "delete" in query:
         return "sweep" if _SWEPT.search(asked.body) else None
     folder = next((part for part in _key(asked).split("/") if part in _FOLDERS), None)
     if asked.method == "DELETE":
         return "sweep" if folder in ("_work", "_attempts") else None
+    if asked.method in ("PUT", "POST") and ("uploads" in query or "uploadId" in query):  # begun, a part of it, finished
+        return _FOLDERS.get(folder or "")
     if asked.method != "PUT":
         return None
     if "x-amz-copy-source" in asked.headers:

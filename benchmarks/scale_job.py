@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,7 +20,7 @@ from rich.console import Console
 
 from benchmarks.scale_clock import Clock
 from benchmarks.scale_ray import SimulatedRay
-from benchmarks.scale_store import new_store
+from benchmarks.scale_store import Parts, new_store
 from benchmarks.scale_work import LightPacker, LightWorker, WholeWorker, Work, kinds, read_picture, source
 from pipeline.commands import opening, planning
 from pipeline.commands.opening import open_job
@@ -41,6 +42,7 @@ from pipeline.scheduling import (
 from pipeline.scheduling.packer import PackerImpl
 from pipeline.shards import pack
 from pipeline.stage_kinds import StageKind
+from pipeline.storage import objects
 from pipeline.storage.folder import Storage
 from pipeline.watching import counts, metrics, progress, run_log, snapshot
 from schemas.job import JobSpec
@@ -103,6 +105,7 @@ class Run:
             stack.enter_context(patch.object(ray_meter, "RayMeter", _NoMeter))
             stack.enter_context(patch.object(opening, "take_census", lambda spec: self.census))
             stack.enter_context(patch.object(planning, "read_picked", read_picture))
+            stack.enter_context(patch.object(objects, "begins_uploads", lambda fs, name: partial(Parts, self.store)))
             yield
 
     @contextlib.contextmanager

@@ -18,6 +18,7 @@ import fsspec
 from fsspec.spec import AbstractFileSystem
 
 from benchmarks.scale_clock import Clock
+from pipeline.storage.pieces import Span
 
 ANSWER_S = 0.03
 """Between a request and its answer."""
@@ -73,9 +74,12 @@ class Store:
         self.clock.wait(times * ANSWER_S / (_THREADS if self.clock.threaded else 1))
 
     def put(self, path: str, data: bytes) -> None:
-        folder, name = posixpath.split(path)
         self.moved[self.clock.who, "up"] += len(data)
-        self._place(folder, name, self.contents.keep(data))
+        self.place(path, data)
+
+    def place(self, path: str, data: bytes) -> None:
+        """Puts a file there that has been sent, or made by the store."""
+        self._place(*posixpath.split(path), self.contents.keep(data))
 
     def get(self, path: str, start: int = 0, end: int | None = None) -> bytes:
         offset, size = self.find(path)
@@ -86,8 +90,7 @@ class Store:
 
     def copy(self, source: str, target: str) -> None:
         """Inside the store: no bytes pass through us."""
-        folder, name = posixpath.split(target)
-        self._place(folder, name, self.contents.keep(self.contents.read(*self.find(source))))
+        self.place(target, self.contents.read(*self.find(source)))
 
     def find(self, path: str) -> tuple[int, int]:
         folder, name = posixpath.split(path)
@@ -207,6 +210,33 @@ class _Upload(io.BytesIO):
 
     def discard(self) -> None:
         super().close()
+
+
+class Parts:
+    """An upload in parts, which the store copies from files that it has (`pipeline/storage/multipart.py`)."""
+
+    def __init__(self, store: Store, path: str) -> None:
+        self._store, self._path, self._data = store, path, bytearray()
+        store.ask("PUT")
+
+    def send(self, data: bytes) -> None:
+        self._store.ask("PUT")
+        self._store.moved[self._store.clock.who, "up"] += len(data)
+        self._data += data
+
+    def copy(self, span: Span) -> None:
+        self._store.ask("COPY")
+        offset, _ = self._store.find(span.path)
+        self._data += self._store.contents.read(offset + span.start, span.length)
+
+    def finish(self, size: int) -> None:
+        self._store.ask("PUT")
+        self._store.ask("LIST")
+        assert len(self._data) == size
+        self._store.place(self._path, bytes(self._data))
+
+    def discard(self) -> None:
+        self._store.ask("DELETE")
 
 
 def _entry(path: str, kind: str, size: int) -> dict[str, Any]:

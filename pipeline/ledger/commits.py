@@ -32,11 +32,12 @@ _ATTEMPT = re.compile(r"^(\d{6,})-((?:r(\d+)\.)?.+)$")
 
 @dataclass(frozen=True)
 class ShardFile:
-    """One file of a shard: its plain name, its size and hash, its rows (0 for a tar)."""
+    """One file of a shard: its plain name, its size and hash, its rows (0 for a tar). sha256: None of a tar that the
+    store put together by itself; `Commit.crc32` knows its members."""
 
     path: str
     bytes: int
-    sha256: str
+    sha256: str | None
     rows: int
 
 

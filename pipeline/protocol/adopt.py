@@ -6,11 +6,11 @@ report, its tables, `unscene status`, `retry` and `export` need to know of no ot
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 from pipeline.ledger.commits import Commit, commit, commit_name, read_commit, rounds
 from pipeline.ledger.plan import copy_plan
+from pipeline.shards.whole import as_committed
 from pipeline.storage.folder import SHARED, Storage
 from schemas.errors import OutputError
 
@@ -40,12 +40,10 @@ def hand_on(source: Storage, target: Storage) -> None:
 def _copy_shard(storage: Storage, earlier: Storage, record: Commit) -> None:
     for file in record.files:
         target = f"{record.folder}/{file.path.rsplit('/', 1)[1]}"
-        digest = hashlib.sha256()
         with earlier.open_read(file.path) as source, storage.open_write(target) as copy:
             while block := source.read(1 << 20):
-                digest.update(block)
                 copy.write(block)
-        if digest.hexdigest() != file.sha256:
+        if not as_committed(storage, record, file, target):
             raise OutputError(
                 f"{earlier.url_of(file.path)} is not what was committed; restore it, or delete "
                 f"{earlier.url_of(commit_name(record.stage, record.shard, record.round))} to have the shard made again"

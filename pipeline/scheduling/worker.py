@@ -12,7 +12,7 @@ import ray
 from pipeline.ledger.withdrawals import withdrawn_scenes
 from pipeline.scheduling.hearing import Hearing
 from pipeline.shards.inputs import Inputs
-from pipeline.shards.parts import part_name, write_part
+from pipeline.shards.parts import PartsWriter, find_parts, work_folder
 from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import load_stage
 from pipeline.storage.folder import SHARED, Storage
@@ -97,29 +97,33 @@ class StageWorkerImpl:
         return None
 
     def run(self, unit: Unit) -> list[Outcome]:
-        """Does the unit and leaves one part per scene on storage. Does nothing when they are all there already.
+        """Does the unit and leaves the parts of its scenes on storage. Does nothing when they are all there already.
 
         A unit is done as a whole or not at all: scenes that went side by side once go side by side again after a
         crash, so the numbers come out the same to the last digit.
         """
-        names = {scene_id: part_name(unit.stage, unit.shard, unit.round, scene_id) for scene_id in unit.scene_ids}
-        if unit.begun and all(self.storage.exists(name) for name in names.values()):
-            return [Outcome(scene_id, False) for scene_id in names]
+        folder = work_folder(unit.stage, unit.shard, unit.round)
+        if unit.begun:
+            there = find_parts(self.storage, folder, unit.scene_ids)
+            if there.keys() >= set(unit.scene_ids):
+                return [Outcome(scene_id, there[scene_id].failure is not None) for scene_id in unit.scene_ids]
         assert self.stage is not None, "setup() comes before run()"
         self.latest = {}
         outcomes: dict[str, Outcome] = {}
-        gone = withdrawn_scenes(self.storage).intersection(names)
+        parts = PartsWriter(self.storage, folder)
+        gone = withdrawn_scenes(self.storage).intersection(unit.scene_ids)
         for scene_id in gone:
             reason = Failure(scene_id, Withdrawn.__name__, f"withdrawn before {unit.stage}")
-            outcomes[scene_id] = self._keep(unit, names, SceneOutput(scene_id, failure=reason))
+            outcomes[scene_id] = _keep(parts, SceneOutput(scene_id, failure=reason))
         wanted = tuple(scene_id for scene_id in unit.scene_ids if scene_id not in gone)
         tasks = self.inputs.tasks(unit.of(wanted, unit.attempt), self.stage.needs, self.stage.files)
         with self.hearing.open(unit.scene_ids):
             for output in self.stage.process(tasks):
-                outcomes[output.scene_id] = self._keep(unit, names, output)
+                outcomes[output.scene_id] = _keep(parts, output)
         missing = [scene_id for scene_id in unit.scene_ids if scene_id not in outcomes]
         if missing:
             raise RuntimeError(f"stage {unit.stage} gave no output for {', '.join(missing)}")
+        parts.close()
         self.latest = {}
         self.parting.answer(True)  # what the unit has made is on storage
         first, *others = outcomes.values()
@@ -141,14 +145,16 @@ class StageWorkerImpl:
     def _note(self, word: dict[str, Any]) -> None:
         self.latest = word
 
-    def _keep(self, unit: Unit, names: dict[str, str], output: SceneOutput) -> Outcome:
-        if output.failure is None:
-            write_part(self.storage, names[output.scene_id], output)
-            return Outcome(output.scene_id, False)
-        if not output.failure.final:
-            return Outcome(output.scene_id, True, output.failure)
-        write_part(self.storage, names[output.scene_id], output)
-        return Outcome(output.scene_id, True)
+
+def _keep(parts: PartsWriter, output: SceneOutput) -> Outcome:
+    """Adds what is final to the unit's parts."""
+    if output.failure is None:
+        parts.add(output)
+        return Outcome(output.scene_id, False)
+    if not output.failure.final:
+        return Outcome(output.scene_id, True, output.failure)
+    parts.add(output)
+    return Outcome(output.scene_id, True)
 
 
 StageWorker = ray.remote(StageWorkerImpl)

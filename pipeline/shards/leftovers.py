@@ -36,7 +36,8 @@ def sweep(storage: Storage, stages: Sequence[str]) -> None:
 
 @contextmanager
 def cleared(storage: Storage, stages: Sequence[str], tables: Sequence[str]) -> Iterator[None]:
-    """Removes, when what is done inside has ended well, what half-made files were there before it."""
+    """Removes, when what is done inside has ended well, what half-made files were there before it, and ends uploads of
+    attempts whose process died: nobody packs any more."""
     folders = ["", SHARED]
     if storage.local:  # elsewhere no file is written beside its name
         folders += [LEASE, "_plan", MANIFEST, *tables, *(f"_commits/{stage}" for stage in stages)]
@@ -46,3 +47,4 @@ def cleared(storage: Storage, stages: Sequence[str], tables: Sequence[str]) -> I
     yield
     for path in before:
         storage.delete(path)
+    storage.abort_uploads("_attempts")

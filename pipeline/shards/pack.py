@@ -5,26 +5,24 @@ from __future__ import annotations
 import hashlib
 import io
 import socket
-import tarfile
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from typing import Any, BinaryIO, cast
 
 from pipeline.ledger.commits import Commit, ShardFile, attempt_folder, commit, new_attempt, publish, read_commit
 from pipeline.shards.account import account_tally
 from pipeline.shards.concept_counts import handles_tally
-from pipeline.shards.parts import part_name, read_part, work_folder
+from pipeline.shards.parts import Part, find_parts, members, work_folder
 from pipeline.shards.reader import Members, OutputReader, Row, by_scene
 from pipeline.shards.scores import scores_tally
 from pipeline.shards.tables import table_name, write_table
-from pipeline.shards.tars import add_member, padded, tar_name
+from pipeline.shards.tars import BLOCK, closing, padded, tar_name
 from pipeline.storage.folder import Storage
-from schemas.outcomes import SceneOutput, as_told
+from pipeline.storage.pieces import Piece
+from schemas.outcomes import as_told
 
 
 def _nobody_else() -> None:
@@ -57,8 +55,8 @@ class PackOrder:
 
 
 def pack(storage: Storage, order: PackOrder, check: Callable[[], None] = _nobody_else) -> Commit:
-    """Writes the shard's Parquet and tar from its parts, one scene in memory at a time, and commits. Where no scene has
-    a file there is no tar: readers stumble over one of nothing.
+    """Writes the shard's Parquet from the heads of its parts, has its tar put together of what they hold, and commits.
+    Where no scene has a file there is no tar: readers stumble over one of nothing.
 
     check: raises where the run that asked for it is not to commit any more.
     Returns the commit that counts: ours, or that of the attempt that was first.
@@ -89,37 +87,33 @@ def _write(storage: Storage, order: PackOrder, check: Callable[[], None]) -> Com
     started, attempt = time.time(), new_attempt(order.round)
     folder = attempt_folder(order.stage, order.shard, attempt)
     rows: list[dict[str, Any]] = []
-    done: list[str] = []
+    done: list[Part] = []
     failures: list[dict[str, Any]] = []
     before = [] if order.earlier is None else read_commit(storage, order.stage, order.shard, order.earlier).failures
     tried = {failure["scene_id"]: failure["attempt"] for failure in before}
-
-    def members() -> Iterator[tuple[str, bytes]]:
-        for output in _outputs(storage, order):
-            rows.extend(output.rows)
-            if output.failure:
-                row = output.failure.row(order.stage)
-                tries = row["attempt"] + tried.get(output.scene_id, 0)
-                failures.append({**row, "attempt": tries, "uri": order.uris.get(output.scene_id)})
-                if not output.rows and output.scene_id in order.fallback:
-                    rows.append({**order.fallback[output.scene_id], "error": as_told(output.failure.message)})
-            else:
-                done.append(output.scene_id)
-                yield from output.files.items()
-        rows.extend(order.extra)
+    for part in _parts(storage, order):
+        rows.extend(part.rows)
+        if part.failure is None:
+            done.append(part)
+            continue
+        row = part.failure.row(order.stage)
+        tries = row["attempt"] + tried.get(part.scene_id, 0)
+        failures.append({**row, "attempt": tries, "uri": order.uris.get(part.scene_id)})
+        if not part.rows and part.scene_id in order.fallback:
+            rows.append({**order.fallback[part.scene_id], "error": as_told(part.failure.message)})
+    rows.extend(order.extra)
 
     index: dict[str, list[int]] = {}
     sums: list[int] = []
-    files: list[ShardFile] = []
+    name = table_name(order.table, order.shard)
     with _swept_on_errors(storage, folder):
-        if order.tar:
-            index, sums, files = _write_tar(storage, folder, tar_name(order.table, order.shard), members())
-        else:
-            for _ in members():
-                pass
-        name = table_name(order.table, order.shard)
         write = partial(write_table, table=order.table, rows=rows)
-        files.insert(0, _write_file(storage, folder, name, write, len(rows)))
+        files = [_write_file(storage, folder, name, write, len(rows))]
+        if order.tar and any(part.files for part in done):
+            index, sums = _places(done)
+            path = tar_name(order.table, order.shard)
+            made = storage.compose(f"{folder}/{path.rsplit('/', 1)[1]}", _tar_of(done))
+            files.append(ShardFile(path, made.bytes, made.sha256, 0))
         check()
     record = Commit(
         order.stage,
@@ -127,7 +121,7 @@ def _write(storage: Storage, order: PackOrder, check: Callable[[], None]) -> Com
         order.round,
         attempt,
         files,
-        done,
+        [part.scene_id for part in done],
         failures,
         index,
         time.time() - started,
@@ -186,9 +180,11 @@ def _swept_on_errors(storage: Storage, folder: str) -> Iterator[None]:
         raise
 
 
-def _outputs(storage: Storage, order: PackOrder) -> Iterator[SceneOutput]:
-    """Scenes of the shard in plan order: new parts, and what the earlier round already had."""
+def _parts(storage: Storage, order: PackOrder) -> Iterator[Part]:
+    """Scenes of the shard in plan order: new parts, and what the earlier round already had. Raises FileNotFoundError
+    where one has no part."""
     fresh = set(order.scene_ids)
+    new = find_parts(storage, work_folder(order.stage, order.shard, order.round)) if fresh else {}
     done: set[str] = set()
     rows: dict[str, list[Row]] = {}
     members: dict[str, Members] = {}
@@ -199,11 +195,39 @@ def _outputs(storage: Storage, order: PackOrder) -> Iterator[SceneOutput]:
         members = by_scene(earlier, done)
     for scene_id in order.order:
         if scene_id in fresh:
-            yield read_part(storage, part_name(order.stage, order.shard, order.round, scene_id))
+            if scene_id not in new:
+                folder = work_folder(order.stage, order.shard, order.round)
+                raise FileNotFoundError(f"{storage.url_of(folder)} has no part of {scene_id}")
+            yield new[scene_id]
         elif scene_id in done:
             assert earlier is not None
-            files = reader.files(order.table, earlier, members[scene_id]) if scene_id in members else {}
-            yield SceneOutput(scene_id, rows.get(scene_id, []), files)
+            places = members.get(scene_id, {})
+            files = tuple((name, size, earlier.sums.get(name, 0)) for name, (_, size) in places.items())
+            yield Part(scene_id, rows.get(scene_id, []), None, files, partial(_again, reader, order, earlier, places))
+
+
+def _again(reader: OutputReader, order: PackOrder, earlier: Commit, places: Members) -> bytes:
+    """A scene's members as the earlier round has them: read, as only who reads them knows that they are whole."""
+    return members(reader.files(order.table, earlier, places))
+
+
+def _places(parts: Sequence[Part]) -> tuple[dict[str, list[int]], list[int]]:
+    """Places in the tar of parts, and CRC-32s, of their files."""
+    index: dict[str, list[int]] = {}
+    sums: list[int] = []
+    at = 0
+    for part in parts:
+        for name, size, crc in part.files:
+            index[name] = [at + BLOCK, size]
+            sums.append(crc)
+            at += BLOCK + padded(size)
+    return index, sums
+
+
+def _tar_of(parts: Sequence[Part]) -> Iterator[Piece]:
+    for part in parts:
+        yield from part.pieces()
+    yield closing(sum(part.size for part in parts))
 
 
 class _Hashing(io.RawIOBase):
@@ -231,23 +255,3 @@ def _write_file(storage: Storage, folder: str, path: str, write: Callable[[Binar
         through = _Hashing(file)
         write(cast(BinaryIO, through))
     return ShardFile(path, through.count, through.sha.hexdigest(), rows)
-
-
-def _write_tar(
-    storage: Storage, folder: str, path: str, members: Iterator[tuple[str, bytes]]
-) -> tuple[dict[str, list[int]], list[int], list[ShardFile]]:
-    """Places and CRC-32s of the members, and the tar; no file where there is no member."""
-    index: dict[str, list[int]] = {}
-    sums: list[int] = []
-    first = next(members, None)
-    if first is None:
-        return index, sums, []
-
-    def write(file: BinaryIO) -> None:
-        with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-            for name, data in chain([first], members):
-                add_member(tar, name, data)
-                index[name] = [tar.offset - padded(len(data)), len(data)]
-                sums.append(zlib.crc32(data))
-
-    return index, sums, [_write_file(storage, folder, path, write, 0)]

@@ -1,23 +1,64 @@
-"""Parts: what a worker leaves on storage for one scene until its shard is packed.
+"""Parts: what a worker leaves on storage of some scenes until their shard is packed.
 
-A part is one small tar, `_work/<stage>/<shard>/<scene_id>.tar`, written whole: `outcome.json` (rows, failure, seconds)
-and the scene's files. Parts are why a killed driver loses at most the units in flight, and why pictures never travel
-through it (invariant 8).
+A file of parts is one tar below `_work/<stage>/<shard>.r<round>/`, written whole: `outcomes.json` (of each scene its
+rows, its failure, and its files with size and CRC-32), then the scenes' files, one scene after the other, just as they
+will stand in the shard's tar. So a shard is put together from spans of such files, which a store may copy by itself,
+and its packer reads the heads alone.
+
+A worker leaves one of a unit, or several of a large one. What the driver finds about a scene stands in a file by the
+scene's own name, and goes before what its unit may have left of it. Parts are why a killed driver loses at most the
+units in flight, and why pictures never travel through it (invariant 8).
 """
 
 from __future__ import annotations
 
-import io
 import json
+import re
 import tarfile
-from dataclasses import asdict
+import uuid
+import zlib
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
-from pipeline.shards.tars import add_member
+from pipeline.shards.tars import BLOCK, closing, member, padded
 from pipeline.storage.folder import Storage
+from pipeline.storage.many import in_order
+from pipeline.storage.pieces import Piece, Span, blocks
 from schemas.outcomes import Failure, SceneOutput
 
-_OUTCOME = "outcome.json"
+_OUTCOMES = "outcomes.json"
+_NAME = re.compile(r"^([^-]+)(?:-[0-9a-f]{12}-(\d+))?\.tar$")
+_GUESS = 2**16
+"""Bytes of a head, where the name does not tell."""
+_WHOLE = 64 * 2**20
+"""Bytes of files after which a worker leaves what it has of a unit: nobody holds a unit of full models at once."""
+
+File = tuple[str, int, int]
+"""Name, size and CRC-32 of a scene's file."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is there of one scene. files: in their order in `content`, as members of a tar; content: where they are, or
+    what makes them."""
+
+    scene_id: str
+    rows: list[dict[str, Any]]
+    failure: Failure | None
+    files: tuple[File, ...] = ()
+    content: Span | Callable[[], bytes] | None = None
+
+    @property
+    def size(self) -> int:
+        """Of its files as members of a tar. Unit: bytes."""
+        return sum(BLOCK + padded(size) for _, size, _ in self.files)
+
+    def pieces(self) -> Iterator[Piece]:
+        """The members."""
+        if self.files and self.content is not None:
+            yield self.content if isinstance(self.content, Span) else self.content()
 
 
 def work_folder(stage: str, shard: int, round_: int) -> str:
@@ -25,31 +66,104 @@ def work_folder(stage: str, shard: int, round_: int) -> str:
 
 
 def part_name(stage: str, shard: int, round_: int, scene_id: str) -> str:
+    """What is found about one scene by whoever did not make it."""
     return f"{work_folder(stage, shard, round_)}/{scene_id}.tar"
 
 
+def members(files: dict[str, bytes]) -> bytes:
+    """A scene's files as members of a tar."""
+    return b"".join(member(name, data) for name, data in files.items())
+
+
+def files_of(files: dict[str, bytes]) -> tuple[File, ...]:
+    return tuple((name, len(data), zlib.crc32(data)) for name, data in files.items())
+
+
+class PartsWriter:
+    """Leaves the scenes of a unit in one file, or in several where they are large. folder: the shard's, see
+    `work_folder`."""
+
+    def __init__(self, storage: Storage, folder: str) -> None:
+        self.storage, self.folder = storage, folder
+        self._outcomes: list[dict[str, Any]] = []
+        self._contents: list[bytes] = []
+
+    def add(self, output: SceneOutput) -> None:
+        self._outcomes.append(_outcome(output))
+        self._contents.append(members(output.files))
+        if sum(map(len, self._contents)) >= _WHOLE:
+            self.close()
+
+    def close(self) -> None:
+        """Writes what is not written yet."""
+        if self._outcomes:
+            head = member(_OUTCOMES, json.dumps(self._outcomes).encode())
+            first = self._outcomes[0]["scene_id"]
+            name = f"{self.folder}/{first}-{uuid.uuid4().hex[:12]}-{len(head)}.tar"
+            _write(self.storage, name, head, self._contents)
+        self._outcomes, self._contents = [], []
+
+
 def write_part(storage: Storage, name: str, output: SceneOutput) -> None:
-    outcome = {
+    """One scene's, by a name of its own (`part_name`)."""
+    _write(storage, name, member(_OUTCOMES, json.dumps([_outcome(output)]).encode()), [members(output.files)])
+
+
+def _outcome(output: SceneOutput) -> dict[str, Any]:
+    failure = asdict(output.failure) if output.failure else None
+    return {
         "scene_id": output.scene_id,
         "rows": output.rows,
-        "failure": asdict(output.failure) if output.failure else None,
+        "failure": failure,
+        "files": files_of(output.files),
     }
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        add_member(tar, _OUTCOME, json.dumps(outcome).encode())
-        for member, data in output.files.items():
-            add_member(tar, member, data)
-    storage.write(name, buffer.getvalue())
 
 
-def read_part(storage: Storage, name: str) -> SceneOutput:
-    """Raises FileNotFoundError if there is no such part."""
-    files: dict[str, bytes] = {}
-    with tarfile.open(fileobj=io.BytesIO(storage.read(name))) as tar:
-        for info in tar:
-            member = tar.extractfile(info)
-            assert member is not None, f"{name}: {info.name} is not a file"
-            files[info.name] = member.read()
-    outcome: dict[str, Any] = json.loads(files.pop(_OUTCOME))
-    failure = Failure(**outcome["failure"]) if outcome["failure"] else None
-    return SceneOutput(outcome["scene_id"], outcome["rows"], files, failure)
+def _write(storage: Storage, name: str, head: bytes, contents: Sequence[bytes]) -> None:
+    size = len(head) + sum(map(len, contents))
+    storage.write(name, b"".join((head, *contents, closing(size))))
+
+
+def find_parts(storage: Storage, folder: str, units: Container[str] | None = None) -> dict[str, Part]:
+    """Scene -> its part in a shard's folder. units: scenes, with one of which a file has to begin. One listing, and one
+    short read a file."""
+    found: dict[str, Part] = {}
+    own: dict[str, Part] = {}
+    files: list[tuple[str, int, int]] = []
+    for name, size in sorted(storage.names(folder).items()):
+        match = _NAME.match(name)
+        if match and (units is None or match[1] in units):
+            files.append((f"{folder}/{name}", size, int(match[2] or 0)))
+    for (_, _, head), parts in zip(files, in_order(partial(_read, storage), files), strict=True):
+        (found if head else own).update((part.scene_id, part) for part in parts)
+    return found | own
+
+
+def _read(storage: Storage, file: tuple[str, int, int]) -> list[Part]:
+    """The parts of a file; none of one that an older Unscene has left, whose unit is made anew."""
+    name, size, told = file
+    head = storage.read_range(name, 0, min(size, told or _GUESS))
+    info = tarfile.TarInfo.frombuf(head[:BLOCK], "utf-8", "surrogateescape")
+    if info.name != _OUTCOMES:
+        return []
+    if len(head) < BLOCK + info.size:
+        head += storage.read_range(name, len(head), BLOCK + info.size - len(head))
+    at = BLOCK + padded(info.size)
+    parts = []
+    for outcome in json.loads(head[BLOCK : BLOCK + info.size]):
+        failure = Failure(**outcome["failure"]) if outcome["failure"] else None
+        files = tuple((one, length, crc) for one, length, crc in outcome["files"])
+        part = Part(outcome["scene_id"], outcome["rows"], failure, files)
+        parts.append(replace(part, content=Span(name, at, part.size)))
+        at += part.size
+    return parts
+
+
+def read_part(storage: Storage, part: Part) -> SceneOutput:
+    """All of a scene's part. Raises OSError where its file is gone or damaged."""
+    read: Callable[[str, int, int], bytes] = storage.read_range
+    data, at, files = b"".join(blocks(part.pieces(), read)), 0, {}
+    for name, size, _ in part.files:
+        files[name] = data[at + BLOCK : at + BLOCK + size]
+        at += BLOCK + padded(size)
+    return SceneOutput(part.scene_id, part.rows, files, part.failure)

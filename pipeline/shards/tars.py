@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import tarfile
 
+BLOCK = tarfile.BLOCKSIZE
+"""A member is a header of so many bytes, and its content, filled up to a multiple of them."""
+
 
 def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     """Adds a file without time or owner, so that the same content is the same bytes."""
@@ -13,13 +16,26 @@ def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(info, io.BytesIO(data))
 
 
+def member(name: str, data: bytes) -> bytes:
+    """A file as `add_member` writes it. Raises ValueError for a name that does not fit into a header."""
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    return info.tobuf(tarfile.USTAR_FORMAT) + data + b"\0" * (padded(len(data)) - len(data))
+
+
+def closing(size: int) -> bytes:
+    """What stands behind members of so many bytes."""
+    whole = -(-(size + 2 * BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+    return b"\0" * (whole - size)
+
+
 def owner_of(member: str) -> str:
     """The scene that a tar member belongs to: members are `<scene_id>[-<number>].<suffix>`."""
     return member.split(".", 1)[0].split("-", 1)[0]
 
 
 def padded(size: int) -> int:
-    return (size + 511) // 512 * 512
+    return -(-size // BLOCK) * BLOCK
 
 
 def tar_name(table: str, shard: int) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, BinaryIO, TypeVar
 
 import fsspec
@@ -12,6 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.storage.local import LocalDisk, is_temporary
 from pipeline.storage.objects import ObjectStore
+from pipeline.storage.pieces import Composed, Piece, Span
 from schemas.errors import OutputError
 from schemas.secrets import is_masked
 from stages.retrying import full_told, persistently
@@ -133,6 +135,19 @@ class Storage:
         begin anew (`again`)."""
         with full_told(self.url), self._bytes.open_write(self.path(name)) as file:
             yield file
+
+    def compose(self, name: str, pieces: Iterable[Piece]) -> Composed:
+        """Writes a file of bytes and of spans of files here (`Span.path` as all paths are). S3 copies the spans itself;
+        elsewhere they are read. Not atomic, and not tried again, as `open_write`. Raises OSError where a span's file is
+        gone or shorter."""
+        there = (replace(piece, path=self.path(piece.path)) if isinstance(piece, Span) else piece for piece in pieces)
+        with full_told(self.url):
+            return self._bytes.compose(self.path(name), there)
+
+    def abort_uploads(self, folder: str) -> None:
+        """Ends what a killed process had begun to send to files below the folder, where the store keeps such."""
+        if isinstance(self._bytes, ObjectStore):
+            self._bytes.abort_uploads(self.path(folder))
 
     def publish(self, source: str, target: str) -> None:
         """Makes `target` the content of `source`, replacing an older one at once; the data stays where it is stored."""

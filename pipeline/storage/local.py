@@ -8,8 +8,10 @@ import os
 import posixpath
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, cast
+
+from pipeline.storage.pieces import Composed, Piece, streamed
 
 _TEMPORARY = re.compile(r".\.[0-9a-f]{32}\.tmp$")
 
@@ -57,6 +59,9 @@ class LocalDisk:
             file.flush()
             os.fsync(file.fileno())
         _sync_folder(posixpath.dirname(path))
+
+    def compose(self, path: str, pieces: Iterable[Piece]) -> Composed:
+        return streamed(self, path, pieces)
 
     def entries(self, path: str) -> list[dict[str, Any]]:
         """What lies directly in a folder: `name`, `type` and `size` as fsspec has them, which asks the disk three times

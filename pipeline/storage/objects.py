@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from pipeline.storage.multipart import Begin, S3Upload, abort_uploads, composed, parts_of
+from pipeline.storage.pieces import Composed, Piece, streamed
 from stages.retrying import persistently
 from stages.transient import behind, http_status
 
@@ -33,7 +36,8 @@ class ObjectStore:
     def __init__(self, fs: Any, name: str) -> None:
         self.fs, self.name = fs, name
         protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
-        self._one_put: dict[str, Any] = {"chunksize": _ONE_PUT} if "s3" in protocols else {}
+        self._s3 = "s3" in protocols
+        self._one_put: dict[str, Any] = {"chunksize": _ONE_PUT} if self._s3 else {}
 
     def write(self, path: str, data: bytes) -> None:
         persistently(lambda: self.fs.pipe_file(path, data), self.name)
@@ -76,6 +80,20 @@ class ObjectStore:
                 file.closed = True
             raise
 
+    def compose(self, path: str, pieces: Iterable[Piece]) -> Composed:
+        """S3 puts together what it has already; from elsewhere it is read and sent again."""
+        begin = begins_uploads(self.fs, self.name)
+        if begin is None:
+            return streamed(self, path, pieces)
+        return composed(begin, self.write, path, parts_of(pieces, self.read_range))
+
+    def abort_uploads(self, path: str) -> None:
+        """Ends the uploads to files below a folder that have begun and were never finished, where one may."""
+        if self._s3:
+            bucket, key, _ = self.fs.split_path(path)
+            with contextlib.suppress(OSError):  # a right of its own, or a store that does not know the question
+                abort_uploads(self.fs, self.name, bucket, f"{key}/")
+
     def entries(self, path: str) -> list[dict[str, Any]]:
         """What lies directly in a folder: its `name`, `type` and `size`."""
         return list(self.fs.ls(path, detail=True))
@@ -96,6 +114,12 @@ class ObjectStore:
         size = int(persistently(lambda: self.fs.info(path)["size"], self.name))
         file = io.BufferedReader(_Ranges(self, path, size), min(max(size, 1), _AHEAD))
         return cast(BinaryIO, file)
+
+
+def begins_uploads(fs: Any, name: str) -> Begin | None:
+    """What begins an upload in parts that may be copies, on a filesystem that knows them."""
+    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+    return partial(S3Upload, fs, name) if "s3" in protocols else None
 
 
 class _Ranges(io.RawIOBase):

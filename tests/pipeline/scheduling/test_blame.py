@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.scheduling.blame import Blame
-from pipeline.shards.parts import part_name, read_part
+from pipeline.shards.parts import find_parts, work_folder
 from pipeline.shards.unit import Unit
 from pipeline.storage.folder import Storage
 
@@ -27,6 +27,6 @@ def test_only_the_culprit_of_a_dying_batch_fails_and_only_after_its_attempts(tmp
             failed += verdict.failed.scene_ids
     assert sorted(done) == list("abcdegh")
     assert failed == ["f"]
-    failure = read_part(storage, part_name("extract", 0, 0, "f")).failure
+    failure = find_parts(storage, work_folder("extract", 0, 0))["f"].failure
     assert failure is not None
     assert (failure.error, failure.attempt) == ("ProcessDied", 3)

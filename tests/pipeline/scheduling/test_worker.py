@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.ledger.withdrawals import FOLDER
 from pipeline.scheduling.worker import StageWorkerImpl
-from pipeline.shards.parts import part_name, read_part
+from pipeline.shards.parts import find_parts, work_folder
 from pipeline.shards.unit import Unit
 from pipeline.storage.folder import SHARED, Storage
 from schemas.errors import SceneError
@@ -82,13 +82,13 @@ def test_only_a_failure_of_the_scene_s_own_is_not_tried_again(worker: StageWorke
     assert not slow.retry.suspect, "the network is nobody's fault"
     assert cuda.retry is not None
     assert cuda.retry.suspect
-    for name in ("slow", "cuda"):
-        assert not storage.exists(part_name("extract", 0, 0, name)), "what is kept is final"
+    parts = find_parts(storage, work_folder("extract", 0, 0))
+    assert list(parts) == ["odd"], "what is kept is final"
     assert odd.failed
     assert odd.retry is None
-    kept = read_part(storage, part_name("extract", 0, 0, "odd"))
-    assert kept.failure is not None
-    assert kept.failure.error == "SceneError"
+    failure = parts["odd"].failure
+    assert failure is not None
+    assert failure.error == "SceneError"
 
 
 def test_a_worker_tells_what_it_is_at_and_forgets_the_unit_before(worker: StageWorkerImpl) -> None:
@@ -115,6 +115,6 @@ def test_parts_are_looked_for_only_where_there_may_be_some(
     begun: bool, worker: StageWorkerImpl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[str] = []
-    monkeypatch.setattr(Storage, "exists", lambda storage, name: looked.append(name))
+    monkeypatch.setattr(Storage, "names", lambda storage, name: looked.append(name) or {})
     worker.run(Unit("extract", 0, 0, ("odd",), {}, begun=begun))
-    assert looked == [part_name("extract", 0, 0, "odd")] * begun
+    assert (work_folder("extract", 0, 0) in looked) is begun

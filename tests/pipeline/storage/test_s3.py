@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
 import threading
 import time
 import uuid
@@ -18,6 +19,7 @@ import stages.retrying as retrying
 from pipeline.shards.pack import pack_rows
 from pipeline.storage.folder import Storage
 from pipeline.storage.parquet import read_parquet
+from pipeline.storage.pieces import Piece, Span
 from pipeline.storage.probe import check_writable
 from schemas.errors import OutputError, StoreAway
 from tests.support.fault_proxy import KINDS, FaultProxy
@@ -152,6 +154,67 @@ def test_a_large_file_that_breaks_off_is_sent_anew_and_leaves_no_parts(storage: 
     assert proxy.done == {"500": 1}
     assert storage.names("") == {"large": len(data)}
     assert storage.fs.list_multipart_uploads(BUCKET) == []
+
+
+PARTS = {"w/one": 12 * 2**20, "w/two": 7 * 2**20, "w/small": 2**20}
+
+
+def _pieces(storage: Storage) -> tuple[list[Piece], bytes]:
+    """Spans of stored files, most of them long enough to be copied, and the bytes that they stand for."""
+    files = {name: random.Random(name).randbytes(size) for name, size in PARTS.items()}
+    for name, data in files.items():
+        storage.write(name, data)
+    spans = [
+        *(Span("w/one", 512, 5 * 2**20), Span("w/one", 512 + 5 * 2**20, 2**20)),  # one part
+        *(Span("w/small", 100, 1000), Span("w/two", 5, 7 * 2**20 - 5)),  # the first with what it lacks of the second
+        Span("w/one", 6 * 2**20, 6 * 2**20),
+    ]
+    pieces: list[Piece] = [*spans, b"end"]
+    return pieces, b"".join(files[span.path][span.start : span.start + span.length] for span in spans) + b"end"
+
+
+def test_a_file_is_put_together_by_the_store(storage: Storage, proxy: FaultProxy) -> None:
+    pieces, whole = _pieces(storage)
+    before = dict(proxy.requests)
+    made = storage.compose("_attempts/whole.tar", iter(pieces))
+    asked = {method: proxy.requests[method] - before.get(method, 0) for method in proxy.requests}
+    assert storage.read("_attempts/whole.tar") == whole
+    assert (made.bytes, made.sha256) == (len(whole), None)
+    assert asked["PUT"] == 4, "6 MiB copied, 5 MiB sent, 6 MiB copied, and the end sent"
+    assert asked["GET"] <= 4, "what is too short to be copied, and what it lacks"
+    assert storage.fs.list_multipart_uploads(BUCKET) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", ["POST", "PUT", "GET"])
+def test_what_the_store_puts_together_survives_each_fault(
+    storage: Storage, proxy: FaultProxy, kind: str, method: str
+) -> None:
+    pieces, whole = _pieces(storage)
+    proxy.then(kind, kind, method=method)
+    storage.compose("_attempts/whole.tar", iter(pieces))
+    assert storage.read("_attempts/whole.tar") == whole
+    assert storage.fs.list_multipart_uploads(BUCKET) == []
+    assert proxy.done == {kind: 2}
+
+
+def test_of_what_cannot_be_put_together_nothing_is_left(storage: Storage, proxy: FaultProxy) -> None:
+    pieces, _ = _pieces(storage)
+    with pytest.raises(OSError):  # noqa: PT011 - each make has its own words
+        storage.compose("_attempts/whole.tar", [*pieces, Span("w/gone", 0, 6 * 2**20)])
+    assert storage.names("_attempts") == {}
+    assert storage.fs.list_multipart_uploads(BUCKET) == []
+
+
+def test_uploads_that_a_killed_process_left_are_ended(storage: Storage, proxy: FaultProxy) -> None:
+    fs, (bucket, key, _) = storage.fs, storage.fs.split_path(storage.path("_attempts/a/x.tar"))
+    other = f"{key}.elsewhere".replace("_attempts", "_else")
+    for name in (key, other):
+        fs.call_s3("create_multipart_upload", Bucket=bucket, Key=name)
+    storage.abort_uploads("_attempts")
+    assert [one["Key"] for one in fs.list_multipart_uploads(BUCKET)] == [other]
+    storage.abort_uploads("_else")
+    assert fs.list_multipart_uploads(BUCKET) == []
 
 
 def test_an_attempt_that_failed_before_its_first_file_is_begun_anew_at_once(
