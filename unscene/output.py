@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Any
 
-from pipeline.ledger.commits import Commit
+from pipeline.ledger.commits import Commit, restored
 from pipeline.ledger.run_record import recorded_spec
 from pipeline.ledger.scene_names import find_scenes
 from pipeline.shards.reader import UNREADABLE, OutputReader, Row
@@ -133,7 +133,9 @@ class Output:
             raise self._unreadable(table, shard, error) from error
 
     def _unreadable(self, table: str, shard: int, error: Exception) -> OutputError:
+        home, commit = self._reader.home(table), self._reader.commit(table, shard)
+        place = None if commit is None else (commit.stage, commit.shard, commit.round)
         return OutputError(
-            f"{self._reader.home(table).url}: shard {shard} of {table} cannot be read ({type(error).__name__}: "
-            f"{error}); check access, or run the job again, which puts back what was not published"
+            f"{home.url}: shard {shard} of {table} cannot be read ({type(error).__name__}: {error}); "
+            f"{restored(home, place)}"
         )

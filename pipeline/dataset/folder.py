@@ -18,6 +18,8 @@ from schemas.secrets import masked_address
 
 _RECORD = f"{OWN}/dataset.json"
 _VERSION = 1
+CARD = "README.md"
+"""What a data set that came to its end has."""
 
 
 def check_apart(into: Storage, output: Storage) -> None:
@@ -74,10 +76,16 @@ def open_folder(into: Storage, output: Storage, choices: Choices, names: Iterabl
     return classes
 
 
+def forget_told(into: Storage) -> None:
+    """Removes what tells of all pictures of a data set that has none any more."""
+    for name in (CARD, "croissant.json", "classes.json", "data.yaml", "polygon_iou.csv", "_info.json"):
+        into.delete(name)
+
+
 def forget_unnamed(into: Storage, pictures: bool) -> None:
     """Removes what attempts that ended in the middle have left, and have not given its name. pictures: whether there
     are any; where there never were, the options go too, so that others may be asked for."""
-    if not pictures and not into.exists("README.md"):
+    if not pictures and not into.exists(CARD):
         into.delete_folder(OWN)
         return
     for name in into.every_name(OWN):
@@ -115,4 +123,6 @@ def _read(into: Storage) -> dict[str, Any] | None:
 
 
 def _told(value: Any) -> str:
+    if isinstance(value, bool):  # an option that takes no value
+        return "given" if value else "left out"
     return json.dumps(value, ensure_ascii=False) if value is not None else "left out"

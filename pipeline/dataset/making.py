@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from pipeline.dataset.book import Book
 from pipeline.dataset.card import write_card
@@ -17,7 +18,7 @@ from pipeline.dataset.choices import TRAIN, VALIDATION, Choices
 from pipeline.dataset.classes import UNNAMED, Classes
 from pipeline.dataset.counts import Counts, left_out_line
 from pipeline.dataset.example import Examples, Lost
-from pipeline.dataset.folder import check_apart, forget_unnamed, open_folder
+from pipeline.dataset.folder import CARD, check_apart, forget_told, forget_unnamed, open_folder
 from pipeline.dataset.formats.written import FormatWriter, writer_of
 from pipeline.dataset.lots import Cap, side_of
 from pipeline.dataset.parts import PART_BYTES, Cutter, Part, Record, Records
@@ -66,9 +67,10 @@ class _Words:
         return _Words(counts, nameless)
 
     def names(self, choices: Choices) -> list[str]:
-        """Of the classes. Raises CommandError where none is left."""
+        """Of the classes. Raises CommandError where --classes leaves none; without a concept, as where all scenes are
+        withdrawn, there is none, and no picture."""
         found = {choices.classes.of(word) for word in self.counts} - {None}
-        if not found:
+        if self.counts and not found:
             raise CommandError("--classes: it leaves out every word of this OUTPUT; name a class for one of them")
         return sorted(name for name in found if name is not None)
 
@@ -126,16 +128,13 @@ class _Maker:
         told = [line for counts in self.counts.values() for line in counts.told]
         pictures = sum(counts.pictures for counts in self.counts.values())
         out = left_out_line(left_out, self.picker.considered)
-        forget_unnamed(self.into, bool(pictures))
-        if not pictures:
-            raise CommandError(
-                f"no picture of {self.source.storage.url} is left for the data set: {out}; ask for others, such as "
-                "those that are not kept, by --unkept"
-            )
         # A split whose pictures are all damaged has files of nothing, which readers stumble over.
         parts = {split: count for split, count in self.cutter.counts.items() if self.counts[split].pictures}
         extension = self.examples.extension
         book = Book(self.into, self.source, self.choices, self.classes, self.records, parts, extension)
+        if not pictures:
+            self._nothing(book, out)
+        forget_unnamed(self.into, True)
         self.format.finish(book)
         write_card(book, self.format, self.counts, left_out)
         yield from (f"  {line}" for line in told)
@@ -146,7 +145,10 @@ class _Maker:
             )
         yield from (counts.line(split) for split, counts in self.counts.items())
         if not self.counts[VALIDATION].pictures and self.choices.validation:
-            yield f"no scene of these fell into validation ({self.choices.validation:g} by lot): --seed draws anew"
+            yield (
+                f"no scene of these fell into validation ({self.choices.validation:g} by lot): another --seed, into a "
+                "folder of its own, draws anew"
+            )
         yield out
         yield from self.format.lines(self.counts)
         gone = f", {self.dropped} removed" if self.dropped else ""
@@ -154,6 +156,20 @@ class _Maker:
             f"data set: {self.choices.format} in {self.into.url} ({counted(self.written, 'part')} written, "
             f"{self.there} there already{gone}); README.md there says how to load it"
         )
+
+    def _nothing(self, book: Book, out: str) -> NoReturn:
+        """Leaves nothing of a data set that was there, such as one whose scenes are all withdrawn by now, and raises
+        CommandError."""
+        gone = ""
+        for split in SPLITS:
+            self.records.drop_from(split, 0)
+        if self.into.exists(CARD):
+            self.format.finish(replace(book, parts={}))
+            forget_told(self.into)
+            gone = f"; the data set in {self.into.url}, which had some, is removed"
+        forget_unnamed(self.into, False)
+        others = "; ask for others, such as those that are not kept, by --unkept" if self.choices.new else ""
+        raise CommandError(f"no picture of {self.source.storage.url} is left for the data set: {out}{gone}{others}")
 
     def _cap(self) -> Cap | None:
         if self.choices.cap is None:

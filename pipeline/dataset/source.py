@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.ledger.commits import Commit
+from pipeline.ledger.commits import Commit, restored
 from pipeline.ledger.run_record import recorded_spec
 from pipeline.ledger.withdrawals import FOLDER
 from pipeline.shards.reader import UNREADABLE, OutputReader, Row
@@ -135,8 +135,12 @@ class DatasetSource:
         except UNREADABLE as error:
             raise OutputError(
                 f"{self.reader.home(table).url}: shard {shard} of {table} cannot be read ({type(error).__name__}: "
-                f"{error}); restore its files, or run the job again, and type the same command"
+                f"{error}); {self._remedy(table, shard)}, and type the same command"
             ) from error
+
+    def _remedy(self, table: str, shard: int) -> str:
+        home, commit = self.reader.home(table), self.reader.commit(table, shard)
+        return restored(home, None if commit is None else (commit.stage, commit.shard, commit.round))
 
     def commit(self, table: str, shard: int) -> Commit | None:
         """The commit of one shard of a table, with the places of its tar's members."""

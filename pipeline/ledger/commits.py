@@ -209,7 +209,13 @@ def harmed(storage: Storage, place: tuple[str, int, int], path: str, written: in
     """The error for a file of a shard that has another size than the one it was written with, or (None) is gone. place:
     stage, shard and round of its commit."""
     what = "is gone" if size is None else f"has {size} bytes, not the {written} it was written with"
-    return OutputError(
-        f"{storage.url_of(path)} {what}; restore it, or delete {storage.url_of(commit_name(*place))} to have the "
-        "shard made again"
+    return OutputError(f"{storage.url_of(path)} {what}; {restored(storage, place)}")
+
+
+def restored(storage: Storage, place: tuple[str, int, int] | None) -> str:
+    """What to do about a damaged file of a shard. place: as for `harmed`; None where nothing is committed there."""
+    if place is None:
+        return "restore it"
+    return (
+        f"restore it, or delete {storage.url_of(commit_name(*place))} and run the job again, which makes the shard anew"
     )

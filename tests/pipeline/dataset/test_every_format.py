@@ -14,6 +14,7 @@ from pipeline.dataset.choices import Choices, Format, Scenes
 from pipeline.dataset.making import make_dataset
 from pipeline.ledger.withdrawals import FOLDER
 from pipeline.storage.folder import Storage
+from schemas.errors import CommandError
 from schemas.outcomes import SceneOutput
 from tests.pipeline.shards.test_memory import MIB, peak_of
 from tests.support.labelled_output import LabelledOutput
@@ -68,6 +69,22 @@ def test_what_is_withdrawn_leaves_every_file(tmp_path: Path, format_: Format) ->
     lines = made(output, tmp_path / "set", format_, part_bytes=2**20, validation=0.4)
     assert "3 of a withdrawn scene" in lines[-2 if format_ is not Format.YOLO else -3]
     assert not any(gone in name or gone.encode() in data for name, data in content(tmp_path / "set").items())
+
+
+@pytest.mark.parametrize("format_", Format)
+@pytest.mark.parametrize("scenes", [Scenes.INCLUDE, Scenes.ONLY])
+def test_of_a_data_set_whose_scenes_are_all_withdrawn_nothing_is_left(
+    tmp_path: Path, format_: Format, scenes: Scenes
+) -> None:
+    """It said that --classes left out every word, and kept all that it had."""
+    output = LabelledOutput(tmp_path / "out", scenes=2, variations=1)
+    made(output, tmp_path / "set", format_, scenes=scenes, validation=0.4)
+    for gone in output.plan.scenes(0):
+        output.storage.create(f"{FOLDER}/{gone}", b"")
+    with pytest.raises(CommandError, match="of a withdrawn scene.*, is removed") as error:
+        made(output, tmp_path / "set", format_, scenes=scenes, validation=0.4)
+    assert ("--unkept" in str(error.value)) is (scenes is Scenes.INCLUDE)
+    assert content(tmp_path / "set") == {}
 
 
 @pytest.fixture(scope="module")
