@@ -16,12 +16,19 @@ _UNBROKEN = re.compile(
 )
 _COLUMN = re.compile(r"\s*\S+\s{2,}")
 """What stands before the text of a line of two columns: `ok     source: ...`, `  extract  340 GFLOP`."""
+_ORDERS = {
+    code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    for code in (*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F)
+    if code not in (9, 10)
+}
+"""Characters that move the cursor, colour what follows or turn it round, as they are told instead."""
 _LEAST = 40
 """Narrower than this nothing is wrapped: a column of single words helps nobody."""
 
 
 def put(console: Console, line: str) -> None:
-    """Prints one message."""
+    """Prints one message. What is in it of a file's name gives a terminal no orders."""
+    line = line.translate(_ORDERS)
     text = wrapped(line, console.width) if console.is_terminal else line
     console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 

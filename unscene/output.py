@@ -38,6 +38,11 @@ class Output:
     def url(self) -> str:
         return self.storage.url
 
+    @property
+    def source(self) -> str | None:
+        """Where the pictures were: `source.uri` of this job, or of the one whose handles it uses."""
+        return recorded_spec(self._reader.home("scenes")).source.uri
+
     def __repr__(self) -> str:
         return f"unscene.open({self.url!r})"
 
@@ -77,12 +82,13 @@ class Output:
         """
         if table not in STAGE_OF:
             raise CommandError(f"{table}: no table; there are {', '.join(STAGE_OF)}")
-        return [
-            row
-            for shard in self._reader.shards(table)
-            for rows in self._shard_rows(table, shard, None).values()
-            for row in rows
-        ]
+        found: list[Row] = []
+        for shard in self._reader.shards(table):
+            try:
+                found += self._reader.table(table, shard)
+            except UNREADABLE as error:
+                raise self._unreadable(table, shard, error) from error
+        return found
 
     def pipeline(self, **options: Any) -> Any:
         """The job's base as a diffusers pipeline, on the CPU in float32 where options do not say otherwise.
@@ -111,7 +117,7 @@ class Output:
             raise self._unreadable(table, scene.shard, error) from error
 
     def failure(self, scene: Scene) -> Row | None:
-        """Its row of `failures`, where a stage of this job could not do it."""
+        """Its row of `failures`, where a stage of this job, or of the one whose handles it uses, could not do it."""
         for commit in self._commits(scene.shard):
             for row in commit.failures:
                 if row["scene_id"] == scene.id:
@@ -119,7 +125,7 @@ class Output:
         return None
 
     def _commits(self, shard: int) -> list[Commit]:
-        found = [self._reader.commit(table, shard) for table in STAGE_OF if self._reader.own(table)]
+        found = [self._reader.commit(table, shard) for table in STAGE_OF]
         return [commit for commit in found if commit is not None]
 
     def _why(self, scene: Scene) -> str:

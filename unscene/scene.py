@@ -42,7 +42,7 @@ class Scene:
     @property
     def path(self) -> str:
         """The source file with its folders, from the source on: `birds/1.jpg`."""
-        return within(self.uri, self.output.spec.source.uri)
+        return within(self.uri, self.output.source)
 
     def __repr__(self) -> str:
         return f"<scene {self.id} {self.path}{': failed' if self.failure else ''}>"

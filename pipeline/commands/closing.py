@@ -32,7 +32,7 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     concepts, handles, variations = (
         committed.rows(stage) if stage in made else 0 for stage in ("segment", "extract", "generate")
     )
-    last = result.until if result.until in made else "ingest"
+    last = result.until if result.until in made else next(reversed(made), "ingest")
     what = [_of_all(made[last], _failed_by(result, last))] if last in made else []
     what += [counted(concepts, "concept")] if concepts and result.until else []
     what += [counted(handles, "handle")] if handles else []
@@ -41,7 +41,7 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     scores = score_numbers(storage, committed) if "evaluate" in made else ScoreNumbers()
     what += [counted(scores.count, "score")] if scores.count else []
     lines = _made_lines(result, ", ".join(what))
-    lines += quality_lines(scores, spec, trained=handles > 0)
+    lines += quality_lines(scores, spec, trained=handles > 0 or bool(variations and spec.source.handles))
     if "generate" in made:
         lines += subset_lines(spec)
     lines += _account_lines(storage, committed, unfinished=result.until is not None)

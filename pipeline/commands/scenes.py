@@ -12,12 +12,13 @@ from pipeline.ledger.commits import Commit
 from pipeline.ledger.plan import Plan, read_plan
 from pipeline.ledger.run_record import read_record, recorded_spec, recorded_stages
 from pipeline.ledger.scene_names import base_of
+from pipeline.ledger.withdrawals import FOLDER
 from pipeline.shards.quality import thresholds
 from pipeline.shards.reader import UNREADABLE, OutputReader, Row
 from pipeline.stage_kinds import LEARNING, STAGE_OF
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted, first_line
-from schemas.errors import CommandError
+from schemas.errors import CommandError, Withdrawn
 
 _COLUMNS = {
     "concepts": ["scene_id", "index", "word"],
@@ -34,7 +35,7 @@ class ListedScene:
     that has made something of it, None where none has. words: of its concepts, None where a concept has none. kept,
     complete: of its scored pictures, those with `keep` and those that show every concept once; None without scores.
     chosen: whether a threshold was set, so that `kept` says something of what is seen. failure: its row of FAILURES.
-    unreadable: tables of its shard that cannot be read.
+    unreadable: tables of its shard that cannot be read. withdrawn: whether nothing more is to be made of it.
     """
 
     scene_id: str
@@ -48,6 +49,7 @@ class ListedScene:
     failure: Row | None = None
     unreadable: list[str] = field(default_factory=list)
     chosen: bool = False
+    withdrawn: bool = False
 
     def is_called(self, wanted: str, base: str = "") -> bool:
         """Whether `wanted` begins its id, or stands in the path of a file of its or in a word of its concepts; in any
@@ -71,6 +73,7 @@ class ListedScene:
             "complete": self.complete,
             "failure": failure,
             "unreadable": self.unreadable,
+            "withdrawn": self.withdrawn,
         }
 
     def line(self) -> str:
@@ -89,6 +92,8 @@ class ListedScene:
             said.append(f"failed in {self.failure['stage']}: {reason}")
         if self.unreadable:
             said.append(f"cannot be read: {', '.join(self.unreadable)}")
+        if self.withdrawn and (self.failure is None or self.failure["error"] != Withdrawn.__name__):
+            said.append("withdrawn")
         return f"{self.scene_id}  {self.path}: {'; '.join(said)}"
 
 
@@ -109,10 +114,12 @@ def list_scenes(storage: Storage, wanted: str | None = None) -> Iterator[ListedS
         if row["duplicate_of"] is not None:
             repeats.setdefault(row["scene_id"], []).append(row["uri"])
 
+    marked = {scene for home in (storage, earlier) if home is not None for scene in home.names(FOLDER)}
+
     def listed() -> Iterator[ListedScene]:
         for shard in range(plan.shards):
             for scene in _of_shard(reader, plan, shard, stages, base, repeats):
-                scene.chosen = chosen
+                scene.chosen, scene.withdrawn = chosen, scene.scene_id in marked
                 if wanted is None or scene.is_called(wanted, base):
                     yield scene
 

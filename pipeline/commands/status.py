@@ -13,6 +13,7 @@ from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.rounds import Ledger
 from pipeline.ledger.run_record import NAME, read_record, recorded_spec, recorded_stages
+from pipeline.ledger.withdrawals import withdrawn_scenes
 from pipeline.shards.quality import quality_lines
 from pipeline.shards.scores import score_numbers
 from pipeline.stage_kinds import kinds_of
@@ -47,8 +48,10 @@ def status_lines(storage: Storage) -> list[str]:
     state = state_line(driver, live, len(ledger.unsettled(plan.shards)), planned=len(plan) > 0)
     lines.append(state)
     if state == "finished":
-        trained = counts.get("extract", (0, 0))[0] > 0
+        trained = counts.get("extract", (0, 0))[0] > 0 or bool(spec.source.handles)
         lines += quality_lines(score_numbers(storage, ledger.committed), spec, trained)
+    if marked := withdrawn_scenes(storage):
+        lines.append(f"{counted(len(marked), 'scene')} withdrawn: nothing more is made of them")
     if live and live.get("stale"):
         found = [within(text, spec.source.uri) for text in live["stale"]]
         lines.append(stale_line(found, f"unscene retry {shlex.quote(storage.url)}"))

@@ -12,6 +12,8 @@ from pipeline.storage.folder import Storage
 from schemas.errors import CommandError, SceneError
 from stages.handles.exported_scene import README, foreign_readme
 
+UNREAD = "its handles cannot be read"
+
 
 def export_from(storage: Storage, scene: str, folder: Path) -> Iterator[str]:
     """Writes the files for diffusers of the scene that `scene` means under `folder`; yields what to tell.
@@ -23,6 +25,8 @@ def export_from(storage: Storage, scene: str, folder: Path) -> Iterator[str]:
     source = HandleSource(storage)
     check_folder(folder)
     scene_id = _meant(source, scene)
+    if scene_id in source.withdrawn:
+        raise CommandError(f"--scene {scene}: {scene_id}: {source.undo(scene_id)}")
     try:
         rows = source.reader.rows("handles", source.shards[scene_id], [scene_id]).get(scene_id, [])
     except UNREADABLE as error:
@@ -71,8 +75,8 @@ def write_scene(source: HandleSource, scene_id: str, rows: list[Row], folder: Pa
 def cannot_be_read(error: Exception) -> str:
     """What is wrong with a scene whose shard is damaged or gone."""
     if isinstance(error, NotAsCommitted):
-        return f"its handles cannot be read: {error}"
-    return f"its handles cannot be read ({type(error).__name__}: {error}); restore the files, or extract it again"
+        return f"{UNREAD}: {error}"
+    return f"{UNREAD} ({type(error).__name__}: {error})"
 
 
 def cannot_be_written(folder: Path, error: OSError) -> CommandError:

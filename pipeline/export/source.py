@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterator
 
 from pipeline.ledger.commits import Commit
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.run_record import recorded_spec
 from pipeline.ledger.scene_names import base_of, uris_of
+from pipeline.ledger.withdrawals import FOLDER
 from pipeline.shards.reader import OutputReader, Row
 from pipeline.storage.folder import Storage
 from pipeline.watching.snapshot import command_of, read_snapshot
@@ -20,8 +22,8 @@ _UNTIL_HANDLES = ("scenes", "concepts", "handles")
 class HandleSource:
     """storage: of an OUTPUT; where its job drew pictures of given handles, they are read from the OUTPUT that has them.
 
-    shards: scene with handles -> its shard; uris: those scenes -> the addresses of their files. Raises OutputError when
-    there is no job.
+    shards: scene with handles -> its shard; uris: those scenes -> the addresses of their files; withdrawn: ids of
+    scenes that are to go nowhere. Raises OutputError when there is no job.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -31,11 +33,18 @@ class HandleSource:
         self.shards = dict(self.reader.find("handles", ""))
         self.plan = read_plan(self.home)
         self.uris = uris_of(self.plan, self.shards)
+        self.withdrawn = frozenset(scene for home in {storage, self.home} for scene in home.names(FOLDER))
         self._base = base_of(self.plan, recorded_spec(self.home).source.uri)
 
     def path(self, uris: list[str]) -> str:
         """The path of a scene's file below the source: many a file may be called img.jpg."""
         return uris[0].removeprefix(self._base) if uris else "its file has changed since"
+
+    def undo(self, scene_id: str) -> str:
+        """How a withdrawn scene is wanted again."""
+        return (
+            f"it is withdrawn; `unscene withdraw {shlex.quote(self.home.url)} --scene {scene_id} --undo` wants it again"
+        )
 
     def commit(self, shard: int) -> Commit:
         """The handles' commit of a shard that has some."""

@@ -22,6 +22,7 @@ from pipeline.ledger.damaged import readable
 from pipeline.ledger.hashed import CONTENT, contents, forget
 from pipeline.storage.folder import Storage
 from pipeline.storage.parquet import read_parquet
+from schemas.errors import OutputError
 from schemas.records import PLAN, scene_id_of
 from stages.ingest.census import Picked, Read, packed_pictures
 from stages.ingest.source.packed import Packed
@@ -126,9 +127,18 @@ def _rows(table: pa.Table) -> Iterator[Row]:
 
 
 def read_plan(storage: Storage) -> Plan:
-    """The plan of an OUTPUT; empty where there is none yet. Columns that an older plan lacks are null."""
+    """The plan of an OUTPUT; empty where there is none yet. Columns that an older plan lacks are null.
+
+    Raises OutputError where it is gone from under results, which nobody could tell the scenes of.
+    """
     tables = [PLAN.empty_table()]
-    for name in _plan_files(storage):
+    names = _plan_files(storage)
+    if not names and any(storage.names(f"_commits/{stage}") for stage in storage.folders("_commits")):
+        raise OutputError(
+            f"{storage.url}: its plan (_plan/) is gone, and results of it are there; restore it, or give the job a new "
+            "output"
+        )
+    for name in names:
         data = storage.read(f"_plan/{name}")
         with readable(storage, f"_plan/{name}", "give the job a new output"):
             found = read_parquet(io.BytesIO(data))

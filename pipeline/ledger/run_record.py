@@ -60,6 +60,13 @@ def revisions(spec: JobSpec) -> dict[str, str]:
     return found
 
 
+def _of_all_planned(spec: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
+    """The spec with the larger of both limits: what an earlier run has planned stays planned, and `unscene retry` looks
+    at all of it."""
+    limits = [one["source"].get("limit") for one in (spec, earlier)]
+    return {**spec, "source": {**spec["source"], "limit": None if None in limits else max(limits)}}
+
+
 def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None:
     """Creates run.json, or checks that it was made by the same fields. It holds no credentials: readers of results
     read it.
@@ -90,8 +97,9 @@ def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None
         earlier = record
         storage.write(NAME, json.dumps(record, indent=1).encode())
     if earlier["fingerprint"] == record["fingerprint"] or earlier["fields"] == fields:  # by other names for the same
-        if earlier["spec"] != record["spec"]:  # limits, workers: `unscene retry` goes by the last ones
-            storage.write(NAME, json.dumps({**earlier, "spec": record["spec"]}, indent=1).encode())
+        now = _of_all_planned(record["spec"], earlier["spec"])
+        if earlier["spec"] != now:  # workers, notices: `unscene retry` goes by the last ones
+            storage.write(NAME, json.dumps({**earlier, "spec": now}, indent=1).encode())
         return
     if unmade:
         storage.write(NAME, json.dumps(record, indent=1).encode())

@@ -33,13 +33,27 @@ _MEANING = {
 def write_card(storage: Storage) -> bool:
     """Writes the card, of the tables that are there now; False where a README.md lies there that is not ours, or there
     is no table. A table of no rows is left out: datasets takes it for a mistake."""
+    if (card := _made(storage)) is None or foreign_card(storage):
+        return False
+    storage.write(NAME, card)
+    return True
+
+
+def is_card_old(storage: Storage) -> bool:
+    """Whether the tables are others than the card tells of, as after a run that made nothing and wrote an account."""
+    if (card := _made(storage)) is None or foreign_card(storage):
+        return False
+    return not storage.exists(NAME) or storage.read(NAME) != card
+
+
+def _made(storage: Storage) -> bytes | None:
+    """The card of the tables that are there now; None where there is none."""
     committed = Committed(storage, list(_MADE_BY.values()))
     tables = [table for table, stage in _MADE_BY.items() if committed.rows(stage)]
     tables += [_ACCOUNT] if storage.names(_ACCOUNT) else []
-    if not tables or foreign_card(storage):
-        return False
-    storage.write(NAME, _card({table: _contents(committed, table) for table in tables}).encode())
-    return True
+    if not tables:
+        return None
+    return _card({table: _contents(committed, table) for table in tables}).encode()
 
 
 def _contents(committed: Committed, table: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.ledger.numbers import RunNumbers
-from pipeline.shards.quality import kept_text, little_training, thresholds
+from pipeline.shards.quality import kept_text, learned_by, little_training, thresholds
 from pipeline.shards.scores import ScoreNumbers
 from pipeline.wording import counted
 from schemas.job import JobSpec
@@ -27,7 +27,7 @@ class Verdict:
 def verdict_of(scores: ScoreNumbers, spec: JobSpec, numbers: RunNumbers, handles: int, variations: int) -> Verdict:
     """handles, variations: how many there are. It is well only where pictures were looked at, most are good, nothing
     failed and nothing is left to do."""
-    caution = little_training(spec) if handles else None
+    caution = little_training(learned_by(spec)) if handles or spec.source.handles else None
     if scores.count:
         text = kept_text(scores, spec.evaluate)
         good = scores.kept if thresholds(spec.evaluate) else scores.complete

@@ -30,10 +30,11 @@ class RayMeter:
             return
         try:
             metric = self._made.get(name) or self._make(name)
+            ascii_ = {label: text.encode("ascii", "backslashreplace").decode() for label, text in labels.items()}
             if isinstance(metric, Counter):
-                metric.inc(value, dict(labels))
+                metric.inc(value, ascii_)  # Ray knows no other letters
             else:
-                metric.set(value, dict(labels))
+                metric.set(value, ascii_)
         except Exception as error:
             self._broken = True
             print(f"Ray takes no metrics ({type(error).__name__}: {error}); the job goes on without", file=sys.stderr)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import ray
@@ -58,7 +57,8 @@ class StageWorkerImpl:
     def __init__(self, factory: str, spec: JobSpec, output: str, earlier: str | None) -> None:
         within_units()
         self.storage = Storage(output)
-        self.inputs = Inputs(self.storage, Storage(earlier) if earlier else None)
+        self.earlier = Storage(earlier) if earlier else None
+        self.inputs = Inputs(self.storage, self.earlier)
         self.factory, self.spec = factory, spec
         self.stage: Stage | None = None
         self.latest: dict[str, Any] = {}
@@ -73,9 +73,7 @@ class StageWorkerImpl:
 
         doing("loading models")
         try:
-            context = StageContext(
-                self.storage.url_of(SHARED), self._note, partial(withdrawn_scenes, self.storage), self.parting
-            )
+            context = StageContext(self.storage.url_of(SHARED), self._note, self._withdrawn, self.parting)
             self.stage = load_stage(self.factory)(self.spec, context)
             with listened(doing), self.hearing.open():  # what is said here goes with the first unit
                 if prepare:
@@ -111,7 +109,7 @@ class StageWorkerImpl:
         self.latest = {}
         outcomes: dict[str, Outcome] = {}
         parts = PartsWriter(self.storage, folder)
-        gone = withdrawn_scenes(self.storage).intersection(unit.scene_ids)
+        gone = self._withdrawn().intersection(unit.scene_ids)
         for scene_id in gone:
             reason = Failure(scene_id, Withdrawn.__name__, f"withdrawn before {unit.stage}")
             outcomes[scene_id] = _keep(parts, SceneOutput(scene_id, failure=reason))
@@ -141,6 +139,10 @@ class StageWorkerImpl:
         """Has the stage keep the state of the unit in hand, as this process is about to be ended; whether it has, or
         there is none. Unit: seconds."""
         return "step" not in self.latest or self.parting.ask(within_s)
+
+    def _withdrawn(self) -> frozenset[str]:
+        """Scenes that are withdrawn from this job, or from the one whose handles it uses."""
+        return withdrawn_scenes(self.storage).union(withdrawn_scenes(self.earlier) if self.earlier else ())
 
     def _note(self, word: dict[str, Any]) -> None:
         self.latest = word

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+from pipeline.ledger.run_record import recorded_spec
 from pipeline.shards.scores import ScoreNumbers
+from pipeline.storage.folder import Storage
+from schemas.errors import JobError
 from schemas.evaluate import Evaluate
 from schemas.job import JobSpec
 
@@ -13,8 +16,8 @@ FEW = 0.25
 
 
 def quality_lines(scores: ScoreNumbers, spec: JobSpec, trained: bool) -> list[str]:
-    """What is to be said of a job's pictures, a line each. trained: whether it has handles of its own."""
-    caution = little_training(spec) if trained else None
+    """What is to be said of a job's pictures, a line each. trained: whether there are handles, its own or given."""
+    caution = little_training(learned_by(spec)) if trained else None
     return [*([kept_text(scores, spec.evaluate)] if scores.count else []), *([caution] if caution else [])]
 
 
@@ -27,22 +30,32 @@ def thresholds(settings: Evaluate) -> str:
 
 
 def kept_text(scores: ScoreNumbers, settings: Evaluate) -> str:
-    """`kept 175 of 204 (concepts found), 59 show every concept once (29 %)`, or without thresholds the second alone;
-    reasons after it."""
+    """`kept 175 of 204 (concepts found); 59 of the 204 show every concept asked for once (29 %)`, or without thresholds
+    the second alone; reasons after it. The first is no part of the second, nor the second of the first."""
     set_ = thresholds(settings)
-    once = f"show every concept once ({100 * (scores.complete_share or 0):.0f} %)"
+    once = f"show every concept asked for once ({100 * (scores.complete_share or 0):.0f} %)"
     if not set_:
         text = f"no thresholds set: {scores.complete:,} of {scores.count:,} {once}"
     elif settings.concepts == "complete":
         text = f"kept {scores.kept:,} of {scores.count:,} ({set_})"
     else:
-        text = f"kept {scores.kept:,} of {scores.count:,} ({set_}), {scores.complete:,} {once}"
+        text = f"kept {scores.kept:,} of {scores.count:,} ({set_}); {scores.complete:,} of the {scores.count:,} {once}"
     return f"{text}; not kept: {scores.why()}" if scores.dropped else text
+
+
+def learned_by(spec: JobSpec) -> JobSpec:
+    """The spec of the job that learned the handles: this one, or the one of `source.handles`."""
+    if not spec.source.handles:
+        return spec
+    try:
+        return recorded_spec(Storage(spec.source.handles))
+    except (JobError, OSError):  # it was there when the pictures were drawn
+        return spec
 
 
 def little_training(spec: JobSpec) -> str | None:
     """One sentence where a job trains far less than its base and method do by themselves; None where it does not, or
-    where the handles are given."""
+    where it is not known what the handles' job did."""
     if spec.source.handles:
         return None
     same = {"models": {"base": spec.models.base}, "extract": {"method": spec.extract.method}}

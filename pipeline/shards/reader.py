@@ -92,6 +92,10 @@ class OutputReader:
                 found.setdefault(row["scene_id"], []).append(row)
         return found
 
+    def table(self, table: str, shard: int) -> list[Row]:
+        """All rows of one shard, those of duplicate files too. Raises one of `UNREADABLE`."""
+        return self._rows(table, shard, self.commit(table, shard), None, None)
+
     def member(self, table: str, commit: Commit, name: str) -> bytes:
         """One file of a shard's tar. Raises KeyError where the commit has none of that name, or OSError."""
         return self.files(table, commit, {name: commit.members[name]})[name]

@@ -101,7 +101,7 @@ def _run_told(
 ) -> None:
     from pipeline.commands.closing import closing_lines, nothing_made
     from pipeline.commands.run import run_job
-    from pipeline.report.card import write_card
+    from pipeline.report.card import is_card_old, write_card
     from pipeline.report.page import NAME, write_report
 
     result = run_job(spec, console, retry=retry, refresh=refresh, until=until, command=typed(kept))
@@ -115,8 +115,10 @@ def _run_told(
             else "every scene of the plan is committed"
         )
         say(f"nothing to do: {'no scene has failed' if retry else done}{rest}")
-        if not Storage(spec.output).exists(NAME):  # the run that was through all was killed before it
-            ending.report = write_report(Storage(spec.output))
+        storage = Storage(spec.output)
+        # The run that was through all was killed before it, or the source has other files to account for.
+        if not storage.exists(NAME) or is_card_old(storage):
+            ending.report = write_report(storage)
     elif not result.complete:
         write_card(Storage(spec.output))  # of tables that have more rows than it tells of
         say(f"stopped; what was whole is written. Go on with: {command}")

@@ -75,6 +75,14 @@ def test_what_fits_or_has_no_room_is_left_alone() -> None:
     assert wrapped(f"one\n{LONG}", 80).splitlines()[0] == "one"
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_name_gives_the_terminal_no_orders(terminal: bool) -> None:
+    assert shown("photos/a\x1b[31mred\r\u202ejpg.exe: gone", terminal) == (
+        "photos/a\\x1b[31mred\\x0d\\u202ejpg.exe: gone\n"
+    )
+    assert shown("two\nlines", terminal) == "two\nlines\n"
+
+
 def test_names_are_printed_as_they_are() -> None:
     name = "photos/[bold]:cat: 100 %.jpg"
     assert shown(name, terminal=True) == f"{name}\n"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import unscene
+from pipeline.shards.tables import read_rows
 from pipeline.stage_kinds import EXTRACT, INGEST, SEGMENT
 from schemas.errors import CommandError, OutputError
 from tests.support import ROOT
@@ -125,6 +126,9 @@ def test_a_scene_is_found_by_its_files_name_or_its_id(sample: SampleOutput, out:
 def test_tables_are_rows(sample: SampleOutput, out: unscene.Output) -> None:
     assert len(out.rows("variations")) == 4 * sum(not scene.failure for scene in out.scenes())
     assert out.rows("scenes")[0]["uri"] == sample.uris[0]
+    whole = [row for shard in range(sample.plan.shards) for row in read_rows(sample.storage, "scenes", shard)]
+    assert out.rows("scenes") == whole
+    assert "duplicate" in [row["status"] for row in whole]
     with pytest.raises(CommandError, match="pictures: no table; there are scenes, concepts, handles, variations, sc"):
         out.rows("pictures")
 
@@ -143,6 +147,10 @@ def test_more_pictures_of_an_earlier_jobs_handles(sample: SampleOutput, tmp_path
     with_given_handles(tmp_path / "more", sample, variations=1)
     scene = next(s for s in unscene.open(str(tmp_path / "more")).scenes() if s.variations)
     assert scene.words == ["cat", None]
+    assert scene.path == unscene.open(sample.storage.url).scene(scene.id).path
+    failed = next(s for s in unscene.open(str(tmp_path / "more")).scenes() if s.row["status"] == "failed")
+    assert failed.failure is not None
+    assert failed.failure["stage"] == "ingest"
     assert len(scene.variations) == len(PROMPTS)
     assert scene.variations[0].keep is None
     assert scene.variations[0].mask is None
@@ -153,7 +161,7 @@ def test_no_job_and_a_damaged_shard_are_one_sentence(tmp_path: Path) -> None:
         unscene.open(str(tmp_path))
     SampleOutput(tmp_path / "out")
     (tmp_path / "out" / "concepts" / "concepts-000000.parquet").write_bytes(b"PAR1 no more")
-    with pytest.raises(OutputError, match="out: shard 0 of concepts cannot be read .* run the job again"):
+    with pytest.raises(OutputError, match="out: shard 0 of concepts cannot be read .* run the job again, which makes"):
         _ = unscene.open(str(tmp_path / "out")).scenes()[0].masks
 
 

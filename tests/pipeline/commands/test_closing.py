@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -26,6 +29,7 @@ from pipeline.storage.folder import Storage
 from pipeline.wording import within
 from schemas.job import JobSpec
 from schemas.outcomes import BEYOND, AccountLine, Failure, SceneOutput
+from schemas.records import PLAN
 from tests.support.sample_output import SampleOutput, extracted, write_record
 
 KINDS = [INGEST, SEGMENT, EXTRACT, GENERATE]
@@ -38,6 +42,10 @@ def output_of(folder: Path, failing: dict[str, str], scenes: tuple[str, ...] = (
     spec = JobSpec.model_validate({"source": {"uri": "/photos"}, "output": str(folder), "generate": {"subsets": [[2]]}})
     storage, ready = Storage(str(folder)), scenes
     write_record(storage, spec)
+    rows = [{"scene_id": one, "uri": f"/photos/{one}", "shard": 0, "position": n} for n, one in enumerate(scenes)]
+    plan = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=PLAN), plan)
+    storage.write("_plan/000000.parquet", plan.getvalue())
     for kind in KINDS:
         for scene in ready:
             write_part(storage, part_name(kind.name, 0, 0, scene), made(kind, scene, failing.get(kind.name)))
@@ -110,15 +118,15 @@ def test_what_this_run_made_and_what_there_is_in_all_are_told_apart(tmp_path: Pa
     storage = SampleOutput(tmp_path / "out").storage
     counts = committed_counts(storage, KINDS)
     whole = closing_lines(storage, JobResult(True, True, counts, 60.0, made=dict(counts)))
-    assert whole[0] == "made 4 of 5 scenes, 6 handles, 12 variations of 3 scenes in 60 s"
+    assert whole[0] == "made 3 of 5 scenes, 6 handles, 12 variations of 3 scenes in 60 s"
     made = {"ingest": (1, 0), "segment": (1, 0), "extract": (1, 1), "generate": (0, 0)}
     later = closing_lines(storage, JobResult(True, True, counts, 60.0, made=made))
     assert later[:2] == [
         "this run: ingest 1, segment 1, extract 1 and 1 failed, in 60 s",
-        "in all: 4 of 5 scenes, 6 handles, 12 variations of 3 scenes",
+        "in all: 3 of 5 scenes, 6 handles, 12 variations of 3 scenes",
     ]
     nothing = closing_lines(storage, JobResult(True, False, counts, 0.1))
-    assert nothing[0] == "in all: 4 of 5 scenes, 6 handles, 12 variations of 3 scenes"
+    assert nothing[0] == "in all: 3 of 5 scenes, 6 handles, 12 variations of 3 scenes"
 
 
 def test_files_are_named_from_the_source_on(tmp_path: Path) -> None:
@@ -192,7 +200,7 @@ def test_scenes_that_failed_before_the_last_stage_asked_for_are_not_made(tmp_pat
 def test_the_scenes_of_the_account_are_those_that_were_made_and_those_that_failed(tmp_path: Path) -> None:
     storage = SampleOutput(tmp_path / "out").storage
     lines = closing_lines(storage, JobResult(True, False, committed_counts(storage, KINDS), 1.0))
-    assert lines[0].startswith("in all: 4 of 5 scenes, ")
+    assert lines[0].startswith("in all: 3 of 5 scenes, ")
     at = lines.index("account of 6 files: 1 duplicate, 5 scenes (2 failed)")
     assert set(lines[at + 1 : at + 4]) == {"  failed in ingest: 1", "  failed in extract: 1", "  same bytes: 1"}
 
@@ -205,7 +213,7 @@ def test_a_finished_job_is_not_stopped_anywhere(until: str | None, tmp_path: Pat
     result = run_opened(JobState(sample.spec, sample.storage, KINDS, sample.plan, ledger, None, []), QUIET, until)
     assert (result.until, result.worked, list(result.counts)) == (None, False, [kind.name for kind in KINDS])
     lines = closing_lines(sample.storage, result)
-    assert lines[0].startswith("in all: 4 of 5 scenes, 6 handles, 12 variations of 3 scenes")
+    assert lines[0].startswith("in all: 3 of 5 scenes, 6 handles, 12 variations of 3 scenes")
     assert not any("--until" in line or "so far" in line for line in lines)
 
 

@@ -84,7 +84,7 @@ def test_the_json_has_its_documented_names(sample: SampleOutput) -> None:
     for scene in found["scenes"]:
         assert list(scene) == [
             *("scene_id", "path", "uris", "stage", "concepts", "words", "pictures", "kept", "complete", "failure"),
-            "unreadable",
+            *("unreadable", "withdrawn"),
         ]
     failures = [scene["failure"] for scene in found["scenes"] if scene["failure"]]
     assert sorted(failure["stage"] for failure in failures) == ["extract", "ingest"]

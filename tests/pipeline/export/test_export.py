@@ -280,3 +280,35 @@ def test_a_scene_is_withdrawn_by_the_name_of_its_file(learned: Learned, tmp_path
     name = "0002/Zoë – пляж 🏖.jpeg"
     assert withdraw(output.storage, name).startswith(f"{id_of(output, 2)} ({name}): withdrawn")
     assert Storage(output.storage.url).names("_withdrawn").keys() == {id_of(output, 2)}
+
+
+def test_a_withdrawn_scene_is_exported_no_more(tmp_path: Path) -> None:
+    output = Learned(tmp_path / "out", scenes=5, stages=LEARNED)
+    list(export_all(output.storage, tmp_path / "all"))
+    gone = next(scene.name for scene in (tmp_path / "all").iterdir() if scene.is_dir())
+    withdraw(output.storage, gone)
+    lines = list(export_all(output.storage, tmp_path / "all"))
+    (line,) = [line for line in lines if line.startswith(gone)]
+    assert "left out, it is withdrawn; `unscene withdraw " in line
+    assert line.endswith(f"{tmp_path / 'all' / gone} has its files of before")
+    assert gone not in (tmp_path / "all" / "README.md").read_text()
+    with pytest.raises(CommandError, match=f"{gone}: it is withdrawn; .* --scene {gone} --undo` wants it again"):
+        list(export_from(output.storage, gone, tmp_path / "one"))
+    withdraw(output.storage, gone, undo=True)
+    list(export_from(output.storage, gone, tmp_path / "one"))
+
+
+def test_handles_that_cannot_be_read_end_in_an_error_once_the_others_are_written(tmp_path: Path) -> None:
+    """A script took an export without half of the scenes for a success."""
+    output = Learned(tmp_path / "out", scenes=5, stages=LEARNED)
+    whole = {path.name for path in (tmp_path / "out" / "handles").glob("*.tar")}
+    (tmp_path / "out" / "handles" / sorted(whole)[0]).unlink()
+    lines: list[str] = []
+    with pytest.raises(CommandError) as error:
+        lines.extend(export_all(output.storage, tmp_path / "all"))
+    assert re.fullmatch(
+        r"--all: handles of \d scenes? cannot be read; handles/handles-000000\.tar: restore it, or delete "
+        r"/\S*/_commits/extract/000000\.json and run the job again, which makes the shard anew",
+        str(error.value),
+    )
+    assert (tmp_path / "all" / "README.md").exists()

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.ledger.plan import Plan, extend_plan, read_plan, revise_plan
 from pipeline.storage.folder import Storage
+from schemas.errors import OutputError
 from schemas.job import Source
 from stages.ingest.census import Picked, Read
 from stages.ingest.source.hashing import hash_file
@@ -149,6 +150,16 @@ def test_a_row_written_anew_stands_in_its_old_place(storage: Storage, bucket: Pa
     assert len(revised) == len(plan)
     assert layout(revised) == {**layout(plan), "c": (row["shard"], "f" * 16)}
     assert revised.rows(row["shard"])[row["position"] % 2]["sha256"] == "f" * 64
+
+
+def test_a_plan_that_is_gone_from_under_results_is_told(storage: Storage, bucket: Path) -> None:
+    """A run planned anew, called every scene committed, and the new ones waited for ever."""
+    extend(storage, bucket)
+    storage.write("_commits/ingest/000000.json", b"{}")
+    storage.delete("_plan/000000.parquet")
+    for look in (lambda: read_plan(storage), lambda: extend(storage, bucket)):
+        with pytest.raises(OutputError, match=r"its plan \(_plan/\) is gone, and results of it are there; restore it"):
+            look()
 
 
 def test_a_plan_of_fewer_columns_is_read(storage: Storage, bucket: Path) -> None:

@@ -104,6 +104,20 @@ def test_a_file_is_no_output(tmp_path: Path) -> None:
         read_record(Storage(str(tmp_path / "job.yaml")))
 
 
+def test_a_smaller_limit_leaves_planned_what_was_planned(tmp_path: Path) -> None:
+    """`retry` after `run --limit 1` with nothing to do took the other pictures to be beyond it, and skipped them."""
+    model = build_tiny_model(tmp_path / "base")
+    storage = Storage(str(tmp_path / "out"))
+
+    def start(limit: int | None) -> int | None:
+        models = {"base": str(model), "sam": str(model / "model_index.json")}
+        tree = {"source": {"uri": "/photos", "limit": limit}, "output": storage.url, "models": models}
+        start_record(storage, JobSpec.model_validate(tree), ["ingest"])
+        return recorded_spec(storage).source.limit
+
+    assert [start(limit) for limit in (2, 1, 3, None, 1)] == [2, 2, 3, None, None]
+
+
 def test_what_auto_left_open_may_be_answered_later(tmp_path: Path) -> None:
     model = build_tiny_model(tmp_path / "base")
 

@@ -8,11 +8,12 @@ import pytest
 
 from pipeline.commands.planning import write_source_account
 from pipeline.ledger.withdrawals import withdraw
-from pipeline.report.card import MARK, NAME, foreign_card, write_card
+from pipeline.report.card import MARK, NAME, foreign_card, is_card_old, write_card
 from pipeline.report.page import write_report
 from pipeline.shards.withdrawn_account import account_withdrawn
 from pipeline.stage_kinds import EXTRACT, INGEST, SEGMENT
 from pipeline.storage.folder import Storage
+from schemas.outcomes import AccountLine
 from tests.support.sample_output import SampleOutput
 
 
@@ -57,6 +58,17 @@ def test_what_was_read_before_is_not_served_for_what_is_there(tmp_path: Path) ->
     write_card(other.storage)
     counts.append(len(datasets.load_dataset(other.storage.url, "scenes", split="train", cache_dir=cache)))
     assert counts[0] > counts[1] == len(_rows(other.storage, "scenes", 0))
+
+
+def test_a_card_is_old_once_the_account_is_another(tmp_path: Path) -> None:
+    output = SampleOutput(tmp_path / "job")
+    assert is_card_old(output.storage), "there is none"
+    write_card(output.storage)
+    assert not is_card_old(output.storage)
+    write_source_account(output.storage, [AccountLine("file", "notes.txt", "left out", "suffix .txt")])
+    assert is_card_old(output.storage)
+    write_card(output.storage)
+    assert not is_card_old(output.storage)
 
 
 def test_a_table_of_no_rows_is_left_out_and_the_pictures_are_read_by_default(tmp_path: Path) -> None:

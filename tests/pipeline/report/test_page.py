@@ -276,7 +276,8 @@ def test_a_record_without_versions_is_enough(tmp_path: Path) -> None:
 def test_scores_stand_with_their_variations_and_in_one_line(page: Page) -> None:
     """In the sample the last of each scene's four variations repeats the first."""
     text = flat(page.text)
-    assert "Kept 15 of 20 (concepts found), 20 show every concept once (100 %); not kept: 5 near-duplicates" in text
+    kept = "Kept 15 of 20 (concepts found); 20 of the 20 show every concept asked for once (100 %)"
+    assert f"{kept}; not kept: 5 near-duplicates" in text
     assert "are kept" not in text.split("Contact sheet")[0]
     assert "Mean prompt similarity 0.25 by seedling , mean identity similarity 0.75 by seedling" in text
     last = flat(page.scenes[-1])

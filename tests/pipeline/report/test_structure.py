@@ -163,12 +163,13 @@ def test_a_long_report_is_several_pages_each_whole(tmp_path: Path, monkeypatch: 
     [
         (
             {},
-            "Kept 15 of 20 (concepts found), 20 show every concept once (100 %); not kept: 5 near-duplicates",
+            "Kept 15 of 20 (concepts found); 20 of the 20 show every concept asked for once (100 %); "
+            "not kept: 5 near-duplicates",
             False,
         ),
         (
             {"evaluate.concepts": "any"},
-            "No thresholds set: 20 of 20 show every concept once (100 %); not kept: 5 near-duplicates",
+            "No thresholds set: 20 of 20 show every concept asked for once (100 %); not kept: 5 near-duplicates",
             False,
         ),
         ({"evaluate.concepts": "complete"}, "Kept 15 of 20 (concepts complete); not kept: 5 near-duplicates", False),

@@ -15,6 +15,20 @@ class Refusing:
         raise RuntimeError("no agent here")
 
 
+def test_labels_are_in_the_letters_that_ray_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, str]] = []
+
+    class Taking:
+        def __init__(self, *_: Any) -> None: ...
+
+        def set(self, value: float, tags: dict[str, str]) -> None:
+            given.append(tags)
+
+    monkeypatch.setattr(ray_meter, "Gauge", Taking)
+    RayMeter().put("unscene_left_seconds", 3.0, {"output": "/Mëin Ordner/out"})
+    assert given == [{"output": "/M\\xebin Ordner/out"}]
+
+
 def test_metrics_that_are_off_cost_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for kind in ("Counter", "Gauge"):
         monkeypatch.setattr(ray_meter, kind, Refusing)

@@ -62,6 +62,19 @@ def test_the_worker_builds_the_stage_s_context(worker: StageWorkerImpl, tmp_path
     assert context.withdrawn() == {"scene5"}
 
 
+def test_what_is_withdrawn_where_the_handles_are_is_not_drawn_here(tmp_path: Path) -> None:
+    """A job of another's handles drew its withdrawn scenes all the same."""
+    spec = JobSpec.model_validate({"source": {"handles": str(tmp_path / "first")}, "output": str(tmp_path / "out")})
+    made = StageWorkerImpl(f"{__name__}:Attentive", spec, str(tmp_path / "out"), str(tmp_path / "first"))
+    assert made.setup(prepare=True) is None
+    Storage(str(tmp_path / "first")).create(f"{FOLDER}/odd", b"")
+    assert made.stage.context.withdrawn() == {"odd"}
+    made.run(Unit("generate", 0, 0, ("odd",), {"odd": {}}, {}))
+    failure = find_parts(Storage(str(tmp_path / "out")), work_folder("generate", 0, 0))["odd"].failure
+    assert failure is not None
+    assert failure.error == "Withdrawn"
+
+
 def test_a_worker_that_is_to_part_waits_for_the_state_of_what_trains(worker: StageWorkerImpl) -> None:
     parting = worker.stage.context.parting
     assert worker.part(60.0), "nothing trains, and nothing is waited for"

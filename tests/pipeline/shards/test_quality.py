@@ -10,11 +10,12 @@ import pytest
 from pipeline.commands.closing import closing_lines
 from pipeline.commands.run import JobResult
 from pipeline.commands.status import status_lines
-from pipeline.shards.quality import kept_text, little_training, thresholds
+from pipeline.ledger.run_record import recorded_spec
+from pipeline.shards.quality import kept_text, learned_by, little_training, quality_lines, thresholds
 from pipeline.shards.scores import ScoreNumbers
 from schemas.evaluate import Evaluate
 from schemas.job import JobSpec
-from tests.support.sample_output import SampleOutput
+from tests.support.sample_output import SampleOutput, with_given_handles
 
 
 def numbers(keep: int, complete: int, count: int, reason: str = "incomplete: not every concept") -> ScoreNumbers:
@@ -30,7 +31,7 @@ def test_without_thresholds_nothing_is_called_kept() -> None:
     """Of the demo's 204 pictures 145 lacked a concept, and `kept 204 of 204` stood over them."""
     anything = Evaluate(concepts="any")
     text = kept_text(numbers(204, 59, 204), anything)
-    assert text == "no thresholds set: 59 of 204 show every concept once (29 %)"
+    assert text == "no thresholds set: 59 of 204 show every concept asked for once (29 %)"
     copies = kept_text(numbers(199, 59, 204, "copy of a-0000: correlation"), anything)
     assert copies == f"{text}; not kept: 5 near-duplicates"
 
@@ -47,7 +48,8 @@ def test_thresholds_stand_beside_what_they_kept() -> None:
 
 def test_by_default_what_lacks_a_concept_is_not_kept_and_what_doubles_one_is_told() -> None:
     assert kept_text(numbers(175, 59, 204, "missing: <asset1> (mug) not found"), Evaluate()) == (
-        "kept 175 of 204 (concepts found), 59 show every concept once (29 %); not kept: 29 missing a concept"
+        "kept 175 of 204 (concepts found); 59 of the 204 show every concept asked for once (29 %); "
+        "not kept: 29 missing a concept"
     )
 
 
@@ -73,6 +75,14 @@ def test_a_job_that_hardly_trains_is_told_so(extract: dict[str, Any], base: str,
     assert said is None or said in str(text)
     given = JobSpec.model_validate(tree | {"source": {"handles": "z"}})
     assert little_training(given) is None, "the handles are another job's"
+    assert learned_by(given) == given, "which is gone"
+
+
+def test_of_given_handles_it_is_told_how_little_their_job_trained(tmp_path: Path) -> None:
+    few = SampleOutput(tmp_path / "few", settings={"extract.phase1.steps": 2, "extract.phase2.steps": 0})
+    more = recorded_spec(with_given_handles(tmp_path / "more", few))
+    lines = quality_lines(ScoreNumbers(), more, trained=True)
+    assert [line.partition(",")[0] for line in lines] == ["trained for 2 steps a scene"]
 
 
 def test_end_of_a_run_and_status_use_the_same_words(tmp_path: Path) -> None:
@@ -81,11 +91,14 @@ def test_end_of_a_run_and_status_use_the_same_words(tmp_path: Path) -> None:
     counts = {"ingest": (6, 1), "extract": (5, 1), "generate": (5, 0), "evaluate": (5, 0)}
     result = JobResult(complete=True, worked=True, counts=counts, seconds=1.0)
     for lines in (closing_lines(sample.storage, result), status_lines(sample.storage)):
-        assert "no thresholds set: 20 of 20 show every concept once (100 %); not kept: 5 near-duplicates" in lines
+        assert (
+            "no thresholds set: 20 of 20 show every concept asked for once (100 %); not kept: 5 near-duplicates"
+            in lines
+        )
         assert any(line.startswith("trained for 2 steps a scene") for line in lines)
     said = (
-        "kept 15 of 20 (min_identity 0.5, concepts found), 20 show every concept once (100 %); not kept: "
-        "5 near-duplicates"
+        "kept 15 of 20 (min_identity 0.5, concepts found); 20 of the 20 show every concept asked for once (100 %); "
+        "not kept: 5 near-duplicates"
     )
     strict = SampleOutput(tmp_path / "strict", scenes=6, settings={"evaluate.min_identity": 0.5})
     for lines in (closing_lines(strict.storage, result), status_lines(strict.storage)):
