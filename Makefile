@@ -17,6 +17,7 @@ env: $(READY)
 # Runs once, and again when what is to be installed has changed. pip would compile 20,000 files on one core, for a
 # minute; some of them are no Python of ours, and need not compile.
 $(READY): pyproject.toml setup.py constraints.txt
+	@echo "installing into $(VENV): 7 GB, most of it PyTorch's CUDA libraries; a few minutes, in silence"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m compileall -qq -j 0 "$(abspath $(VENV))/lib" || true

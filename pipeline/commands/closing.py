@@ -53,6 +53,8 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
             f"{storage.url_of(CARD)}: not written by Unscene, so it was left as it is, and load_dataset reads what it "
             "says; move it away, and `unscene report` writes one for the tables"
         )
+    if result.until and not made.get(last):
+        return lines  # nothing goes on from there
     if result.until and result.worked:
         lines.append(f"stopped after {result.until}, as asked; the same command without --until goes on from there")
     elif result.until:

@@ -205,6 +205,14 @@ def test_the_scenes_of_the_account_are_those_that_were_made_and_those_that_faile
     assert set(lines[at + 1 : at + 4]) == {"  failed in ingest: 1", "  failed in extract: 1", "  same bytes: 1"}
 
 
+def test_nothing_goes_on_from_where_every_scene_failed(tmp_path: Path) -> None:
+    storage, _ = output_of(tmp_path / "out", {"segment": "SceneError"})
+    counts = {"ingest": (2, 0), "segment": (0, 2)}
+    lines = closing_lines(storage, JobResult(True, True, counts, 1.0, until="segment"))
+    assert lines[0].startswith("made 0 of 2 scenes")
+    assert not any("goes on from there" in line for line in lines)
+
+
 @pytest.mark.parametrize("until", ["segment", "generate", None])
 def test_a_finished_job_is_not_stopped_anywhere(until: str | None, tmp_path: Path) -> None:
     """Nor does it hide what later stages have made."""
