@@ -12,15 +12,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipeline.report.facts import KEPT_ONCE, NOT_ONCE, NOT_SCORED, SceneFacts, by_prompt, state_of
+from pipeline.report.facts import KEPT_ONCE, NOT_ONCE, NOT_SCORED, SCORE_LOST, SceneFacts, by_prompt, state_of
 from pipeline.report.tenths import Tenth, tenths_of
 from pipeline.shards.reader import Row
 
 MAX_WORDS = 24
 MAX_FAILURES = 12
 
-Group = tuple[Sequence[str], Sequence[Row]]
-"""Pictures of one prompt: the words of the concepts that it asks for, and their scores, empty where one has none."""
+Group = tuple[Sequence[str], Sequence[Row | None]]
+"""Pictures of one prompt: the words of the concepts that it asks for, and their scores, as of `SceneFacts.score`."""
 Marks = tuple[Sequence[str], Sequence[str], Sequence[str]]
 """Classes that a picture has by its state, its scores, and its words: what is chosen by one button each."""
 
@@ -45,12 +45,12 @@ class Choices:
     def pictures(self) -> int:
         return sum(self.states.values())
 
-    def picture(self, score: Row) -> str:
-        """The CSS classes of a picture: numbers, since words are strangers'. score: its row of SCORES or nothing."""
+    def picture(self, score: Row | None) -> str:
+        """The CSS classes of a picture: numbers, since words are strangers'. score: as of `SceneFacts.score`."""
         states, tenths, _ = self._marks(score, ())
         return " ".join([*states, *tenths])
 
-    def group(self, words: Sequence[str], scores: Sequence[Row]) -> str:
+    def group(self, words: Sequence[str], scores: Sequence[Row | None]) -> str:
         """The classes of the pictures of one prompt."""
         every = [self._marks(score, words) for score in scores]
         return " ".join([*itertools.chain(*_singles(every)), *self._joined(every)])
@@ -77,7 +77,7 @@ class Choices:
         states, words = _numbered("s", self.states, facts.states), _numbered("w", self.words, facts.words)
         return [*states], _singles(every)[1], [*words]
 
-    def _marks(self, score: Row, words: Sequence[str]) -> Marks:
+    def _marks(self, score: Row | None, words: Sequence[str]) -> Marks:
         tenths = [f"q{number}" for number, tenth in enumerate(self.tenths) if tenth.has(score)]
         return [*_numbered("s", self.states, [state_of(score)])], tenths, [*_numbered("w", self.words, words)]
 
@@ -96,9 +96,9 @@ def choices_of(scenes: Sequence[SceneFacts]) -> Choices:
         words.update(scene.words)
     failures = Counter(failure_of(scene) for scene in scenes if scene.failure)
     scores = [score for scene in scenes for _, found in groups_of(scene) for score in found if score]
-    first = (KEPT_ONCE, NOT_ONCE)
-    rest = [name for name, _ in states.most_common() if name not in (*first, NOT_SCORED)]
-    ordered = {name: states[name] for name in (*first, *rest, NOT_SCORED) if states[name]}
+    first, last = (KEPT_ONCE, NOT_ONCE), (NOT_SCORED, SCORE_LOST)
+    rest = [name for name, _ in states.most_common() if name not in (*first, *last)]
+    ordered = {name: states[name] for name in (*first, *rest, *last) if states[name]}
     frequent = dict(sorted(words.items(), key=lambda item: (-item[1], item[0]))[:MAX_WORDS])
     left_out = len(words) - len(frequent)
     often = dict(failures.most_common(MAX_FAILURES))
@@ -113,9 +113,8 @@ def groups_of(facts: SceneFacts) -> list[Group]:
     if not shown:
         return []
     words = {row["index"]: row.get("word") for row in facts.rows.get("concepts", [])}
-    scores = {row["key"]: row for row in facts.rows.get("scores", [])}
     return [
-        ([words.get(index) or "" for index in rows[0]["concepts"]], [scores.get(row["key"], {}) for row in rows])
+        ([words.get(index) or "" for index in rows[0]["concepts"]], [facts.score(row) for row in rows])
         for rows in by_prompt(shown, len(shown)).values()
     ]
 

@@ -19,6 +19,7 @@ ONCE = "every concept once"
 KEPT_ONCE = "kept, every concept once"
 NOT_ONCE = "kept, not every concept once"
 NOT_SCORED = "not scored"
+SCORE_LOST = "score cannot be read"
 _COLUMNS = {
     "handles": ["scene_id", "index", "token", "word", "diffusion_loss", "attention_loss", "prior_loss", "seconds"],
     "scores": [
@@ -43,7 +44,7 @@ Place = tuple[str, int]
 class SceneFacts:
     """One scene. rows: table -> its rows, of `variations` and `scores` those that are shown; places: member of a tar ->
     where it lies; failure: its row of FAILURES, if it has one; variations: how many it has; states: what its
-    pictures are worth -> how many, of all of them."""
+    pictures are worth -> how many, of all of them; lost: tables of its shard that are committed and cannot be read."""
 
     scene_id: str
     rows: dict[str, list[Row]]
@@ -52,6 +53,16 @@ class SceneFacts:
     variations: int = 0
     states: Counter[str] = field(default_factory=Counter)
     standing: Standing | None = None
+    lost: frozenset[Place] = frozenset()
+
+    def unread(self, table: str) -> bool:
+        """Whether its rows of the table cannot be read, so that nobody knows what they say."""
+        return any(table == name for name, _ in self.lost)
+
+    def score(self, variation: Row) -> Row | None:
+        """The variation's row of SCORES; nothing where it has none, None where it cannot be read."""
+        found = (row for row in self.rows.get("scores", []) if row["key"] == variation["key"])
+        return next(found, None if self.unread("scores") else {})
 
     @property
     def uri(self) -> str:
@@ -63,8 +74,10 @@ class SceneFacts:
         return list(dict.fromkeys(row["word"] for row in self.rows.get("concepts", []) if row.get("word")))
 
 
-def state_of(score: Row) -> str:
-    """What a picture is worth, in words to count and to filter by. A score of nothing: it has none."""
+def state_of(score: Row | None) -> str:
+    """What a picture is worth, in words to count and to filter by. score: as of `SceneFacts.score`."""
+    if score is None:
+        return SCORE_LOST
     if not score:
         return NOT_SCORED
     if not score["keep"]:
@@ -81,14 +94,18 @@ def gather(reader: OutputReader, chosen: Mapping[int, Sequence[str]]) -> list[Sc
 
 def _shard(reader: OutputReader, shard: int, scenes: Sequence[str]) -> Iterator[SceneFacts]:
     commits = {name: commit for name in STAGE_OF if (commit := reader.commit(name, shard)) is not None}
-    rows = {name: _rows(reader, name, shard, scenes) for name in commits}
+    read = {name: _rows(reader, name, shard, scenes) for name in commits}
+    rows = {name: found for name, found in read.items() if found is not None}
+    lost = frozenset((name, shard) for name in read if name not in rows)
     failures = {row["scene_id"]: row for name, commit in commits.items() for row in commit.failures if reader.own(name)}
     for scene_id in scenes:
         own = {name: found.get(scene_id, []) for name, found in rows.items()}
-        yield _scene(scene_id, own, commits, failures.get(scene_id))
+        yield _scene(scene_id, own, commits, failures.get(scene_id), lost)
 
 
-def _scene(scene_id: str, rows: dict[str, list[Row]], commits: dict[str, Commit], failure: Row | None) -> SceneFacts:
+def _scene(
+    scene_id: str, rows: dict[str, list[Row]], commits: dict[str, Commit], failure: Row | None, lost: frozenset[Place]
+) -> SceneFacts:
     scores = {row["key"]: row for row in rows.get("scores", [])}
     made = rows.get("variations", [])
     shown = [row for group in by_prompt(made, MAX_VARIATIONS).values() for row in group]
@@ -103,16 +120,18 @@ def _scene(scene_id: str, rows: dict[str, list[Row]], commits: dict[str, Commit]
     for table, name in wanted:
         if table in commits and name in commits[table].members:
             places[name] = (table, commits[table].shard)
-    states = Counter(state_of(scores.get(row["key"], {})) for row in made)
-    found = standing(list(scores.values())) if scores else None
-    return SceneFacts(scene_id, own, places, failure, len(made), states, found)
+    facts = SceneFacts(scene_id, own, places, failure, len(made), lost=lost)
+    none: Row | None = None if facts.unread("scores") else {}
+    facts.states = Counter(state_of(scores.get(row["key"], none)) for row in made)
+    facts.standing = standing(list(scores.values())) if scores else None
+    return facts
 
 
-def _rows(reader: OutputReader, table: str, shard: int, scenes: Sequence[str]) -> dict[str, list[Row]]:
+def _rows(reader: OutputReader, table: str, shard: int, scenes: Sequence[str]) -> dict[str, list[Row]] | None:
     try:
         return reader.rows(table, shard, scenes, _COLUMNS.get(table))
     except UNREADABLE:
-        return {}
+        return None
 
 
 def by_prompt(rows: Sequence[Row], most: int) -> dict[str, list[Row]]:

@@ -23,6 +23,7 @@ from pipeline.ledger.run_record import read_record, recorded_spec
 from pipeline.report.card import write_card
 from pipeline.report.choices import choices_of
 from pipeline.report.choosing import choose
+from pipeline.report.damage import damage_of
 from pipeline.report.facts import MAX_VARIATIONS, SceneFacts, gather
 from pipeline.report.scenes import MOST_BYTES, SceneReader
 from pipeline.report.settings import changed_settings, duplicates_of
@@ -70,7 +71,8 @@ def write_report(storage: Storage) -> str:
         sheet[:0] = [_for_sheet(view) for view in scenes]
         words = _page_words(spec, storage, number, pages, facts, scenes)
         if number == 1:
-            words |= _first_page(storage, spec, record, plan, numbers, facts) | {"sheet": sheet}
+            words |= _first_page(storage, spec, record, plan, numbers, facts)
+            words |= {"sheet": sheet, "damage": damage_of(reader, facts)}
         _write(storage, name_of(number), template, words)
     _sweep(storage, len(pages))
     write_card(storage)

@@ -40,17 +40,20 @@ class SceneReader:
         ]
         self._draw_scene(view)
         self._draw_curves(view)
-        scores = {row["key"]: row for row in facts.rows.get("scores", [])}
         known = {item.index: item for item in view.concepts}
         masks = self._score_masks(facts)
+
+        def concept(index: int) -> ConceptView:
+            return known.get(index) or ConceptView(index, {}, handles.get(index, {}))
+
         for prompt, group in by_prompt(facts.rows.get("variations", []), MAX_VARIATIONS).items():
-            asked = [known.get(index) or ConceptView(index, {}, {}) for index in group[0]["concepts"]]
+            asked = [concept(index) for index in group[0]["concepts"]]
             pictures = []
             for row in group:
-                score = scores.get(row["key"], {})
-                found = self._found(masks.get(score.get("mask") or ""))
+                score = facts.score(row)
+                found = self._found(masks.get((score or {}).get("mask") or ""))
                 image = self._variation(view, row, found)
-                shown = [known.get(index) or ConceptView(index, {}, {}) for index in (found.paths if found else ())]
+                shown = [concept(index) for index in (found.paths if found else ())]
                 pictures.append(PictureView(row, image, score, seen_text(score, asked), found, shown))
             view.prompts.append(PromptView(prompt, group[0]["text"], asked, pictures))
         return view

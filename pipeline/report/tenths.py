@@ -23,9 +23,9 @@ class Tenth:
     high: float
     count: int
 
-    def has(self, score: Row) -> bool:
+    def has(self, score: Row | None) -> bool:
         """score: a row of SCORES or nothing."""
-        return bool(score) and self.low <= score[self.measure] <= self.high
+        return self.low <= score[self.measure] <= self.high if score else False
 
 
 def tenths_of(scores: Sequence[Row]) -> list[Tenth]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from pipeline.report.curves import Curve
-from pipeline.report.facts import KEPT_ONCE, ONCE, SceneFacts, state_of
+from pipeline.report.facts import KEPT_ONCE, NOT_SCORED, ONCE, SCORE_LOST, SceneFacts, state_of
 from pipeline.report.found import Found
 from pipeline.report.thumbnails import colour_of, css_colour, ink_on
 from pipeline.shards.reader import Row
@@ -51,12 +51,12 @@ class ConceptView:
 
 @dataclass(frozen=True)
 class PictureView:
-    """One variation. image: data URI, None if it cannot be read; score: its row of SCORES or nothing; seen: what it
+    """One variation. image: data URI, None if it cannot be read; score: as of `SceneFacts.score`; seen: what it
     shows, in words; found: the masks found in it, of the concepts in `shown`; None if they cannot be read."""
 
     row: Row
     image: str | None
-    score: Row
+    score: Row | None
     seen: str
     found: Found | None = None
     shown: Sequence[ConceptView] = ()
@@ -73,7 +73,7 @@ class PictureView:
     @property
     def lost_masks(self) -> bool:
         """Whether it has masks that cannot be read."""
-        return bool(self.score.get("mask")) and self.found is None
+        return bool(self.score and self.score.get("mask")) and self.found is None
 
     @property
     def state(self) -> str:
@@ -138,13 +138,22 @@ class SceneView:
         """`3 of 4 show every concept once`, or what stands in the way of saying so."""
         if self.facts.failure:
             return f"failed in {self.facts.failure['stage']}"
+        if self.facts.unread("variations"):
+            return "its pictures cannot be read"
         if self.facts.standing is None:
-            made = self.facts.variations
-            return f"{counted(made, 'picture')}, not scored" if made else "no pictures yet"
+            made, lost = self.facts.variations, self.facts.unread("scores")
+            how = "scores cannot be read" if lost else "not scored"
+            return f"{counted(made, 'picture')}, {how}" if made else "no pictures yet"
         return f"{self.facts.states[KEPT_ONCE]} of {self.facts.variations} good"
 
+    @property
+    def besides(self) -> str:
+        """`; 3 not kept: near-duplicates`: what its verdict leaves out of the states of its pictures, or nothing."""
+        told = (KEPT_ONCE, NOT_SCORED, SCORE_LOST)
+        return "".join(f"; {count} {name}" for name, count in self.facts.states.items() if name not in told)
 
-def seen_text(score: Row, asked: Sequence[ConceptView]) -> str:
+
+def seen_text(score: Row | None, asked: Sequence[ConceptView]) -> str:
     """How the picture differs from one that shows every concept asked for once: `lacks <asset1>, 2 × <asset0>`."""
     if not score:
         return ""

@@ -1,0 +1,79 @@
+"""Tables that cannot be read: the page says which, and its scenes say so instead of what they would without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.report import damage
+from pipeline.stage_kinds import INGEST, SEGMENT
+from tests.pipeline.report.test_page import flat, page_of
+from tests.support.sample_output import SampleOutput, with_given_handles
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-50])
+
+
+def test_scores_that_are_gone(tmp_path: Path) -> None:
+    sample = SampleOutput(tmp_path / "out", scenes=6)
+    (tmp_path / "out/scores/scores-000001.parquet").unlink()
+    page = page_of(sample.storage)
+    text = flat(page.text)
+    top = text[: text.index("Contact sheet", text.index("Run and settings"))]
+    assert "Cannot be read: scores/scores-000001.parquet . Their scenes" in top
+    assert "delete the commits that name them ( _commits/evaluate/000001.json )" in top
+    assert "not scored" not in text
+    of_it = [flat(scene) for scene in page.scenes if "cannot be read" in scene]
+    assert len(of_it) == 2
+    assert all("4 pictures, scores cannot be read" in scene for scene in of_it)
+    assert all(scene.count("score cannot be read") == 4 for scene in of_it), "and so says each picture"
+    assert "score cannot be read 8" in text, "by which the pictures can be filtered"
+
+
+def test_handles_that_are_cut_off(tmp_path: Path) -> None:
+    sample = SampleOutput(tmp_path / "out", scenes=6)
+    cut(tmp_path / "out/handles/handles-000001.parquet")
+    page = page_of(sample.storage)
+    text = flat(page.text)
+    assert "Cannot be read: handles/handles-000001.parquet ." in text
+    assert "No handles yet" not in text
+    of_it = [flat(scene) for scene in page.scenes if "Handles cannot be read." in scene]
+    assert len(of_it) == 2
+    cut(tmp_path / "out/concepts/concepts-000001.parquet")
+    page = page_of(sample.storage)
+    of_it = [flat(scene) for scene in page.scenes if "Concepts cannot be read." in scene]
+    assert len(of_it) == 2
+    assert all("asked for 0 its handle cannot be read" in scene for scene in of_it)
+    assert "asked for 0 concept 0" not in flat(page.text)
+
+
+def test_variations_that_cannot_be_read(tmp_path: Path) -> None:
+    sample = SampleOutput(tmp_path / "out", scenes=6)
+    cut(tmp_path / "out/variations/variations-000001.parquet")
+    page = page_of(sample.storage)
+    of_it = [flat(scene) for scene in page.scenes if "Variations cannot be read." in scene]
+    assert len(of_it) == 2
+    assert all("its pictures cannot be read" in scene for scene in of_it)
+    assert "No variations yet" not in flat(page.text)
+    assert "0 of 0 good" not in flat(page.text)
+
+
+def test_what_is_whole_or_not_made_yet_is_no_damage(tmp_path: Path) -> None:
+    for name, stages in (("whole", {}), ("begun", {"stages": (INGEST, SEGMENT)})):
+        page = page_of(SampleOutput(tmp_path / name, **stages).storage)
+        assert "annot be read" not in page.text
+
+
+def test_many_are_counted_and_those_of_another_output_named_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = SampleOutput(tmp_path / "earlier", scenes=6)
+    storage = with_given_handles(tmp_path / "more", earlier, variations=1)
+    for shard in range(2):
+        cut(tmp_path / f"earlier/handles/handles-00000{shard}.parquet")
+    monkeypatch.setattr(damage, "MOST", 1)
+    text = flat(page_of(storage).text)
+    assert f"Cannot be read: {tmp_path}/earlier/handles/handles-000000.parquet , and 1 more." in text
+    assert f"( {tmp_path}/earlier/_commits/extract/000000.json , and so on)" in text
