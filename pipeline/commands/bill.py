@@ -50,7 +50,7 @@ class Work:
     """What there is to do. known: scenes of the plan; new: files that no plan holds yet (duplicates show when their
     bytes are read); left: scenes without handles; undrawn: scenes without variations; unsegmented: scenes in which
     things have still to be looked for, since they bring no masks of their own; unscored: scenes without scores;
-    concepts: of a scene, as far as the source tells."""
+    concepts: of a scene, as far as the source tells; uningested: scenes whose pictures are not prepared."""
 
     known: int
     new: int
@@ -60,11 +60,12 @@ class Work:
     unsegmented: int = 0
     unscored: int = 0
     concepts: Concepts = USUAL
+    uningested: int = 0
 
     def scenes(self) -> dict[str, int]:
         """Stage -> scenes that it has still to do."""
         models = dict(zip(STAGES, (self.unsegmented, self.left, self.undrawn, self.unscored), strict=True))
-        return {INGEST: self.left, **models, PACK: max(self.left, self.undrawn, self.unscored)}
+        return {INGEST: self.uningested, **models, PACK: max(self.left, self.undrawn, self.unscored)}
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ class Bill:
     pixels; find: TFLOP to look for things in its picture; learn, draw, judge: for its handles, for all its
     variations, for their scores; prior: TFLOP, once a run. segmenter: which one is counted as what, where it is not
     known. low: whether the base computes in 16 bits on a card. steps: of phase 1 and of phase 2; batch: scenes that the
-    spec lets train side by side, None where the memory decides. forward, look, seen: TFLOP of one pass of the UNet, of
+    spec lets train side by side, None where the memory decides; checkpointed: whether it trades time for memory
+    already. forward, look, seen: TFLOP of one pass of the UNet, of
     the segmenter for one picture, and of the judges' for a variation. needs: where it was asked for. calls: stage ->
     what a scene asks of the models there, of which find, learn, draw and judge are the sums.
     """
@@ -117,6 +119,7 @@ class Bill:
     low: bool = True
     steps: tuple[int, int] = (0, 0)
     batch: int | None = None
+    checkpointed: bool = False
     forward: float = 0.0
     look: float = 0.0
     seen: float = 0.0
@@ -146,7 +149,7 @@ class Bill:
     def bytes_to_come(self, work: Work) -> dict[str, float]:
         """Stage -> bytes that it has still to write; concepts are rows, and next to nothing."""
         return {
-            "ingest": work.left * self.prepared_bytes,
+            "ingest": work.uningested * self.prepared_bytes,
             "extract": work.left * self.handle_bytes,
             "generate": work.undrawn * self.variation_bytes,
             "evaluate": work.unscored * self.score_bytes,
@@ -231,6 +234,7 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concep
         low=low,
         steps=(spec.extract.phase1.steps, spec.extract.phase2.steps),
         batch=_batch(spec),
+        checkpointed=spec.extract.gradient_checkpointing,
         forward=cost.forward,
         look=sum(call.total for call in look),
         seen=sum(call.total for call in seen.calls) if seen else 0.0,

@@ -75,7 +75,7 @@ def _cost_lines(found: Bill, spec: JobSpec, work: Work) -> list[str]:
     rows = [["cost", "a scene", "scenes", "to do", "storage to come"]]
     scenes, to_come = work.scenes(), found.bytes_to_come(work)
     if not spec.source.handles:
-        rows.append(["ingest", "-", str(work.left), "-", f"pictures ~{size_text(to_come['ingest'])}"])
+        rows.append(["ingest", "-", str(scenes["ingest"]), "-", f"pictures ~{size_text(to_come['ingest'])}"])
     totals = found.totals(work)
     for stage, tflop in found.by_stage().items():
         if not tflop:

@@ -37,7 +37,8 @@ def plan_facts(spec: JobSpec, measure: Callable[[JobSpec, Bill, Work], Times] | 
     found = bill(spec, storage, memory=True, concepts=work.concepts)
     assert found.needs is not None, "it was asked for"
     here = measure(spec, found, work) if measure else as_measured(storage, spec)
-    cards = {card.name: on_card(card, found) for card in CARDS} if told_by_flops(found) else {}
+    cards = {card.name: on_card(card, found, work.left) for card in CARDS} if told_by_flops(found) else {}
+    hours = {name: times.total(work) / 3600 for name, times in cards.items() if times.possible(work)}
     to_come = found.bytes_to_come(work)
     counts = committed_counts(storage, kinds_of(spec))
     return {
@@ -66,7 +67,7 @@ def plan_facts(spec: JobSpec, measure: Callable[[JobSpec, Bill, Work], Times] | 
             stage: [{"what": call.what, "times": call.times, "tflop": call.tflop} for call in calls]
             for stage, calls in found.calls.items()
         },
-        "gpu_hours": {"card": HOURS_OF.name, "total": cards[HOURS_OF.name].total(work) / 3600} if cards else None,
+        "gpu_hours": {"card": HOURS_OF.name, "total": hours[HOURS_OF.name]} if HOURS_OF.name in hours else None,
         "here": {"scene_s": dict(here.scene), "total_s": here.total(work), "unknown": here.unknown(found, work)}
         if here
         else None,
@@ -75,7 +76,7 @@ def plan_facts(spec: JobSpec, measure: Callable[[JobSpec, Bill, Work], Times] | 
                 "card": card.name,
                 "scene_s": dict(cards[card.name].scene),
                 "share_of_peak": card.shares(found.low),
-                "hours": cards[card.name].total(work) / 3600,
+                "hours": hours.get(card.name),
                 "scenes_side_by_side": side_by_side(card, found) if found.learn else None,
             }
             for card in CARDS

@@ -144,6 +144,7 @@ def work_left(spec: JobSpec, storage: Storage, listed: Listed) -> Work:
     shards = listed.shards + -(-listed.new // spec.pack.scenes_per_shard)
     more = listed.new + listed.redo
     unsegmented = max(0, listed.scenes - counts["segment"][0] - lost["ingest"] - lost["segment"]) + more
+    uningested = max(0, listed.scenes - counts["ingest"][0] - lost["ingest"]) + more
     unscored = 0
     if "evaluate" in counts:
         unscored = max(0, listed.scenes - counts["evaluate"][0] - before - lost["generate"] - lost["evaluate"]) + more
@@ -156,6 +157,7 @@ def work_left(spec: JobSpec, storage: Storage, listed: Listed) -> Work:
         round(unsegmented * listed.unmasked),
         unscored,
         listed.concepts,
+        uningested,
     )
 
 

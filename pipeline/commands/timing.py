@@ -31,19 +31,24 @@ LEAST_PASS = 0.05
 class Times:
     """One place and how long the job takes there. scene: stage, or what else takes time -> seconds for one scene, by
     all that work at once; prior: seconds, once a run; notes: how it is known. card: whether it is a card alone, which
-    neither reads files nor packs."""
+    neither reads files nor packs; cramped: whether not even one scene can learn there, for want of memory."""
 
     place: str
     scene: Mapping[str, float]
     prior: float = 0.0
     notes: Sequence[str] = field(default=())
     card: bool = False
+    cramped: bool = False
 
     def total(self, work: Work) -> float:
         """Seconds of all that is left, of the stages that are known."""
         scenes = work.scenes()
         known = sum(scenes[stage] * seconds for stage, seconds in self.scene.items())
         return known + (self.prior if work.left else 0.0)
+
+    def possible(self, work: Work) -> bool:
+        """Whether all that is left can be done there."""
+        return not (self.cramped and work.left)
 
     def unknown(self, bill: Bill, work: Work) -> list[str]:
         """What has something left that `scene` does not tell of."""
@@ -55,8 +60,9 @@ class Times:
         ]
 
 
-def on_card(card: Card, bill: Bill) -> Times:
-    """On one card, from FLOPs, and for learning from the steps that a batch shares."""
+def on_card(card: Card, bill: Bill, left: int = 0) -> Times:
+    """On one card, from FLOPs, and for learning from the steps that a batch shares. left: scenes that have still to
+    learn, which fill no larger batch; 0 for as many as there is room for."""
     scene: dict[str, float] = {}
     for stage, tflop in bill.by_stage().items():
         own = "low" if bill.low and stage in LOW else "float32"
@@ -64,12 +70,14 @@ def on_card(card: Card, bill: Bill) -> Times:
         if tflop:
             rest = tflop - sum(call.total for call in calls if call.at)
             scene[stage] = card.seconds(rest, own) + sum(card.seconds(call.total, call.at) for call in calls if call.at)
-    if "extract" in scene:
+    cramped = "extract" in scene and not (batch := side_by_side(card, bill))
+    if cramped:
+        del scene["extract"]
+    elif "extract" in scene:
         least = sum(steps * seconds for steps, seconds in zip(bill.steps, STEP_S, strict=True))
-        scene["extract"] = max(scene["extract"], least / max(1, side_by_side(card, bill)))
-    return Times(
-        f"{card.name} {card.memory} GB", scene, card.seconds(bill.prior, "low" if bill.low else "float32"), card=True
-    )
+        scene["extract"] = max(scene["extract"], least / min(batch, left or batch))
+    prior = card.seconds(bill.prior, "low" if bill.low else "float32")
+    return Times(f"{card.name} {card.memory} GB", scene, prior, card=True, cramped=cramped)
 
 
 def side_by_side(card: Card, bill: Bill) -> int:
@@ -91,7 +99,7 @@ def as_measured(storage: Storage, spec: JobSpec) -> Times | None:
 def time_lines(bill: Bill, work: Work, here: Times | None) -> list[str]:
     """A table: a line a place, seconds a scene by stage, and all that is left. Then what it rests on."""
     shown = bill.timed()
-    places = [*([here] if here else []), *(on_card(card, bill) for card in CARDS if told_by_flops(bill))]
+    places = [*([here] if here else []), *(on_card(card, bill, work.left) for card in CARDS if told_by_flops(bill))]
     rows = [
         ["time for a scene", *shown, "to do"],
         *([_text(times, work, shown, bill) for times in places]),
@@ -114,11 +122,13 @@ def told_by_flops(bill: Bill) -> bool:
 
 
 def _text(times: Times, work: Work, shown: Sequence[str], bill: Bill) -> list[str]:
-    unknown = ["-" if times.card and stage in OFF_CARD else "?" for stage in shown]
+    unknown = ["-" if times.card and (stage in OFF_CARD or times.cramped) else "?" for stage in shown]
     cells = [
         hours_text(times.scene[stage] / 3600) if stage in times.scene else otherwise
         for stage, otherwise in zip(shown, unknown, strict=True)
     ]
+    if not times.possible(work):
+        return [times.place, *cells, "too small"]
     more = "over " if times.unknown(bill, work) else ""
     return [times.place, *cells, more + hours_text(times.total(work) / 3600)]
 
@@ -164,13 +174,15 @@ def memory_lines(bill: Bill) -> list[str]:
             "(factors, optimizer, activations)"
         )
         asked = "" if bill.batch is None else f" (no more than {bill.batch}, as the spec has it)"
-        fits = ", ".join(f"{card.name} {_batch(side_by_side(card, bill))}" for card in CARDS)
+        batches = {card.name: side_by_side(card, bill) for card in CARDS}
+        fits = ", ".join(
+            f"{name} {counted(number, 'scene') if number else 'not even one scene'}" for name, number in batches.items()
+        )
         lines.append(f"  side by side{asked}: {fits}")
+        if not all(batches.values()):
+            spare = "" if bill.checkpointed else "set extract.gradient_checkpointing, or "
+            lines.append(f"  where not even one scene fits: {spare}take a card with more memory")
     return lines
-
-
-def _batch(number: int) -> str:
-    return counted(number, "scene") if number else "not even one scene: set extract.gradient_checkpointing"
 
 
 def _gb(count: float) -> str:

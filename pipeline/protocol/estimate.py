@@ -67,11 +67,14 @@ def _on_cards(methods: Sequence[tuple[Bill, Work]], prior: float, scenes: int) -
     if not told_by_flops(first):
         return f"time on cards: no estimate; a pass of this base is {flop_text(first.forward)}, too little to tell"
 
+    def own(card: Card, cost: Bill, work: Work) -> float:
+        return on_card(card, replace(cost, prior=0.0, find=0.0), work.left).total(work)
+
     def seconds(card: Card) -> float:
         shared = card.seconds(prior, "low" if first.low else "float32") + scenes * on_card(card, first).scene.get(
             "segment", 0.0
         )
-        return shared + sum(on_card(card, replace(cost, prior=0.0, find=0.0)).total(work) for cost, work in methods)
+        return shared + sum(own(card, cost, work) for cost, work in methods)
 
     each = ", ".join(f"{card.name} {hours_text(seconds(card) / 3600)}" for card in CARDS)
     return f"time on one card, estimated from FLOPs: {each}"

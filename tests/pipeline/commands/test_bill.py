@@ -3,16 +3,17 @@ and what was measured of an OUTPUT."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.commands import opening
-from pipeline.commands.bill import bill
+from pipeline.commands.bill import Work, bill
 from pipeline.commands.cards import CARDS
 from pipeline.commands.estimate import estimate
 from pipeline.commands.packing import packed_seconds
-from pipeline.commands.timing import on_card
+from pipeline.commands.timing import memory_lines, on_card, time_lines
 from pipeline.stage_kinds import INGEST, SEGMENT
 from pipeline.storage.folder import Storage
 from schemas.job import JobSpec
@@ -103,6 +104,37 @@ def test_a_small_batch_leaves_a_card_waiting(night: JobSpec, batch: int | str, s
     found = bill(night.model_copy(update={"extract": extract}), Storage(night.output))
     card = next(card for card in CARDS if card.name == "H100")
     assert 3600 / on_card(card, found).scene["extract"] == pytest.approx(scenes_an_hour, rel=0.1)
+
+
+def test_few_scenes_fill_no_large_batch(night: JobSpec) -> None:
+    found = bill(night, Storage(night.output))
+    card = next(card for card in CARDS if card.name == "H100")
+    alone = bill(night.model_copy(update={"extract": night.extract.model_copy(update={"batch": 1})}), Storage(""))
+    assert on_card(card, found, left=1).scene["extract"] == on_card(card, alone).scene["extract"]
+    assert on_card(card, found, left=1).scene["extract"] > 10 * on_card(card, found, left=500).scene["extract"]
+    assert on_card(card, found, left=500).scene == on_card(card, found).scene
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_a_card_too_small_for_one_scene_has_no_time(night: JobSpec, checkpointed: bool) -> None:
+    extract = night.extract.model_copy(update={"gradient_checkpointing": checkpointed})
+    found = bill(night.model_copy(update={"extract": extract}), Storage(night.output), memory=True)
+    assert found.needs
+    found = replace(found, needs=replace(found.needs, scene=30e9))
+    work = Work(known=4, new=0, shards=1, left=4, undrawn=4)
+    lines = time_lines(found, work, None)
+    small, large = (next(line for line in lines if line.strip().startswith(name)) for name in ("RTX 4090", "H100"))
+    assert small.endswith("  too small")
+    assert "too small" not in large
+    assert not on_card(CARDS[0], found).possible(work)
+    learned = replace(work, left=0)
+    assert on_card(CARDS[0], found).possible(learned), "drawing fits"
+    *_, fits, remedy = memory_lines(found)
+    assert "RTX 4090 not even one scene, L40S 1 scene," in fits
+    assert ("gradient_checkpointing" in remedy) != checkpointed
+    assert remedy.endswith("take a card with more memory")
+    enough = replace(found, needs=replace(found.needs, scene=1e9))
+    assert "where not even one" not in "\n".join(memory_lines(enough))
 
 
 def test_lines_of_a_batch_that_the_spec_gives(night: JobSpec) -> None:

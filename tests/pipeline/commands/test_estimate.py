@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from pipeline.commands.bill import bill
-from pipeline.commands.estimate import estimate
+from pipeline.commands.estimate import estimate, look
+from pipeline.commands.facts import plan_facts
+from pipeline.commands.timing import Times
 from pipeline.ledger.plan import extend_plan
 from pipeline.ledger.run_record import start_record
 from pipeline.protocol.estimate import estimate_protocol
@@ -141,7 +143,7 @@ def test_a_protocol_is_the_sum_of_its_methods_with_one_prior_set(tmp_path: Path,
     assert "break_a_scene: 5 scenes to do, 11.8 PFLOP" in text  # 5 x (2000 + 240 + 24 x (4 + 1))
     assert "ti_m: 5 scenes to do, 11.8 PFLOP" in text
     assert "2 methods: 24 PFLOP" in text
-    assert re.search(r"estimated from FLOPs: .*A100 6 min, H100 3 min", text)  # 22.8 PFLOP in bfloat16, 1.2 in float32
+    assert re.search(r"estimated from FLOPs: .*A100 7 min, H100 4 min", text)  # five scenes fill no batch
     assert "400 TFLOP of it for the prior set, drawn once" in text
     assert not (tmp_path / "out").exists()
 
@@ -284,6 +286,19 @@ def test_concepts_that_were_found_count_before_any_handle(tmp_path: Path, photos
     settings = {"source.uri": str(photos), "models.base": str(base), "evaluate.enabled": False}
     sample = SampleOutput(tmp_path / "out", stages=ALL_STAGES[:2], settings=settings)
     assert counted_with(sample.spec) == "counted with 2 concepts a scene (as found so far)"
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_scenes_that_are_prepared_are_not_ingested_again(tmp_path: Path, photos: Path, base: Path) -> None:
+    """After `--until segment`: 4 scenes of the plan have to learn, and the 5 photos on disk are new."""
+    settings = {"source.uri": str(photos), "models.base": str(base), "evaluate.enabled": False}
+    sample = SampleOutput(tmp_path / "out", stages=ALL_STAGES[:2], settings=settings)
+    _, work = look(sample.spec, sample.storage)
+    assert work.scenes() == {"ingest": 5, "segment": 5, "extract": 9, "generate": 9, "evaluate": 0, "pack": 9}
+    assert row(estimate(sample.spec), "ingest")[:3] == ["ingest", "-", "5"]
+    assert plan_facts(sample.spec)["bytes_to_come"]["prepared"] == round(5 * 1.7 * 32 * 32)
+    here = Times("here", {"ingest": 10.0})
+    assert here.total(work) == 50.0
 
 
 @pytest.mark.usefixtures("known_cost")

@@ -37,7 +37,7 @@ COST = Bill(
 SPEC = JobSpec.model_validate(
     {"source": {"uri": "/p"}, "output": "/out", "evaluate": {"enabled": True}, "cluster": {"segment": {"workers": 1}}}
 )
-WORK = Work(known=0, new=3, shards=1, left=3, undrawn=3, unsegmented=3, unscored=3)
+WORK = Work(known=0, new=3, shards=1, left=3, undrawn=3, unsegmented=3, unscored=3, uningested=3)
 
 
 def test_all_workers_share_what_one_has_taken() -> None:
