@@ -11,8 +11,7 @@ from pipeline.commands.status import failure_lines
 from pipeline.ledger.committed import Committed
 from pipeline.ledger.rounds import FAILURES
 from pipeline.ledger.run_record import recorded_spec
-from pipeline.report.card import NAME as CARD
-from pipeline.report.card import foreign_card
+from pipeline.report.card import foreign_card, foreign_text
 from pipeline.shards.account import account_counts, account_rows, account_text, is_told, line_text
 from pipeline.shards.quality import quality_lines
 from pipeline.shards.scores import ScoreNumbers, score_numbers
@@ -49,10 +48,7 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     if storage.exists("report/index.html"):
         lines.append(f"report: {storage.url_of('report/index.html')}")
     if foreign_card(storage):
-        lines.append(
-            f"{storage.url_of(CARD)}: not written by Unscene, so it was left as it is, and load_dataset reads what it "
-            "says; move it away, and `unscene report` writes one for the tables"
-        )
+        lines.append(foreign_text(storage))
     if result.until and not made.get(last):
         return lines  # nothing goes on from there
     if result.until and result.worked:

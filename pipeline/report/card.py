@@ -70,11 +70,21 @@ def _contents(committed: Committed, table: str) -> str:
 
 
 def foreign_card(storage: Storage) -> bool:
-    """Whether the OUTPUT has a README.md that we did not write."""
+    """Whether the OUTPUT has a README.md that we did not write; a folder of that name is none of ours either."""
     try:
         return MARK.encode() not in storage.read(NAME)
     except FileNotFoundError:
         return False
+    except IsADirectoryError:
+        return True
+
+
+def foreign_text(storage: Storage) -> str:
+    """What a person is told of a README.md that we did not write."""
+    return (
+        f"{storage.url_of(NAME)}: not written by Unscene, so it was left as it is, and load_dataset reads what it "
+        "says; move it away, and `unscene report` writes one for the tables"
+    )
 
 
 def _card(tables: dict[str, str]) -> str:

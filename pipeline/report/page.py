@@ -38,6 +38,7 @@ from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
 from pipeline.watching.snapshot import command_of, read_snapshot
 from pipeline.wording import size_text, span, stamp
+from schemas.errors import OutputError
 from schemas.job import JobSpec
 
 NAME = "report/index.html"
@@ -143,8 +144,7 @@ def _first_page(
         "changes": changed_settings(spec),
         "duplicate_count": count,
         "duplicates": duplicates,
-        "account": account_text(account_counts(storage, committed), numbers.unsettled > 0),
-        "left_out": [row for row in account_rows(storage, MAX_LEFT_OUT, committed) if row["outcome"] != "duplicate"],
+        **_account(storage, committed, numbers),
         "handle_count": handles,
         "variation_count": variations,
         "model_revision": record.get("fields", {}).get("models.base"),
@@ -152,6 +152,16 @@ def _first_page(
         "address": shlex.quote(storage.url),
         "handles_at": shlex.quote(spec.source.handles or storage.url),
     }
+
+
+def _account(storage: Storage, committed: Committed, numbers: RunNumbers) -> dict[str, Any]:
+    """What became of the source; where a part of the account is damaged, which one and what to do instead."""
+    try:
+        text = account_text(account_counts(storage, committed), numbers.unsettled > 0)
+        rows = [row for row in account_rows(storage, MAX_LEFT_OUT, committed) if row["outcome"] != "duplicate"]
+    except OutputError as error:
+        return {"account": [], "left_out": [], "account_lost": str(error)}
+    return {"account": text, "left_out": rows, "account_lost": None}
 
 
 def _write(storage: Storage, name: str, template: Template, words: dict[str, Any]) -> None:

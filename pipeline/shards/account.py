@@ -11,7 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.ledger.commits import commit_name
 from pipeline.ledger.committed import Committed
+from pipeline.ledger.damaged import readable
 from pipeline.ledger.rounds import FAILURES
 from pipeline.shards.reader import OutputReader
 from pipeline.shards.tables import table_name
@@ -88,7 +90,7 @@ def account_tally(rows: Sequence[Row]) -> list[list[Any]]:
 
 def account_counts(storage: Storage, committed: Committed | None = None) -> Counter[Counted]:
     """How many lines there are of each kind, outcome and reason, over what is committed of the account. committed:
-    where somebody has listed the failures already."""
+    where somebody has listed the failures already. Raises OutputError where a part is damaged."""
     total: Counter[Counted] = Counter()
     for counts in _parts(storage, committed).values():
         total.update(counts)
@@ -102,8 +104,7 @@ def _parts(storage: Storage, committed: Committed | None) -> dict[str, Counter[C
     there = storage.names("account")
 
     def read(name: str) -> Counter[Counted]:
-        with storage.open_read(name) as file:
-            return Counter(map(_counted, read_parquet(file, ["kind", "outcome", "reason"]).to_pylist()))
+        return Counter(map(_counted, _rows_of(storage, name, committed, ["kind", "outcome", "reason"])))
 
     def read_shard(shard: int) -> Counter[Counted]:
         name = table_name("account", shard)
@@ -114,6 +115,19 @@ def _parts(storage: Storage, committed: Committed | None) -> dict[str, Counter[C
     return {
         name: read(name) for name in (SOURCE_ACCOUNT, WITHDRAWN_ACCOUNT) if name.rpartition("/")[2] in there
     } | found
+
+
+def _rows_of(storage: Storage, name: str, committed: Committed, columns: Sequence[str] | None = None) -> list[Row]:
+    """Of a part of the account. Raises OutputError where it is damaged, or FileNotFoundError."""
+    rounds = committed.rounds(FAILURES)
+    commits = [commit_name(FAILURES, shard, rounds[shard]) for shard in rounds if table_name("account", shard) == name]
+    remedy = f"delete {storage.url_of(commits[0])} and " if commits else ""
+    with (
+        storage.open_read(name) as file,
+        readable(storage, name, f"{remedy}run the job again, which writes it anew"),
+    ):
+        rows: list[Row] = read_parquet(file, columns).to_pylist()
+        return rows
 
 
 def _counted(row: Row) -> Counted:
@@ -166,14 +180,15 @@ def line_text(row: Mapping[str, Any]) -> str:
 
 def account_rows(storage: Storage, most: int, committed: Committed | None = None) -> Iterator[Row]:
     """The first lines of the account of what was left out, or not used; of the pages of a file one stands for all.
-    committed: as for `account_counts`."""
+    committed: as for `account_counts`. Raises OutputError as that does."""
+    if committed is None or FAILURES not in committed.stages:
+        committed = Committed(storage, [FAILURES])
     parts = _parts(storage, committed)
     for name in sorted(parts, reverse=True):  # what belongs to no shard first
         if not any(is_told(outcome, reason) for _, outcome, reason in parts[name]):
             continue
         try:
-            with storage.open_read(name) as file:
-                rows = read_parquet(file).to_pylist()
+            rows = _rows_of(storage, name, committed)
         except FileNotFoundError:  # committed, and not published yet
             continue
         before: Row = {"kind": None, "uri": None}

@@ -97,6 +97,10 @@ def export(
 
 def report(output: OutputArg) -> None:
     """Write the HTML report of a job (it is also written at the end of every run)."""
+    from pipeline.report.card import foreign_card, foreign_text
     from pipeline.report.page import write_report
 
-    say(f"report: {write_report(output_at(output))}")
+    storage = output_at(output)
+    say(f"report: {write_report(storage)}")
+    if foreign_card(storage):
+        say(foreign_text(storage))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from pipeline.report import damage
+from pipeline.report.card import foreign_card
 from pipeline.stage_kinds import INGEST, SEGMENT
 from tests.pipeline.report.test_page import flat, page_of
 from tests.support.sample_output import SampleOutput, with_given_handles
@@ -77,3 +80,39 @@ def test_many_are_counted_and_those_of_another_output_named_in_full(
     text = flat(page_of(storage).text)
     assert f"Cannot be read: {tmp_path}/earlier/handles/handles-000000.parquet , and 1 more." in text
     assert f"( {tmp_path}/earlier/_commits/extract/000000.json , and so on)" in text
+
+
+@pytest.mark.parametrize("part", ["source", "000001"])
+def test_an_account_that_is_cut_off_costs_the_account_not_the_page(tmp_path: Path, part: str) -> None:
+    sample = SampleOutput(tmp_path / "out")
+    name = f"account-{part}.parquet"
+    folder = tmp_path / "out/account"
+    if part == "source":
+        shutil.copy(folder / "account-000000.parquet", folder / name)
+    else:
+        forget_tallies(tmp_path / "out")
+    cut(folder / name)
+    page = page_of(sample.storage)
+    text = flat(page.text)
+    assert len(page.scenes) == 4
+    assert "Cannot be read: a part of the account ." in text
+    assert f"The account is left out here: {folder / name} is damaged (ArrowInvalid: " in text
+    assert "run the job again, which writes it anew." in text
+    assert ("_commits/failures/000001.json" in text) == (part != "source")
+    assert "account of" not in text
+
+
+def test_a_folder_where_the_card_goes_is_left(tmp_path: Path) -> None:
+    sample = SampleOutput(tmp_path / "out")
+    (tmp_path / "out/README.md").mkdir()
+    assert len(page_of(sample.storage).scenes) == 4
+    assert foreign_card(sample.storage)
+    assert list((tmp_path / "out/README.md").iterdir()) == []
+
+
+def forget_tallies(output: Path) -> None:
+    """Commits of an older Unscene, which do not say what their tables come to."""
+    for path in (output / "_commits/failures").glob("*.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "tally": None}))
+    for path in (output / "_commits").glob("manifest-*"):
+        path.unlink()
