@@ -27,7 +27,8 @@ Marks = tuple[Sequence[str], Sequence[str], Sequence[str]]
 
 @dataclass(frozen=True)
 class Choices:
-    """states: what a picture is worth -> how many pictures, good ones first; words: word -> how many scenes, the most
+    """states: what a picture is worth -> how many pictures, good ones first; shown: the same -> how many of them are
+    shown, since of a scene with many only some are; words: word -> how many scenes, the most
     frequent ones; left_out: how many words there are besides; tenths: of the pictures shown, by score; scored: how many
     of them have any; failures: `SceneError in extract` -> how many scenes, the most frequent ones; failed: how many in
     all; together: ids of buttons that hide more together than each by itself."""
@@ -40,10 +41,17 @@ class Choices:
     failures: Mapping[str, int] = field(default_factory=dict)
     failed: int = 0
     together: frozenset[tuple[str, ...]] = frozenset()
+    shown: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def pictures(self) -> int:
-        return sum(self.states.values())
+    def by_state(self) -> dict[str, str]:
+        """What a picture is worth -> how many are: `20`, or `123 (82 shown)`; under `all` all of them."""
+        counts = {"all": (sum(self.states.values()), sum(self.shown.values()))}
+        counts |= {name: (count, self.shown.get(name, 0)) for name, count in self.states.items()}
+        return {
+            name: f"{count:,}" + (f" ({shown:,} shown)" if shown < count else "")
+            for name, (count, shown) in counts.items()
+        }
 
     def picture(self, score: Row | None) -> str:
         """The CSS classes of a picture: numbers, since words are strangers'. score: as of `SceneFacts.score`."""
@@ -56,8 +64,8 @@ class Choices:
         return " ".join([*itertools.chain(*_singles(every)), *self._joined(every)])
 
     def scene(self, facts: SceneFacts) -> str:
-        """The classes of a scene, and of its tile: of what all of its pictures are worth, and of the scores of those
-        that are shown."""
+        """The classes of a scene, and of its tile: of what those of its pictures are worth that are shown, and of their
+        scores."""
         every = self._shown(facts)
         failed = ["failed", *_numbered("f", self.failures, [failure_of(facts)])] if facts.failure else []
         return " ".join([*itertools.chain(*self._own(facts, every)), *self._joined(every), *failed])
@@ -74,8 +82,8 @@ class Choices:
         return [self._marks(score, words) for words, scores in groups_of(facts) for score in scores]
 
     def _own(self, facts: SceneFacts, every: Sequence[Marks]) -> Marks:
-        states, words = _numbered("s", self.states, facts.states), _numbered("w", self.words, facts.words)
-        return [*states], _singles(every)[1], [*words]
+        states, tenths, _ = _singles(every)
+        return states, tenths, [*_numbered("w", self.words, facts.words)]
 
     def _marks(self, score: Row | None, words: Sequence[str]) -> Marks:
         tenths = [f"q{number}" for number, tenth in enumerate(self.tenths) if tenth.has(score)]
@@ -95,14 +103,15 @@ def choices_of(scenes: Sequence[SceneFacts]) -> Choices:
         states.update(scene.states)
         words.update(scene.words)
     failures = Counter(failure_of(scene) for scene in scenes if scene.failure)
-    scores = [score for scene in scenes for _, found in groups_of(scene) for score in found if score]
+    every = [score for scene in scenes for _, found in groups_of(scene) for score in found]
+    scores, shown = [score for score in every if score], Counter(map(state_of, every))
     first, last = (KEPT_ONCE, NOT_ONCE), (NOT_SCORED, SCORE_LOST)
     rest = [name for name, _ in states.most_common() if name not in (*first, *last)]
     ordered = {name: states[name] for name in (*first, *rest, *last) if states[name]}
     frequent = dict(sorted(words.items(), key=lambda item: (-item[1], item[0]))[:MAX_WORDS])
     left_out = len(words) - len(frequent)
     often = dict(failures.most_common(MAX_FAILURES))
-    choices = Choices(ordered, frequent, left_out, tenths_of(scores), len(scores), often, failures.total())
+    choices = Choices(ordered, frequent, left_out, tenths_of(scores), len(scores), often, failures.total(), shown=shown)
     together = frozenset(chosen for scene in scenes for chosen in choices.needed(scene))
     return replace(choices, together=together)
 

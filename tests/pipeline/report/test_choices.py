@@ -134,6 +134,29 @@ def test_buttons_count_what_they_leave(page: Page) -> None:
     assert len(low) == 7, "the bound is what stands under the pictures"
 
 
+def test_pictures_that_are_not_shown_are_told_and_leave_no_scene_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 14 pictures a scene 12 are shown. In the sample the last of all repeats the first; here those of one scene are
+    bad at the first, too."""
+    made: list[str] = []
+
+    def one_in_two(output: SceneOutput) -> SceneOutput:
+        scores = scored(output)
+        made.append(output.scene_id)
+        if len(made) == 2:
+            scores.rows[0] |= {"keep": False, "reason": "copy of another"}
+        return scores
+
+    monkeypatch.setattr(sample_output, "scored", one_in_two)
+    page = page_of(SampleOutput(tmp_path / "out", scenes=6, variations=7).storage)
+    text = flat(page.text)
+    assert "all 70 (60 shown) kept, every concept once 64 (59 shown) not kept: near-duplicates 6 (1 shown)" in text
+    assert "all 60 shown" not in text, "all scores are equal: nothing to choose by"
+    left = stays(page, ("s1",))
+    assert [kind for kind, *_ in left] == ["tile", "scene", "group", "picture"], "no scene without a picture of it"
+
+
 def test_failures_lead_to_their_scenes(sample: SampleOutput, page: Page) -> None:
     links = [attrs["href"] for tag, attrs in page.tags if tag == "a"]
     assert links.count(f"#in-{sample.failing}") == 2, "from its tile, and from the table"
