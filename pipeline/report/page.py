@@ -133,6 +133,7 @@ def _first_page(
     count, duplicates = duplicates_of(plan)
     total = (stages["extract"] if spec.source.handles else stages["ingest"]).done
     handles, variations = stages["extract"].rows, stages["generate"].rows
+    unread = not spec.source.handles and len(stages["ingest"].per_shard) < plan.shards
     return {
         "verdict": verdict_of(scores, spec, numbers, handles, variations),
         "record": record,
@@ -144,7 +145,7 @@ def _first_page(
         "changes": changed_settings(spec),
         "duplicate_count": count,
         "duplicates": duplicates,
-        **_account(storage, committed, numbers),
+        **_account(storage, committed, numbers, unread),
         "handle_count": handles,
         "variation_count": variations,
         "model_revision": record.get("fields", {}).get("models.base"),
@@ -154,10 +155,10 @@ def _first_page(
     }
 
 
-def _account(storage: Storage, committed: Committed, numbers: RunNumbers) -> dict[str, Any]:
-    """What became of the source; where a part of the account is damaged, which one and what to do instead."""
+def _account(storage: Storage, committed: Committed, numbers: RunNumbers, unread: bool) -> dict[str, Any]:
+    """What became of the source, of which not all may be read yet; where a part of the account is damaged, which one and what to do instead."""
     try:
-        text = account_text(account_counts(storage, committed), numbers.unsettled > 0)
+        text = account_text(account_counts(storage, committed), numbers.unsettled > 0, unread)
         rows = [row for row in account_rows(storage, MAX_LEFT_OUT, committed) if row["outcome"] != "duplicate"]
     except OutputError as error:
         return {"account": [], "left_out": [], "account_lost": str(error)}

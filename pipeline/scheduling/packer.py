@@ -25,7 +25,7 @@ from pipeline.ledger.rounds import FAILURES
 from pipeline.scheduling.cause import cause_of
 from pipeline.scheduling.shard_run import ShardRun
 from pipeline.scheduling.waiting import Wait
-from pipeline.shards.account import shard_account
+from pipeline.shards.account_lines import shard_account
 from pipeline.shards.pack import PackOrder, pack, pack_rows
 from pipeline.shards.reader import OutputReader
 from pipeline.storage.folder import Storage

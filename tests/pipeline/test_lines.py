@@ -10,7 +10,7 @@ from rich.console import Console
 from pipeline.lines import put, wrapped
 
 LONG = (
-    "account of 14 files so far (scenes still under way, and their masks, have no line yet): 10 scenes, 4 of them "
+    "account of 14 files so far (scenes that are not read yet, and their masks, have no line): 10 scenes, 4 of them "
     "failed"
 )
 

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.ledger.plan import Plan, copy_plan, extend_plan
-from pipeline.shards.account import shard_account
+from pipeline.shards.account_lines import shard_account
 from pipeline.shards.pack import PackOrder, pack, pack_rows
 from pipeline.shards.parts import part_name, write_part
 from pipeline.shards.reader import OutputReader
