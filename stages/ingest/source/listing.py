@@ -20,6 +20,7 @@ from schemas.outcomes import BEYOND
 from stages.ingest.source.files import Root, called, locate, root, root_of
 from stages.ingest.source.hearing import all_heard
 from stages.ingest.source.kind import check_address, check_kind, holds
+from stages.ingest.source.ours import NAME_IT, check_output, folders_of_ours, is_below
 from stages.ingest.source.packed import Packed
 from stages.ingest.source.walking import Found, look_at, packed, shown_path, walk
 from stages.retrying import persistently
@@ -76,13 +77,16 @@ def list_source(source: Source, output: str | None = None) -> Listing:
     A folder is searched recursively for `source.suffixes` (any case); names that start with a dot, of files and of
     folders below the source, are left out. A glob or a single file is taken at its word, whatever its suffix. With
     `masks: beside` mask files are never pictures; nor is the COCO JSON. At most `source.limit` pictures are taken.
-    output: where the job writes to; should it lie within the source it is one line, whatever it holds.
+    output: where the job writes to; should a pattern reach it, it is one line, whatever it holds. So is a folder below
+    the source that another job, or `unscene dataset`, has written.
 
-    Raises SpecError when there is no picture, or no way to list.
+    Raises SpecError when there is no picture, no way to list, or `output` lies in the source.
     """
     if source.uri is None:
         raise SpecError("source.uri is not set: this job starts from source.handles and has no pictures of its own")
     check_address(source.uri)
+    if output is not None:
+        check_output(source, output)
     try:
         at = root(source)
         base = root_of(source)
@@ -103,13 +107,17 @@ def list_source(source: Source, output: str | None = None) -> Listing:
         check_kind(at.fs, [file.path for file in files], source.uri)
     own = None if output is None else locate(output, source)[1].rstrip("/")
     within = False
+    ours = {} if folder is None else folders_of_ours((file.path for file in files), folder)
     for file in files:
         if own is not None and file.path.startswith(f"{own}/"):
             within = True
-        else:
+        elif not is_below(file.path, ours):
             _place(file, folder, source, listing)
     if own is not None and within:
         listing.leave_out(own, "the output of this job")
+    for path, what in ours.items():
+        if path != own:
+            listing.leave_out(path, what, NAME_IT)
     if folder is None and source.masks == "beside":
         _add_masks_beside(listing, base, source)
     if not listing.pictures:

@@ -189,16 +189,6 @@ def test_what_each_filesystem_tells_of_a_change(key: str) -> None:
     assert of_info("a.jpg", {"size": 7}).stamp != of_info("a.jpg", {"size": 8}).stamp
 
 
-def test_an_output_within_the_source_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_text("a")
-    for name in ("run.json", "scenes/scenes-000000.tar", "report/x.png"):
-        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "out" / name).write_text("x")
-    listing = list_source(Source(uri=str(tmp_path)), str(tmp_path / "out"))
-    assert [Path(url).name for url in urls(listing)] == ["a.jpg"]
-    assert told(listing) == {"out": "the output of this job"}
-
-
 def test_a_name_that_is_no_utf_8_is_told_in_an_archive_too(tmp_path: Path) -> None:
     """It broke the plan after all the hashing: no table holds such a name."""
     (tmp_path / "a.jpg").write_bytes(b"here")
