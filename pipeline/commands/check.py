@@ -62,10 +62,13 @@ def check_job(spec: JobSpec, methods: Mapping[str, JobSpec]) -> Iterator[Checked
     yield from models
     given = list(_all("generate.place.given", lambda: _given(spec)) if spec.generate.place.given else ())
     yield from given
-    yield from _all("source", lambda: _source(spec, not any(checked.wrong for checked in given)))
+    source = list(_all("source", lambda: _source(spec, not any(checked.wrong for checked in given))))
+    told = {checked.wrong for checked in models}
+    yield from (checked for checked in source if checked.wrong is None or checked.wrong not in told)
     if not any(checked.wrong for checked in models):
         yield from _all("prompts", lambda: _prompts(jobs))
-    yield from _all("output", lambda: _output(spec, bool(methods)))
+    if not any(checked.name == "output" for checked in (*given, *source)):  # it is told there what is wrong with it
+        yield from _all("output", lambda: _output(spec, bool(methods)))
     if spec.notify.url is not None or spec.notify.command:
         yield from _all("notify", lambda: ["; ".join(check_notify(spec.notify))])
 

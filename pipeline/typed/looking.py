@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pipeline.commands.addressed import output_at
 from pipeline.commands.options import JsonOption, LimitOption, OutputArg, SetOption, SpecArg, limited
-from pipeline.typed.saying import console, say
+from pipeline.typed.saying import again, console, say
 from schemas.errors import CommandError, SpecError
 from schemas.shipped import job_names, job_text, job_title
 from schemas.spec_file import load_spec
@@ -33,7 +33,8 @@ def check(spec: SpecArg, set_: SetOption = []) -> None:  # noqa: B006
             say(line)
     if wrong:
         raise SpecError(_told_above(wrong))
-    say(f"nothing keeps it from running: unscene {'evaluate' if names else 'run'} {shlex.quote(str(spec))}")
+    verb = "evaluate" if names else "run"
+    say(f"nothing keeps it from running: unscene {verb} {shlex.quote(str(spec))}{again('--set', set_)}")
 
 
 def _told_above(wrong: list[str]) -> str:

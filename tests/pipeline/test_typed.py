@@ -306,3 +306,12 @@ def test_a_check_tells_each_thing_once_and_ends_with_where_to_look(
     assert said == "unscene: 2 things are wrong, models.base, output; their lines above say what to do\n"
     assert (out + said).count("there is no model sedling; did you mean `seedling`?") == 1
     assert not Path("out").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_a_check_ends_with_the_command_that_runs_what_was_checked(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = typed(["check", "job.yaml", "--set", "output=my out", "--set", "seed=3"], monkeypatch, capfd)
+    assert code == 0
+    assert out.endswith(" it from running: unscene run job.yaml --set 'output=my out' --set seed=3\n")

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands import check
 from pipeline.commands.check import check_job
 from pipeline.commands.opening import open_job
 from pipeline.commands.paths import anchored
 from pipeline.protocol.jobs import method_spec
+from schemas.errors import SpecError
 from schemas.job import JobSpec
 from schemas.spec_file import load_spec
 from tests.support import ROOT
@@ -52,6 +54,27 @@ def test_all_that_is_wrong_is_told(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines] == ["wrong"] * 4
     assert [line.split()[1].rstrip(":") for line in lines] == ["models.sam", "models.clip", "source.uri", "output"]
     assert "did you mean" in lines[2]
+
+
+@pytest.mark.parametrize("output", ["photos", "photos/out"])
+def test_an_output_among_the_pictures_is_wrong_and_not_right_besides(tmp_path: Path, output: str) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").touch()
+    lines = told(demo(tmp_path / output, f"source.uri={tmp_path}/photos"))
+    assert [line.split(":")[0] for line in lines if " output: " in line] == ["wrong  output"]
+
+
+def test_a_mistake_that_two_looks_come_upon_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that cannot be found is missed by whoever hashes what the job names, too."""
+    wrong = SpecError("models.base: there is no such model; name another")
+
+    def missing(*_: object) -> None:
+        raise wrong
+
+    monkeypatch.setattr(check, "check_models", missing)
+    monkeypatch.setattr(check, "survey", missing)
+    lines = told(demo(tmp_path / "out"))
+    assert [line for line in lines if line.startswith("wrong")] == [f"wrong  {wrong}"]
 
 
 def test_wrong_prompts_are_told_where_the_base_is_right(tmp_path: Path) -> None:
