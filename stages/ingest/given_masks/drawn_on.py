@@ -20,6 +20,9 @@ DrawnOn = Literal["auto", "shown", "stored"]
 ASPECT_TOLERANCE = 0.01
 """Relative difference of aspect ratios up to which a mask of another size is the same view, only scaled."""
 
+_NEW_OUTPUT = ", in an output of its own"
+"""What was set to the one reading cannot be set to the other where scenes are made by it."""
+
 
 def upright_mask(mask: GivenMask, picture: Picture, drawn_on: DrawnOn) -> Image.Image:
     """The mask in the frame of the upright picture: mode L, of the picture's shape, any scale.
@@ -63,7 +66,7 @@ def _misfit(mask: GivenMask, picture: Picture, other: Image.Image, drawn_on: Dra
     if _similar(other.size, picture.image.size):
         return MaskMisfit(
             f"{mask.name} is {mask_size}, its picture {size} as shown and of EXIF orientation {picture.orientation}: "
-            f"it does not fit source.masks_drawn_on: {drawn_on}; set that to {right}"
+            f"it does not fit source.masks_drawn_on: {drawn_on}; set that to {right}{_NEW_OUTPUT}"
         )
     return MaskMisfit(
         f"{mask.name} is {mask_size}, its picture {size}: another shape, not just another scale; export the mask from "

@@ -124,7 +124,7 @@ def test_masks_of_another_shape_are_refused_by_name() -> None:
     ("drawn_on", "size", "other"), [("shown", (120, 80), "stored"), ("stored", (80, 120), "shown")]
 )
 def test_a_setting_that_a_size_contradicts_is_named(drawn_on: DrawnOn, size: tuple[int, int], other: str) -> None:
-    with pytest.raises(MaskMisfit, match=f"masks_drawn_on: {drawn_on}; set that to {other}"):
+    with pytest.raises(MaskMisfit, match=f"masks_drawn_on: {drawn_on}; set that to {other}, in an output of its own$"):
         upright_mask(given(Image.new("L", size)), picture_of(6), drawn_on)
 
 
