@@ -109,6 +109,17 @@ def open_header(data: bytes, formats: tuple[str, ...], limits: Ingest) -> Image.
     return image
 
 
+def format_of(data: bytes) -> str | None:
+    """What a file is by its header, where a decoder that may see it knows it; its pixels are not read."""
+    try:
+        with _strict_pillow(), Image.open(io.BytesIO(data), formats=picture_formats()) as image:
+            return "JPEG" if image.format == "MPO" else str(image.format)
+    except MemoryError:
+        raise
+    except Exception:  # damaged data makes Pillow raise nearly any class
+        return None
+
+
 def _check_claim(width: int, height: int, data: bytes, limits: Ingest) -> None:
     """Raises PictureTooLarge for a size that is too large, or too large for so few bytes."""
     if width * height > limits.max_pixels:

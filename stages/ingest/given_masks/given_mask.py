@@ -8,7 +8,7 @@ from PIL import Image
 
 from schemas.errors import SceneError
 from schemas.job import Ingest
-from stages.ingest.decode import open_header, orientation_of
+from stages.ingest.decode import format_of, open_header, orientation_of
 from stages.ingest.faults import MaskUnreadable
 from stages.ingest.given_masks.label_map import masks_in
 from stages.ingest.given_masks.plane import plane_of
@@ -34,6 +34,9 @@ def decode_mask_file(data: bytes, name: str, limits: Ingest) -> list[GivenMask]:
     not undone. Raises MaskUnreadable, also for what is no mask or may be read in two ways.
     """
     try:
+        found_as = format_of(data)
+        if found_as not in ("PNG", None):
+            raise MaskUnreadable(f"it is a {found_as}, whatever its name says; save it as PNG, which loses nothing")
         image = open_header(data, ("PNG",), limits)
         frames = getattr(image, "n_frames", 1)
         if frames > 1:

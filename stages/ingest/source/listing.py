@@ -206,7 +206,8 @@ def _place(file: Found, folder: str | None, source: Source, listing: Listing) ->
         listing.leave_out(
             file.path,
             "looks like a mask",
-            "a mask is read as mask0.png in a folder of one picture, or as <name of the picture>.mask0.png; rename it",
+            "a mask is read as mask0.png in a folder of one picture, or as <name of the picture>.mask0.png; "
+            + ("rename it" if name.lower().endswith(".png") else "save it as a PNG of such a name"),
         )
     else:
         listing.pictures.add(file)

@@ -80,7 +80,7 @@ PICTURES: Expected = {
 MASKS: Expected = {
     "empty": ("MaskUnreadable", "mask mask0.png: not a picture"),
     "text": ("MaskUnreadable", "mask mask0.png: not a picture"),
-    "jpeg": ("MaskUnreadable", "no decoder for PNG accepts it"),
+    "jpeg": ("MaskUnreadable", "mask mask0.png: it is a JPEG, whatever its name says; save it as PNG, which loses"),
     "without its end": ("MaskUnreadable", "mask mask0.png cannot be decoded: image file is truncated"),
     "other shape": ("MaskMisfit", "mask0.png is 50x64, its picture 96x64"),
     "black": ("MasksEmpty", "nothing is left of mask0.png inside the square"),

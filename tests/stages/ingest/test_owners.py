@@ -98,6 +98,9 @@ def test_what_only_looks_like_a_mask_is_no_scene_and_is_told(tmp_path: Path) -> 
     found = census(tmp_path, "photo.jpg", "masquerade.jpg", "unmasked.jpg", *names)
     assert set(masks(found, tmp_path)) == {"photo.jpg", "masquerade.jpg", "unmasked.jpg"}
     assert left_out(found, tmp_path) == dict.fromkeys(names, "looks like a mask")
+    remedies = {Path(line.uri).name: str(line.detail).rpartition("; ")[2] for line in found.lines}
+    assert remedies["photo_mask0.png"] == "rename it"
+    assert remedies["photo.mask0.jpg"] == "save it as a PNG of such a name", "a JPEG that is only renamed is unreadable"
 
 
 def test_plain_masks_of_a_picture_that_has_named_ones_are_told(tmp_path: Path) -> None:
