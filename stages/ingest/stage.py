@@ -22,6 +22,7 @@ from stages.ingest.given_masks.coco import MasksCoco
 from stages.ingest.given_masks.drawn_on import upright_mask
 from stages.ingest.given_masks.given_mask import GivenMask
 from stages.ingest.source.files import read_file, too_large
+from stages.ingest.source.hashing import unread_when_planned
 from stages.ingest.square import Square, fit_square, is_empty, square_mask, square_picture
 from stages.models.base.layout import model_side
 from stages.models.place import bundled
@@ -96,7 +97,7 @@ class IngestStage:
         """The planned bytes. Raises FileUnreadable, FileTooLarge, FileChanged or MasksAmbiguous."""
         limit = self._spec.ingest.max_bytes
         if plan.get("error"):
-            raise FileUnreadable(f"{plan['error']} (when the plan was made); repair it, then run the job again")
+            raise FileUnreadable(unread_when_planned(plan["error"]))
         if plan["bytes"] is not None and plan["bytes"] > limit:
             raise too_large(plan["bytes"], limit, plan["uri"])
         if plan.get("masks_error"):
@@ -104,9 +105,7 @@ class IngestStage:
             raise (
                 MasksAmbiguous(plan["masks_error"])
                 if unclear
-                else FileUnreadable(
-                    f"{plan['masks_error']} (when the plan was made); repair it, then run the job again"
-                )
+                else FileUnreadable(unread_when_planned(plan["masks_error"]))
             )
         data = read_file(plan["uri"], self._spec.source, limit)
         if hashlib.sha256(data).hexdigest() != plan["sha256"]:

@@ -14,6 +14,7 @@ from stages.ingest.source.files import check_whole, from_store
 from stages.transient import why_unread
 
 _BLOCK = 1 << 20
+_TOO_LARGE = "more than ingest.max_bytes"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def hash_file(uri: str, source: Source, max_bytes: int) -> Hashed:
         nonlocal size
         size = int(fs.size(path))
         if size > max_bytes:
-            return Hashed(uri, size, None, f"{size} bytes, more than ingest.max_bytes ({max_bytes})")
+            return Hashed(uri, size, None, f"{size} bytes, {_TOO_LARGE} ({max_bytes})")
         digest, come = hashlib.sha256(), 0
         with fs.open(path, "rb") as file:
             while block := file.read(_BLOCK):
@@ -53,6 +54,13 @@ def hash_file(uri: str, source: Source, max_bytes: int) -> Hashed:
         raise
     except Exception as error:  # every backend has its own classes
         return Hashed(uri, size, None, as_told(why_unread(error)))
+
+
+def unread_when_planned(error: str) -> str:
+    """What to say, with the remedy, of a file that the plan could not read for this reason."""
+    if _TOO_LARGE in error:
+        return f"{error} when the plan was made; raise that if the file is meant, then run the job again"
+    return f"{error} (when the plan was made); repair it, then run the job again"
 
 
 def hash_of_all(hashes: Sequence[str]) -> str:

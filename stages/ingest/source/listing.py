@@ -35,8 +35,14 @@ THUMBNAILS = ("@eadir", "#recycle", "@recycle", "$recycle.bin", "__macosx", "ipo
 THUMBNAIL_NAME = re.compile(r"SYNOPHOTO_THUMB|SYNOFILE_THUMB|^Thumbs\.db$", re.IGNORECASE)
 
 _BY_SUFFIX = ("suffix ", "no suffix", "archive")
-_MANY = {"looks like a mask": "called like masks", "thumbnail": "thumbnails", "masks": "named as masks are"}
 _OUTSIDE = ("link that leads out of the source", "source.links: follow reads what it leads to")
+_MANY = {
+    "looks like a mask": "called like masks",
+    "thumbnail": "thumbnails",
+    "masks": "named as masks are",
+    _OUTSIDE[0]: "links that lead out of the source",
+}
+"""Reasons of several files, where they read otherwise than of one."""
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 
@@ -126,7 +132,7 @@ def list_source(source: Source, output: str | None = None) -> Listing:
             raise SpecError(f"output: {output} holds the pictures of source.uri; give the job a folder of its own")
         held = holds([file.path for file in files]) or _nothing(at)
         wanted = f"{held}{_set_aside(listing)} (looked for {' '.join(source.suffixes)})" if folder is not None else ""
-        raise SpecError(f"source.uri: no images under {source.uri}{wanted}; check the prefix or set source.suffixes")
+        raise SpecError(f"source.uri: no images under {source.uri}{wanted}; {_remedy(listing)}")
     if source.limit is not None:
         every, listing.pictures = listing.pictures.emptied(), packed()
         for number, file in enumerate(every):
@@ -150,8 +156,19 @@ def _set_aside(listing: Listing) -> str:
     """How many files with a suffix that is looked for are no pictures for another reason: `, of them 2 masks`."""
     reasons = Counter(out.reason for out in listing.left_out if not out.reason.startswith(_BY_SUFFIX))
     reasons["masks"] += len(listing.masks)
-    said = [f"{number} {_MANY.get(reason, reason)}" for reason, number in reasons.most_common() if number]
+    said = [f"{number} {_said(reason, number)}" for reason, number in reasons.most_common() if number]
     return f", of them {' and '.join(said)}" if said else ""
+
+
+def _said(reason: str, number: int) -> str:
+    return reason if number == 1 and reason == _OUTSIDE[0] else _MANY.get(reason, reason)
+
+
+def _remedy(listing: Listing) -> str:
+    """What to do about a source without a picture."""
+    if any(out.reason == _OUTSIDE[0] for out in listing.left_out):
+        return "source.links: follow reads what links lead to"
+    return "check the prefix or set source.suffixes"
 
 
 def _nothing(at: Root) -> str:

@@ -75,7 +75,7 @@ PICTURES: Expected = {
     "webp of a large canvas": CLAIMS,
     "tiny": ("PictureTooSmall", "8x8 pixels: a side is shorter than ingest.min_side (16)"),
     "thin": ("PictureTooSmall", "900x3 pixels"),
-    "too many bytes": ("FileUnreadable", "more than ingest.max_bytes (200000)"),
+    "too many bytes": ("FileUnreadable", "max_bytes (200000) when the plan was made; raise that if the file is meant"),
 }
 MASKS: Expected = {
     "empty": ("MaskUnreadable", "mask mask0.png: not a picture"),
@@ -89,7 +89,7 @@ MASKS: Expected = {
     "labels on no ground": ("MaskUnreadable", "the ground cannot be told from the things"),
     "claims": ("MaskUnreadable", CLAIMS[1]),
     "beyond the limit": ("MaskUnreadable", "more than ingest.max_pixels (100000000)"),
-    "too many bytes": ("FileUnreadable", "mask0.png: 2002"),
+    "too many bytes": ("FileUnreadable", "max_bytes (200000) when the plan was made; raise that if the file is meant"),
 }
 SHAPES: dict[str, str] = {
     "null among numbers": f"coordinate 3 of polygon 1 is null, {UNFIT}",

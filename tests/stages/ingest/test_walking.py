@@ -248,7 +248,9 @@ def test_nothing_outside_the_source_is_read_where_it_is_to_be_inside(tmp_path: P
     source = linked_source(tmp_path)
     inside = Source(uri=f"{source}{pattern}", masks="beside", links="inside")
     if pattern == "/c.jpg":
-        with pytest.raises(SpecError, match="no images"):
+        with pytest.raises(
+            SpecError, match=r"no images under .*/c.jpg; source.links: follow reads what links lead to$"
+        ):
             list_source(inside)
         return
     listing = list_source(inside)
@@ -257,6 +259,21 @@ def test_nothing_outside_the_source_is_read_where_it_is_to_be_inside(tmp_path: P
     assert not listing.elsewhere
     left = {name for name, reason in told(listing).items() if reason == "link that leads out of the source"}
     assert left == {"c.jpg", "a.mask0.png"} | ({"album"} if not pattern else set())
+
+
+@pytest.mark.parametrize(
+    ("links", "said"), [(1, "1 link that leads out of the source"), (2, "2 links that lead out of the source")]
+)
+def test_a_source_of_links_alone_is_told_how_they_are_followed(tmp_path: Path, links: int, said: str) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(links):
+        (tmp_path / f"{number}.jpg").write_text("x")
+        (tmp_path / "in" / f"{number}.jpg").symlink_to(tmp_path / f"{number}.jpg")
+    told = (
+        rf"which holds {links} .jpg, of them {said} \(looked for .*\); source.links: follow reads what links lead to$"
+    )
+    with pytest.raises(SpecError, match=told):
+        list_source(Source(uri=str(tmp_path / "in"), links="inside"))
 
 
 def test_a_source_that_is_a_link_itself_is_inside(tmp_path: Path) -> None:
