@@ -15,7 +15,7 @@ from schemas.job import Ingest, JobSpec, Source
 from stages.ingest.census import Census, Picked, take_census
 from stages.ingest.decode import open_header
 from stages.ingest.formats import picture_formats
-from stages.ingest.source.files import locate
+from stages.ingest.source.files import locate, root
 
 _SIZED = 40
 """Pictures whose headers are read, evenly spread."""
@@ -102,6 +102,16 @@ def called_masks(uri: str, output: str) -> tuple[int, list[str]]:
         {PurePosixPath(file).suffix.lower() for file in files} for files in (pictures, all_of_them - pictures)
     )
     return len(all_of_them - pictures), sorted(suffixes) if suffixes.isdisjoint(others) else []
+
+
+def is_one_picture(uri: str) -> bool:
+    """Whether an address names a picture file, and no folder or pattern. What cannot be looked at is none: the listing
+    says what is wrong with it."""
+    try:
+        at = root(Source(uri=str(Path(uri).expanduser()) if "://" not in uri else uri))
+        return "::" not in uri and bool(at.fs.isfile(at.path))
+    except Exception:  # every backend has its own classes
+        return False
 
 
 def _census(uri: str, output: str, **source: Any) -> Census:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.commands.found import Found, called_masks, look_into
+from pipeline.commands.found import Found, called_masks, is_one_picture, look_into
 from pipeline.wording import counted
 from schemas.errors import CommandError, SpecError
 from schemas.shipped import job_names, job_text
 from schemas.spec_file import load_spec
 from schemas.yaml_text import parse
+from stages.ingest.source.ours import lies_in
 
 Ask = Callable[[str, str], str]
 """Asks a question and gives a default; returns the answer."""
@@ -51,13 +52,15 @@ def init_job(wanted: Wanted, ask: Ask | None) -> Iterator[str]:
     source = wanted.source or (ask("Where are the pictures? A folder, or a bucket's address", "") if ask else "")
     if not source:
         raise CommandError("init: name the folder of the pictures, `unscene init photos`, or take --example demo")
-    name = _name(source)
+    one = is_one_picture(source)
+    name = _name(re.sub(r"(?<=[^/])\.[^./]+$", "", source) if one else source)
     file = wanted.to or Path(f"{name}.yaml")
     _check_new(file)
-    free = _free(f"out/{name}")
+    first = f"{'../' if lies_in('out', source) else ''}out/{name}"
+    free = _free(first)
     out = wanted.out or free
     found = look_into(source, out, _coco_file(wanted.masks))
-    yield f"found: {found.line()}"
+    yield f"found: {found.line()}" + (f"; {source} is one picture, and the job is of it alone" if one else "")
     masks = wanted.masks or _masks_of(found)
     gpu = _has_gpu() if wanted.gpu is None else wanted.gpu
     base = wanted.base or (PHOTO_BASE if gpu else "seedling")
@@ -83,7 +86,7 @@ def init_job(wanted: Wanted, ask: Ask | None) -> Iterator[str]:
     how = {"none": "masks are found by Segment Anything", "beside": "masks beside the pictures"}
     rest = _without(found, masks) if masks != "none" else 0
     by_sam = f", and for {rest} of {counted(found.pictures, 'picture')} by Segment Anything" if rest else ""
-    taken = f", as out/{name} holds a job" if out == free != f"out/{name}" else ""
+    taken = f", as {first} holds a job" if out == free != first else ""
     yield f"chosen: {how.get(masks, f'masks of {masks}')}{by_sam}; base {base}, {_why(base, gpu)}; output {out}{taken}"
     if alike:
         yield f"{counted(alike, 'file')} called like masks: " + (
