@@ -16,7 +16,6 @@ from schemas.errors import CommandError, SpecError
 from schemas.shipped import job_names, job_text
 from schemas.spec_file import load_spec
 from schemas.yaml_text import parse
-from stages.ingest.source.ours import lies_in
 
 Ask = Callable[[str, str], str]
 """Asks a question and gives a default; returns the answer."""
@@ -56,7 +55,7 @@ def init_job(wanted: Wanted, ask: Ask | None) -> Iterator[str]:
     name = _name(re.sub(r"(?<=[^/])\.[^./]+$", "", source) if one else source)
     file = wanted.to or Path(f"{name}.yaml")
     _check_new(file)
-    first = f"{'../' if lies_in('out', source) else ''}out/{name}"
+    first = f"out/{name}"
     free = _free(first)
     out = wanted.out or free
     found = look_into(source, out, _coco_file(wanted.masks))

@@ -11,7 +11,6 @@ from typing import Any
 from pipeline.dataset.choices import Choices
 from pipeline.dataset.classes import Classes
 from pipeline.dataset.parts import OWN
-from pipeline.ledger.beside_source import check_beside_source
 from pipeline.storage.folder import Storage
 from pipeline.storage.local import is_temporary
 from schemas.errors import CommandError
@@ -24,7 +23,7 @@ CARD = "README.md"
 
 
 def check_apart(into: Storage, output: Storage) -> None:
-    """Raises CommandError where the folder is that of a job, or lies in one or in its pictures, or is a file."""
+    """Raises CommandError where the folder is that of a job, or lies in one, or is a file."""
     if into.local == output.local and f"{into.root}/".startswith(f"{output.root}/"):
         where = "is the OUTPUT itself" if into.root == output.root else "lies in the OUTPUT"
         raise CommandError(f"--into {into.url}: it {where}, which only the job writes to; name another folder")
@@ -34,7 +33,6 @@ def check_apart(into: Storage, output: Storage) -> None:
         raise CommandError(
             f"--into {into.url}: it lies in {outer}, the output of a job, which alone writes to it; name another folder"
         )
-    check_beside_source("--into", into.url, output)
     if into.local and into.fs.isfile(into.root):
         raise CommandError(f"--into {into.url}: a file of that name is there; name a folder")
 

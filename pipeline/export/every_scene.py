@@ -35,7 +35,7 @@ def export_all(storage: Storage, folder: Path) -> Iterator[str]:
     needs its base and that is gone.
     """
     source = HandleSource(storage)
-    check_folder(folder, storage)
+    check_folder(folder)
     if not source.shards:
         raise CommandError(f"--all: no scene under {source.home.url} has handles; `unscene status` says how far it is")
     written = left_out = 0

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.export.source import HandleSource, stamp_of
-from pipeline.ledger.beside_source import check_beside_source
 from pipeline.ledger.scene_names import find_scenes, one_scene, uris_of
 from pipeline.shards.reader import UNREADABLE, NotAsCommitted, Row
 from pipeline.storage.folder import Storage
@@ -24,7 +23,7 @@ def export_from(storage: Storage, scene: str, folder: Path) -> Iterator[str]:
     when `folder` cannot be written to.
     """
     source = HandleSource(storage)
-    check_folder(folder, storage)
+    check_folder(folder)
     scene_id = _meant(source, scene)
     if scene_id in source.withdrawn:
         raise CommandError(f"--scene {scene}: {scene_id}: {source.undo(scene_id)}")
@@ -88,9 +87,8 @@ def cannot_be_written(folder: Path, error: OSError) -> CommandError:
     )
 
 
-def check_folder(folder: Path, output: Storage) -> None:
-    """Raises CommandError where `folder` is a file, or lies among the pictures of the job."""
-    check_beside_source("--to", str(folder), output)
+def check_folder(folder: Path) -> None:
+    """Raises CommandError where `folder` is a file."""
     if folder.exists() and not folder.is_dir():
         raise CommandError(f"--to {folder}: a file of that name is there; name a folder")
 

@@ -156,8 +156,8 @@ def _first_page(
 
 
 def _account(storage: Storage, committed: Committed, numbers: RunNumbers, unread: bool) -> dict[str, Any]:
-    """What became of the source, of which not all may be read yet; where a part of the account is damaged, which one and
-    what to do instead."""
+    """What became of the source, of which not all may be read yet; or which part of the account is damaged, and what to
+    do instead."""
     try:
         text = account_text(account_counts(storage, committed), numbers.unsettled > 0, unread)
         rows = [row for row in account_rows(storage, MAX_LEFT_OUT, committed) if row["outcome"] != "duplicate"]

@@ -73,7 +73,7 @@ def seaweedfs(folder: Path) -> Iterator[str]:
     command = [
         *(str(_weed()), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
         *(f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}"),
-        *("-s3", "-master.volumeSizeLimitMB=64", "-volume.max=20", "-master.telemetry=false"),
+        *("-s3", "-master.volumeSizeLimitMB=64", "-volume.max=200", "-master.telemetry=false"),
         *("-s3.port.iceberg=0", "-s3.port.lance=0"),
     ]
     log = folder / "weed.log"

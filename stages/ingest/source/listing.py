@@ -20,7 +20,7 @@ from schemas.outcomes import BEYOND
 from stages.ingest.source.files import Root, called, locate, root, root_of
 from stages.ingest.source.hearing import all_heard
 from stages.ingest.source.kind import check_address, check_kind, holds
-from stages.ingest.source.ours import NAME_IT, check_output, folders_of_ours, is_below
+from stages.ingest.source.ours import NAME_IT, folders_of_ours, is_below
 from stages.ingest.source.packed import Packed
 from stages.ingest.source.walking import Found, look_at, packed, shown_path, walk
 from stages.retrying import persistently
@@ -83,16 +83,14 @@ def list_source(source: Source, output: str | None = None) -> Listing:
     A folder is searched recursively for `source.suffixes` (any case); names that start with a dot, of files and of
     folders below the source, are left out. A glob or a single file is taken at its word, whatever its suffix. With
     `masks: beside` mask files are never pictures; nor is the COCO JSON. At most `source.limit` pictures are taken.
-    output: where the job writes to; should a pattern reach it, it is one line, whatever it holds. So is a folder below
-    the source that another job, or `unscene dataset`, has written.
+    output: where the job writes to; should it lie within the source it is one line, whatever it holds. So is a folder
+    below the source that another job, or `unscene dataset`, has written.
 
-    Raises SpecError when there is no picture, no way to list, or `output` lies in the source.
+    Raises SpecError when there is no picture, or no way to list.
     """
     if source.uri is None:
         raise SpecError("source.uri is not set: this job starts from source.handles and has no pictures of its own")
     check_address(source.uri)
-    if output is not None:
-        check_output(source, output)
     try:
         at = root(source)
         base = root_of(source)

@@ -186,13 +186,6 @@ def test_a_job_that_grew_adds_parts_and_keeps_the_numbers_of_classes(tmp_path: P
     assert re.search(r"\(\d+ parts written, 4 there already\)", lines[-1])
 
 
-def test_a_folder_among_the_pictures_of_the_job_is_refused(tmp_path: Path) -> None:
-    """The next run would take its pictures for new ones."""
-    output = LabelledOutput(tmp_path / "out", scenes=1, settings={"source.uri": f"{tmp_path}/photos"})
-    with pytest.raises(CommandError, match=r"^--into .*/photos/sets: it lies in the job's source.uri \(.*/photos\), "):
-        made(output, tmp_path / "photos" / "sets")
-
-
 def test_a_folder_that_is_not_for_it_is_refused(output: LabelledOutput, tmp_path: Path) -> None:
     inside = Path(output.storage.url) / "set"
     with pytest.raises(CommandError, match=r"--into .*: it lies in the OUTPUT, which only the job writes to"):

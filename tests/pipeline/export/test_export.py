@@ -312,13 +312,3 @@ def test_handles_that_cannot_be_read_end_in_an_error_once_the_others_are_written
         str(error.value),
     )
     assert (tmp_path / "all" / "README.md").exists()
-
-
-def test_a_folder_among_the_pictures_of_the_job_is_refused(tmp_path: Path) -> None:
-    output = Learned(tmp_path / "out", stages=LEARNED, settings={"source.uri": f"{tmp_path}/photos"})
-    inside = tmp_path / "photos" / "handles"
-    told = r"^--to .*/photos/handles: it lies in the job's source.uri \(.*/photos\), where the next run would come upon"
-    with pytest.raises(CommandError, match=told):
-        list(export_all(output.storage, inside))
-    with pytest.raises(CommandError, match=told):
-        list(export_from(output.storage, id_of(output, 0), inside))
