@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.ledger.numbers import RunNumbers
-from pipeline.shards.quality import kept_text, learned_by, little_training, thresholds
+from pipeline.shards.quality import kept_text, learned_by, little_training, shows, thresholds
 from pipeline.shards.scores import ScoreNumbers
 from pipeline.wording import counted
 from schemas.job import JobSpec
@@ -35,8 +35,8 @@ def verdict_of(scores: ScoreNumbers, spec: JobSpec, numbers: RunNumbers, handles
         if scores.count < variations:
             text += f"; {variations - scores.count:,} not scored yet"
     elif variations:
-        why = "yet" if spec.evaluate.enabled else "(evaluate.enabled is false)"
-        text, well = f"not scored {why}: nobody has looked at what {counted(variations, 'picture')} show", False
+        why, show = "yet" if spec.evaluate.enabled else "(evaluate.enabled is false)", shows(variations)
+        text, well = f"not scored {why}: nobody has looked at what {counted(variations, 'picture')} {show}", False
     else:
         text, well = f"no pictures yet{_found(numbers)}" if numbers.unsettled else "no pictures were made", False
     if numbers.failed:

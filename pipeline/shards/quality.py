@@ -33,7 +33,7 @@ def kept_text(scores: ScoreNumbers, settings: Evaluate) -> str:
     """`kept 175 of 204 (concepts found); 59 of the 204 show every concept asked for once (29 %)`, or without thresholds
     the second alone; reasons after it. The first is no part of the second, nor the second of the first."""
     set_ = thresholds(settings)
-    once = f"show every concept asked for once ({100 * (scores.complete_share or 0):.0f} %)"
+    once = f"{shows(scores.complete)} every concept asked for once ({100 * (scores.complete_share or 0):.0f} %)"
     if not set_:
         text = f"no thresholds set: {scores.complete:,} of {scores.count:,} {once}"
     elif settings.concepts == "complete":
@@ -51,6 +51,11 @@ def learned_by(spec: JobSpec) -> JobSpec:
         return recorded_spec(Storage(spec.source.handles))
     except (JobError, OSError):  # it was there when the pictures were drawn
         return spec
+
+
+def shows(pictures: int) -> str:
+    """`show`, or of one picture `shows`."""
+    return "shows" if pictures == 1 else "show"
 
 
 def little_training(spec: JobSpec) -> str | None:

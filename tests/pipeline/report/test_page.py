@@ -99,7 +99,7 @@ def page(sample: SampleOutput) -> Page:
 
 def test_numbers_of_the_run(page: Page) -> None:
     text = flat(page.text)
-    assert "6 scenes 10 handles 20 variations 2 failures 1 duplicates" in text
+    assert "6 scenes 10 handles 20 variations 2 failures 1 duplicate Stage" in text
     assert "extract.lora.rank 8 (default 4)" in text
     assert "models.base own/base (default seedling)" in text
     assert "extract.lora.text_encoder" not in text  # it is the default

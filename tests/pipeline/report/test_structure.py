@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pipeline.ledger.numbers import RunNumbers
 from pipeline.report import page as report
 from pipeline.report.choices import choices_of
 from pipeline.report.facts import KEPT_ONCE, NOT_ONCE, ONCE, SceneFacts, state_of
 from pipeline.report.scenes import title_of
 from pipeline.report.thumbnails import PALETTE, colour_of, ink_on, luminance, middle
+from pipeline.report.verdict import verdict_of
 from pipeline.report.views import ConceptView, SceneView, seen_text
+from pipeline.shards.scores import ScoreNumbers
 from pipeline.stage_kinds import INGEST, SEGMENT
+from schemas.job import JobSpec
 from schemas.outcomes import SceneOutput
 from tests.pipeline.report.test_page import Page, flat, page_of, scene_ids
 from tests.support import sample_output
@@ -208,6 +213,30 @@ def test_commands_can_be_copied(tmp_path: Path) -> None:
         assert f"unscene {command} '{sample.storage.url}'" in text
     assert f"unscene export '{sample.storage.url}' --all --to handles" in text
     assert "unscene status" not in text, "nothing is left to do"
+
+
+def test_files_that_cannot_be_read_are_to_be_mended_before_they_are_tried_again(tmp_path: Path) -> None:
+    """Trying such a file again is of no use by itself: the command stands last, and says what comes before."""
+    text = flat(page_of(SampleOutput(tmp_path / "read", stages=(INGEST,)).storage).text)
+    following = text[text.index("Go on with the job") :]
+    assert "Try the failed scenes again" not in following
+    assert following.index("unscene report") < following.index("Once the files that failed are mended")
+    text = flat(page_of(SampleOutput(tmp_path / "learned").storage).text)
+    assert "Once the files" not in text
+    assert text.index("Try the failed scenes again") < text.index("Write this report anew")
+
+
+def test_one_is_no_plural() -> None:
+    spec = JobSpec.model_validate(
+        {"source": {"uri": "/p"}, "output": "/o", "evaluate": {"enabled": True, "concepts": "any"}}
+    )
+    numbers = RunNumbers({}, [], Counter(), 0)
+    said = verdict_of(ScoreNumbers(), spec, numbers, 1, 1).text
+    assert said == "Not scored yet: nobody has looked at what 1 picture shows"
+    assert verdict_of(ScoreNumbers(), spec, numbers, 1, 2).text.endswith("what 2 pictures show")
+    scores = ScoreNumbers(count=2, kept=2, complete=1)
+    assert "1 of 2 shows every concept once" in verdict_of(scores, spec, numbers, 1, 2).text
+    assert "0 of 2 show every" in verdict_of(ScoreNumbers(count=2, kept=2), spec, numbers, 1, 2).text
 
 
 def test_numbers_stand_on_their_masks(page: Page) -> None:
