@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from pipeline.commands import estimate, timing
+from pipeline.commands import estimate, facts, timing
 from pipeline.commands.facts import plan_facts, status_facts
 from pipeline.commands.scenes import list_scenes
 from pipeline.commands.status import status_lines
@@ -122,6 +122,16 @@ def test_plan_has_every_card_and_what_was_measured(tmp_path: Path, monkeypatch: 
     assert set(facts["here"]) == set(shown["here"])
     h100 = next(card for card in facts["cards"] if card["card"] == "H100")
     assert h100["hours"] == facts["gpu_hours"]["total"] > 0
+
+
+def test_a_card_without_room_for_one_scene_has_no_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "LEAST_PASS", 0.0)
+    cards = [replace(card, memory=0) if card.name == facts.HOURS_OF.name else card for card in facts.CARDS]
+    monkeypatch.setattr(facts, "CARDS", cards)
+    plan = plan_facts(load_spec(ROOT / "jobs" / "demo.yaml", [f"output={tmp_path / 'new'}"]))
+    *others, h100 = plan["cards"]
+    assert (h100["hours"], h100["scenes_side_by_side"], plan["gpu_hours"]) == (None, 0, None)
+    assert all(card["hours"] > 0 for card in others)
 
 
 def test_plan_of_new_pictures_alone_has_no_memory_for_learning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

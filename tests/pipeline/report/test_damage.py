@@ -11,6 +11,7 @@ import pytest
 from pipeline.report import damage
 from pipeline.report.card import foreign_card
 from pipeline.stage_kinds import INGEST, SEGMENT
+from pipeline.typed import writing
 from tests.pipeline.report.test_page import flat, page_of
 from tests.support.sample_output import SampleOutput, with_given_handles
 
@@ -116,3 +117,15 @@ def forget_tallies(output: Path) -> None:
         path.write_text(json.dumps({**json.loads(path.read_text()), "tally": None}))
     for path in (output / "_commits").glob("manifest-*"):
         path.unlink()
+
+
+def test_the_command_says_that_the_card_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = SampleOutput(tmp_path / "out")
+    said: list[str] = []
+    monkeypatch.setattr(writing, "say", said.append)
+    writing.report(sample.storage.url)
+    assert len(said) == 1
+    (tmp_path / "out/README.md").unlink()
+    (tmp_path / "out/README.md").mkdir()
+    writing.report(sample.storage.url)
+    assert said[2].startswith(f"{tmp_path / 'out/README.md'}: not written by Unscene, so it was left as it is")
