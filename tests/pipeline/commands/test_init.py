@@ -75,15 +75,6 @@ def test_one_picture_is_said_to_be_one_and_gives_the_job_its_name(here: Path) ->
     assert accepted(Path("1.yaml")).output == str(here / "out" / "1")
 
 
-def test_a_job_that_is_written_in_the_folder_of_pictures_has_its_output_beside_it(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(here / "photos")
-    written(Wanted(".", gpu=False), None)
-    assert load_spec(Path("photos.yaml")).output == "../out/photos"
-    accepted(Path("photos.yaml"))
-
-
 def test_masks_beside_are_seen(here: Path) -> None:
     masks_beside(here / "photos", "0.mask0.png", "0.mask1.png", "2.mask0.png")
     lines = written(Wanted("photos", gpu=False, out="out/x", to=Path("my job.yaml")), None)

@@ -61,7 +61,7 @@ def test_the_job_joins_the_cluster_and_its_workers_have_the_code(head: Head, tmp
     done = _submit(head, "job.yaml", "--wait", cwd=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr  # as every scene failed
     assert "b.png: the only mask is no concept (1 too large)" in _unwrapped(done.stdout)
-    assert "made 1 scene," in done.stdout
+    assert "made 0 of 1 scene, " in done.stdout
     for stage in ("ingest", "segment", "extract", "generate", "failures"):
         assert (tmp_path / "out" / "_commits" / stage / "000001.json").exists()
 

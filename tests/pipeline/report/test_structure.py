@@ -235,7 +235,7 @@ def test_one_is_no_plural() -> None:
     assert said == "Not scored yet: nobody has looked at what 1 picture shows"
     assert verdict_of(ScoreNumbers(), spec, numbers, 1, 2).text.endswith("what 2 pictures show")
     scores = ScoreNumbers(count=2, kept=2, complete=1)
-    assert "1 of 2 shows every concept once" in verdict_of(scores, spec, numbers, 1, 2).text
+    assert "1 of 2 shows every concept asked for once" in verdict_of(scores, spec, numbers, 1, 2).text
     assert "0 of 2 show every" in verdict_of(ScoreNumbers(count=2, kept=2), spec, numbers, 1, 2).text
 
 
