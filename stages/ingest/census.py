@@ -12,9 +12,10 @@ from stages.ingest.given_masks.coco_entries import CocoFile, Entry
 from stages.ingest.given_masks.coco_file import read_coco
 from stages.ingest.given_masks.coco_names import check_any, match_names
 from stages.ingest.given_masks.owners import owners_of
+from stages.ingest.source.file_names import looks_like_a_mask
 from stages.ingest.source.files import root_of
 from stages.ingest.source.hashing import Hashed, hash_file, hash_of_all
-from stages.ingest.source.listing import Listing, list_source, looks_like_a_mask
+from stages.ingest.source.listing import Listing, list_source
 from stages.ingest.source.packed import Packed
 from stages.ingest.source.walking import Found
 from stages.telling import tell

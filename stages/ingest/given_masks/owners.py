@@ -7,7 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from schemas.outcomes import BEYOND
-from stages.ingest.source.listing import MASK_NAME, Listing
+from stages.ingest.source.file_names import MASK_NAME
+from stages.ingest.source.listing import Listing
 from stages.ingest.source.walking import Found
 
 PICTURE_SUFFIXES = (

@@ -4,7 +4,6 @@ torch, no decoding."""
 from __future__ import annotations
 
 import glob
-import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -17,6 +16,7 @@ from schemas.errors import SpecError, StoreAway
 from schemas.job import Source
 from schemas.near_path import near_path
 from schemas.outcomes import BEYOND
+from stages.ingest.source.file_names import MASK_NAME, in_a_mask_folder, looks_like_a_mask, not_meant, other_kind
 from stages.ingest.source.files import Root, called, locate, root, root_of
 from stages.ingest.source.hearing import all_heard
 from stages.ingest.source.kind import check_address, check_kind, holds
@@ -24,15 +24,6 @@ from stages.ingest.source.ours import NAME_IT, folders_of_ours, is_below
 from stages.ingest.source.packed import Packed
 from stages.ingest.source.walking import Found, look_at, packed, shown_path, walk
 from stages.retrying import persistently
-
-MASK_NAME = re.compile(r"(?:(?P<stem>.+)\.)?mask(?P<number>\d+)\.png", re.IGNORECASE)
-"""A mask beside its picture: `mask0.png` in the picture's own folder, or `<stem>.mask0.png`."""
-
-_LIKE_A_MASK = (re.compile(r"(^|[^a-z])masks?([^a-z]|$)", re.IGNORECASE), re.compile(r"[a-z]Masks?([^a-z]|$)"))
-
-THUMBNAILS = ("@eadir", "#recycle", "@recycle", "$recycle.bin", "__macosx", "ipod photo cache", "_thumb", "thumbs")
-"""Folders (in lower case) in which servers and systems keep small copies and what was deleted."""
-THUMBNAIL_NAME = re.compile(r"SYNOPHOTO_THUMB|SYNOFILE_THUMB|^Thumbs\.db$", re.IGNORECASE)
 
 _BY_SUFFIX = ("suffix ", "no suffix", "archive")
 _OUTSIDE = ("link that leads out of the source", "source.links: follow reads what it leads to")
@@ -43,8 +34,6 @@ _MANY = {
     _OUTSIDE[0]: "links that lead out of the source",
 }
 """Reasons of several files, where they read otherwise than of one."""
-
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 
 
 @dataclass(frozen=True)
@@ -211,13 +200,13 @@ def _place(file: Found, folder: str | None, source: Source, listing: Listing) ->
         listing.leave_out(file.path, *_OUTSIDE)
     elif _is_coco(listing.root, file, source):
         listing.leave_out(file.path, "the annotation file")
-    elif folder is not None and (reason := _not_meant(file.path.removeprefix(folder).lstrip("/"))):
+    elif folder is not None and (reason := not_meant(file.path.removeprefix(folder).lstrip("/"))):
         listing.leave_out(file.path, *reason)
     elif source.masks == "beside" and MASK_NAME.fullmatch(name):
         listing.masks.append(file)
-    elif folder is not None and (reason := _other_kind(name, source)):
+    elif folder is not None and (reason := other_kind(name, source)):
         listing.leave_out(file.path, *reason)
-    elif source.masks == "beside" and (looks_like_a_mask(name) or _in_a_mask_folder(file.path, listing.root)):
+    elif source.masks == "beside" and (looks_like_a_mask(name) or in_a_mask_folder(file.path, listing.root.path)):
         listing.leave_out(
             file.path,
             "looks like a mask",
@@ -226,42 +215,6 @@ def _place(file: Found, folder: str | None, source: Source, listing: Listing) ->
         )
     else:
         listing.pictures.add(file)
-
-
-def looks_like_a_mask(name: str) -> bool:
-    """Whether a person who reads the name would take the file for a mask."""
-    stem = name.rpartition(".")[0] or name
-    return any(pattern.search(stem) for pattern in _LIKE_A_MASK)
-
-
-def _in_a_mask_folder(path: str, at: Root) -> bool:
-    """Whether a folder of masks below the source holds the file."""
-    folders = path.removeprefix(at.path).lower().split("/")[:-1]
-    return not {"mask", "masks"}.isdisjoint(folders)
-
-
-def _not_meant(relative: str) -> tuple[str, str | None] | None:
-    """Why nobody means a file that lies at this path below the source, if nobody does."""
-    *folders, name = relative.split("/")
-    if any(part.startswith(".") for part in (*folders, name)):
-        return "hidden", None
-    if any(part.lower() in THUMBNAILS for part in folders) or THUMBNAIL_NAME.search(name):
-        return "thumbnail", "its folder or name says that it is a small copy, or deleted"
-    return None
-
-
-def _other_kind(name: str, source: Source) -> tuple[str, str | None] | None:
-    """What a file is instead of a picture, by its suffix."""
-    stem, dot, suffix = name.rpartition(".")
-    bare = not dot or not stem
-    wanted = tuple(suffix.lower() for suffix in source.suffixes)
-    if name.lower().endswith(tuple(filter(None, wanted))) or (bare and "" in wanted):
-        return None
-    if name.lower().endswith(ARCHIVES):
-        return "archive", "to read the pictures in it: source.uri: zip://::<its address>, or unpack it"
-    if bare:
-        return "no suffix", 'source.suffixes says which are read; "" in it means files without one'
-    return f"suffix .{suffix.lower()}", "source.suffixes says which are read"
 
 
 def _is_coco(at: Root, file: Found, source: Source) -> bool:
