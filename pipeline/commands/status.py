@@ -67,6 +67,9 @@ def state_line(driver: dict[str, Any] | None, live: dict[str, Any] | None, left:
         last = f" (last heard of {span(time.time() - live['at'])} ago)" if live else ""
         return f"not running{last}: {to_go}; `{command_of(live)}` goes on"
     state = (live or {}).get("state", "planning")
+    own = live is not None and (live.get("pid"), live.get("host")) == (driver["pid"], driver.get("host"))
+    if state == "ended" and own and left:
+        return f"stopping, what is whole is written: {to_go} ({_who(driver)})"
     begun_anew = state == "ended" and (left > 0 or not is_fresh(live))  # the last run's word; this one has said none
     if state == "planning" or live is None or begun_anew:
         return f"running: it reads the source and plans ({_who(driver)})"

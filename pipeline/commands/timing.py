@@ -101,7 +101,7 @@ def time_lines(bill: Bill, work: Work, here: Times | None) -> list[str]:
     shown = bill.timed()
     places = [*([here] if here else []), *(on_card(card, bill, work.left) for card in CARDS if told_by_flops(bill))]
     rows = [
-        ["time for a scene", *shown, "to do"],
+        ["time a scene", *shown, "to do"],
         *([_text(times, work, shown, bill) for times in places]),
     ]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -6,6 +6,8 @@ It tells how far; whether a run is still at work the lease tells (`pipeline.ledg
 from __future__ import annotations
 
 import json
+import os
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -34,7 +36,8 @@ def announce(storage: Storage, state: str, **more: Any) -> None:
     """Says what a run is at, beside what is known of the job already: `planning`, `starting`, `running`, `stopping`,
     `ended`. Never raises."""
     try:
-        found = (read_snapshot(storage) or {}) | more | {"at": time.time(), "state": state}
+        who = {"pid": os.getpid(), "host": socket.gethostname()}
+        found = (read_snapshot(storage) or {}) | more | {"at": time.time(), "state": state} | who
         storage.write(NAME, json.dumps(found, indent=1).encode())
     except Exception as error:
         print(as_told(f"could not write {NAME}: {error}"), file=sys.stderr)
@@ -43,7 +46,7 @@ def announce(storage: Storage, state: str, **more: Any) -> None:
 def read_snapshot(storage: Storage) -> dict[str, Any] | None:
     """The last one, or None: `at` (seconds since 1970), `state`, `scenes`, for each of `stages` what `StageState` has,
     `job` as `Outlook`, `stale`: the scenes that the last run left as they are though their file has changed,
-    `command`: see `command_of`."""
+    `command`: see `command_of`; `pid`, `host`: whose word it is."""
     try:
         found: dict[str, Any] = json.loads(storage.read(NAME))
     except (FileNotFoundError, ValueError):

@@ -164,13 +164,36 @@ def test_stale_scenes_and_failures_are_named_from_the_source_on(sample: SampleOu
 
 
 def test_watch_ends_with_the_run_and_then_says_all(sample: SampleOutput, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = iter([True, True, False])
+    turns = iter([True, True, True, False])
     monkeypatch.setattr(watching, "at_work", lambda storage: {"pid": 1} if next(turns) else None)
     out = io.StringIO()
     watching.watch(sample.storage, Console(file=out, width=80), every_s=0.0)
     printed = out.getvalue().splitlines()
     assert printed[1:] == status_lines(sample.storage)
     assert printed[0].endswith(status_lines(sample.storage)[0]), "one line in two quick turns"
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_watch_waits_for_a_run_that_was_typed_a_moment_ago(
+    sample: SampleOutput, monkeypatch: pytest.MonkeyPatch, comes: bool
+) -> None:
+    turns = iter([False, False, comes, comes])
+    monkeypatch.setattr(watching, "at_work", lambda storage: {"pid": 1} if next(turns, False) else None)
+    out = io.StringIO()
+    watching.watch(sample.storage, Console(file=out, width=80), every_s=0.01, begin_s=0.05)
+    printed = out.getvalue().splitlines()
+    assert printed[0] == "nobody is at work here yet; looking for 0 s more"
+    assert (printed[1:] == status_lines(sample.storage)) is not comes
+
+
+def test_a_run_that_stops_says_so_until_it_has_ended(sample: SampleOutput) -> None:
+    """It said that it read the source: what it had announced last was taken for the word of the run before."""
+    with held(sample.storage):
+        write_snapshot(sample.storage, JobCounts(["ingest"], 4), "ended")
+        assert state_of(sample.storage).startswith("stopping, what is whole is written: 2 shards to go (process ")
+        told = json.loads(sample.storage.read("_progress.json"))
+        sample.storage.write("_progress.json", json.dumps(told | {"pid": 1}).encode())
+        assert state_of(sample.storage).startswith("running: it reads the source and plans (process ")
 
 
 @pytest.mark.parametrize("message", ["", " \n\n", "\n  at last a word\nand more"])
