@@ -160,7 +160,7 @@ def test_every_variation_is_scored_beside_its_masks(demo: Finished) -> None:
         assert not (lacking and row["keep"])
         assert [index for index, box in zip(row["concepts"], row["boxes"], strict=True) if box is None] == lacking
     kept, complete = (sum(row[name] for row in scores) for name in ("keep", "complete"))
-    once = f"{complete} of the {len(scores)} show every concept asked for once"
+    once = f"{complete} of the {len(scores)} {'shows' if complete == 1 else 'show'} every concept asked for once"
     said = f"kept {kept} of {len(scores)} (concepts found); {once}"
     assert said in demo.words
     assert f"K{said[1:]}" in (demo.output / "report" / "index.html").read_text()

@@ -60,7 +60,8 @@ def wait_for(what: Any, seconds: float = 90.0) -> None:
 
 
 def parts(output: Path) -> int:
-    return len(list(output.glob("_work/extract/*/*.tar"))) + len(list(output.glob("handles/*.parquet")))
+    """Scenes that are learned and not packed, two in a file, and shards that are."""
+    return 2 * len(list(output.glob("_work/extract/*/*.tar"))) + len(list(output.glob("handles/*.parquet")))
 
 
 @pytest.fixture
