@@ -23,7 +23,7 @@ from benchmarks.scale_job import Phase, Run
 from benchmarks.scale_ray import Actor
 from benchmarks.scale_work import Work
 
-WHOLE_SCENES, WHOLE_WORKERS = 192, 8
+WHOLE_SCENES, WHOLE_WORKERS, WHOLE_PICTURES = 192, 8, 64
 Line = tuple[str, str, str]
 """What, figure, goal."""
 
@@ -155,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--scenes", type=int, default=10_000)
     parser.add_argument("--workers", type=int, default=100, help="GPUs of the cluster")
-    parser.add_argument("--pictures", type=int, default=Work.PICTURES, help="a scene's, in the job with whole workers")
+    parser.add_argument("--pictures", type=int, default=WHOLE_PICTURES, help="a scene's, in the job with whole workers")
     asked = parser.parse_args()
     print("the job with whole workers ...", file=sys.stderr)
     small = list(small_lines(whole_run(WHOLE_SCENES, asked.pictures)))

@@ -25,7 +25,7 @@ from typing import Any
 from pipeline.shards.tars import BLOCK, closing, member, padded
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
-from pipeline.storage.pieces import Piece, Span, blocks
+from pipeline.storage.pieces import Piece, Span
 from schemas.outcomes import Failure, SceneOutput
 
 _OUTCOMES = "outcomes.json"
@@ -157,13 +157,3 @@ def _read(storage: Storage, file: tuple[str, int, int]) -> list[Part]:
         parts.append(replace(part, content=Span(name, at, part.size)))
         at += part.size
     return parts
-
-
-def read_part(storage: Storage, part: Part) -> SceneOutput:
-    """All of a scene's part. Raises OSError where its file is gone or damaged."""
-    read: Callable[[str, int, int], bytes] = storage.read_range
-    data, at, files = b"".join(blocks(part.pieces(), read)), 0, {}
-    for name, size, _ in part.files:
-        files[name] = data[at + BLOCK : at + BLOCK + size]
-        at += BLOCK + padded(size)
-    return SceneOutput(part.scene_id, part.rows, files, part.failure)

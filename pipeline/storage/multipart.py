@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain, islice
 from typing import Any, Protocol
 
 from pipeline.storage.pieces import Composed, Piece, Span, joined, read_whole
@@ -68,19 +70,17 @@ def _cut(span: Span) -> Iterator[Span]:
         yield Span(span.path, span.start + at, min(each, span.length - at))
 
 
-def composed(
-    begin: Begin, write: Callable[[str, bytes], None], path: str, parts: Iterator[Piece], size: int = 0
-) -> Composed:
+def composed(begin: Begin, write: Callable[[str, bytes], None], path: str, parts: Iterator[Piece]) -> Composed:
     """Makes the file of `parts`. One part that is sent from here is written at once, which is one request and not
     three."""
     first = next(parts, b"")
-    second = next(parts, None)
-    if second is None and isinstance(first, bytes):
+    more = list(islice(parts, 1))
+    if not more and isinstance(first, bytes):
         write(path, first)
         return Composed(len(first), None)
-    upload = begin(path)
+    upload, size = begin(path), 0
     try:
-        for part in _all(first, second, parts):
+        for part in chain([first], more, parts):
             if isinstance(part, bytes):
                 upload.send(part)
                 size += len(part)
@@ -93,13 +93,6 @@ def composed(
             upload.discard()
         raise
     return Composed(size, None)
-
-
-def _all(first: Piece, second: Piece | None, others: Iterator[Piece]) -> Iterator[Piece]:
-    yield first
-    if second is not None:
-        yield second
-    yield from others
 
 
 class S3Upload:
@@ -147,16 +140,13 @@ class S3Upload:
         return persistently(lambda: self.fs.call_s3(method, Bucket=self.bucket, Key=self.key, **keywords), self.name)
 
 
-def abort_uploads(fs: Any, name: str, bucket: str, prefix: str) -> int:
-    """Ends the uploads that have begun under a prefix and were never finished; how many."""
-    listed = persistently(lambda: fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix), name)
-    found = [one for one in listed.get("Uploads") or [] if str(one["Key"]).startswith(prefix)]
-    for one in found:
-        with contextlib.suppress(FileNotFoundError):
-            persistently(
-                lambda one=one: fs.call_s3(  # type: ignore[misc]
-                    "abort_multipart_upload", Bucket=bucket, Key=one["Key"], UploadId=one["UploadId"]
-                ),
-                name,
+def abort_uploads(fs: Any, name: str, bucket: str, prefix: str) -> None:
+    """Ends the uploads that have begun under a prefix and were never finished."""
+    listed = persistently(partial(fs.call_s3, "list_multipart_uploads", Bucket=bucket, Prefix=prefix), name)
+    for one in listed.get("Uploads") or []:
+        if str(one["Key"]).startswith(prefix):
+            abort = partial(
+                fs.call_s3, "abort_multipart_upload", Bucket=bucket, Key=one["Key"], UploadId=one["UploadId"]
             )
-    return len(found)
+            with contextlib.suppress(FileNotFoundError):  # it has ended meanwhile
+                persistently(abort, name)

@@ -35,8 +35,7 @@ class ObjectStore:
 
     def __init__(self, fs: Any, name: str) -> None:
         self.fs, self.name = fs, name
-        protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
-        self._s3 = "s3" in protocols
+        self._s3 = is_s3(fs)
         self._one_put: dict[str, Any] = {"chunksize": _ONE_PUT} if self._s3 else {}
 
     def write(self, path: str, data: bytes) -> None:
@@ -118,8 +117,11 @@ class ObjectStore:
 
 def begins_uploads(fs: Any, name: str) -> Begin | None:
     """What begins an upload in parts that may be copies, on a filesystem that knows them."""
-    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
-    return partial(S3Upload, fs, name) if "s3" in protocols else None
+    return partial(S3Upload, fs, name) if is_s3(fs) else None
+
+
+def is_s3(fs: Any) -> bool:
+    return "s3" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
 
 class _Ranges(io.RawIOBase):

@@ -12,12 +12,19 @@ from pipeline.report import damage
 from pipeline.report.card import foreign_card
 from pipeline.stage_kinds import INGEST, SEGMENT
 from pipeline.typed import writing
-from tests.pipeline.report.test_page import flat, page_of
+from tests.pipeline.report.test_page import Page, flat, page_of
 from tests.support.sample_output import SampleOutput, with_given_handles
 
 
 def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-50])
+
+
+def scenes_saying(page: Page, said: str) -> list[str]:
+    """The two scenes of the damaged shard, which say so."""
+    found = [flat(scene) for scene in page.scenes if said in scene]
+    assert len(found) == 2
+    return found
 
 
 def test_scores_that_are_gone(tmp_path: Path) -> None:
@@ -29,8 +36,7 @@ def test_scores_that_are_gone(tmp_path: Path) -> None:
     assert "Cannot be read: scores/scores-000001.parquet . Their scenes" in top
     assert "delete the commits that name them ( _commits/evaluate/000001.json )" in top
     assert "not scored" not in text
-    of_it = [flat(scene) for scene in page.scenes if "cannot be read" in scene]
-    assert len(of_it) == 2
+    of_it = scenes_saying(page, "cannot be read")
     assert all("4 pictures, scores cannot be read" in scene for scene in of_it)
     assert all(scene.count("score cannot be read") == 4 for scene in of_it), "and so says each picture"
     assert "score cannot be read 8" in text, "by which the pictures can be filtered"
@@ -43,12 +49,10 @@ def test_handles_that_are_cut_off(tmp_path: Path) -> None:
     text = flat(page.text)
     assert "Cannot be read: handles/handles-000001.parquet ." in text
     assert "No handles yet" not in text
-    of_it = [flat(scene) for scene in page.scenes if "Handles cannot be read." in scene]
-    assert len(of_it) == 2
+    scenes_saying(page, "Handles cannot be read.")
     cut(tmp_path / "out/concepts/concepts-000001.parquet")
     page = page_of(sample.storage)
-    of_it = [flat(scene) for scene in page.scenes if "Concepts cannot be read." in scene]
-    assert len(of_it) == 2
+    of_it = scenes_saying(page, "Concepts cannot be read.")
     assert all("asked for 0 its handle cannot be read" in scene for scene in of_it)
     assert "asked for 0 concept 0" not in flat(page.text)
 
@@ -57,8 +61,7 @@ def test_variations_that_cannot_be_read(tmp_path: Path) -> None:
     sample = SampleOutput(tmp_path / "out", scenes=6)
     cut(tmp_path / "out/variations/variations-000001.parquet")
     page = page_of(sample.storage)
-    of_it = [flat(scene) for scene in page.scenes if "Variations cannot be read." in scene]
-    assert len(of_it) == 2
+    of_it = scenes_saying(page, "Variations cannot be read.")
     assert all("its pictures cannot be read" in scene for scene in of_it)
     assert "No variations yet" not in flat(page.text)
     assert "0 of 0 good" not in flat(page.text)
