@@ -92,7 +92,10 @@ def as_measured(storage: Storage, spec: JobSpec) -> Times | None:
     found = measured(read_snapshot(storage))
     if found and (packed := packed_seconds(storage, spec)):
         found[PACK] = packed
-    said = "here: as this output's last run measured it, with all its workers; stages that work side by side take less"
+    said = (
+        "here: as this output's last run measured it, with all its workers; stages that work side by side take less; ? "
+        "stands for what it has not come to"
+    )
     return Times("here", found, notes=[said]) if found else None
 
 

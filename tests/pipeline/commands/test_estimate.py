@@ -325,7 +325,7 @@ def test_what_the_last_run_measured_is_how_long_it_takes_here(tmp_path: Path, ph
     lines = estimate(spec)
     # generate was not measured: 5 x (0.1 + 2 + 60) s and more
     assert row(lines, "here") == ["here", "0.1 s", "2 s", "60 s", "?", "?", "over 5 min"]
-    assert any("as this output's last run measured it" in line for line in lines)
+    assert any("as this output's last run measured it" in line and "; ? stands for" in line for line in lines)
     assert not any("--probe" in line for line in lines)
 
 
