@@ -33,7 +33,9 @@ class HandleSource:
         self.shards = dict(self.reader.find("handles", ""))
         self.plan = read_plan(self.home)
         self.uris = uris_of(self.plan, self.shards)
-        self.withdrawn = frozenset(scene for home in {storage, self.home} for scene in home.names(FOLDER))
+        marks = {home.url: frozenset(home.names(FOLDER)) for home in (storage, self.home)}
+        self._marks = marks
+        self.withdrawn = frozenset[str]().union(*marks.values())
         self._base = base_of(self.plan, recorded_spec(self.home).source.uri)
 
     def path(self, uris: list[str]) -> str:
@@ -41,10 +43,10 @@ class HandleSource:
         return uris[0].removeprefix(self._base) if uris else "its file has changed since"
 
     def undo(self, scene_id: str) -> str:
-        """How a withdrawn scene is wanted again."""
-        return (
-            f"it is withdrawn; `unscene withdraw {shlex.quote(self.home.url)} --scene {scene_id} --undo` wants it again"
-        )
+        """How a withdrawn scene is wanted again: by its mark in this OUTPUT, or in the one that has the handles."""
+        marked = [shlex.quote(url) for url, scenes in self._marks.items() if scene_id in scenes]
+        undone = " and ".join(f"`unscene withdraw {url} --scene {scene_id} --undo`" for url in marked)
+        return f"it is withdrawn; {undone} wants it again"
 
     def commit(self, shard: int) -> Commit:
         """The handles' commit of a shard that has some."""

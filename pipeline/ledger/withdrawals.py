@@ -31,6 +31,8 @@ def withdraw(storage: Storage, scene: str, undo: bool = False) -> str:
     base = base_of(plan, spec.source.uri)
     who = f"{found} ({next((uri.removeprefix(base) for uri in scenes[found]), 'its file has changed since')})"
     if undo:
+        if not storage.exists(f"{FOLDER}/{found}"):
+            return f"{who}: it is not withdrawn from {storage.url}; nothing was changed"
         storage.delete(f"{FOLDER}/{found}")
         again = f"`unscene retry {shlex.quote(storage.url)}`"
         return f"{who}: wanted again; if it has failed already, {again} makes it"

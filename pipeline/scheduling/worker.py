@@ -11,7 +11,7 @@ import ray
 from pipeline.ledger.withdrawals import withdrawn_scenes
 from pipeline.scheduling.hearing import Hearing
 from pipeline.shards.inputs import Inputs
-from pipeline.shards.parts import PartsWriter, find_parts, work_folder
+from pipeline.shards.parts import PartsWriter, find_parts, part_name, work_folder
 from pipeline.shards.unit import Unit
 from pipeline.stage_kinds import load_stage
 from pipeline.storage.folder import SHARED, Storage
@@ -105,6 +105,9 @@ class StageWorkerImpl:
             there = find_parts(self.storage, folder, unit.scene_ids)
             if there.keys() >= set(unit.scene_ids):
                 return [Outcome(scene_id, there[scene_id].failure is not None) for scene_id in unit.scene_ids]
+            for scene_id, part in there.items():
+                if part.failure is not None:  # what a driver found that is gone would go before what comes of it now
+                    self.storage.delete(part_name(unit.stage, unit.shard, unit.round, scene_id))
         assert self.stage is not None, "setup() comes before run()"
         self.latest = {}
         outcomes: dict[str, Outcome] = {}

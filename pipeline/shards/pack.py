@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 from pipeline.ledger.commits import Commit, ShardFile, attempt_folder, commit, new_attempt, publish, read_commit
 from pipeline.shards.account import account_tally
 from pipeline.shards.concept_counts import handles_tally
-from pipeline.shards.parts import Part, find_parts, members, work_folder
+from pipeline.shards.parts import Part, files_of, find_parts, members, work_folder
 from pipeline.shards.reader import Members, OutputReader, Row, by_scene
 from pipeline.shards.scores import scores_tally
 from pipeline.shards.tables import table_name, write_table
@@ -202,7 +202,10 @@ def _parts(storage: Storage, order: PackOrder) -> Iterator[Part]:
         elif scene_id in done:
             assert earlier is not None
             places = members.get(scene_id, {})
-            files = tuple((name, size, earlier.sums.get(name, 0)) for name, (_, size) in places.items())
+            if earlier.crc32 is None and places:  # of an older Unscene: whoever reads these again knows them by then
+                files = files_of(reader.files(order.table, earlier, places))
+            else:
+                files = tuple((name, size, earlier.sums[name]) for name, (_, size) in places.items())
             yield Part(scene_id, rows.get(scene_id, []), None, files, partial(_again, reader, order, earlier, places))
 
 

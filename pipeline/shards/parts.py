@@ -76,6 +76,7 @@ def members(files: dict[str, bytes]) -> bytes:
 
 
 def files_of(files: dict[str, bytes]) -> tuple[File, ...]:
+    """What is told of a scene's files."""
     return tuple((name, len(data), zlib.crc32(data)) for name, data in files.items())
 
 
@@ -135,7 +136,11 @@ def find_parts(storage: Storage, folder: str, units: Container[str] | None = Non
         if match and (units is None or match[1] in units):
             files.append((f"{folder}/{name}", size, int(match[2] or 0)))
     for (_, _, head), parts in zip(files, in_order(partial(_read, storage), files), strict=True):
-        (found if head else own).update((part.scene_id, part) for part in parts)
+        for part in parts:
+            if not head:
+                own[part.scene_id] = part
+            elif part.scene_id not in found or part.failure is None:  # of two attempts the one that came to something
+                found[part.scene_id] = part
     return found | own
 
 

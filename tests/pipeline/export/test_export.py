@@ -298,6 +298,22 @@ def test_a_withdrawn_scene_is_exported_no_more(tmp_path: Path) -> None:
     list(export_from(output.storage, gone, tmp_path / "one"))
 
 
+def test_the_mark_of_a_withdrawn_scene_is_named_where_it_is(tmp_path: Path) -> None:
+    """In a job of another's handles it was looked for in the other alone, where there was none to take back."""
+    first = Learned(tmp_path / "first", scenes=5, stages=LEARNED)
+    more = with_given_handles(tmp_path / "more", first)
+    gone = next(line.split()[0] for line in export_all(first.storage, tmp_path / "all") if "handles <" in line)
+    for storage in (more, first.storage):
+        withdraw(storage, gone)
+    with pytest.raises(CommandError) as error:
+        list(export_from(more, gone, tmp_path / "one"))
+    for storage in (more, first.storage):
+        assert f"`unscene withdraw {storage.url} --scene {gone} --undo`" in str(error.value)
+        assert "wanted again" in withdraw(storage, gone, undo=True)
+        assert f"it is not withdrawn from {storage.url}; nothing was changed" in withdraw(storage, gone, undo=True)
+    list(export_from(more, gone, tmp_path / "one"))
+
+
 def test_handles_that_cannot_be_read_end_in_an_error_once_the_others_are_written(tmp_path: Path) -> None:
     """A script took an export without half of the scenes for a success."""
     output = Learned(tmp_path / "out", scenes=5, stages=LEARNED)

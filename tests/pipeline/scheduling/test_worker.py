@@ -10,12 +10,12 @@ import pytest
 
 from pipeline.ledger.withdrawals import FOLDER
 from pipeline.scheduling.worker import StageWorkerImpl
-from pipeline.shards.parts import find_parts, work_folder
+from pipeline.shards.parts import find_parts, part_name, work_folder, write_part
 from pipeline.shards.unit import Unit
 from pipeline.storage.folder import SHARED, Storage
 from schemas.errors import SceneError
 from schemas.job import JobSpec
-from schemas.outcomes import SceneOutput, SceneTask
+from schemas.outcomes import Failure, SceneOutput, SceneTask
 from stages.stage import StageContext, failed
 from stages.telling import tell
 
@@ -102,6 +102,20 @@ def test_only_a_failure_of_the_scene_s_own_is_not_tried_again(worker: StageWorke
     failure = parts["odd"].failure
     assert failure is not None
     assert failure.error == "SceneError"
+
+
+def test_what_a_driver_that_is_gone_found_does_not_go_before_what_a_new_attempt_makes(
+    worker: StageWorkerImpl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had given a scene up, and was killed before the others of the unit were made."""
+    storage = Storage(str(tmp_path / "out"))
+    given_up = SceneOutput("bb", failure=Failure("bb", "ProcessDied", "its process died"))
+    write_part(storage, part_name("extract", 0, 0, "bb"), given_up)
+    monkeypatch.setattr(Attentive, "process", lambda self, tasks: (SceneOutput(task.scene_id) for task in tasks))
+    outcomes = worker.run(Unit("extract", 0, 0, ("aa", "bb"), {"aa": {}, "bb": {}}, {}))
+    assert [outcome.failed for outcome in outcomes] == [False, False]
+    parts = find_parts(storage, work_folder("extract", 0, 0))
+    assert {scene: part.failure for scene, part in parts.items()} == {"aa": None, "bb": None}
 
 
 def test_a_worker_tells_what_it_is_at_and_forgets_the_unit_before(worker: StageWorkerImpl) -> None:

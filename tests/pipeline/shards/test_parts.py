@@ -82,6 +82,18 @@ def test_what_the_driver_found_goes_before_what_the_unit_left(storage: Storage) 
     assert find_parts(storage, FOLDER)["bb"].failure is None
 
 
+def test_of_two_attempts_at_a_unit_the_one_that_came_to_something_counts(storage: Storage) -> None:
+    failure = SceneOutput("bb", failure=Failure("bb", "Bad", "because"))
+    for number in range(8):  # names are drawn by lot
+        folder = work_folder("extract", number, 0)
+        for outputs in ((output("aa"), failure), (output("aa"), output("bb"))):
+            writer = PartsWriter(storage, folder)
+            for one in outputs:
+                writer.add(one)
+            writer.close()
+        assert find_parts(storage, folder)["bb"].failure is None
+
+
 def test_a_worker_looks_at_its_own_unit_s_files_alone(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(storage, output("aa"), output("bb"))
     leave(storage, output("cc"), output("dd"))

@@ -3,6 +3,7 @@ of the round that it holds, or is told."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,15 @@ def test_a_worker_reads_the_round_that_its_unit_names(storage: Storage) -> None:
     stale = Unit("generate", 0, 0, ("bbbb",), {}, {"handles": 0})
     with pytest.raises(NotAsCommitted):
         Inputs(storage).tasks(stale, ("handles",), ("handles",))
+
+
+def test_what_is_taken_over_from_a_commit_without_sums_has_some_and_is_read(storage: Storage) -> None:
+    """An older Unscene committed none; 0 was taken for the sum of each, and every scene of the shard was damaged."""
+    name = "_commits/extract/000000.json"
+    storage.write(name, json.dumps(json.loads(storage.read(name)) | {"crc32": None}).encode())
+    retry(storage, "aaaa")
+    reader = OutputReader(storage)
+    commit = read_commit(storage, "extract", 0, 1)
+    for scene, mark in {"aaaa": b"1", "bbbb": b"0", "cccc": b"0"}.items():
+        assert reader.member("handles", commit, f"{scene}.safetensors") == scene.encode() * 300 + mark
+    assert 0 not in commit.sums.values()
