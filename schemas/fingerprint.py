@@ -66,6 +66,27 @@ def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return [f"{name}: {old.get(name)!r} -> {new.get(name)!r}" for name in names if old.get(name) != new.get(name)]
 
 
+_READ_FIRST_BY = {
+    "segment.": "segment",
+    "models.sam": "segment",
+    "models.dtype": "extract",
+    "extract.": "extract",
+    "generate.": "generate",
+    "models.identity": "evaluate",
+    "evaluate.": "evaluate",
+}
+
+
+def first_reader(name: str, spec: JobSpec) -> str:
+    """The first stage whose results depend on a field of `result_fields`; what every stage reads counts as the first's.
+
+    models.base: ingest makes pictures of the size that it takes.
+    """
+    if name == "models.clip":
+        return "segment" if spec.segment.vocabulary else "evaluate"
+    return next((stage for prefix, stage in _READ_FIRST_BY.items() if name.startswith(prefix)), "ingest")
+
+
 def _flatten(prefix: str, model: BaseModel) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, info in type(model).model_fields.items():

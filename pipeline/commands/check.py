@@ -152,14 +152,16 @@ def _output(spec: JobSpec, compares: bool) -> list[str]:
         return [f"{storage.url}, which holds no job yet"]
     if compares:
         raise OutputError(f"output: {spec.output} holds a job of its own; give the evaluation another folder")
-    if changes := other_settings(spec, storage):
+    other = other_settings(spec, storage)
+    if other.locked:
         raise OutputError(
-            f"{storage.url} was made with other settings ({'; '.join(changes)}); put the fields back, or give the job "
-            "a new output"
+            f"{storage.url} was made with other settings ({'; '.join(other.locked)}); put the fields back, or give the "
+            "job a new output"
         )
     plan, counts = read_plan(storage), committed_counts(storage, kinds_of(spec))
     done = ", ".join(f"{stage} {made}" for stage, (made, _) in counts.items())
-    return [f"{storage.url}, which this job has begun: {counted(plan.scene_count(), 'scene')} planned; done: {done}"]
+    lines = [f"{storage.url}, which this job has begun: {counted(plan.scene_count(), 'scene')} planned; done: {done}"]
+    return lines + ([f"set anew for the stages to come: {'; '.join(other.free)}"] if other.free else [])
 
 
 def _check_folder(storage: Storage) -> None:

@@ -13,10 +13,11 @@ from pipeline.commands.survey import survey, work_from_handles, work_left
 from pipeline.commands.timing import Times, as_measured, memory_lines, time_lines
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.run_record import NAME, read_identity, revisions
+from pipeline.ledger.settings import Changes, changes
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted, flop_text, size_text
-from schemas.fingerprint import changed_fields, result_fields
+from schemas.fingerprint import result_fields
 from schemas.job import JobSpec
 
 
@@ -53,11 +54,11 @@ def look(spec: JobSpec, storage: Storage) -> tuple[list[str], Work]:
     return [f"source: {counted(work.known, 'scene')} with handles under {spec.source.handles}", *lines], work
 
 
-def other_settings(spec: JobSpec, storage: Storage) -> list[str]:
-    """`name: old -> new` of every field that would change results and is another than the OUTPUT was made with."""
+def other_settings(spec: JobSpec, storage: Storage) -> Changes:
+    """The fields that would change results and are others than those of the OUTPUT."""
     if NAME not in storage.names(""):
-        return []
-    return changed_fields(read_identity(storage)["fields"], result_fields(spec, revisions(spec)))
+        return Changes()
+    return changes(storage, read_identity(storage), spec, result_fields(spec, revisions(spec)))
 
 
 def _shard_line(work: Work, spec: JobSpec) -> str:
@@ -142,9 +143,12 @@ def _done_lines(spec: JobSpec, storage: Storage) -> list[str]:
             for kind in kinds
         )
     ]
-    if changes := other_settings(spec, storage):
+    other = other_settings(spec, storage)
+    if other.locked:
         lines.append(
-            f"warning: {storage.url} was made with other settings ({'; '.join(changes)}); `unscene run` will "
+            f"warning: {storage.url} was made with other settings ({'; '.join(other.locked)}); `unscene run` will "
             "refuse to go on there"
         )
+    elif other.free:
+        lines.append(f"set anew for the stages to come: {'; '.join(other.free)}")
     return lines

@@ -81,7 +81,7 @@ def open_job(
         lease.enter_context(cleared(storage, [*names, FAILURES], tables))
     if census is not None:
         check_limit(spec, census, storage, names)
-    start_record(storage, spec, names)
+    notes += start_record(storage, spec, names)
     ended = said_to_have_ended(storage)  # such an output stays as it is unless there is something to do
     if lease is not None and ended is None:
         announce(storage, "planning")

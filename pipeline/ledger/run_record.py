@@ -13,10 +13,11 @@ from typing import Any
 
 from pipeline.ledger.earlier_names import by_todays_names
 from pipeline.ledger.learned_with import check_learned_with
+from pipeline.ledger.settings import changes, nothing_begun
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from schemas.errors import OutputError
-from schemas.fingerprint import changed_fields, fingerprint, result_fields
+from schemas.fingerprint import fingerprint, result_fields
 from schemas.job import JobSpec
 from schemas.mistakes import check
 from schemas.secrets import masked_tree
@@ -25,8 +26,6 @@ from stages.models.content import is_partial
 
 _PACKAGES = ("unscene", "ray", "torch", "diffusers", "transformers", "segment-anything", "peft", "pyarrow")
 NAME = "run.json"
-_OPEN = "source.masks_drawn_on"
-"""`auto` decides only what cannot be otherwise and fails the rest, so the answer may come later: what is made stays."""
 _LOOKED = 20  # folders of a place that may be anything
 
 
@@ -67,9 +66,9 @@ def _of_all_planned(spec: dict[str, Any], earlier: dict[str, Any]) -> dict[str, 
     return {**spec, "source": {**spec["source"], "limit": None if None in limits else max(limits)}}
 
 
-def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None:
-    """Creates run.json, or checks that it was made by the same fields. It holds no credentials: readers of results
-    read it.
+def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> list[str]:
+    """Creates run.json, or checks that what has begun there was made by the same fields. It holds no credentials:
+    readers of results read it. Returns the fields that changed for the stages to come, as lines for a person.
 
     stages: names of those that the job goes through here. An evaluation's scenes stop after the first ones, and the
     spec alone would have whoever looks at them wait for the rest.
@@ -88,8 +87,8 @@ def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None
         "created_at": time.time(),
     }
     if storage.create(NAME, json.dumps(record, indent=1).encode()):
-        return
-    unmade = not storage.folders("_commits") and not storage.folders("_work")
+        return []
+    unmade = nothing_begun(storage)
     earlier = _loaded(storage)
     if misfit := _misfit(earlier, _IDENTITY):
         if not unmade:
@@ -100,31 +99,30 @@ def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> None
         now = _of_all_planned(record["spec"], earlier["spec"])
         if earlier["spec"] != now:  # workers, notices: `unscene retry` goes by the last ones
             storage.write(NAME, json.dumps({**earlier, "spec": now}, indent=1).encode())
-        return
+        return []
     if unmade:
         storage.write(NAME, json.dumps(record, indent=1).encode())
-        return
-    changed = [
-        name for name in sorted({*earlier["fields"], *fields}) if earlier["fields"].get(name) != fields.get(name)
-    ]
-    if changed == [_OPEN] and earlier["fields"][_OPEN] == "auto":
-        kept = {"spec": record["spec"], "fields": fields, "fingerprint": record["fingerprint"]}
-        storage.write(NAME, json.dumps({**earlier, **kept}, indent=1).encode())
-        return
-    if changed and all(is_partial(earlier["fields"].get(name)) for name in changed):
+        return []
+    found = changes(storage, earlier, spec, fields)
+    if not found.locked:
+        taken = {name: record[name] for name in ("fields", "fingerprint", "stages")}
+        now = _of_all_planned(record["spec"], earlier["spec"])
+        storage.write(NAME, json.dumps({**earlier, **taken, "spec": now}, indent=1).encode())
+        return [f"set anew for the stages to come: {'; '.join(found.free)}"] if found.free else []
+    changed = [change.partition(": ")[0] for change in found.locked]
+    if all(is_partial(earlier["fields"].get(name)) for name in changed):
         raise OutputError(
             f"{storage.url} was begun by an older Unscene, which knew {' and '.join(changed)} by a part of the bytes, "
             f"so nobody can tell whether they have changed; finish it with that version, or give the job a new output"
         )
-    changes = changed_fields(earlier["fields"], fields)
-    only_prompts = all(change.startswith("generate.") for change in changes)
+    only_prompts = all(name.startswith("generate.") for name in changed)
     remedy = (
         "new pictures of the handles that are here go to an output of their own: `unscene run SPEC --set "
         f"{shlex.quote(f'source.handles={storage.url}')} --set source.uri=null --set output=ANOTHER`"
         if only_prompts and not spec.source.handles
         else "put the fields back, or give the job a new output"
     )
-    raise OutputError(f"{storage.url} was made with other settings ({'; '.join(changes)}); {remedy}")
+    raise OutputError(f"{storage.url} was made with other settings ({'; '.join(found.locked)}); {remedy}")
 
 
 def read_record(storage: Storage) -> dict[str, Any]:

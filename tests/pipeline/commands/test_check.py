@@ -100,7 +100,9 @@ def test_an_output_of_the_same_job_is_right_and_of_another_wrong(tmp_path: Path)
     spec = demo(tmp_path / "out")
     open_job(spec)
     assert told(spec)[-1].startswith(f"ok     output: {tmp_path}/out, which this job has begun: 14 scenes planned")
-    (tmp_path / "out" / "_commits" / "ingest").mkdir(parents=True)
+    (tmp_path / "out" / "_work" / "ingest" / "000000.r0").mkdir(parents=True)
+    *_, later = check_job(demo(tmp_path / "out", "extract.lora.rank=2"), {})
+    assert later.said[-1] == "set anew for the stages to come: extract.lora.rank: 16 -> 2"
     other = told(demo(tmp_path / "out", "seed=5"))[-1]
     assert other.startswith(f"wrong  {tmp_path}/out was made with other settings (seed: 0 -> 5); put the fields back")
 

@@ -184,6 +184,10 @@ def test_an_output_with_some_done(tmp_path: Path, photos: Path, base: Path) -> N
     assert "warning" not in text
     assert snapshot(out) == before
     changed = spec.model_copy(update={"seed": 5})
+    assert "warning" not in "\n".join(estimate(changed)), "nothing has begun there"
+    assert snapshot(out) == before
+    (out / "_work" / "ingest" / "000000.r0").mkdir(parents=True)
+    before = snapshot(out)
     assert "made with other settings (seed: 0 -> 5)" in "\n".join(estimate(changed))
     assert snapshot(out) == before
 

@@ -31,7 +31,7 @@ def begun(folder: Path, complete_only: bool = False, **evaluate: Any) -> Storage
         tree[f"{prefix}complete_only"] = complete_only
         tree[f"{prefix}found_at"] = 0.8
     storage.write("run.json", json.dumps({**record, "fingerprint": "of other names"}).encode())
-    storage.create("_work/ingest/something", b"")
+    storage.create("_work/evaluate/something", b"")
     return storage
 
 

@@ -10,6 +10,7 @@ import fsspec
 import pytest
 
 from pipeline.ledger.run_record import read_identity, read_record, recorded_spec, revisions, start_record
+from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from schemas.errors import OutputError, SpecError
 from schemas.job import JobSpec
@@ -130,9 +131,55 @@ def test_what_auto_left_open_may_be_answered_later(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path / "out"))
     start("auto")
     storage.write("_commits/ingest/000000.json", b"{}")
-    with pytest.raises(OutputError, match=r"source\.masks_drawn_on: 'auto' -> 'shown'"):
+    with pytest.raises(OutputError, match=r"other settings \(seed: 0 -> 4\)"):
         start("shown", seed=4)
     start("shown")
     assert recorded_spec(storage).source.masks_drawn_on == "shown"
     with pytest.raises(OutputError, match=r"source\.masks_drawn_on: 'shown' -> 'stored'"):
         start("stored")
+
+
+class TestSettingsOfStagesToCome:
+    """`run --until segment`, a look at the masks, and then the prompts and the training that suit them."""
+
+    @staticmethod
+    def start(folder: Path, **sections: Any) -> list[str]:
+        models = {"base": "seedling", "sam": "seedling", "clip": "seedling", "identity": "seedling"}
+        tree = {"source": {"uri": "/photos"}, "output": str(folder), "models": models, **sections}
+        spec = JobSpec.model_validate(tree)
+        return start_record(Storage(str(folder)), spec, [kind.name for kind in kinds_of(spec)])
+
+    def test_what_no_stage_has_read_may_change(self, tmp_path: Path) -> None:
+        self.start(tmp_path, evaluate={"enabled": False})
+        Storage(str(tmp_path)).create("_commits/segment/000000.json", b"{}")
+        later: dict[str, Any] = {"extract": {"lora": {"rank": 2}}, "generate": {"images_per_prompt": 7}}
+        said = self.start(tmp_path, **later, evaluate={"enabled": True})
+        assert len(said) == 1
+        assert said[0].startswith("set anew for the stages to come: ")
+        for change in (
+            "extract.lora.rank: 16 -> 2",
+            "generate.images_per_prompt: 4 -> 7",
+            "evaluate.enabled: False -> True",
+        ):
+            assert change in said[0]
+        record = read_identity(Storage(str(tmp_path)))
+        assert record["stages"][-1] == "evaluate"
+        assert (record["spec"]["extract"]["lora"]["rank"], record["fields"]["extract.lora.rank"]) == (2, 2)
+        assert self.start(tmp_path, **later, evaluate={"enabled": True}) == [], "it is the same job now"
+
+    def test_what_a_stage_that_has_begun_has_read_may_not(self, tmp_path: Path) -> None:
+        self.start(tmp_path)
+        Storage(str(tmp_path)).create("_work/segment/000000.r0/part", b"")
+        for locked in ({"segment": {"max_concepts": 2}}, {"seed": 4}, {"ingest": {"square": "pad"}}):
+            with pytest.raises(OutputError, match="made with other settings") as refused:
+                self.start(tmp_path, **locked, extract={"lora": {"rank": 2}})
+            assert "lora" not in str(refused.value), "which would be right"
+        Storage(str(tmp_path)).create("_work/extract/000000.r0/part", b"")
+        with pytest.raises(OutputError, match=r"extract\.lora\.rank: 16 -> 2"):
+            self.start(tmp_path, extract={"lora": {"rank": 2}})
+
+    def test_a_settled_shard_is_looked_at_by_no_added_stage(self, tmp_path: Path) -> None:
+        self.start(tmp_path, evaluate={"enabled": False})
+        Storage(str(tmp_path)).create("_commits/failures/000000.json", b"{}")
+        with pytest.raises(OutputError, match=r"evaluate\.enabled: False -> True"):
+            self.start(tmp_path, evaluate={"enabled": True})
