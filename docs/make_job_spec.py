@@ -32,8 +32,9 @@ relative one counts from the folder in which the command is typed. Numbers are r
 and a field for text takes the value of `--set` as it is typed.
 
 **Changes results** says whether a field is part of the run's fingerprint. A finished or half-finished output goes on
-only with the same fingerprint, but for fields that only stages to come read (after `--until segment` those of `extract`,
-`generate` and `evaluate`); fields marked *no* may be changed at any time between runs. In place of the models, of `source.coco`, of `generate.accelerate` and of `generate.place.given` the fingerprint holds their content (or
+only with the same fingerprint, but for fields that only stages to come read (after `--until segment` those of
+`extract`, `generate` and `evaluate`); fields marked *no* may be changed at any time between runs. In place of the
+models, of `source.coco`, of `generate.accelerate` and of `generate.place.given` the fingerprint holds their content (or
 revision), so a moved model is the same model.
 In a job that starts from `source.handles`, only `seed`, `models.base`, `models.revision`, `models.dtype`, `generate`
 and `evaluate` count, together with the fingerprint of the job that learned the handles; with `evaluate.enabled` also

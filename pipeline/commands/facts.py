@@ -19,7 +19,7 @@ from pipeline.ledger.rounds import Ledger
 from pipeline.ledger.run_record import read_record, recorded_spec, recorded_stages
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
-from pipeline.watching.snapshot import is_telling, read_snapshot
+from pipeline.watching.snapshot import is_telling, read_snapshot, unpacked
 from schemas.job import JobSpec
 
 Facts = dict[str, Any]
@@ -33,7 +33,7 @@ def plan_facts(spec: JobSpec, measure: Callable[[JobSpec, Bill, Work], Times] | 
     spec = anchored(spec)
     storage = Storage(spec.output)
     _, work = look(spec, storage)
-    changes = other_settings(spec, storage)
+    other = other_settings(spec, storage)
     found = bill(spec, storage, memory=True, concepts=work.concepts)
     assert found.needs is not None, "it was asked for"
     here = measure(spec, found, work) if measure else as_measured(storage, spec)
@@ -92,7 +92,8 @@ def plan_facts(spec: JobSpec, measure: Callable[[JobSpec, Bill, Work], Times] | 
             "scores": round(to_come["evaluate"]),
         },
         "done": {stage: {"done": done, "failed": failed} for stage, (done, failed) in counts.items()},
-        "other_settings": changes,
+        "other_settings": other.locked,
+        "set_anew": other.free,
         "notes": [*check_asked(spec), *subset_lines(spec)],
     }
 
@@ -129,6 +130,7 @@ def status_facts(storage: Storage) -> Facts:
                 "failed": failed,
                 "shards": len(ledger.rounds[name]),
                 "live": told["stages"].get(name) if told else None,
+                "unpacked": unpacked(live, name, done) if state == "stopped" else 0,
             }
             for name, (done, failed) in counts.items()
         },

@@ -18,7 +18,7 @@ from pipeline.shards.quality import quality_lines
 from pipeline.shards.scores import score_numbers
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
-from pipeline.watching.snapshot import command_of, in_hand, is_fresh, read_snapshot, stale_line
+from pipeline.watching.snapshot import command_of, in_hand, is_fresh, read_snapshot, stale_line, unpacked
 from pipeline.watching.terminal import job_text
 from pipeline.wording import counted, first_line, span, within
 
@@ -37,15 +37,15 @@ def status_lines(storage: Storage) -> list[str]:
     counts = committed_counts(storage, kinds, ledger.committed)
     of = f"{counted(len(plan), 'file')} in {counted(plan.shards, 'shard')}"
     lines = [f"{storage.url}: {counted(plan.scene_count(), 'scene')} of {of}"]
-    live = read_snapshot(storage)
+    live, left = read_snapshot(storage), len(ledger.unsettled(plan.shards))
     for kind in kinds:
         done, failed = counts[kind.name]
         committed = len(ledger.rounds[kind.name])
         lines.append(
             f"  {kind.name:<9} {done} done, {failed} failed, {committed} of {plan.shards} shards"
-            + (in_hand(live, kind.name, done) if driver else "")
+            + (in_hand(live, kind.name, done) if driver else _kept(live, kind.name, done) if left else "")
         )
-    state = state_line(driver, live, len(ledger.unsettled(plan.shards)), planned=len(plan) > 0)
+    state = state_line(driver, live, left, planned=len(plan) > 0)
     lines.append(state)
     if state == "finished":
         trained = counts.get("extract", (0, 0))[0] > 0 or bool(spec.source.handles)
@@ -82,6 +82,11 @@ def state_line(driver: dict[str, Any] | None, live: dict[str, Any] | None, left:
     text = job_text(job["elapsed_s"] + since, job["share"], left_s, job["unmeasured"])
     what = "stopping, writing what is whole" if state == "stopping" else "running"
     return f"{what}: {to_go}; {text}" + ("" if driver["host"] == socket.gethostname() else f" ({_who(driver)})")
+
+
+def _kept(live: dict[str, Any] | None, stage: str, done: int) -> str:
+    more = unpacked(live, stage, done)
+    return f" ({done + more} with those not yet packed)" if more else ""
 
 
 def _who(driver: dict[str, Any]) -> str:

@@ -94,6 +94,14 @@ def in_hand(snapshot: dict[str, Any] | None, stage: str, packed: int) -> str:
     return f" ({more}{int(100 * now['share'])} %, {now['now']})"
 
 
+def unpacked(snapshot: dict[str, Any] | None, stage: str, packed: int) -> int:
+    """Scenes that a run which has ended or was killed was through with in a stage, by its last word, and that no shard
+    holds yet. What it made of them lies in parts, from which the next run goes on. packed: see `in_hand`."""
+    if snapshot is None or snapshot.get("state") not in (*_AT_WORK, "ended"):
+        return 0
+    return max(0, int(snapshot.get("stages", {}).get(stage, {}).get("done", 0)) - packed)
+
+
 def stale_line(found: Sequence[str], remedy: str, shown: int = 5) -> str:
     """`changed since their results were made: 2 scenes ...`, for a line of its own."""
     some = "; ".join(found[:shown]) + (" ..." if len(found) > shown else "")

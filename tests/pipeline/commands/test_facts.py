@@ -42,7 +42,7 @@ def test_status_of_a_finished_job(tmp_path: Path) -> None:
     facts = json.loads(json.dumps(status_facts(sample.storage)))
     assert (facts["state"], facts["files"], facts["scenes"]) == ("finished", 6, 5)
     assert facts["shards"] == {"count": 2, "to_go": 0}
-    assert facts["stages"]["extract"] == {"done": 3, "failed": 1, "shards": 2, "live": None}
+    assert facts["stages"]["extract"] == {"done": 3, "failed": 1, "shards": 2, "live": None, "unpacked": 0}
     assert (facts["failed"], len(facts["failures"])) == (2, 2)
     assert any(line.startswith("2 failed") for line in status_lines(sample.storage))
     assert facts["failures"][1]["message"] == "diverged at phase 1 step 7 <b>"

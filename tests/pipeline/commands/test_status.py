@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.commands import watch as watching
+from pipeline.commands.facts import status_facts
 from pipeline.commands.run import stopping_line
 from pipeline.commands.scenes import list_scenes
 from pipeline.commands.status import status_lines
@@ -107,6 +108,19 @@ def test_a_run_is_at_work_until_its_lease_ends_and_no_longer(sample: SampleOutpu
         assert state_of(sample.storage).startswith("stopping, writing what is whole: 2 shards to go")
     assert state_of(sample.storage).startswith("not running (last heard of 0 s ago): 2 shards to go")
     assert not any("phase 1" in line for line in status_lines(sample.storage))
+
+
+def test_what_a_stopped_run_was_through_with_is_told_though_no_shard_holds_it(sample: SampleOutput) -> None:
+    """The table of a run that was stopped said 3 of 4, and status 2 done a second later."""
+    counts = JobCounts(["ingest", "segment", "extract"], 9)
+    counts.add("extract", 3, 0)
+    write_snapshot(sample.storage, counts, "ended")
+    assert next(line for line in status_lines(sample.storage) if "extract" in line).endswith(
+        "shards (3 with those not yet packed)"
+    )
+    assert status_facts(sample.storage)["stages"]["extract"]["unpacked"] == 3
+    announce(sample.storage, "planning")
+    assert not any("packed" in line for line in status_lines(sample.storage)), "the next run has not said a word yet"
 
 
 @pytest.mark.parametrize(
