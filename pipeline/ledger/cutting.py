@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.storage.parquet import CHECKED
 from schemas.records import PLAN
 from stages.ingest.source.packed import Packed
 
@@ -66,7 +67,7 @@ def cut(
         if place in made.repeats and made.repeats[place] is None:
             known.add(row["scene_id"])
     buffer = io.BytesIO()
-    with pq.ParquetWriter(buffer, PLAN, compression="zstd") as writer:
+    with pq.ParquetWriter(buffer, PLAN, **CHECKED) as writer:
         placed = _placed(rows.emptied(), made, addresses(known) if known else {}, first_shard, uris, moved)
         while group := _group(placed):
             writer.write_table(pa.concat_tables(group))

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
-from pipeline.storage.parquet import read_parquet
+from pipeline.storage.parquet import CHECKED, Damaged, read_parquet
 from schemas.records import PLAN
 from stages.ingest.census import Picked
 
@@ -98,8 +98,8 @@ def _rows(storage: Storage, names: list[str]) -> Iterator[Row]:
     """Rows of one try, a part in memory."""
     for name in names:
         try:
-            table = read_parquet(io.BytesIO(storage.read(f"{FOLDER}/{name}"))).select(CONTENT.names)
-        except (ValueError, KeyError):  # Arrow's own errors are ValueErrors
+            table = read_parquet(io.BytesIO(storage.read(f"{FOLDER}/{name}")), schema=CONTENT)
+        except Damaged:
             log.warning("%s is damaged: the files that it tells of are read again", storage.url_of(f"{FOLDER}/{name}"))
             continue
         yield from table.to_pylist()
@@ -107,5 +107,5 @@ def _rows(storage: Storage, names: list[str]) -> Iterator[Row]:
 
 def _write(storage: Storage, name: str, rows: list[Row]) -> None:
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=CONTENT), buffer, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(rows, schema=CONTENT), buffer, **CHECKED)
     storage.write(name, buffer.getvalue())

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from pipeline.ledger.commits import Commit
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
-from pipeline.storage.parquet import read_parquet
+from pipeline.storage.parquet import CHECKED, Damaged, read_parquet
 
 log = logging.getLogger(__name__)
 
@@ -124,8 +124,8 @@ def _manifest(storage: Storage) -> Manifest:
 
 def _read(storage: Storage, name: str) -> pa.Table | None:
     try:
-        return read_parquet(io.BytesIO(storage.read(f"{FOLDER}/{name}"))).select(SUMMARY.names).cast(SUMMARY)
-    except (ValueError, KeyError):  # Arrow's own errors are ValueErrors
+        return read_parquet(io.BytesIO(storage.read(f"{FOLDER}/{name}")), schema=SUMMARY)
+    except Damaged:
         return None
 
 
@@ -144,7 +144,7 @@ def replace(storage: Storage, table: pa.Table, earlier: Manifest) -> int:
 
 def _write(storage: Storage, table: pa.Table, number: int, kind: str) -> int:
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, **CHECKED)
     while not storage.create(f"{FOLDER}/manifest-{number:06d}{kind}.parquet", buffer.getvalue()):
         number += 1  # of a run that took over, or was taken over from
     return number + 1

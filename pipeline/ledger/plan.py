@@ -21,7 +21,7 @@ from pipeline.ledger.cutting import cut, number_of
 from pipeline.ledger.damaged import readable
 from pipeline.ledger.hashed import CONTENT, contents, forget
 from pipeline.storage.folder import Storage
-from pipeline.storage.parquet import read_parquet
+from pipeline.storage.parquet import CHECKED, read_parquet
 from schemas.errors import OutputError
 from schemas.records import PLAN, scene_id_of
 from stages.ingest.census import Picked, Read, packed_pictures
@@ -227,7 +227,7 @@ def _last_of_each_place(table: pa.Table) -> pa.Table:
 
 def _write(storage: Storage, number: int, rows: Sequence[Row]) -> None:
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=PLAN), buffer, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=PLAN), buffer, **CHECKED)
     storage.create(_plan_name(number), buffer.getvalue())
 
 

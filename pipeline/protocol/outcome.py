@@ -21,6 +21,7 @@ from pipeline.protocol.statistics.summary import MethodScores, Summary, summaris
 from pipeline.shards.reader import OutputReader
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
+from pipeline.storage.parquet import CHECKED
 from schemas.job import JobSpec
 from schemas.records import PROTOCOL
 
@@ -84,5 +85,5 @@ def result_rows(summary: Summary) -> Iterator[dict[str, Any]]:
 
 def _parquet(summary: Summary) -> bytes:
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(result_rows(summary)), schema=PROTOCOL), buffer, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(list(result_rows(summary)), schema=PROTOCOL), buffer, **CHECKED)
     return buffer.getvalue()

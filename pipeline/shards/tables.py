@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.storage.folder import Storage
-from pipeline.storage.parquet import read_parquet
+from pipeline.storage.parquet import CHECKED, read_parquet
 from schemas.records import TABLES
 
 
@@ -24,7 +24,7 @@ def write_table(file: BinaryIO, table: str, rows: Sequence[dict[str, Any]]) -> N
     for name in schema.names:
         if not schema.field(name).nullable and batch.column(name).null_count:
             raise ValueError(f"rows of {table} lack `{name}`")
-    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(file, schema, **CHECKED) as writer:
         if batch.num_rows:  # no rows, no row group: `datasets` stumbles over a group of none
             writer.write_table(batch)
 

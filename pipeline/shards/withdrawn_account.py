@@ -14,6 +14,7 @@ from pipeline.ledger.run_record import read_record, recorded_spec, recorded_stag
 from pipeline.ledger.withdrawals import withdrawn_scenes
 from pipeline.shards.account import WITHDRAWN_ACCOUNT
 from pipeline.storage.folder import Storage
+from pipeline.storage.parquet import CHECKED
 from schemas.outcomes import AccountLine
 from schemas.records import ACCOUNT
 
@@ -24,7 +25,7 @@ def account_withdrawn(storage: Storage) -> None:
     lines = _lines(storage)
     if lines:
         buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist([line.row() for line in lines], schema=ACCOUNT), buffer, compression="zstd")
+        pq.write_table(pa.Table.from_pylist([line.row() for line in lines], schema=ACCOUNT), buffer, **CHECKED)
         storage.write(WITHDRAWN_ACCOUNT, buffer.getvalue())
     elif storage.exists(WITHDRAWN_ACCOUNT):
         storage.delete(WITHDRAWN_ACCOUNT)

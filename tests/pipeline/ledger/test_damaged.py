@@ -40,9 +40,16 @@ def test_a_damaged_order_to_retry_is_named(tmp_path: Path) -> None:
         status_lines(storage)
 
 
-def test_a_damaged_plan_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_damaged_plan_is_named(tmp_path: Path, cut: bool) -> None:
     storage = SampleOutput(tmp_path / "out").storage
     (file,) = (tmp_path / "out/_plan").glob("*.parquet")
-    file.write_bytes(file.read_bytes()[:100])
+    data = file.read_bytes()
+    middle = len(data) // 2
+    file.write_bytes(
+        data[:100]
+        if cut
+        else data[:middle] + bytes(one ^ 0xFF for one in data[middle : middle + 8]) + data[middle + 8 :]
+    )
     with pytest.raises(OutputError, match=rf"_plan/{file.name} is damaged"):
         read_plan(storage)

@@ -87,7 +87,15 @@ def test_status_and_repair_read_a_few_files(storage: Storage, read: list[str]) -
     assert not commits_among(read)
 
 
-@pytest.mark.parametrize("harm", [lambda data: data[:100], lambda data: b"", lambda data: b"\xff" * len(data)])
+def eight_bytes_turned(data: bytes) -> bytes:
+    """As a disk does it: the size stays."""
+    middle = len(data) // 2
+    return data[:middle] + bytes(byte ^ 0xFF for byte in data[middle : middle + 8]) + data[middle + 8 :]
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda data: data[:100], lambda data: b"", lambda data: b"\xff" * len(data), eight_bytes_turned]
+)
 def test_one_that_is_damaged_is_told_of_left_out_and_made_anew(
     storage: Storage, caplog: pytest.LogCaptureFixture, harm: Callable[[bytes], bytes]
 ) -> None:
