@@ -28,10 +28,11 @@ from pipeline.scheduling.waiting import Wait
 from pipeline.shards.account_lines import shard_account
 from pipeline.shards.pack import PackOrder, pack, pack_rows
 from pipeline.shards.reader import OutputReader
+from pipeline.shards.whole import PartDamaged
 from pipeline.storage.folder import Storage
 from pipeline.watching.watcher import About, Tell
 from pipeline.wording import counted
-from schemas.errors import LeaseLost, StoreAway, StoreFull
+from schemas.errors import JobError, LeaseLost, StoreAway, StoreFull
 
 PACK_ATTEMPTS = 3
 """Of one shard that a living packer cannot write."""
@@ -147,8 +148,8 @@ class Packing:
         """What a call that has ended came to; None where it is to be made once more.
 
         Raises RuntimeError when packers have failed at it `PACK_ATTEMPTS` times, or it has lost `PACK_LOSSES`;
-        StoreAway where the store did not answer for long, StoreFull where it has no room left, and LeaseLost where
-        another run has taken over.
+        JobError where what it is made of was damaged, StoreAway where the store did not answer for long, StoreFull
+        where it has no room left, and LeaseLost where another run has taken over.
         """
         order = self._orders.pop(call)
         try:
@@ -163,6 +164,11 @@ class Packing:
                 raise cause from None
             if isinstance(cause, (StoreAway, StoreFull)):
                 raise type(cause)(*cause.args) from error
+            if isinstance(cause, PartDamaged):
+                raise JobError(
+                    f"{order.what} could not be written: {cause.filename} was damaged since a worker left it, and has "
+                    "been taken away; the same command makes anew what it held"
+                ) from error
             self._failed(order, cause_of(error))
             return None
         self._idle[order.packer] = time.monotonic()

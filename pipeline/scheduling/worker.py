@@ -102,7 +102,8 @@ class StageWorkerImpl:
         """
         folder = work_folder(unit.stage, unit.shard, unit.round)
         if unit.begun:
-            there = find_parts(self.storage, folder, unit.scene_ids)
+            with self.hearing.open(unit.scene_ids):
+                there = find_parts(self.storage, folder, unit.scene_ids)
             if there.keys() >= set(unit.scene_ids):
                 return [Outcome(scene_id, there[scene_id].failure is not None) for scene_id in unit.scene_ids]
             for scene_id, part in there.items():

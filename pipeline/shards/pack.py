@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from pipeline.ledger.commits import Commit, ShardFile, attempt_folder, commit, new_attempt, publish, read_commit
 from pipeline.shards.account import account_tally
 from pipeline.shards.concept_counts import handles_tally
+from pipeline.shards.hashed_file import write_file
 from pipeline.shards.parts import Part, files_of, find_parts, members, work_folder
 from pipeline.shards.reader import Members, OutputReader, Row, by_scene
 from pipeline.shards.scores import scores_tally
 from pipeline.shards.tables import table_name, write_table
 from pipeline.shards.tars import BLOCK, closing, padded, tar_name
+from pipeline.shards.whole import PartDamaged, Passing
 from pipeline.storage.folder import Storage
-from pipeline.storage.pieces import Piece
+from pipeline.storage.pieces import Composed, Piece
 from schemas.outcomes import as_told
 
 
@@ -108,11 +108,11 @@ def _write(storage: Storage, order: PackOrder, check: Callable[[], None]) -> Com
     name = table_name(order.table, order.shard)
     with _swept_on_errors(storage, folder):
         write = partial(write_table, table=order.table, rows=rows)
-        files = [_write_file(storage, folder, name, write, len(rows))]
+        files = [write_file(storage, folder, name, write, len(rows))]
         if order.tar and any(part.files for part in done):
             index, sums = _places(done)
             path = tar_name(order.table, order.shard)
-            made = storage.compose(f"{folder}/{path.rsplit('/', 1)[1]}", _tar_of(done))
+            made = _compose(storage, f"{folder}/{path.rsplit('/', 1)[1]}", done)
             files.append(ShardFile(path, made.bytes, made.sha256, 0))
         check()
     record = Commit(
@@ -154,7 +154,7 @@ def pack_rows(
     with _swept_on_errors(storage, folder):
         for table, rows in tables.items():
             write = partial(write_table, table=table, rows=rows)
-            files.append(_write_file(storage, folder, table_name(table, shard), write, len(rows)))
+            files.append(write_file(storage, folder, table_name(table, shard), write, len(rows)))
         check()
     tally = next(filter(None, (tally_of(table, rows) for table, rows in tables.items())), None)
     made = Commit(stage, shard, round_, attempt, files, [], [], {}, 0.0, time.time(), socket.gethostname(), tally=tally)
@@ -227,34 +227,16 @@ def _places(parts: Sequence[Part]) -> tuple[dict[str, list[int]], list[int]]:
     return index, sums
 
 
+def _compose(storage: Storage, name: str, parts: Sequence[Part]) -> Composed:
+    """Raises PartDamaged, once the file that is, is gone, so that whoever looks for its scenes finds none of them."""
+    try:
+        return storage.compose(name, _tar_of(parts), Passing(parts))
+    except PartDamaged as error:
+        storage.delete(str(error.filename))
+        raise
+
+
 def _tar_of(parts: Sequence[Part]) -> Iterator[Piece]:
     for part in parts:
         yield from part.pieces()
     yield closing(sum(part.size for part in parts))
-
-
-class _Hashing(io.RawIOBase):
-    """Counts and hashes what is written through it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.sha, self.count = file, hashlib.sha256(), 0
-
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.count
-
-    def write(self, data: Any) -> int:
-        view = bytes(data)
-        self.sha.update(view)
-        self.count += len(view)
-        self.file.write(view)
-        return len(view)
-
-
-def _write_file(storage: Storage, folder: str, path: str, write: Callable[[BinaryIO], None], rows: int) -> ShardFile:
-    with storage.open_write(f"{folder}/{path.rsplit('/', 1)[1]}") as file:
-        through = _Hashing(file)
-        write(cast(BinaryIO, through))
-    return ShardFile(path, through.count, through.sha.hexdigest(), rows)

@@ -13,6 +13,7 @@ units in flight, and why pictures never travel through it (invariant 8).
 from __future__ import annotations
 
 import json
+import logging
 import re
 import tarfile
 import uuid
@@ -28,8 +29,11 @@ from pipeline.storage.many import in_order
 from pipeline.storage.pieces import Piece, Span
 from schemas.outcomes import Failure, SceneOutput
 
+log = logging.getLogger(__name__)
+
 _OUTCOMES = "outcomes.json"
-_NAME = re.compile(r"^([^-]+)(?:-[0-9a-f]{12}-(\d+))?\.tar$")
+_NAME = re.compile(r"^([^-]+)(?:-[0-9a-f]{12}-(\d+)(?:-([0-9a-f]{8}))?)?\.tar$")
+"""The first scene; and of what a unit left a number of its own, the bytes of its head, and the CRC-32 of that."""
 _GUESS = 2**16
 """Bytes of a head, where the name does not tell."""
 _WHOLE = 64 * 2**20
@@ -100,7 +104,7 @@ class PartsWriter:
         if self._outcomes:
             head = member(_OUTCOMES, json.dumps(self._outcomes).encode())
             first = self._outcomes[0]["scene_id"]
-            name = f"{self.folder}/{first}-{uuid.uuid4().hex[:12]}-{len(head)}.tar"
+            name = f"{self.folder}/{first}-{uuid.uuid4().hex[:12]}-{len(head)}-{zlib.crc32(head):08x}.tar"
             _write(self.storage, name, head, self._contents)
         self._outcomes, self._contents = [], []
 
@@ -130,32 +134,56 @@ def find_parts(storage: Storage, folder: str, units: Container[str] | None = Non
     short read a file."""
     found: dict[str, Part] = {}
     own: dict[str, Part] = {}
-    files: list[tuple[str, int, int]] = []
+    files: list[_Listed] = []
     for name, size in sorted(storage.names(folder).items()):
         match = _NAME.match(name)
         if match and (units is None or match[1] in units):
-            files.append((f"{folder}/{name}", size, int(match[2] or 0)))
-    for (_, _, head), parts in zip(files, in_order(partial(_read, storage), files), strict=True):
+            files.append(_Listed(f"{folder}/{name}", size, int(match[2] or 0), match[3]))
+    for file, parts in zip(files, in_order(partial(_read, storage), files), strict=True):
         for part in parts:
-            if not head:
+            if not file.head:
                 own[part.scene_id] = part
             elif part.scene_id not in found or part.failure is None:  # of two attempts the one that came to something
                 found[part.scene_id] = part
     return found | own
 
 
-def _read(storage: Storage, file: tuple[str, int, int]) -> list[Part]:
-    """The parts of a file; none of one that an older Unscene has left, whose unit is made anew."""
-    name, size, told = file
-    head = storage.read_range(name, 0, min(size, told or _GUESS))
-    info = tarfile.TarInfo.frombuf(head[:BLOCK], "utf-8", "surrogateescape")
-    if info.name != _OUTCOMES:
+@dataclass(frozen=True)
+class _Listed:
+    """A file of parts. head: bytes of it, or 0; crc: of the head, in hexadecimal digits. As its name tells."""
+
+    name: str
+    size: int
+    head: int
+    crc: str | None
+
+
+def _read(storage: Storage, file: _Listed) -> list[Part]:
+    """The parts of a file; none of one that an older Unscene has left, or that is damaged, whose unit is made anew."""
+    name, size = file.name, file.size
+    head = storage.read_range(name, 0, min(size, file.head or _GUESS)) if size else b""
+    try:
+        if file.crc is not None and f"{zlib.crc32(head):08x}" != file.crc:
+            raise ValueError("its head is not the one that was written")
+        info = tarfile.TarInfo.frombuf(head[:BLOCK], "utf-8", "surrogateescape")
+        if info.name != _OUTCOMES:
+            return []
+        lacking = BLOCK + info.size - len(head)
+        if 0 < lacking <= size - len(head):
+            head += storage.read_range(name, len(head), lacking)
+        parts = _parts(name, head[BLOCK : BLOCK + info.size], BLOCK + padded(info.size))
+        if size < sum((part.size for part in parts), BLOCK + padded(info.size)):
+            raise ValueError(f"{size} bytes are not all of it")
+    except (tarfile.TarError, ValueError, TypeError, KeyError, AttributeError) as error:
+        log.warning("%s is damaged (%s), so what it held is made anew", storage.url_of(name), error)
         return []
-    if len(head) < BLOCK + info.size:
-        head += storage.read_range(name, len(head), BLOCK + info.size - len(head))
-    at = BLOCK + padded(info.size)
+    return parts
+
+
+def _parts(name: str, outcomes: bytes, at: int) -> list[Part]:
+    """name: of the file; at: where the first scene's files begin."""
     parts = []
-    for outcome in json.loads(head[BLOCK : BLOCK + info.size]):
+    for outcome in json.loads(outcomes):
         failure = Failure(**outcome["failure"]) if outcome["failure"] else None
         files = tuple((one, length, crc) for one, length, crc in outcome["files"])
         part = Part(outcome["scene_id"], outcome["rows"], failure, files)

@@ -16,11 +16,16 @@ def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(info, io.BytesIO(data))
 
 
-def member(name: str, data: bytes) -> bytes:
-    """A file as `add_member` writes it. Raises ValueError for a name that does not fit into a header."""
+def header(name: str, size: int) -> bytes:
+    """What stands before a file of so many bytes. Raises ValueError for a name that does not fit into it."""
     info = tarfile.TarInfo(name)
-    info.size = len(data)
-    return info.tobuf(tarfile.USTAR_FORMAT) + data + b"\0" * (padded(len(data)) - len(data))
+    info.size = size
+    return info.tobuf(tarfile.USTAR_FORMAT)
+
+
+def member(name: str, data: bytes) -> bytes:
+    """A file as `add_member` writes it. Raises ValueError as `header` does."""
+    return header(name, len(data)) + data + b"\0" * (padded(len(data)) - len(data))
 
 
 def closing(size: int) -> bytes:

@@ -136,13 +136,15 @@ class Storage:
         with full_told(self.url), self._bytes.open_write(self.path(name)) as file:
             yield file
 
-    def compose(self, name: str, pieces: Iterable[Piece]) -> Composed:
+    def compose(
+        self, name: str, pieces: Iterable[Piece], check: Callable[[bytes], None] = lambda data: None
+    ) -> Composed:
         """Writes a file of bytes and of spans of files here (`Span.path` as all paths are). S3 copies the spans itself;
-        elsewhere they are read. Not atomic, and not tried again, as `open_write`. Raises OSError where a span's file is
-        gone or shorter."""
+        elsewhere they are read, and `check` is shown the bytes in their order. Not atomic, and not tried again, as
+        `open_write`. Raises OSError where a span's file is gone or shorter, and what `check` does."""
         there = (replace(piece, path=self.path(piece.path)) if isinstance(piece, Span) else piece for piece in pieces)
         with full_told(self.url):
-            return self._bytes.compose(self.path(name), there)
+            return self._bytes.compose(self.path(name), there, check)
 
     def abort_uploads(self, folder: str) -> None:
         """Ends what a killed process had begun to send to files below the folder, where the store keeps such."""

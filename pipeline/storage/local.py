@@ -8,7 +8,7 @@ import os
 import posixpath
 import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, cast
 
 from pipeline.storage.pieces import Composed, Piece, streamed
@@ -60,8 +60,8 @@ class LocalDisk:
             os.fsync(file.fileno())
         _sync_folder(posixpath.dirname(path))
 
-    def compose(self, path: str, pieces: Iterable[Piece]) -> Composed:
-        return streamed(self, path, pieces)
+    def compose(self, path: str, pieces: Iterable[Piece], check: Callable[[bytes], None]) -> Composed:
+        return streamed(self, path, pieces, check)
 
     def entries(self, path: str) -> list[dict[str, Any]]:
         """What lies directly in a folder: `name`, `type` and `size` as fsspec has them, which asks the disk three times

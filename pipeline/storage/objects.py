@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -79,11 +79,11 @@ class ObjectStore:
                 file.closed = True
             raise
 
-    def compose(self, path: str, pieces: Iterable[Piece]) -> Composed:
+    def compose(self, path: str, pieces: Iterable[Piece], check: Callable[[bytes], None]) -> Composed:
         """S3 puts together what it has already; from elsewhere it is read and sent again."""
         begin = begins_uploads(self.fs, self.name)
         if begin is None:
-            return streamed(self, path, pieces)
+            return streamed(self, path, pieces, check)
         return composed(begin, self.write, path, parts_of(pieces, self.read_range))
 
     def abort_uploads(self, path: str) -> None:

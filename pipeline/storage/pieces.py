@@ -76,11 +76,12 @@ def read_whole(read: Callable[[str, int, int], bytes], span: Span) -> bytes:
     return data
 
 
-def streamed(store: Readable, path: str, pieces: Iterable[Piece]) -> Composed:
-    """Puts a file together by reading what it is made of."""
+def streamed(store: Readable, path: str, pieces: Iterable[Piece], check: Callable[[bytes], None]) -> Composed:
+    """Puts a file together by reading what it is made of. check: is shown all of it, and may raise."""
     sha, size = hashlib.sha256(), 0
     with store.open_write(path) as file:
         for data in blocks(joined(pieces), store.read_range):
+            check(data)
             sha.update(data)
             size += len(data)
             file.write(data)

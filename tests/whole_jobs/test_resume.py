@@ -91,6 +91,22 @@ def test_a_killed_driver_costs_nothing_but_time(tmp_path: Path, slow_job: Any, l
         assert not [path for path in (tmp_path / "out" / folder).rglob("*") if path.is_file()]
 
 
+def test_a_part_that_was_emptied_is_made_anew(tmp_path: Path, slow_job: Any, local_ray: None) -> None:
+    """By a power cut, which kills the driver and leaves the last file without its bytes."""
+    driver = start_driver(slow_job, tmp_path)
+    wait_for(lambda: list((tmp_path / "out").glob("_work/extract/*/*.tar")))
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    emptied = next((tmp_path / "out").glob("_work/extract/*/*.tar"))
+    emptied.write_bytes(b"")
+    result, _ = run_toy(slow_job)
+    assert result.complete
+    assert len(rows_of(tmp_path / "out", "handles")) == 10
+    assert not rows_of(tmp_path / "out", "failures")
+    logs = "".join(file.read_text() for file in (tmp_path / "out" / "_logs").iterdir())
+    assert f"{emptied.name} is damaged" in logs
+
+
 def test_two_drivers_do_not_work_on_one_output(tmp_path: Path, slow_job: Any) -> None:
     driver = start_driver(slow_job, tmp_path)
     try:
