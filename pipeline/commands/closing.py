@@ -40,7 +40,7 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     scores = score_numbers(storage, committed) if "evaluate" in made else ScoreNumbers()
     what += [counted(scores.count, "score")] if scores.count else []
     lines = _made_lines(result, ", ".join(what))
-    lines += quality_lines(scores, spec, trained=handles > 0 or bool(variations and spec.source.handles))
+    lines += quality_lines(storage, scores, spec, trained=handles > 0 or bool(variations and spec.source.handles))
     if "generate" in made:
         lines += subset_lines(spec)
     lines += _account_lines(storage, committed, unfinished=result.until is not None)

@@ -5,34 +5,29 @@ from __future__ import annotations
 
 import statistics
 from array import array
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.shards.photographs import ELSEWHERE, are_photographs, planned_bytes, ships
+from pipeline.storage.folder import Storage
 from pipeline.wording import counted, size_text
 from schemas.job import JobSpec
-from stages.models.place import BUNDLED
 
 if TYPE_CHECKING:
     from stages.ingest.census import Census
-
-PHOTOGRAPH_BYTES = 60_000
-"""Where the middle file is as large, they are photographs, or at any rate none that the seedling could read: the demo's
-are a few kilobytes, a camera's a few million. Unit: bytes."""
-ELSEWHERE = "`unscene jobs overnight` names models of photographs"
 
 
 def seedling_lines(spec: JobSpec, census: Census | None) -> list[str]:
     """A line where a bundled model would read or draw photographs: by the sizes of the files, or because the base is
     not the seedling. census: of the source, None where handles are given."""
     used = _used(spec, census)
-    ours = [field for field, name in used.items() if _ships(name)]
+    ours = [field for field, name in used.items() if ships(name)]
     if not ours:
         return []
     fields = ", ".join(ours)
     are = "are" if len(ours) > 1 else "is"
-    if not _ships(spec.models.base):
+    if not ships(spec.models.base):
         why = f"and models.base is {spec.models.base}"
-    elif (median := _median(census)) >= PHOTOGRAPH_BYTES:
+    elif are_photographs(median := _median(spec, census)):
         why = f"and these look like photographs ({size_text(median)} a file)"
     else:
         return []
@@ -59,12 +54,10 @@ def _used(spec: JobSpec, census: Census | None) -> dict[str, str]:
     return found
 
 
-def _ships(name: str) -> bool:
-    return name == "seedling" or ("://" not in name and Path(name).is_relative_to(BUNDLED))
-
-
-def _median(census: Census | None) -> float:
-    """Size of the middle file; 0 where no size is known. Unit: bytes."""
-    pictures = census.pictures if census is not None else ()
-    sizes = array("q", (picked.bytes for picked in pictures if picked.bytes is not None))
+def _median(spec: JobSpec, census: Census | None) -> float:
+    """Size of the middle file, of those that handles were learned from where they are given; 0 where no size is known.
+    Unit: bytes."""
+    if census is None:
+        return planned_bytes(Storage(spec.output), spec)
+    sizes = array("q", (picked.bytes for picked in census.pictures if picked.bytes is not None))
     return statistics.median(sizes) if sizes else 0.0

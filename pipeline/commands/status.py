@@ -49,7 +49,7 @@ def status_lines(storage: Storage) -> list[str]:
     lines.append(state)
     if state == "finished":
         trained = counts.get("extract", (0, 0))[0] > 0 or bool(spec.source.handles)
-        lines += quality_lines(score_numbers(storage, ledger.committed), spec, trained)
+        lines += quality_lines(storage, score_numbers(storage, ledger.committed), spec, trained)
     if marked := withdrawn_scenes(storage):
         lines.append(f"{counted(len(marked), 'scene')} withdrawn: nothing more is made of them")
     if live and live.get("stale"):

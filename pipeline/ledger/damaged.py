@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.storage.folder import Storage
+from pipeline.storage.parquet import Damaged
 from schemas.errors import OutputError
 
 
@@ -18,7 +19,6 @@ def readable(storage: Storage, name: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise OutputError(
-            f"{storage.url_of(name)} is damaged ({type(error).__name__}: {' '.join(str(error).split())}); put it back "
-            f"from a copy, or {remedy}"
-        ) from error
+        said = " ".join(str(error).split())
+        why = said if isinstance(error, Damaged) else f"{type(error).__name__}: {said}"
+        raise OutputError(f"{storage.url_of(name)} is damaged ({why}); put it back from a copy, or {remedy}") from error

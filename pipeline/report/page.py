@@ -31,6 +31,7 @@ from pipeline.report.template import load_template
 from pipeline.report.verdict import verdict_of
 from pipeline.report.views import SceneView
 from pipeline.shards.account import account_counts, account_rows, account_text
+from pipeline.shards.quality import cautions
 from pipeline.shards.reader import OutputReader
 from pipeline.shards.scores import kind_of, score_numbers
 from pipeline.stage_kinds import STAGE_OF
@@ -135,7 +136,9 @@ def _first_page(
     handles, variations = stages["extract"].rows, stages["generate"].rows
     unread = not spec.source.handles and len(stages["ingest"].per_shard) < plan.shards
     return {
-        "verdict": verdict_of(scores, spec, numbers, handles, variations),
+        "verdict": verdict_of(
+            scores, spec, numbers, variations, cautions(storage, scores, spec, handles > 0 or bool(spec.source.handles))
+        ),
         "record": record,
         "plan": plan,
         "numbers": numbers,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.ledger.numbers import RunNumbers
-from pipeline.shards.quality import kept_text, learned_by, little_training, shows, thresholds
+from pipeline.shards.quality import kept_text, shows, thresholds
 from pipeline.shards.scores import ScoreNumbers
 from pipeline.wording import counted
 from schemas.job import JobSpec
@@ -16,18 +17,19 @@ GOOD = 0.5
 
 @dataclass(frozen=True)
 class Verdict:
-    """text: one line; well: nothing in it is a warning; caution: one more sentence, or None; thresholds: in words."""
+    """text: one line; well: nothing in it is a warning; cautions: a sentence each; thresholds: in words."""
 
     text: str
     well: bool
-    caution: str | None
+    cautions: Sequence[str]
     thresholds: str
 
 
-def verdict_of(scores: ScoreNumbers, spec: JobSpec, numbers: RunNumbers, handles: int, variations: int) -> Verdict:
-    """handles, variations: how many there are. It is well only where pictures were looked at, most are good, nothing
-    failed and nothing is left to do."""
-    caution = little_training(learned_by(spec)) if handles or spec.source.handles else None
+def verdict_of(
+    scores: ScoreNumbers, spec: JobSpec, numbers: RunNumbers, variations: int, cautions: Sequence[str]
+) -> Verdict:
+    """variations: how many there are; cautions: see `quality.cautions`. It is well only where pictures were looked at,
+    most are good, nothing failed, nothing is left to do and nobody warns."""
     if scores.count:
         text = kept_text(scores, spec.evaluate)
         good = scores.kept if thresholds(spec.evaluate) else scores.complete
@@ -42,7 +44,7 @@ def verdict_of(scores: ScoreNumbers, spec: JobSpec, numbers: RunNumbers, handles
     if numbers.failed:
         text += f"; {counted(numbers.failed, 'scene')} failed"
     return Verdict(
-        text[:1].upper() + text[1:], well and not numbers.failed and caution is None, caution, thresholds(spec.evaluate)
+        text[:1].upper() + text[1:], well and not numbers.failed and not cautions, cautions, thresholds(spec.evaluate)
     )
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pipeline.ledger.run_record import recorded_spec
+from pipeline.shards.photographs import judges_caution
 from pipeline.shards.scores import ScoreNumbers
 from pipeline.storage.folder import Storage
 from schemas.errors import JobError
@@ -15,10 +16,19 @@ FEW = 0.25
 """Fewer of the base's own steps than this share, and a job is told to have trained little."""
 
 
-def quality_lines(scores: ScoreNumbers, spec: JobSpec, trained: bool) -> list[str]:
+def quality_lines(storage: Storage, scores: ScoreNumbers, spec: JobSpec, trained: bool) -> list[str]:
     """What is to be said of a job's pictures, a line each. trained: whether there are handles, its own or given."""
-    caution = little_training(learned_by(spec)) if trained else None
-    return [*([kept_text(scores, spec.evaluate)] if scores.count else []), *([caution] if caution else [])]
+    return [
+        *([kept_text(scores, spec.evaluate)] if scores.count else []),
+        *cautions(storage, scores, spec, trained),
+    ]
+
+
+def cautions(storage: Storage, scores: ScoreNumbers, spec: JobSpec, trained: bool) -> list[str]:
+    """Why pictures, or what is said of them, are not to be trusted."""
+    found = [little_training(learned_by(spec)) if trained else None]
+    found += [judges_caution(storage, spec) if scores.count else None]
+    return [text for text in found if text]
 
 
 def thresholds(settings: Evaluate) -> str:
@@ -36,11 +46,12 @@ def kept_text(scores: ScoreNumbers, settings: Evaluate) -> str:
     once = f"{shows(scores.complete)} every concept asked for once ({100 * (scores.complete_share or 0):.0f} %)"
     if not set_:
         text = f"no thresholds set: {scores.complete:,} of {scores.count:,} {once}"
-    elif settings.concepts == "complete":
+    elif settings.concepts == "complete" and scores.kept == scores.complete:
         text = f"kept {scores.kept:,} of {scores.count:,} ({set_})"
     else:
         text = f"kept {scores.kept:,} of {scores.count:,} ({set_}); {scores.complete:,} of the {scores.count:,} {once}"
-    return f"{text}; not kept: {scores.why()}" if scores.dropped else text
+    first = " (each by its first reason)" if len(scores.dropped) > 1 else ""
+    return f"{text}; not kept: {scores.why()}{first}" if scores.dropped else text
 
 
 def learned_by(spec: JobSpec) -> JobSpec:

@@ -177,7 +177,12 @@ def test_a_long_report_is_several_pages_each_whole(tmp_path: Path, monkeypatch: 
             "No thresholds set: 20 of 20 show every concept asked for once (100 %); not kept: 5 near-duplicates",
             False,
         ),
-        ({"evaluate.concepts": "complete"}, "Kept 15 of 20 (concepts complete); not kept: 5 near-duplicates", False),
+        (
+            {"evaluate.concepts": "complete"},
+            "Kept 15 of 20 (concepts complete); 20 of the 20 show every concept asked for once (100 %); "
+            "not kept: 5 near-duplicates",
+            False,
+        ),
         ({"extract.phase1.steps": 2, "extract.phase2.steps": 2}, "Warning: trained for 4 steps a scene", False),
     ],
 )
@@ -231,12 +236,12 @@ def test_one_is_no_plural() -> None:
         {"source": {"uri": "/p"}, "output": "/o", "evaluate": {"enabled": True, "concepts": "any"}}
     )
     numbers = RunNumbers({}, [], Counter(), 0)
-    said = verdict_of(ScoreNumbers(), spec, numbers, 1, 1).text
+    said = verdict_of(ScoreNumbers(), spec, numbers, 1, []).text
     assert said == "Not scored yet: nobody has looked at what 1 picture shows"
-    assert verdict_of(ScoreNumbers(), spec, numbers, 1, 2).text.endswith("what 2 pictures show")
+    assert verdict_of(ScoreNumbers(), spec, numbers, 2, []).text.endswith("what 2 pictures show")
     scores = ScoreNumbers(count=2, kept=2, complete=1)
-    assert "1 of 2 shows every concept asked for once" in verdict_of(scores, spec, numbers, 1, 2).text
-    assert "0 of 2 show every" in verdict_of(ScoreNumbers(count=2, kept=2), spec, numbers, 1, 2).text
+    assert "1 of 2 shows every concept asked for once" in verdict_of(scores, spec, numbers, 2, []).text
+    assert "0 of 2 show every" in verdict_of(ScoreNumbers(count=2, kept=2), spec, numbers, 2, []).text
 
 
 def test_numbers_stand_on_their_masks(page: Page) -> None:

@@ -9,10 +9,13 @@ import pytest
 
 from pipeline.commands.closing import closing_lines
 from pipeline.commands.run import JobResult
+from pipeline.commands.seedling import seedling_lines
 from pipeline.commands.status import status_lines
 from pipeline.ledger.run_record import recorded_spec
+from pipeline.shards import photographs
 from pipeline.shards.quality import kept_text, learned_by, little_training, quality_lines, thresholds
 from pipeline.shards.scores import ScoreNumbers
+from pipeline.storage.folder import Storage
 from schemas.evaluate import Evaluate
 from schemas.job import JobSpec
 from tests.support.sample_output import SampleOutput, with_given_handles
@@ -39,7 +42,15 @@ def test_without_thresholds_nothing_is_called_kept() -> None:
 def test_thresholds_stand_beside_what_they_kept() -> None:
     settings = Evaluate(min_identity=0.6, concepts="complete")
     assert kept_text(numbers(48, 60, 204), settings) == (
-        "kept 48 of 204 (min_identity 0.6, concepts complete); not kept: 156 incomplete"
+        "kept 48 of 204 (min_identity 0.6, concepts complete); 60 of the 204 show every concept asked for once (29 %); "
+        "not kept: 156 incomplete"
+    )
+    alone = kept_text(numbers(60, 60, 204), Evaluate(concepts="complete"))
+    assert alone == "kept 60 of 204 (concepts complete); not kept: 144 incomplete", "they are the same"
+    both = numbers(48, 60, 204)
+    both.dropped["under min_identity"] = 7
+    assert kept_text(both, settings).endswith(
+        "not kept: 156 incomplete, 7 under min_identity (each by its first reason)"
     )
     least = Evaluate(min_prompt=0.0, concepts="any")
     assert thresholds(least) == "min_prompt 0", "a threshold of nothing is one, and is told"
@@ -81,7 +92,7 @@ def test_a_job_that_hardly_trains_is_told_so(extract: dict[str, Any], base: str,
 def test_of_given_handles_it_is_told_how_little_their_job_trained(tmp_path: Path) -> None:
     few = SampleOutput(tmp_path / "few", settings={"extract.phase1.steps": 2, "extract.phase2.steps": 0})
     more = recorded_spec(with_given_handles(tmp_path / "more", few))
-    lines = quality_lines(ScoreNumbers(), more, trained=True)
+    lines = quality_lines(Storage(more.output), ScoreNumbers(), more, trained=True)
     assert [line.partition(",")[0] for line in lines] == ["trained for 2 steps a scene"]
 
 
@@ -104,3 +115,26 @@ def test_end_of_a_run_and_status_use_the_same_words(tmp_path: Path) -> None:
     for lines in (closing_lines(strict.storage, result), status_lines(strict.storage)):
         assert said in lines
         assert not any("trained for" in line for line in lines)
+
+
+def test_scores_of_photographs_by_the_seedling_are_said_to_be_worth_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job on given handles has no source to look at, and said `kept 6 of 64` and no more."""
+    storage = SampleOutput(tmp_path / "out").storage  # files of 1,000 bytes
+    own = recorded_spec(storage)
+    tree = {"source": {"handles": storage.url}, "output": str(tmp_path / "later"), "evaluate": {"enabled": True}}
+    given, scored = JobSpec.model_validate(tree), ScoreNumbers(count=1)
+    later = Storage(given.output)
+    assert len(quality_lines(storage, scored, own, trained=False)) == 1
+    assert len(quality_lines(later, scored, given, trained=False)) == 1
+    monkeypatch.setattr(photographs, "PHOTOGRAPH_BYTES", 1000)
+    for lines in (quality_lines(storage, scored, own, False), quality_lines(later, scored, given, False)):
+        assert lines[1].startswith(
+            "scored by the seedling (models.sam, models.clip, models.identity), which knows small"
+        )
+    assert quality_lines(storage, ScoreNumbers(), own, trained=False) == [], "nothing was scored"
+    tree["models"] = {"clip": "openai/clip", "identity": "facebook/dino", "sam": "sam_vit_h.pth"}
+    assert len(quality_lines(later, scored, JobSpec.model_validate(tree), trained=False)) == 1
+    (line,) = seedling_lines(given, None)
+    assert "and these look like photographs (1.0 kB a file)" in line
