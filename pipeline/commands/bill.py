@@ -34,11 +34,12 @@ INGEST, PACK = "ingest", "pack"
 @dataclass(frozen=True)
 class Concepts:
     """How many concepts a scene has, on average. said: how that is known; measured: whether by scenes that were taken
-    apart already."""
+    apart already; sure: whether it is known of every scene of the source, of which those that were may be few."""
 
     count: float = 2
     said: str = "a usual number"
     measured: bool = False
+    sure: bool = False
 
 
 USUAL = Concepts()
@@ -167,7 +168,8 @@ class Bill:
 
 def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concepts = USUAL) -> Bill:
     """What a scene of a job costs. storage: the job's, for the concepts that its scenes turned out to have; concepts:
-    where none was taken apart yet. memory: what its stages need of it too, which takes some seconds."""
+    where none was taken apart yet, or the source is surer. memory: what its stages need of it too, which takes some
+    seconds."""
     tell("loading torch, which counts what a scene costs")
     from stages.evaluate.cost import clip_cost, judge_cost
     from stages.generate.cost import draw_calls
@@ -182,7 +184,8 @@ def bill(spec: JobSpec, storage: Storage, memory: bool = False, concepts: Concep
     side = check_models(spec)
     cost = base_cost(spec)
     handles = Storage(spec.source.handles) if spec.source.handles else storage
-    concepts = concepts_found(handles) or concepts
+    if not concepts.sure:
+        concepts = concepts_found(handles) or concepts
     names = [str(i) for i in range(max(1, round(concepts.count)))]
     listed = list_variations("", names, _usual_words(spec, names), spec.generate)
     pictures = len(listed)

@@ -98,7 +98,9 @@ def _concepts(spec: JobSpec, census: Census) -> Concepts:
     if not any(masks):
         return Concepts(usual)
     mean = sum(min(count, most) + background if count else usual for count in masks) / len(masks)
-    return Concepts(mean, "by their own masks" if all(masks) else "by their own masks, or a usual number without")
+    if all(masks):
+        return Concepts(mean, "by their own masks", sure=True)
+    return Concepts(mean, "by their own masks, or a usual number without")
 
 
 def _source_lines(spec: JobSpec, census: Census, known: Container[str], gone: int) -> list[str]:

@@ -293,6 +293,17 @@ def test_concepts_that_were_found_count_before_any_handle(tmp_path: Path, photos
 
 
 @pytest.mark.usefixtures("known_cost")
+def test_masks_of_all_pictures_go_before_what_the_first_scenes_had(tmp_path: Path, photos: Path, base: Path) -> None:
+    """A look at two scenes made `plan` forget the masks that it had just counted, and give two thirds of the price."""
+    settings = {"source.uri": str(photos), "source.masks": "beside", "models.base": str(base)}
+    sample = SampleOutput(tmp_path / "out", stages=ALL_STAGES[:2], settings=settings)
+    for picture in [*photos.rglob("*.jpg")]:
+        for mask in range(3):
+            picture.with_name(f"{picture.stem}.mask{mask}.png").write_bytes(b"m")
+    assert counted_with(sample.spec) == "counted with 3 concepts a scene (by their own masks)"
+
+
+@pytest.mark.usefixtures("known_cost")
 def test_scenes_that_are_prepared_are_not_ingested_again(tmp_path: Path, photos: Path, base: Path) -> None:
     """After `--until segment`: 4 scenes of the plan have to learn, and the 5 photos on disk are new."""
     settings = {"source.uri": str(photos), "models.base": str(base), "evaluate.enabled": False}
