@@ -23,7 +23,7 @@ def watch(storage: Storage, console: Console, every_s: float = _EVERY_S, begin_s
     """Draws the status over itself in a terminal; elsewhere prints the line that changes, at most every half a minute,
     and all of it at the end. Where there is work to do and nobody is at it yet it waits for somebody, for `begin_s`.
     Raises OutputError if there is no job."""
-    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
     lines = status_lines(storage)
     told = 0.0
     if at_work(storage) is None and any(line.startswith("not running") for line in lines):
@@ -45,13 +45,10 @@ def watch(storage: Storage, console: Console, every_s: float = _EVERY_S, begin_s
             time.sleep(every_s)
             lines = status_lines(storage)
         lines = status_lines(storage)
-        if live:
-            live.update(_drawn(lines, console), refresh=True)
     finally:
         if live:
             live.stop()
-    if not live:
-        for line in lines:
+        for line in lines:  # whole: a command that is broken into lines cannot be copied
             put(console, line)
 
 

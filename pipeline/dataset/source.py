@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pipeline.ledger.commits import Commit, restored
 from pipeline.ledger.run_record import recorded_spec
@@ -84,10 +85,8 @@ class DatasetSource:
         given = self.spec.source.handles or self.storage.url
         run = command_of(read_snapshot(self.storage))
         run = run if run.startswith("unscene run ") else "unscene run SPEC"  # `make demo` takes no options
-        return (
-            f"`{run} --set {shlex.quote(f'source.handles={given}')} --set source.uri=null "
-            "--set evaluate.enabled=true --set output=ANOTHER`"
-        )
+        ours = (f"source.handles={given}", "source.uri=null", "evaluate.enabled=true", "output=ANOTHER")
+        return f"`{_with(run, ours)}`"
 
     def words(self) -> Iterator[tuple[str, str | None]]:
         """(scene, word) of every concept that is a thing, in the order of shards."""
@@ -160,3 +159,20 @@ def _crowds(concepts: Sequence[Row], scene: Row) -> frozenset[int]:
     """Indices of the concepts whose annotation is marked iscrowd."""
     marked = {mask["name"] for mask in scene.get("masks") or () if mask.get("crowd")}
     return frozenset(int(row["index"]) for row in concepts if row.get("given") in marked)
+
+
+def _with(command: str, overrides: Sequence[str]) -> str:
+    """The command with `--set`s in the place of those that it has for the same fields, and for all scenes through all
+    stages."""
+    fields = {override.partition("=")[0] for override in overrides}
+    words = shlex.split(command)
+    kept = words[:1]
+    for before, word in pairwise(words):
+        if word in ("--set", "--limit", "--until") or before in ("--limit", "--until"):
+            continue
+        if before == "--set":
+            if word.partition("=")[0] not in fields:
+                kept += [before, word]
+        else:
+            kept.append(word)
+    return shlex.join([*kept, *(word for override in overrides for word in ("--set", override))])

@@ -102,7 +102,9 @@ def take_census(spec: JobSpec) -> Census:
     if alike:
         census.remarks.append(
             f"pictures that are called like masks, and are scenes as source.masks is {spec.source.masks}: "
-            f"{len(alike)}, such as {alike[0]}"
+            f"{len(alike)}, such as {alike[0]}; "
+            + ("source.masks: beside reads them as masks, and " if spec.source.masks == "none" else "")
+            + "source.suffixes, or a pattern in source.uri, leaves them out"
         )
     if listing.elsewhere:
         census.remarks.append(

@@ -187,6 +187,21 @@ def test_watch_ends_with_the_run_and_then_says_all(sample: SampleOutput, monkeyp
     assert printed[0].endswith(status_lines(sample.storage)[0]), "one line in two quick turns"
 
 
+def test_watch_leaves_the_command_that_goes_on_in_one_line(
+    sample: SampleOutput, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it draws over is broken into lines of the terminal; a command with a line's end in it cannot be copied."""
+    command = (
+        "unscene run photos.yaml --set extract.phase1.steps=60 --set extract.phase2.steps=120 --set output=out/few"
+    )
+    announce(sample.storage, "starting", command=command)
+    turns = iter([True, True, False])
+    monkeypatch.setattr(watching, "at_work", lambda storage: {"pid": 1} if next(turns) else None)
+    out = io.StringIO()
+    watching.watch(sample.storage, Console(file=out, width=40, force_terminal=True), every_s=0.0)
+    assert f"`{command}`\n  goes on" in out.getvalue()
+
+
 @pytest.mark.parametrize("comes", [True, False])
 def test_watch_waits_for_a_run_that_was_typed_a_moment_ago(
     sample: SampleOutput, monkeypatch: pytest.MonkeyPatch, comes: bool

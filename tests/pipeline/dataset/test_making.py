@@ -10,8 +10,10 @@ import pytest
 
 from pipeline.dataset.choices import Choices, Format, Scenes
 from pipeline.dataset.making import make_dataset
+from pipeline.dataset.source import DatasetSource
 from pipeline.ledger.withdrawals import FOLDER, withdraw
 from pipeline.stage_kinds import EXTRACT, GENERATE, INGEST, SEGMENT
+from pipeline.watching.snapshot import announce
 from schemas.errors import CommandError
 from stages.masks.shapes import bounding_box
 from tests.support.labelled_output import LabelledOutput, as_asked, copies
@@ -253,3 +255,13 @@ def test_pictures_are_of_one_kind(tmp_path: Path) -> None:
     pictures = {image["file_name"].rpartition(".")[2] for image in coco(tmp_path / "set").imgs.values()}
     assert pictures == {"jpg"}
     assert all(file.read_bytes().startswith(b"\xff\xd8") for file in (tmp_path / "set").rglob("*.jpg"))
+
+
+def test_the_command_that_scores_anew_names_each_field_once_and_takes_all_scenes(output: LabelledOutput) -> None:
+    """`--set output=out/few ... --set output=ANOTHER` works, and reads as a mistake."""
+    command = "unscene run p.yaml --set output=out --limit 2 --set extract.phase1.steps=6 --until segment"
+    announce(output.storage, "ended", command=command)
+    ours = f"--set source.handles={output.storage.url} --set source.uri=null"
+    assert DatasetSource(output.storage, new=False).anew() == (
+        f"`unscene run p.yaml --set extract.phase1.steps=6 {ours} --set evaluate.enabled=true --set output=ANOTHER`"
+    )
