@@ -1,7 +1,8 @@
 """A data set is written in parts: so many whole scenes of one split, in the plan's order, up to a size.
 
 A part is known by its place (`train-000003`) and by a stamp over what it is to hold. Its record is written last: a part
-whose record has the stamp, and whose files are there, is whole, and is not written again.
+whose record has the stamp, and whose files are there, with the facts that the index is made of, is whole, and is not
+written again.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Part:
 class Record:
     """What a part holds. stamp: None while it is being written: then `files` are those that may be there. files: name
     -> size in bytes. objects: name of a class -> how many; left_out: reason -> pictures; told: what was said of damaged
-    ones; of_scenes: scenes in it; means: name of a measure of its format -> (sum over objects, how many)."""
+    ones; of_scenes: scenes in it; means: name of a measure of its format -> (sum over objects, how many). facts: hash
+    of what is told of its pictures; None as an older Unscene wrote it."""
 
     stamp: str | None
     files: dict[str, int]
@@ -55,6 +57,7 @@ class Record:
     left_out: dict[str, int] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
     means: dict[str, tuple[float, int]] = field(default_factory=dict)
+    facts: str | None = None
 
 
 class Cutter:
@@ -139,7 +142,8 @@ class Records:
         record = self.read(part.name)
         if record is None or record.stamp != part.stamp or record.left_out.get(DAMAGED):
             return None
-        return record if all(self._size(name) == size for name, size in record.files.items()) else None
+        there = all(self._size(name) == size for name, size in record.files.items())
+        return record if there and self._told(part.name, record) else None
 
     def begin(self, part: Part, planned: Iterable[str]) -> None:
         """Takes down the files that will be written, so that an attempt that ends among them leaves none unknown."""
@@ -154,6 +158,7 @@ class Records:
             if name not in record.files:
                 self.into.delete(name)
         self.into.write(_facts(part.name), facts)
+        record.facts = hashlib.sha256(facts).hexdigest()
         self._write(part.name, record)
 
     def drop_from(self, split: str, number: int) -> int:
@@ -173,6 +178,15 @@ class Records:
         """What is told of each picture of a part, in their order."""
         for line in self.into.read(_facts(name)).splitlines():
             yield json.loads(line)
+
+    def _told(self, name: str, record: Record) -> bool:
+        """Whether all that was told of its pictures is there: an index made of less would lack pictures in silence."""
+        try:
+            if record.facts is None:
+                return sum(1 for _ in self.facts(name)) == record.pictures
+            return hashlib.sha256(self.into.read(_facts(name))).hexdigest() == record.facts
+        except (FileNotFoundError, ValueError):
+            return False
 
     def _write(self, name: str, record: Record) -> None:
         self.into.write(_record(name), json.dumps(asdict(record)).encode())
