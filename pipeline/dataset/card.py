@@ -25,8 +25,11 @@ Of each picture: `key`, `scene_id` (the scene it is of; no scene is in two split
 nothing. classes.json has the names in the order of their numbers."""
 
 
-def write_card(book: Book, format_: FormatWriter, counts: dict[str, Counts], left_out: Counter[str]) -> None:
-    """Writes README.md, classes.json and croissant.json."""
+def write_card(
+    book: Book, format_: FormatWriter, counts: dict[str, Counts], left_out: Counter[str], missing: list[str]
+) -> None:
+    """Writes README.md, classes.json and croissant.json. left_out: reason -> pictures; missing: lines of scenes that
+    have none."""
     names = list(book.classes.names)
     labels = {"classes": names, "id2label": {str(number): name for number, name in enumerate(names, 1)}}
     book.into.write("classes.json", (json.dumps(labels, indent=1, ensure_ascii=False) + "\n").encode())
@@ -53,6 +56,7 @@ def write_card(book: Book, format_: FormatWriter, counts: dict[str, Counts], lef
         "",
         *[f"- {counts[split].line(split)}" for split in counts],
         *[f"- left out: {count:,} {reason}" for reason, count in left_out.most_common()],
+        *[f"- {line}" for line in missing],
         "",
         _COLUMNS,
         "",

@@ -21,6 +21,7 @@ from pipeline.dataset.example import Examples, Lost
 from pipeline.dataset.folder import CARD, check_apart, forget_told, forget_unnamed, open_folder
 from pipeline.dataset.formats.written import FormatWriter, writer_of
 from pipeline.dataset.lots import Cap, side_of
+from pipeline.dataset.missing import Missing
 from pipeline.dataset.parts import PART_BYTES, Cutter, Part, Record, Records
 from pipeline.dataset.picking import SEVERAL, Picker
 from pipeline.dataset.source import DatasetSource
@@ -99,6 +100,7 @@ class _Maker:
         self.examples = Examples(source, classes, extension)
         self.records = Records(into)
         self.picker = Picker(choices, classes, source.withdrawn)
+        self.missing = Missing(source, choices)
         self.counts = {split: Counts() for split in SPLITS}
         settings = json.dumps([str(choices.format), extension, self.format.stamp])
         self.cutter = Cutter(settings, part_bytes)
@@ -109,6 +111,7 @@ class _Maker:
         cap = self._cap()
         for shard in self.source.shards:
             commits = {table: self.source.commit(table, shard) for table in _TABLES}
+            self.missing.look(shard)
             for scene in self.source.scenes(shard):
                 picks = self.picker.picked(scene, cap)
                 if not picks:
@@ -116,6 +119,8 @@ class _Maker:
                 side = side_of(scene.scene_id, self.choices.validation, self.choices.seed)
                 for part in self.cutter.add(side, picks, commits):
                     yield self._made(part)
+        for shard in sorted(set(range(self.missing.plan.shards)).difference(self.source.shards)):
+            self.missing.look(shard)
         for part in self.cutter.rest():
             yield self._made(part)
 
@@ -133,16 +138,17 @@ class _Maker:
         extension = self.examples.extension
         book = Book(self.into, self.source, self.choices, self.classes, self.records, parts, extension)
         if not pictures:
-            self._nothing(book, out)
+            self._nothing(book, "; ".join((out, *self.missing.lines(remedies=True))))
         forget_unnamed(self.into, True)
         self.format.finish(book)
-        write_card(book, self.format, self.counts, left_out)
+        write_card(book, self.format, self.counts, left_out, list(self.missing.lines(remedies=False)))
         yield from (f"  {line}" for line in told)
         if earlier := left_out[SEVERAL]:
             yield (
                 f"{counted(earlier, 'picture')} with several of one concept: an older Unscene scored them, and gave "
                 f"their masks no ids; a job of its own draws and scores anew ({self.source.anew()})"
             )
+        yield from self.missing.lines(remedies=True)
         yield from (counts.line(split) for split, counts in self.counts.items())
         if not self.counts[VALIDATION].pictures and self.choices.validation:
             yield (
