@@ -44,7 +44,8 @@ Place = tuple[str, int]
 class SceneFacts:
     """One scene. rows: table -> its rows, of `variations` and `scores` those that are shown; places: member of a tar ->
     where it lies; failure: its row of FAILURES, if it has one; variations: how many it has; states: what its
-    pictures are worth -> how many, of all of them; lost: tables of its shard that are committed and cannot be read."""
+    pictures are worth -> how many, of all of them; lost: tables of its shard that are committed and cannot be read;
+    spoilt: tables of which a member of the tar cannot be read, among those that were looked for."""
 
     scene_id: str
     rows: dict[str, list[Row]]
@@ -54,10 +55,16 @@ class SceneFacts:
     states: Counter[str] = field(default_factory=Counter)
     standing: Standing | None = None
     lost: frozenset[Place] = frozenset()
+    spoilt: set[Place] = field(default_factory=set)
 
     def unread(self, table: str) -> bool:
         """Whether its rows of the table cannot be read, so that nobody knows what they say."""
         return any(table == name for name, _ in self.lost)
+
+    def spoil(self, member: str) -> None:
+        """Takes down that a member of a tar cannot be read; one that was never written is none."""
+        if member in self.places:
+            self.spoilt.add(self.places[member])
 
     def score(self, variation: Row) -> Row | None:
         """The variation's row of SCORES; nothing where it has none, None where it cannot be read."""

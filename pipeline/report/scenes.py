@@ -51,7 +51,7 @@ class SceneReader:
             pictures = []
             for row in group:
                 score = facts.score(row)
-                found = self._found(masks.get((score or {}).get("mask") or ""))
+                found = self._found(facts, (score or {}).get("mask") or "", masks)
                 image = self._variation(view, row, found)
                 shown = [concept(index) for index in (found.paths if found else ())]
                 pictures.append(PictureView(row, image, score, seen_text(score, asked), found, shown))
@@ -64,6 +64,7 @@ class SceneReader:
         try:
             picture = open_picture(self._member(view.facts, row["file"]) or b"")
         except ValueError:
+            view.facts.spoil(row["file"])
             return None
         whole = max(len(each["concepts"]) for each in view.facts.rows["variations"])
         if len(row["concepts"]) == whole and not view.tile_text.startswith("new picture"):
@@ -71,15 +72,21 @@ class SceneReader:
         masks = found.size * 3 // 4 if found else 0  # as bytes before base64
         return data_uri(picture, self.most_bytes - masks)
 
-    def _found(self, score_mask: bytes | None) -> Found | None:
+    def _found(self, facts: SceneFacts, mask: str, masks: dict[str, bytes]) -> Found | None:
         try:
-            return draw_found(score_mask or b"", int(self.most_bytes * MASKS))
+            return draw_found(masks.get(mask, b""), int(self.most_bytes * MASKS))
         except ValueError:
+            facts.spoil(mask)
             return None
 
     def _draw_scene(self, view: SceneView) -> None:
+        name = f"{view.facts.scene_id}.png"
         try:
-            picture = open_picture(self._member(view.facts, f"{view.facts.scene_id}.png") or b"")
+            picture = open_picture(self._member(view.facts, name) or b"")
+        except ValueError:
+            view.facts.spoil(name)
+            return
+        try:
             view.picture = data_uri(picture, self.most_bytes)
             view.tile, view.tile_text = data_uri(picture, TILE_BYTES), "the source picture"
             masks = [(decode_mask(item.concept["mask"]), colour_of(item.index)) for item in view.concepts]
@@ -92,11 +99,18 @@ class SceneReader:
             return
 
     def _draw_curves(self, view: SceneView) -> None:
+        name = f"{view.facts.scene_id}.json"
+        if name not in view.facts.places:
+            return
         try:
-            info = json.loads(self._member(view.facts, f"{view.facts.scene_id}.json") or b"{}")
+            info = json.loads(self._member(view.facts, name) or b"")
+        except ValueError:
+            view.facts.spoil(name)
+            return
+        try:
             boundary = info.get("settings", {}).get("phase1", {}).get("steps")
             view.curves = [(curve, draw(curve, boundary)) for curve in curves_of(info)]
-        except (ValueError, AttributeError, TypeError):
+        except (ValueError, AttributeError, TypeError):  # odd entries
             return
 
     def _score_masks(self, facts: SceneFacts) -> dict[str, bytes]:

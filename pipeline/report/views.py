@@ -121,6 +121,11 @@ class SceneView:
         return bool(self.facts.rows.get("handles"))
 
     @property
+    def lost_curves(self) -> bool:
+        """Whether it has loss curves that cannot be read."""
+        return any(table == "handles" for table, _ in self.facts.spoilt)
+
+    @property
     def shown(self) -> int:
         return sum(len(prompt.pictures) for prompt in self.prompts)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline.report import damage
 from pipeline.report.card import foreign_card
-from pipeline.stage_kinds import INGEST, SEGMENT
+from pipeline.stage_kinds import INGEST, SEGMENT, STAGE_OF
 from pipeline.typed import writing
 from tests.pipeline.report.test_page import Page, flat, page_of
 from tests.support.sample_output import SampleOutput, with_given_handles
@@ -55,6 +56,51 @@ def test_handles_that_are_cut_off(tmp_path: Path) -> None:
     of_it = scenes_saying(page, "Concepts cannot be read.")
     assert all("asked for 0 its handle cannot be read" in scene for scene in of_it)
     assert "asked for 0 concept 0" not in flat(page.text)
+
+
+def begun(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:520])
+
+
+def emptied(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def overwritten(file: Path) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+@pytest.mark.parametrize("damaged", [Path.unlink, emptied, begun, overwritten])
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("handles", "Loss curves cannot be read."),
+        ("scenes", "picture not readable"),
+        ("variations", "not readable"),
+        ("scores", "masks not readable"),
+    ],
+)
+def test_tars_that_are_damaged(tmp_path: Path, table: str, said: str, damaged: Callable[[Path], None]) -> None:
+    sample = SampleOutput(tmp_path / "out", scenes=6)
+    damaged(tmp_path / f"out/{table}/{table}-000001.tar")
+    page = page_of(sample.storage)
+    text = flat(page.text)
+    assert f"Cannot be read: {table}/{table}-000001.tar . Their scenes" in text
+    assert f"delete the commits that name them ( _commits/{STAGE_OF[table]}/000001.json )" in text
+    assert len([scene for scene in page.scenes if said in flat(scene)]) == 2
+    curves = sum("Loss curves (dashed" in flat(scene) for scene in page.scenes)
+    assert curves + text.count("Loss curves cannot be read.") == 5, "one failed in extract"
+
+
+def test_curves_that_are_no_json_where_the_commit_knows_no_sums(tmp_path: Path) -> None:
+    """As an older Unscene left it."""
+    sample = SampleOutput(tmp_path / "out", scenes=6)
+    overwritten(tmp_path / "out/handles/handles-000001.tar")
+    commit = tmp_path / "out/_commits/extract/000001.json"
+    commit.write_text(json.dumps({**json.loads(commit.read_text()), "crc32": None}))
+    page = page_of(sample.storage)
+    assert "Cannot be read: handles/handles-000001.tar ." in flat(page.text)
+    scenes_saying(page, "Loss curves cannot be read.")
 
 
 def test_variations_that_cannot_be_read(tmp_path: Path) -> None:
