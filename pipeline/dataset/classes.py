@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import yaml
 
 from schemas.errors import CommandError, SpecError
 from schemas.yaml_text import keys_twice, parse
@@ -13,6 +16,10 @@ UNNAMED = "object"
 """The word of a concept that nobody has named."""
 REST = "*"
 """In a map: every word that it does not name."""
+_TAG = "tag:yaml.org,2002:"
+_READ_AS = {"bool": "true or false", "int": "a number", "float": "a number"}
+_HALF = re.compile("[\ud800-\udfff]")
+"""Of a character that takes two of them, which YAML lets somebody write by itself."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +58,13 @@ def read_class_map(file: Path) -> ClassMap:
         raise CommandError(f"--classes {error}") from None
     if not isinstance(tree, dict) or not tree:
         raise CommandError(f"--classes {file}: write a line for each word, such as `dog: animal`, or `tree: null`")
+    for typed, meant in _lines(node):
+        if fault := _fault(typed, meant):
+            raise CommandError(f"--classes {file}:{fault}")
     for twice in keys_twice(node):
         raise CommandError(
             f"--classes {file}:{twice.later}: {twice.dotted} stands in line {twice.first} already; take one out"
         )
-    for word, class_ in tree.items():
-        for value in (word, class_):
-            if value is not None and (not isinstance(value, str) or not value.strip()):
-                raise CommandError(
-                    f"--classes {file}: {word}: {class_!r}: a word and its class are texts, and null leaves a word "
-                    f'out; put what looks like something else in quotes: "{value}"'
-                )
-        if word is None:
-            raise CommandError(f"--classes {file}: null is no word; concepts without one are of the word {UNNAMED}")
     found: dict[str, str | None] = {}
     for word, class_ in tree.items():
         if _plain(word) in found:
@@ -72,6 +73,53 @@ def read_class_map(file: Path) -> ClassMap:
             )
         found[_plain(word)] = class_ and _plain(class_)
     return ClassMap(found)
+
+
+def _lines(node: yaml.Node | None) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """Words and classes as they are typed, with those that a `<<` brings in."""
+    for part in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+        for word, class_ in part.value if isinstance(part, yaml.MappingNode) else ():
+            if word.tag == f"{_TAG}merge":
+                yield from _lines(class_)
+            else:
+                yield word, class_
+
+
+def _fault(word: yaml.Node, class_: yaml.Node) -> str | None:
+    """Line and sentence of what is wrong with a line of a map, by what was typed there: YAML reads `no` as false."""
+    nameless = f"concepts without one are of the word {UNNAMED}"
+    if word.tag == f"{_TAG}null":
+        typed = word.value or "nothing"
+        return f'{_at(word)}: {typed} is no word; {nameless}; a thing called so stands in quotes: "{typed}"'
+    if fault := _no_text(word, "word", nameless):
+        return f"{_at(word)}: {fault}"
+    if class_.tag != f"{_TAG}null" and (fault := _no_text(class_, "class", "name one, or write null to leave it out")):
+        return f"{_at(class_)}: {_escaped(word.value)}: {fault}"
+    return None
+
+
+def _at(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _no_text(node: yaml.Node, what: str, nothing: str) -> str | None:
+    """Why what is typed is no word, or no class."""
+    kind, typed = node.tag.removeprefix(_TAG), node.value
+    if not isinstance(typed, str):
+        return f"a {what} is one text, and no list or section; write a line for each word"
+    if kind != "str":
+        read = f"YAML reads {typed} as {_READ_AS.get(kind, kind)}, and a {what} is a text"
+        return f'{read}; put it in quotes: "{typed}"'
+    if not typed.strip():
+        return f"an empty text is no {what}; {nothing}"
+    if half := _HALF.search(typed):
+        return f"{_escaped(half[0])} is half of a character, which no file holds; write the character itself"
+    return None
+
+
+def _escaped(text: str) -> str:
+    """The text with what no terminal shows written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def typed(words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
         ),
         (
             "dataset out --to coco --into x --classes job.yaml",
-            "--classes job.yaml: source: {'uri': 'photos'}: a word and",
+            "--classes job.yaml:1: source: a class is one text, and no list or section; write a line for each word",
         ),
         ("dataset out --to coco --into x --classes no.yaml", "--classes no.yaml: it cannot be read ("),
         ("withdraw out", "`unscene withdraw` needs --scene ("),
