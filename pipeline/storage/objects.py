@@ -98,12 +98,23 @@ class ObjectStore:
         return list(self.fs.ls(path, detail=True))
 
     def read_range(self, path: str, start: int, length: int) -> bytes:
-        """Fewer bytes than `length` only where the file ends before."""
+        """Fewer bytes than `length` only where the file ends before, and none past its end, as on a disk. Raises
+        FileNotFoundError."""
 
         def read() -> bytes:
-            data = bytes(self.fs.cat_file(path, start=start, end=start + length))
-            if len(data) < length and start + len(data) < int(self.fs.info(path)["size"]):
-                raise ConnectionError(f"{path}: {len(data)} of {length} bytes came")
+            if not length:  # S3 knows no range of nothing
+                self.fs.info(path)
+                return b""
+            try:
+                data = bytes(self.fs.cat_file(path, start=start, end=start + length))
+            except Exception as error:
+                if not _past_the_end(error):
+                    raise
+                data = b""
+            if len(data) < length:
+                self.fs.invalidate_cache(path)  # or a listing of when it was longer has its size
+                if start + len(data) < int(self.fs.info(path)["size"]):
+                    raise ConnectionError(f"{path}: {len(data)} of {length} bytes came")
             return data
 
         return persistently(read, self.name)
@@ -158,3 +169,8 @@ def _exists_already(error: Exception) -> bool:
     """Whether a create was refused because the name is taken: a 412, whatever its text. s3fs looks for a word in the
     text that AWS sends, and that others leave out."""
     return isinstance(error, FileExistsError) or any(http_status(one)[0] == 412 for one in behind(error))
+
+
+def _past_the_end(error: Exception) -> bool:
+    """Whether a range was refused because the file ends before it begins."""
+    return any(http_status(one)[0] == 416 for one in behind(error))

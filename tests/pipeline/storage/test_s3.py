@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -16,12 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import stages.retrying as retrying
-from pipeline.shards.pack import pack_rows
+from pipeline.shards.pack import PackOrder, pack, pack_rows
+from pipeline.shards.parts import part_name, write_part
+from pipeline.shards.reader import NotAsCommitted, OutputReader
 from pipeline.storage.folder import Storage
 from pipeline.storage.parquet import read_parquet
 from pipeline.storage.pieces import Piece, Span
 from pipeline.storage.probe import check_writable
 from schemas.errors import OutputError, StoreAway
+from schemas.outcomes import SceneOutput
 from tests.support.fault_proxy import KINDS, FaultProxy
 from tests.support.s3_servers import BUCKET, MAKES, asked_through, s3_server
 
@@ -117,6 +121,34 @@ def test_a_body_that_ends_early_and_says_that_it_is_whole_is_asked_for_again(
     assert storage.read_range("a", 10, 100) == bytes(range(10, 110))
     assert storage.read_range("a", 150, 100) == bytes(range(150, 200)), "the file is no longer"
     assert proxy.done == {"short": 1}
+
+
+def test_past_the_end_of_a_file_is_nothing_as_on_a_disk(storage: Storage, tmp_path: Path) -> None:
+    """S3 answers 416 there, and to a range of no bytes."""
+    for at in (storage, Storage(str(tmp_path))):
+        at.write("a", b"0123456789")
+        at.write("none", b"")
+        assert at.names("") == {"a": 10, "none": 0}
+        asked = [("a", 10, 5), ("a", 12, 5), ("a", 8, 5), ("a", 4, 0), ("a", 0, 0), ("a", 12, 0), ("none", 0, 5)]
+        assert [at.read_range(*place) for place in asked] == [b"", b"", b"89", b"", b"", b"", b""]
+        for place in (("gone", 4, 5), ("gone", 4, 0)):
+            with pytest.raises(FileNotFoundError):
+                at.read_range(*place)
+        at.names("")  # what is listed may be cut off afterwards
+        at.write("a", b"01")
+        assert at.read_range("a", 4, 5) == b""
+
+
+def test_a_tar_that_was_cut_off_is_named_with_its_remedy(storage: Storage) -> None:
+    write_part(storage, part_name("extract", 0, 0, "aa"), SceneOutput("aa", files={"aa.json": b"{}" * 500}))
+    write_part(storage, part_name("extract", 0, 0, "bb"), SceneOutput("bb", files={"bb.json": b"{}", "bb.txt": b""}))
+    made = pack(storage, PackOrder("extract", "handles", True, 0, 0, ("aa", "bb"), ("aa", "bb")))
+    assert OutputReader(storage).member("handles", made, "bb.txt") == b""
+    storage.write("handles/handles-000000.tar", storage.read("handles/handles-000000.tar")[:512])
+    told = r"handles/handles-000000\.tar is not what was committed as round 0: .* it is damaged; .*restore it"
+    for name in ("aa.json", "bb.json"):
+        with pytest.raises(NotAsCommitted, match=told):
+            OutputReader(storage).member("handles", made, name)
 
 
 def test_tables_and_streams_come_whole_through_a_bad_night(storage: Storage, proxy: FaultProxy) -> None:
