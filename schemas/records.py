@@ -290,7 +290,9 @@ FAILURES = pa.schema(
         _field("error", pa.string(), "Class of the error.", False),
         _field("message", pa.string(), "The error in words.", False),
         _field("traceback", pa.string(), "Traceback of the worker; null when the process died or hung."),
-        _field("attempt", pa.int32(), "Attempts made, this one included.", False),
+        _field(
+            "attempt", pa.int32(), "Attempts made, this one included; 0 where it was withdrawn before the first.", False
+        ),
     ]
 )
 

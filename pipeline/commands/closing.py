@@ -96,6 +96,16 @@ def _account_lines(storage: Storage, committed: Committed, unfinished: bool) -> 
     return lines
 
 
+def nothing_to_do(result: JobResult, retry: bool) -> str:
+    """What a run says that has found nothing to do. retry: whether it was to try what had failed."""
+    done = f"through {result.until}" if result.until else "committed"
+    text = f"every scene of the plan is {done}"
+    if retry:
+        again = " that can be tried again" if any(failed for _, failed in result.counts.values()) else ""
+        text = f"no scene has failed{again}"
+    return f"nothing to do: {text}" + (", but for the changed ones" if result.stale else "")
+
+
 def nothing_made(storage: Storage, result: JobResult) -> str | None:
     """Where a finished run has made nothing at all: one sentence that names the first stage which did not. None where
     every stage has made something, where there was no scene, and where the scenes were all withdrawn."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import io
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,8 +12,9 @@ from pipeline.ledger.changes import Change, Revision, find_changes, find_gone, n
 from pipeline.ledger.damaged import readable
 from pipeline.ledger.moves import find_moves
 from pipeline.ledger.plan import Plan, copy_plan, extend_plan, read_plan, revise_plan
-from pipeline.ledger.retries import failed_shards, request_round
+from pipeline.ledger.retries import failed_shards, lost_scenes, request_round
 from pipeline.ledger.rounds import FAILURES, Ledger
+from pipeline.ledger.withdrawals import withdrawn_scenes
 from pipeline.shards.account import SOURCE_ACCOUNT
 from pipeline.shards.parts import work_folder
 from pipeline.shards.tables import write_table
@@ -53,7 +53,7 @@ def plan_source(
     plan, ledger = extend_plan(storage, census.pictures, spec.pack.scenes_per_shard, read), Ledger(storage, stages)
     planned = Planned(plan, ledger, list(census.remarks))
     if retry:
-        _ask_again(planned, storage, ledger)
+        _ask_again(planned, storage, ledger, withdrawn_scenes(storage))
     stale = _follow_moves(planned, storage, ledger, census, refresh)
     stale += _follow_changes(planned, storage, ledger, census.pictures, read, refresh)
     planned.stale = [_said(change) for change in stale]
@@ -116,14 +116,21 @@ def _untold(census: Census, plan: Plan, stale: Sequence[Change]) -> list[Account
     return lines
 
 
-def _ask_again(planned: Planned, storage: Storage, ledger: Ledger) -> None:
-    """Wants the shards once more in which a scene failed. A new round begins anew what is in hand of a shard, so one
-    with work in hand is left to this run, and that is told."""
-    shards = set(failed_shards(ledger.committed))
-    halfway = Counter[int]()
-    for stage in ledger.stages:
-        lost = ledger.committed.lost(stage)
-        halfway.update({shard: failed for shard, failed in lost.items() if ledger.round(FAILURES, shard) is None})
+def _ask_again(planned: Planned, storage: Storage, ledger: Ledger, withdrawn: frozenset[str]) -> None:
+    """Wants the shards once more in which a scene failed, but for those that are withdrawn. A new round begins anew
+    what is in hand of a shard, so one with work in hand is left to this run. What is not tried again is told."""
+    lost = lost_scenes(ledger.committed, withdrawn)
+    if out := sum(scenes.out for scenes in lost.values()):
+        planned.remarks.append(
+            f"failed and withdrawn, and not tried again: {counted(out, 'scene')}; `unscene withdraw --undo` takes a "
+            "mark back"
+        )
+    shards = set(failed_shards(ledger.committed, lost))
+    halfway = {
+        shard: scenes.wanted
+        for shard, scenes in lost.items()
+        if scenes.wanted and ledger.round(FAILURES, shard) is None
+    }
     training = bool(storage.names(f"{SHARED}/scratch"))
     for shard, failed in sorted(halfway.items()):
         if training or any(storage.names(work_folder(stage, shard, ledger.target(shard))) for stage in ledger.stages):
@@ -143,7 +150,7 @@ def plan_given(storage: Storage, earlier: Storage, stages: Sequence[str], given:
     ledger = Ledger(storage, stages)
     planned = Planned(copy_plan(storage, earlier), ledger)
     if retry:
-        _ask_again(planned, storage, ledger)
+        _ask_again(planned, storage, ledger, withdrawn_scenes(storage) | withdrawn_scenes(earlier))
     now = {str(shard): round_ for shard, round_ in given.rounds["extract"].items()}
     before: dict[str, int] = {}
     if storage.exists(_GIVEN):

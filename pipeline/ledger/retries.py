@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.ledger.commits import read_commit
 from pipeline.ledger.committed import Committed
 from pipeline.ledger.damaged import readable
 from pipeline.storage.folder import Storage
+from pipeline.storage.many import in_order
 from schemas.errors import OutputError
 
 _RETRY = re.compile(r"^retry-(\d+)\.json$")
@@ -30,9 +32,45 @@ class Round:
     revised: bool = False
 
 
-def failed_shards(committed: Committed) -> list[int]:
-    """Shards that have come to their end once, and in which a scene failed."""
-    return [shard for shard, rows in committed.first_rows("failures").items() if rows]
+@dataclass(frozen=True)
+class Lost:
+    """Scenes of one shard without results. out: those that are withdrawn, which no other try would have some of."""
+
+    wanted: int
+    out: int
+
+
+def lost_scenes(committed: Committed, withdrawn: Container[str] = ()) -> dict[int, Lost]:
+    """Shard -> its scenes without results, where there are any. Where scenes are withdrawn, the commits of such shards
+    are read."""
+    found: dict[int, Lost] = {}
+    for stage in committed.stages:
+        lost, rounds = committed.lost(stage), committed.rounds(stage)
+        for shard, out in _withdrawn_of(committed.storage, stage, {shard: rounds[shard] for shard in lost}, withdrawn):
+            before = found.get(shard, Lost(0, 0))
+            found[shard] = Lost(before.wanted + lost[shard] - out, before.out + out)
+    return found
+
+
+def _withdrawn_of(
+    storage: Storage, stage: str, places: Mapping[int, int], withdrawn: Container[str]
+) -> Iterator[tuple[int, int]]:
+    """Shard -> failures of its commit that are of withdrawn scenes. places: shard -> round."""
+    if not withdrawn:
+        yield from ((shard, 0) for shard in places)
+        return
+
+    def out(place: tuple[int, int]) -> int:
+        return sum(row["scene_id"] in withdrawn for row in read_commit(storage, stage, *place).failures)
+
+    yield from zip(places, in_order(out, list(places.items())), strict=True)
+
+
+def failed_shards(committed: Committed, lost: Mapping[int, Lost]) -> list[int]:
+    """Shards that have come to their end once, and in which a scene failed that is not withdrawn. lost: as of
+    `lost_scenes`."""
+    failed = [shard for shard, rows in committed.first_rows("failures").items() if rows]
+    return [shard for shard in failed if shard not in lost or lost[shard].wanted]
 
 
 def request_round(

@@ -115,7 +115,7 @@ class StageWorkerImpl:
         parts = PartsWriter(self.storage, folder)
         gone = self._withdrawn().intersection(unit.scene_ids)
         for scene_id in gone:
-            reason = Failure(scene_id, Withdrawn.__name__, f"withdrawn before {unit.stage}")
+            reason = Failure(scene_id, Withdrawn.__name__, f"withdrawn before {unit.stage}", attempt=0)
             outcomes[scene_id] = _keep(parts, SceneOutput(scene_id, failure=reason))
         wanted = tuple(scene_id for scene_id in unit.scene_ids if scene_id not in gone)
         tasks = self.inputs.tasks(unit.of(wanted, unit.attempt), self.stage.needs, self.stage.files)

@@ -99,7 +99,7 @@ def _run(
 def _run_told(
     spec: JobSpec, ending: Ending, command: str, retry: bool, refresh: bool, until: str | None, kept: str
 ) -> None:
-    from pipeline.commands.closing import closing_lines, nothing_made
+    from pipeline.commands.closing import closing_lines, nothing_made, nothing_to_do
     from pipeline.commands.run import run_job
     from pipeline.report.card import is_card_old, write_card
     from pipeline.report.page import NAME, write_report
@@ -108,13 +108,7 @@ def _run_told(
     command = typed(command + (f" --until {until}" if until else ""))
     ending.complete, ending.scenes = result.complete, result.counts
     if not result.worked:
-        rest = ", but for the changed ones" if result.stale else ""
-        done = (
-            f"every scene of the plan is through {result.until}"
-            if result.until
-            else "every scene of the plan is committed"
-        )
-        say(f"nothing to do: {'no scene has failed' if retry else done}{rest}")
+        say(nothing_to_do(result, retry))
         storage = Storage(spec.output)
         # The run that was through all was killed before it, or the source has other files to account for.
         if not storage.exists(NAME) or is_card_old(storage):

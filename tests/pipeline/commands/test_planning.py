@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,13 @@ from pipeline.commands.survey import survey
 from pipeline.ledger.commits import Commit, commit
 from pipeline.ledger.retries import request_round, requested_rounds
 from pipeline.ledger.rounds import FAILURES, Ledger
+from pipeline.ledger.withdrawals import withdraw
+from pipeline.shards.pack import pack_rows
 from pipeline.stage_kinds import LEARNING, kinds_of
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec
+from schemas.outcomes import Failure
 from stages.ingest.census import take_census
 from tests.support.sample_output import SampleOutput
 
@@ -63,3 +67,37 @@ def test_a_limit_below_a_finished_plan_takes_no_picture_for_one_that_left(tmp_pa
     assert (listed.scenes, listed.new) == (3, 0)
     assert not any("no longer listed" in line for line in listed.lines)
     assert not plan_source(few, take_census(few), storage, stages, False, False).remarks
+
+
+def test_a_retry_asks_for_no_round_of_scenes_that_are_withdrawn(tmp_path: Path) -> None:
+    """Ray was started, and a round made, in which each of them was withdrawn once more."""
+    source = tmp_path / "photos"
+    source.mkdir()
+    for name in "abcd":
+        (source / f"{name}.jpg").write_text(name)
+    tree = {"source": {"uri": str(source)}, "output": str(tmp_path / "out"), "pack": {"scenes_per_shard": 2}}
+    spec = JobSpec.model_validate(tree)
+    storage, stages = Storage(spec.output), [kind.name for kind in kinds_of(spec)]
+
+    def asked() -> tuple[list[list[int]], list[str]]:
+        planned = plan_source(spec, take_census(spec), storage, stages, retry=True, refresh=False)
+        return [found.shards for found in requested_rounds(storage)], planned.remarks
+
+    plan = plan_source(spec, take_census(spec), storage, stages, retry=False, refresh=False).plan
+    storage.write("run.json", json.dumps({"spec": spec.model_dump(mode="json")}).encode())
+    failures = {
+        shard: [Failure(one, "SceneError", "no").row(stages[0]) for one in plan.scenes(shard)] for shard in (0, 1)
+    }
+    for shard in (0, 1):
+        assert commit(storage, Commit(stages[0], shard, 0, "attempt0", [], [], failures[shard]))
+    for stage in stages[1:]:
+        committed(storage, stage, 0, 0, [])  # the other shard is half made
+    pack_rows(storage, FAILURES, 0, 0, {"failures": failures[0]})
+    for scene in (scene for shard in (0, 1) for scene in plan.scenes(shard)):
+        withdraw(storage, scene)
+    stay = "failed and withdrawn, and not tried again: 4 scenes; `unscene withdraw --undo` takes a mark back"
+    assert asked() == ([], [stay])
+    withdraw(storage, plan.scenes(0)[1], undo=True)
+    assert asked() == ([[0]], [stay.replace("4", "3")])
+    withdraw(storage, plan.scenes(1)[0], undo=True)
+    assert asked() == ([[0], [0, 1]], [stay.replace("4", "2")])

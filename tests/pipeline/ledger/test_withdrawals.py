@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands.closing import nothing_to_do
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.withdrawals import FOLDER, withdraw, withdrawn_scenes
 from pipeline.storage.folder import Storage
@@ -46,8 +47,12 @@ def test_a_withdrawn_scene_is_a_failure_and_stays_one_until_it_is_wanted_again(t
         id_of(source / f"{name}.jpg") for name in "ac"
     }
 
-    run_toy(spec, retry=True)
+    assert failures["b"]["attempt"] == 0, "it was never tried"
+
+    result, _ = run_toy(spec, retry=True)
     assert list(named(rows_of(tmp_path / "out", "failures"))) == ["b"], "a retry does not bring it back"
+    assert not result.worked, "nor does it start Ray for that"
+    assert nothing_to_do(result, retry=True) == "nothing to do: no scene has failed that can be tried again"
 
     withdraw(storage, gone, undo=True)
     run_toy(spec, retry=True)

@@ -72,7 +72,7 @@ def test_what_is_withdrawn_where_the_handles_are_is_not_drawn_here(tmp_path: Pat
     made.run(Unit("generate", 0, 0, ("odd",), {"odd": {}}, {}))
     failure = find_parts(Storage(str(tmp_path / "out")), work_folder("generate", 0, 0))["odd"].failure
     assert failure is not None
-    assert failure.error == "Withdrawn"
+    assert (failure.error, failure.attempt) == ("Withdrawn", 0), "nobody has tried it"
 
 
 def test_a_worker_that_is_to_part_waits_for_the_state_of_what_trains(worker: StageWorkerImpl) -> None:

@@ -26,3 +26,13 @@ def test_attempts_are_counted_over_all_rounds(tmp_path: Path) -> None:
         write_part(storage, part_name("extract", 0, round_, "bb"), SceneOutput("bb"))
         order = PackOrder("extract", "handles", True, 0, round_, ("aa", "bb"), ("aa", "bb"), earlier=round_ - 1)
         assert [row["attempt"] for row in pack(storage, order).failures] == expected
+
+
+def test_a_scene_that_is_withdrawn_is_not_tried_by_that(tmp_path: Path) -> None:
+    """A worker leaves such a failure with no attempt, however often it meets the scene."""
+    storage, scenes = Storage(str(tmp_path)), ("aa", "bb")
+    for round_, attempt, expected in ((0, 0, [0, 1]), (1, 0, [0, 1]), (2, 1, [1, 2])):
+        failing(storage, round_, "aa", attempt)
+        failing(storage, round_, "bb", attempt if round_ else 1)
+        order = PackOrder("extract", "handles", True, 0, round_, scenes, scenes, earlier=round_ - 1 if round_ else None)
+        assert [row["attempt"] for row in pack(storage, order).failures] == expected
