@@ -42,7 +42,7 @@ PLAN = pa.schema(
 
 NOT_READ = "not read: its scene failed before"
 """`reason` of a mask that nobody came to look at."""
-OUTSIDE_CROP, EMPTY = "outside the crop", "empty"
+OUTSIDE_CROP, EMPTY, TOO_SMALL = "outside the crop", "empty", "too small"
 """How the `reason` of a mask begins that has nothing to show in the square, or too little to be learned."""
 SOURCE_MASK = pa.struct(
     [

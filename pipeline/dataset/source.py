@@ -15,7 +15,7 @@ from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
 from pipeline.watching.snapshot import command_of, read_snapshot
 from schemas.errors import CommandError, OutputError
-from schemas.records import EMPTY, OUTSIDE_CROP
+from schemas.records import EMPTY, OUTSIDE_CROP, TOO_SMALL
 
 BACKGROUND = "background"
 """`origin` of a concept that is no thing: what no other covers. It gets no box and no mask."""
@@ -149,7 +149,7 @@ class DatasetSource:
 def _unlabelled(concepts: Sequence[Row], scene: Row) -> str | None:
     """Why things that the scene's masks name are no concepts; None where each is one, or is not in the square."""
     for mask in scene.get("masks") or ():
-        if mask["reason"] and str(mask["reason"]).partition(": ")[0] not in (OUTSIDE_CROP, EMPTY):
+        if mask["reason"] and str(mask["reason"]).partition(": ")[0] not in (OUTSIDE_CROP, EMPTY, TOO_SMALL):
             return NOT_USED
     own = sum(row["origin"] == "own" for row in concepts)
     return None if own >= len(scene["words"] or ()) else CROWDED

@@ -89,3 +89,14 @@ def square_mask(mask: Image.Image, square: Square) -> NDArray[np.bool_]:
 def is_empty(mask: NDArray[np.bool_]) -> bool:
     """Whether a mask in the square shows too little to be a concept."""
     return bool(mask.mean() < LEAST_SHARE)
+
+
+def is_cut_off(mask: Image.Image, square: Square) -> bool:
+    """Whether the crop takes so much of an upright mask that it is empty, while padding would keep it."""
+    box = mask.getbbox()
+    if box is None:
+        return False
+    x0, y0, x1, y1 = square.source
+    scale_x, scale_y = mask.width / square.size[0], mask.height / square.size[1]
+    cut = box[0] < x0 * scale_x or box[1] < y0 * scale_y or box[2] > x1 * scale_x or box[3] > y1 * scale_y
+    return cut and not is_empty(square_mask(mask, fit_square(*square.size, square.side, "pad")))

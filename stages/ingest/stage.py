@@ -14,7 +14,7 @@ from PIL import Image
 from schemas.errors import SceneError, StoreAway
 from schemas.job import JobSpec
 from schemas.outcomes import SceneOutput, SceneTask, as_told
-from schemas.records import EMPTY, NOT_READ, OUTSIDE_CROP
+from schemas.records import EMPTY, NOT_READ, OUTSIDE_CROP, TOO_SMALL
 from stages.ingest.decode import Picture, decode_picture
 from stages.ingest.faults import FileChanged, FileUnreadable, MasksAmbiguous, MasksEmpty
 from stages.ingest.given_masks.beside import MasksBeside
@@ -23,12 +23,15 @@ from stages.ingest.given_masks.drawn_on import upright_mask
 from stages.ingest.given_masks.given_mask import GivenMask
 from stages.ingest.source.files import read_file, too_large
 from stages.ingest.source.hashing import unread_when_planned
-from stages.ingest.square import Square, fit_square, is_empty, square_mask, square_picture
+from stages.ingest.square import LEAST_SHARE, Square, fit_square, is_cut_off, is_empty, square_mask, square_picture
 from stages.models.base.layout import model_side
 from stages.models.place import bundled
 from stages.stage import StageContext, failed
 
 _OUTSIDE = f"{OUTSIDE_CROP}: too little of it is inside the square; use ingest.square: pad, or correct the mask"
+_TOO_SMALL = (
+    f"{TOO_SMALL}: it covers less than 1/{round(1 / LEAST_SHARE)} of the square; draw it larger, or take it out"
+)
 _EMPTY = f"{EMPTY}: no pixel of it is inside; export it again, or take it out"
 
 
@@ -121,26 +124,27 @@ class IngestStage:
         if self._masks is None or not plan.get("masks"):
             return []
         kept: list[tuple[Any, str | None]] = []
-        names, seen = [], list[dict[str, Any]]()
+        empty: dict[str, list[str]] = {}
+        seen = list[dict[str, Any]]()
         try:
             for name, mask in self._masks_of(plan, picture):
                 if isinstance(mask, str):
                     seen.append({"name": name, "number": None, "reason": mask})
                     continue
-                drawn = square_mask(upright_mask(mask, picture, self._spec.source.masks_drawn_on), square)
-                empty = is_empty(drawn)
-                why = (_OUTSIDE if mask.image.getbbox() else _EMPTY) if empty else None
-                number = None if empty else len(kept)
+                upright = upright_mask(mask, picture, self._spec.source.masks_drawn_on)
+                drawn = square_mask(upright, square)
+                why = _why_empty(upright, square) if is_empty(drawn) else None
+                number = len(kept) if why is None else None
                 seen.append({"name": name, "number": number, "reason": why, "crowd": mask.crowd})
-                names.append(mask.name)
-                if not empty:
+                if why is None:
                     kept.append((drawn, mask.word))
+                else:
+                    empty.setdefault(why, []).append(mask.name)
         finally:
             told[:] = [*seen, *(row for row in told if row["name"] not in {one["name"] for one in seen})]
         if not kept:
-            raise MasksEmpty(
-                f"nothing is left of {', '.join(names)} inside the square; use ingest.square: pad, or correct the masks"
-            )
+            reasons = ", ".join(f"{', '.join(names)} ({why})" for why, names in empty.items())
+            raise MasksEmpty(f"none of its masks shows enough inside the square: {reasons}")
         return kept
 
     def _masks_of(self, plan: dict[str, Any], picture: Picture) -> Sequence[tuple[str, GivenMask | str]]:
@@ -149,6 +153,13 @@ class IngestStage:
             return self._masks.masks_of(plan["entry"], plan["masks_sha256"], picture)
         assert self._masks is not None
         return self._masks.masks_of(plan["masks"], plan["masks_sha256"])
+
+
+def _why_empty(upright: Image.Image, square: Square) -> str:
+    """Why a mask shows too little in the square, and what helps."""
+    if upright.getbbox() is None:
+        return _EMPTY
+    return _OUTSIDE if is_cut_off(upright, square) else _TOO_SMALL
 
 
 def _blank_row(task: SceneTask) -> dict[str, Any]:

@@ -145,6 +145,7 @@ def test_a_real_picture_with_a_mask_that_is_no_concept_is_left_out(tmp_path: Pat
         ("it is marked iscrowd, and source.crowds is skip", 0),
         ("it has a box and no segmentation", 0),
         ("outside the crop: too little of it is inside the square; use ingest.square: pad", 3),
+        ("too small: it covers less than 1/4096 of the square; draw it larger, or take it out", 3),
         ("empty: no pixel of it is inside; export it again, or take it out", 3),
     ],
 )

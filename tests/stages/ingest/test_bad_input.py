@@ -83,7 +83,7 @@ MASKS: Expected = {
     "jpeg": ("MaskUnreadable", "mask mask0.png: it is a JPEG, whatever its name says; save it as PNG, which loses"),
     "without its end": ("MaskUnreadable", "mask mask0.png cannot be decoded: image file is truncated"),
     "other shape": ("MaskMisfit", "mask0.png is 50x64, its picture 96x64"),
-    "black": ("MasksEmpty", "nothing is left of mask0.png inside the square"),
+    "black": ("MasksEmpty", "none of its masks shows enough inside the square: mask0.png (empty: no pixel"),
     "animation": ("MaskUnreadable", "it is an animation of 2 frames; save one mask a file"),
     "photograph": ("MaskUnreadable", "it is a photograph and not a mask"),
     "labels on no ground": ("MaskUnreadable", "the ground cannot be told from the things"),

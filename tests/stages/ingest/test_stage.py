@@ -230,6 +230,48 @@ def test_masks_that_the_crop_leaves_empty_go_with_their_words(make: MakeStage, t
     assert not output.files
 
 
+PAD = "outside the crop: too little of it is inside the square; use ingest.square: pad, or correct the mask"
+LARGER = "too small: it covers less than 1/4096 of the square; draw it larger, or take it out"
+NO_PIXEL = "empty: no pixel of it is inside; export it again, or take it out"
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "reason"),
+    [
+        ((640, 640), (0, 0, 0, 0), NO_PIXEL),
+        ((640, 640), (320, 320, 321, 321), LARGER),  # a square that nothing is cut from
+        ((1280, 640), (640, 320, 641, 321), LARGER),  # in the middle, where the crop cuts nothing
+        ((1280, 640), (0, 0, 1, 1), LARGER),  # cut off, and too small for the padded square too
+        ((1280, 640), (0, 0, 160, 160), PAD),
+        ((1280, 640), (160, 300, 321, 301), PAD),  # a pixel of it is inside
+        ((640, 1280), (0, 0, 160, 160), PAD),
+    ],
+)
+@pytest.mark.parametrize("scale", [1, 2])
+def test_why_a_mask_is_not_in_the_square_and_what_helps(
+    make: MakeStage, base: Path, tmp_path: Path, size: tuple[int, int], box: tuple[int, ...], reason: str, scale: int
+) -> None:
+    """`ingest.square: pad` is advised where it keeps the mask, and nowhere else. scale: of the mask to its picture."""
+    (base / "unet/config.json").write_text(json.dumps({"sample_size": 80}))  # 25 pixels of the square are the least
+    path = save(tmp_path / "in/a.png", photo(*size, (600, 300, 640, 340)))
+    pixels = mask(*size, box)
+    save(tmp_path / "in/a.mask0.png", pixels.resize((size[0] * scale, size[1] * scale), Image.Resampling.NEAREST))
+    output, row = only(make({"masks": "beside"}), task_of(path))
+    assert [one["reason"] for one in row["masks"]] == [reason]
+    assert output.failure is not None
+    assert output.failure.message == f"none of its masks shows enough inside the square: a.mask0.png ({reason})"
+    padded, _ = only(make({"masks": "beside"}, square="pad"), task_of(path))
+    assert (padded.failure is None) == (reason == PAD)
+
+
+def test_a_scene_without_a_mask_says_of_each_why(make: MakeStage, tmp_path: Path) -> None:
+    path = save(tmp_path / "in/a.png", photo(200, 100, (80, 30, 120, 60)))
+    for number, box in enumerate([(0, 0, 0, 0), (0, 0, 30, 30), (0, 0, 0, 0)]):
+        save(tmp_path / f"in/a.mask{number}.png", mask(200, 100, box))
+    _, row = only(make({"masks": "beside"}), task_of(path))
+    assert row["error"].endswith(f": a.mask0.png, a.mask2.png ({NO_PIXEL}), a.mask1.png ({PAD})")
+
+
 def bad_files(folder: Path) -> dict[str, tuple[SceneTask, str]]:
     """name -> (task, class of the failure)."""
     good = save(folder / "good.png", photo(100, 100, (10, 10, 50, 50)))
