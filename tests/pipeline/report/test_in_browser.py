@@ -59,3 +59,18 @@ def test_a_table_that_goes_on_sideways_shows_it_at_that_side(scheme: str, tab: B
     assert shaded() == (False, True)
     tab.run("document.querySelector('[aria-label=Stages]').scrollLeft = 10000")
     assert shaded() == (True, False)
+
+
+def test_a_section_is_where_its_link_leads_though_pictures_come_late(tmp_path: Path) -> None:
+    """At 390 px the way led past pictures that had no height yet, and ended 1,248 px above the failures."""
+    page = Path(write_report(SampleOutput(tmp_path / "out", scenes=30).storage))
+    with browser(tmp_path) as opened:
+        opened.screen(390, 844)
+        opened.open(page)
+        height = "document.documentElement.scrollHeight"
+        before = opened.run(f"document.querySelectorAll('details').forEach(one => {{ one.open = true; }}), {height}")
+        opened.run("document.querySelector('nav a[href=\"#account\"]').click()")
+        opened.wait_for("Math.abs(document.getElementById('account').getBoundingClientRect().top) < 2")
+        opened.run("[...document.images].forEach(image => { image.loading = 'eager'; })")
+        opened.wait_for("[...document.images].every(image => image.complete)")
+        assert opened.run(height) == before
