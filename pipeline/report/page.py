@@ -20,6 +20,7 @@ from pipeline.ledger.numbers import RunNumbers, run_numbers
 from pipeline.ledger.plan import Plan, read_plan
 from pipeline.ledger.rounds import FAILURES
 from pipeline.ledger.run_record import read_record, recorded_spec
+from pipeline.ledger.scene_names import base_of
 from pipeline.report.card import write_card
 from pipeline.report.choices import choices_of
 from pipeline.report.choosing import choose
@@ -68,8 +69,9 @@ def write_report(storage: Storage) -> str:
     pages = [facts[start : start + PAGE_SCENES] for start in range(0, len(facts), PAGE_SCENES)] or [[]]
     template = load_template("pipeline.report", _FILTERS)
     sheet: list[SceneView] = []
+    root = base_of(plan, spec.source.uri)
     for number in range(len(pages), 0, -1):  # the first page last: its contact sheet is of all, and it names the others
-        scenes = _views(reader, spec, pages[number - 1])
+        scenes = _views(reader, root, pages[number - 1])
         sheet[:0] = [_for_sheet(view) for view in scenes]
         words = _page_words(spec, storage, number, pages, facts, scenes)
         if number == 1:
@@ -86,9 +88,9 @@ def name_of(number: int) -> str:
     return "index.html" if number == 1 else f"scenes-{number:04d}.html"
 
 
-def _views(reader: OutputReader, spec: JobSpec, facts: list[SceneFacts]) -> list[SceneView]:
+def _views(reader: OutputReader, root: str, facts: list[SceneFacts]) -> list[SceneView]:
     thumbnails = sum(2 + min(MAX_VARIATIONS, scene.variations) for scene in facts)
-    scenes = SceneReader(reader, spec.source.uri or "", min(MOST_BYTES, IMAGE_BYTES // max(1, thumbnails)))
+    scenes = SceneReader(reader, root, min(MOST_BYTES, IMAGE_BYTES // max(1, thumbnails)))
     return list(in_order(scenes.view, facts))
 
 

@@ -25,8 +25,8 @@ TILE_BYTES = 2_500
 
 
 class SceneReader:
-    """Reads the views of scenes. root: the source's address, which titles leave out; most_bytes: of a thumbnail, before
-    base64."""
+    """Reads the views of scenes. root: what the addresses of all pictures begin with, which titles leave out;
+    most_bytes: of a thumbnail, before base64."""
 
     def __init__(self, reader: OutputReader, root: str, most_bytes: int) -> None:
         self._reader, self._root, self.most_bytes = reader, root, most_bytes

@@ -235,6 +235,9 @@ def test_output_of_a_job_with_given_handles(tmp_path: Path) -> None:
     assert len(page.images("The picture")) == len(page.images("concept masks")) == 5
     assert len(page.images("Variation")) == 10
     assert "<asset0>" in page.scenes[0]
+    assert "0001/" in text
+    titles = text.partition("Duplicates")[0]
+    assert "/photos/" not in titles, "on a small sheet four names that begin with a long path are the same"
     assert "Failures None." in text  # the earlier job's failures are told in its own report
     assert not (tmp_path / "earlier/report").exists()
 
