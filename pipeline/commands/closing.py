@@ -93,6 +93,9 @@ def _account_lines(storage: Storage, committed: Committed, unfinished: bool) -> 
     lines += [f"  {within(line_text(row), source)}" for row in account_rows(storage, _SHOWN, committed)]
     if told > _SHOWN:
         lines.append(f"  ... and {told - _SHOWN} more in {storage.url_of('account')}")
+    if beyond := counts["file", "left out", BEYOND]:
+        rest = "the same command with a higher one, or none, goes on with the rest"
+        lines.append(f"{counted(beyond, 'file')} beyond the limit: {rest}")
     return lines
 
 

@@ -199,6 +199,7 @@ def _text(source: str, found: Found, masks: str, out: str, base: str, file: Path
         f"#   unscene check {name}                              everything that can be known before work\n"
         f"#   unscene run {name} --limit 2 --until segment      masks of the first two pictures\n"
         f"#   unscene report {name}                             look at them\n"
+        f"#   unscene plan {name}                               what all of it takes\n"
         f"#   unscene run {name}                                the rest; the same command goes on\n",
         f"# found: {found.line()}\n",
         f"source:\n  uri: {_yaml(source)}\n"

@@ -253,6 +253,8 @@ def test_a_job_of_the_first_few_says_that_there_are_more(tmp_path: Path) -> None
     assert f"{more}what failures/ names, then" in str(nothing_made(storage, ended(storage)))
     first = JobResult(True, True, committed_counts(storage, KINDS[:2]), 1.0, until="segment")
     assert f"{more}the files, which the same command takes up; for other" in str(nothing_made(storage, first))
+    rest = "3 files beyond the limit: the same command with a higher one, or none, goes on with the rest"
+    assert rest in closing_lines(storage, ended(storage))
 
 
 def test_a_readme_of_somebody_else_s_is_told(tmp_path: Path) -> None:

@@ -252,6 +252,7 @@ def test_more_scenes_than_a_page_holds(tmp_path: Path, monkeypatch: pytest.Monke
     assert set(scene_ids(page)) & set(sample.plan.scenes(1))
     full = next(scene for scene in page.scenes if "seed" in scene)
     assert "12 of 14" in full
+    assert f"{scene_ids(page)[page.scenes.index(full)]}-*" in full, "where the others are"
     assert len(re.findall(r"seed \d+", full)) == 12
 
 
