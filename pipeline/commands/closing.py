@@ -10,7 +10,7 @@ from pipeline.commands.run import JobResult
 from pipeline.commands.status import failure_lines
 from pipeline.ledger.committed import Committed
 from pipeline.ledger.rounds import FAILURES
-from pipeline.ledger.run_record import recorded_spec
+from pipeline.ledger.run_record import read_record, recorded_spec, recorded_stages
 from pipeline.report.card import foreign_card, foreign_text
 from pipeline.shards.account import account_counts, account_rows, account_text, is_told, line_text
 from pipeline.shards.quality import quality_lines
@@ -27,7 +27,9 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     """What a finished run says last: what was made, what failed and why, where to look."""
     spec = recorded_spec(storage)
     made = {stage: done for stage, (done, _) in result.counts.items()}
-    committed = Committed(storage, [*made, FAILURES])
+    # The account knows the failures of stages after --until too, which an earlier run went through.
+    stages = recorded_stages(read_record(storage), spec) if result.until else list(made)
+    committed = Committed(storage, [*made, *stages, FAILURES])
     concepts, handles, variations = (
         committed.rows(stage) if stage in made else 0 for stage in ("segment", "extract", "generate")
     )
@@ -44,7 +46,7 @@ def closing_lines(storage: Storage, result: JobResult) -> list[str]:
     if "generate" in made:
         lines += subset_lines(spec)
     lines += _account_lines(storage, committed, unfinished=result.until is not None)
-    lines += [*failure_lines(storage, list(result.counts), committed), f"output: {storage.url}"]
+    lines += [*failure_lines(storage, stages, committed), f"output: {storage.url}"]
     if storage.exists("report/index.html"):
         lines.append(f"report: {storage.url_of('report/index.html')}")
     if foreign_card(storage):

@@ -51,7 +51,8 @@ def status_lines(storage: Storage) -> list[str]:
         trained = counts.get("extract", (0, 0))[0] > 0 or bool(spec.source.handles)
         lines += quality_lines(storage, score_numbers(storage, ledger.committed), spec, trained)
     if marked := withdrawn_scenes(storage):
-        lines.append(f"{counted(len(marked), 'scene')} withdrawn: nothing more is made of them")
+        of = "it" if len(marked) == 1 else "them"
+        lines.append(f"{counted(len(marked), 'scene')} withdrawn: nothing more is made of {of}")
     if live and live.get("stale"):
         found = [within(text, spec.source.uri) for text in live["stale"]]
         lines.append(stale_line(found, f"unscene retry {shlex.quote(storage.url)}"))

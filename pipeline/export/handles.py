@@ -45,8 +45,8 @@ def left_readme(folder: Path) -> str | None:
     if not foreign_readme(folder):
         return None
     return (
-        f"{folder / README} was not written by Unscene, so it was left as it is; move it away, and the same command "
-        "writes one that shows how to load them"
+        f"{folder / README} is not, or no longer, one that an export wrote, so it was left as it is; move it away, and "
+        "the same command writes one that shows how to load them"
     )
 
 

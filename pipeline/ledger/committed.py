@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -13,12 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.ledger.commits import Commit, latest, read_commit, read_sized
-from pipeline.ledger.manifest import FOLDER, Manifest, add, read_manifest, replace, summary, table_of
+from pipeline.ledger.manifest import FOLDER, Manifest, add, read_manifest, replace, summary, table_of, warn_once
 from pipeline.storage.folder import Storage
 from pipeline.storage.many import in_order
 from stages.telling import tell
-
-log = logging.getLogger(__name__)
 
 LAGS = 4096
 """Commits that a run which was killed may have had no time to roll up; where more have no row, that is said."""
@@ -189,10 +186,10 @@ class Committed:
 
     def _read(self, stage: str, places: list[tuple[int, int]]) -> pa.Table:
         if len(places) > LAGS:
-            log.warning(
-                "%s has no rows of %s commits of %s, which are read one by one; the next run adds them",
-                self.storage.url_of(f"{FOLDER}/manifest-*"), f"{len(places):,}", stage,
-            )  # fmt: skip
+            warn_once(
+                f"{self.storage.url_of(f'{FOLDER}/manifest-*')} has no rows of {len(places):,} commits of {stage}, "
+                "which are read one by one; the next run adds them"
+            )
         tables, rows = [], []
         for number, (record, size) in enumerate(in_order(lambda at: read_sized(self.storage, stage, *at), places)):
             rows.append(summary(record, size))

@@ -34,6 +34,7 @@ _NAME = re.compile(r"^manifest-(\d{6,})(\.whole)?\.parquet$")
 MOST = 16
 """Files that add to a whole one before they become one."""
 _LOOKS = 5
+_SAID: set[str] = set()
 
 SUMMARY = pa.schema(
     [
@@ -105,6 +106,13 @@ def read_manifest(storage: Storage) -> Manifest:
     return Manifest(SUMMARY.empty_table(), [])
 
 
+def warn_once(text: str) -> None:
+    """A warning that is said once a process: a command reads the manifest for each thing that it tells."""
+    if text not in _SAID:
+        _SAID.add(text)
+        log.warning("%s", text)
+
+
 def _manifest(storage: Storage) -> Manifest:
     files = {name: match for name in sorted(storage.names(FOLDER)) if (match := _NAME.match(name))}
     whole = [name for name, match in files.items() if match[2]]
@@ -112,9 +120,9 @@ def _manifest(storage: Storage) -> Manifest:
     tables = [SUMMARY.empty_table()]
     for name, table in zip(wanted, in_order(lambda name: _read(storage, name), wanted), strict=True):
         if table is None:
-            log.warning(
-                "%s is damaged: the commits that it stood for are read one by one, and the next run writes it anew",
-                storage.url_of(f"{FOLDER}/{name}"),
+            warn_once(
+                f"{storage.url_of(f'{FOLDER}/{name}')} is damaged: the commits that it stood for are read one by one, "
+                "and the next run writes it anew"
             )
         else:
             tables.append(table)

@@ -70,7 +70,7 @@ def _contents(committed: Committed, table: str) -> str:
 
 
 def foreign_card(storage: Storage) -> bool:
-    """Whether the OUTPUT has a README.md that we did not write; a folder of that name is none of ours either."""
+    """Whether the OUTPUT has a README.md without the mark of ours; a folder of that name is none of ours either."""
     try:
         return MARK.encode() not in storage.read(NAME)
     except FileNotFoundError:
@@ -80,10 +80,11 @@ def foreign_card(storage: Storage) -> bool:
 
 
 def foreign_text(storage: Storage) -> str:
-    """What a person is told of a README.md that we did not write."""
+    """What a person is told of a README.md that we did not write, or that was edited, emptied or cut short since."""
     return (
-        f"{storage.url_of(NAME)}: not written by Unscene, so it was left as it is, and load_dataset reads what it "
-        "says; move it away, and `unscene report` writes one for the tables"
+        f"{storage.url_of(NAME)}: not, or no longer, a card of Unscene's, as the line by which that is known is not in "
+        "it; it was left as it is, and load_dataset reads what it says; move it away, and `unscene report` writes one "
+        "for the tables"
     )
 
 

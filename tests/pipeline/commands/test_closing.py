@@ -206,6 +206,20 @@ def test_the_scenes_of_the_account_are_those_that_were_made_and_those_that_faile
     assert set(lines[at + 1 : at + 4]) == {"  failed in ingest: 1", "  failed in extract: 1", "  same bytes: 1"}
 
 
+@pytest.mark.parametrize("stages", [KINDS[:2], KINDS[:3], KINDS])
+def test_a_run_that_goes_no_further_tells_of_failures_as_the_account_does(
+    tmp_path: Path, stages: list[StageKind]
+) -> None:
+    """Of stages after --until too, which an earlier run went through."""
+    storage = SampleOutput(tmp_path / "out", stages=stages).storage
+    counts = committed_counts(storage, KINDS[:2])
+    lines = closing_lines(storage, JobResult(True, False, counts, 1.0, until="segment"))
+    failed = 1 + (EXTRACT in stages)
+    assert f"account of 6 files so far: 1 duplicate, 5 scenes ({failed} failed)" in lines
+    at = lines.index(f"{failed} failed, of the files under /photos:")
+    assert [line.split()[0] for line in lines[at + 1 :] if line.startswith("  ")] == ["ingest", "extract"][:failed]
+
+
 def test_nothing_goes_on_from_where_every_scene_failed(tmp_path: Path) -> None:
     storage, _ = output_of(tmp_path / "out", {"segment": "SceneError"})
     counts = {"ingest": (2, 0), "segment": (0, 2)}
@@ -264,8 +278,9 @@ def test_a_readme_of_somebody_else_s_is_told(tmp_path: Path) -> None:
     assert not any("README.md" in line for line in closing_lines(storage, result))
     (tmp_path / "out" / "README.md").write_text("# Mine\n")
     assert (
-        f"{storage.url}/README.md: not written by Unscene, so it was left as it is, and load_dataset reads what it "
-        "says; move it away, and `unscene report` writes one for the tables"
+        f"{storage.url}/README.md: not, or no longer, a card of Unscene's, as the line by which that is known is not "
+        "in it; it was left as it is, and load_dataset reads what it says; move it away, and `unscene report` writes "
+        "one for the tables"
     ) in closing_lines(storage, result)
 
 

@@ -22,6 +22,7 @@ from pipeline.ledger import lease
 from pipeline.ledger.holder import ourselves
 from pipeline.ledger.lease import EXPIRES_S, LONG_GONE_S, held
 from pipeline.ledger.rounds import FAILURES
+from pipeline.ledger.withdrawals import withdraw
 from pipeline.report.page import write_report
 from pipeline.shards.pack import pack_rows
 from pipeline.stage_kinds import INGEST, SEGMENT
@@ -175,6 +176,16 @@ def test_stale_scenes_and_failures_are_named_from_the_source_on(sample: SampleOu
     )
     assert "1 failed, of the files under /photos:" in lines
     assert any(line.startswith("  ingest broken.jpg: ") for line in lines)
+
+
+def test_withdrawn_scenes_are_counted(sample: SampleOutput) -> None:
+    for scene, said in zip(
+        sample.plan.scenes(0)[:2],
+        ("1 scene withdrawn: nothing more is made of it", "2 scenes withdrawn: nothing more is made of them"),
+        strict=True,
+    ):
+        withdraw(sample.storage, scene)
+        assert said in status_lines(sample.storage)
 
 
 def test_watch_ends_with_the_run_and_then_says_all(sample: SampleOutput, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,8 +142,8 @@ def test_a_readme_of_somebody_else_stays_and_is_told(learned: Learned, tmp_path:
     readme.write_text("# Mine")
     (line,) = export_from(learned.storage, "0004", tmp_path)
     assert line.endswith(
-        f"; {readme} was not written by Unscene, so it was left as it is; move it away, and the same command writes "
-        "one that shows how to load them"
+        f"; {readme} is not, or no longer, one that an export wrote, so it was left as it is; move it away, and the "
+        "same command writes one that shows how to load them"
     )
     assert readme.read_text() == "# Mine"
     readme.unlink()
@@ -162,7 +162,7 @@ def test_a_readme_of_somebody_else_stays_in_a_folder_of_scenes(learned: Learned,
         readme.write_text("# Mine")
     lines = list(export_all(learned.storage, tmp_path))
     assert all(readme.read_text() == "# Mine" for readme in own)
-    assert sum("was not written by Unscene" in line for line in lines) == 2
+    assert sum("is not, or no longer, one that an export wrote" in line for line in lines) == 2
     for readme in own:
         readme.unlink()
     assert "(1 written, 2 there already" in list(export_all(learned.storage, tmp_path))[-1]

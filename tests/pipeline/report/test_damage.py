@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.ledger.committed import Committed
 from pipeline.report import damage
 from pipeline.report.card import foreign_card
 from pipeline.stage_kinds import INGEST, SEGMENT, STAGE_OF
@@ -177,4 +178,27 @@ def test_the_command_says_that_the_card_was_left(tmp_path: Path, monkeypatch: py
     (tmp_path / "out/README.md").unlink()
     (tmp_path / "out/README.md").mkdir()
     writing.report(sample.storage.url)
-    assert said[2].startswith(f"{tmp_path / 'out/README.md'}: not written by Unscene, so it was left as it is")
+    assert said[2].startswith(f"{tmp_path / 'out/README.md'}: not, or no longer, a card of Unscene's, as the line ")
+
+
+@pytest.mark.parametrize("left", ["", "---\nconfigs:\n- config_name: vari", "# Mine\n"])
+def test_a_card_without_its_line_is_left_and_nobody_is_said_to_have_written_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    sample = SampleOutput(tmp_path / "out")
+    said: list[str] = []
+    monkeypatch.setattr(writing, "say", said.append)
+    (tmp_path / "out/README.md").write_text(left)
+    writing.report(sample.storage.url)
+    assert "not written by Unscene" not in said[1]
+    assert "move it away, and `unscene report` writes one for the tables" in said[1]
+    assert (tmp_path / "out/README.md").read_text() == left
+
+
+def test_a_damaged_manifest_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sample = SampleOutput(tmp_path / "out")
+    Committed(sample.storage, list(STAGE_OF.values())).roll_up()
+    for manifest in (tmp_path / "out/_commits").glob("manifest-*"):
+        cut(manifest)
+    page_of(sample.storage)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [f"{manifest} is damaged"]
