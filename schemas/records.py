@@ -302,7 +302,8 @@ ACCOUNT = pa.schema(
             "kind",
             pa.string(),
             "`file`, `annotation`, `page` (more pages or frames of a file), `gone file` (a scene whose file has left "
-            "the source), or `withdrawal` (of a scene that was made already).",
+            "the source), `given file` (of `generate.place.given`, and not drawn into), or `withdrawal` (of a scene "
+            "that was made already).",
             False,
         ),
         _field("uri", pa.string(), "The file; of an annotation, the annotation file.", False),

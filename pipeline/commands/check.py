@@ -17,14 +17,19 @@ from pipeline.commands.survey import survey, work_from_handles
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.run_record import NAME, revisions
+from pipeline.shards.account import line_text
+from pipeline.shards.given_account import given_text
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.storage.probe import check_writable
-from pipeline.wording import counted
+from pipeline.wording import counted, within
 from schemas.errors import JobError, OutputError
 from schemas.job import JobSpec
+from stages.ingest.drawn_into import look_at_all
 from stages.ingest.receivers import receivers
 from stages.models.check import check_models
+
+_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,13 @@ def check_job(spec: JobSpec, methods: Mapping[str, JobSpec]) -> Iterator[Checked
     jobs = list(methods.values()) or [spec]
     models = list(_all("models", lambda: _models(jobs)))
     yield from models
-    given = list(_all("generate.place.given", lambda: _given(spec)) if spec.generate.place.given else ())
+    right = not any(checked.wrong for checked in models)
+    given = list(_all("generate.place.given", lambda: _given(spec, right)) if spec.generate.place.given else ())
     yield from given
     source = list(_all("source", lambda: _source(spec, not any(checked.wrong for checked in given))))
     told = {checked.wrong for checked in models}
     yield from (checked for checked in source if checked.wrong is None or checked.wrong not in told)
-    if not any(checked.wrong for checked in models):
+    if right:
         yield from _all("prompts", lambda: _prompts(jobs))
     if not any(checked.name == "output" for checked in (*given, *source)):  # it is told there what is wrong with it
         yield from _all("output", lambda: _output(spec, bool(methods)))
@@ -117,10 +123,19 @@ def _source(spec: JobSpec, hashed: bool) -> list[str]:
     return [f"{counted(work.known, 'scene')} with handles under {spec.source.handles}"]
 
 
-def _given(spec: JobSpec) -> list[str]:
-    found = receivers(spec)
-    masks = counted(sum(len(picked.masks) for picked in found), "mask")
-    return [f"{counted(len(found), 'picture')} with {masks} to draw in, under {spec.generate.place.given}"]
+def _given(spec: JobSpec, read: bool) -> list[str]:
+    """read: whether the base is right, whose side they are prepared for; else they are only listed."""
+    listed, place = receivers(spec), spec.generate.place.given
+    if not read:
+        masks = counted(sum(len(picked.masks) for picked in listed), "mask")
+        return [f"{counted(len(listed), 'picture')} with {masks}, under {place}"]
+    found = look_at_all(spec)
+    more = len(found.lines) - _SHOWN
+    return [
+        f"{given_text(found)}, under {place}",
+        *(within(line_text(line.row()), place) for line in found.lines[:_SHOWN]),
+        *([f"... and {more} more; a run writes them all to account/"] if more > 0 else []),
+    ]
 
 
 def _prompts(jobs: list[JobSpec]) -> list[str]:

@@ -17,9 +17,10 @@ from pipeline.commands.opening import JobState, open_job
 from pipeline.ledger.numbers import committed_counts
 from pipeline.ledger.rounds import FAILURES
 from pipeline.lines import put
+from pipeline.shards.given_account import account_given
 from pipeline.shards.leftovers import sweep
 from pipeline.shards.withdrawn_account import account_withdrawn
-from pipeline.stage_kinds import EVALUATE, EXTRACT, StageKind, kinds_of
+from pipeline.stage_kinds import EVALUATE, EXTRACT, GENERATE, StageKind, kinds_of
 from pipeline.storage.folder import SHARED
 from pipeline.watching.counts import JobCounts
 from pipeline.watching.metrics import Metrics
@@ -96,6 +97,12 @@ def run_opened(state: JobState, console: Console, until: str | None = None, comm
         put(console, remark)
     if not _to_do(state, kinds):
         return JobResult(True, False, counts, time.monotonic() - started, state.stale, until=until)
+    if spec.generate.mode == "place" and spec.generate.place.given and GENERATE in kinds:
+        with preparing(console, "looking at the pictures to draw in"):
+            told = account_given(state.storage, spec)
+        if told is not None:
+            put(console, told)
+            state.remarks.append(told)
     from pipeline.scheduling.cluster import connected, logs_folder
     from pipeline.scheduling.ray_meter import RayMeter
     from pipeline.scheduling.scheduler import Scheduler

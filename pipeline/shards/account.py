@@ -26,6 +26,7 @@ from schemas.outcomes import BEYOND
 
 SOURCE_ACCOUNT = "account/account-source.parquet"
 WITHDRAWN_ACCOUNT = "account/account-withdrawn.parquet"
+GIVEN_ACCOUNT = "account/account-given.parquet"
 
 Row = dict[str, Any]
 Counted = tuple[str, str, str | None]
@@ -64,7 +65,9 @@ def _parts(storage: Storage, committed: Committed | None) -> dict[str, Counter[C
     for shard, rows in account_so_far(storage, _not_through(storage, committed)):
         found[table_name("account", shard)] = Counter(map(_counted, rows))
     return {
-        name: read(name) for name in (SOURCE_ACCOUNT, WITHDRAWN_ACCOUNT) if name.rpartition("/")[2] in there
+        name: read(name)
+        for name in (SOURCE_ACCOUNT, GIVEN_ACCOUNT, WITHDRAWN_ACCOUNT)
+        if name.rpartition("/")[2] in there
     } | found
 
 
@@ -104,7 +107,7 @@ def account_text(counts: Counter[Counted], unfinished: bool = False, unread: boo
     lines = []
     so_far = " so far" if unfinished else ""
     so_far += " (scenes that are not read yet, and their masks, have no line)" if unread else ""
-    for kind in ("file", "annotation", "page", "gone file", "withdrawal"):
+    for kind in ("file", "annotation", "page", "gone file", "given file", "withdrawal"):
         outcomes: Counter[str] = Counter()
         reasons: Counter[str] = Counter()
         failed = 0

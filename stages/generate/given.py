@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from schemas.errors import SceneError
 from schemas.job import JobSpec
-from schemas.outcomes import SceneTask, as_told
+from schemas.outcomes import as_told
 from stages.generate.prompts import Variation
-from stages.ingest.census import Picked, read_picked
+from stages.ingest.census import Picked
+from stages.ingest.drawn_into import prepared, preparer
 from stages.ingest.receivers import as_source, receivers
-from stages.ingest.stage import IngestStage
 from stages.masks.shapes import Mask
 from stages.pictures import read_mask, read_picture
-from stages.stage import StageContext
 from stages.streams import stream_seed
 
 KEPT = 64
@@ -36,8 +35,7 @@ class GivenPictures:
     def __init__(self, spec: JobSpec) -> None:
         """Raises SpecError where there is none."""
         self._seed, self._source, self._pictures = spec.seed, as_source(spec), receivers(spec)
-        self._ingest = IngestStage(self._source, StageContext(""))
-        self._ingest.setup()
+        self._ingest = preparer(self._source)
         self._prepared: OrderedDict[int, list[Receiver]] = OrderedDict()
 
     def turn(self, picture: Variation) -> Receiver:
@@ -62,18 +60,7 @@ class GivenPictures:
         return self._prepared[number]
 
     def _prepare(self, picked: Picked) -> list[Receiver]:
-        read = read_picked(picked, self._source)
-        plan = {
-            "uri": picked.uri,
-            "sha256": read.hashed.sha256,
-            "bytes": read.hashed.bytes,
-            "error": read.hashed.error,
-            "masks": list(picked.masks),
-            "masks_sha256": read.masks_sha256,
-            "masks_error": read.masks_error,
-            "entry": None,
-        }
-        (output,) = self._ingest.process([SceneTask("given", {"plan": [plan]})])
+        output = prepared(picked, self._ingest, self._source)
         if output.failure is not None:
             log.warning("generate.place.given: %s is not drawn into: %s", as_told(picked.uri), output.failure.message)
             return []

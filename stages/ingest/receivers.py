@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from schemas.errors import SpecError, StoreAway
 from schemas.job import JobSpec, Source
-from stages.ingest.census import Picked, read_picked, take_census
+from stages.ingest.census import Census, Picked, read_picked, take_census
 from stages.ingest.source.hashing import hash_of_all
 
 
@@ -15,13 +15,17 @@ def as_source(spec: JobSpec) -> JobSpec:
     return spec.model_copy(update={"source": Source(uri=spec.generate.place.given, masks="beside")})
 
 
-def receivers(spec: JobSpec) -> list[Picked]:
-    """Those that have masks, by address. Raises SpecError where there is none."""
+def census_of(spec: JobSpec) -> Census:
+    """All that lies there. Raises SpecError where there is no picture."""
     try:
-        listed = take_census(as_source(spec)).pictures
+        return take_census(as_source(spec))
     except (SpecError, StoreAway) as error:  # what lists a source names the source's field
         raise type(error)(*(_of_given(str(text)) for text in error.args)) from error
-    found = [picked for picked in listed if picked.masks and not picked.masks_fault]
+
+
+def receivers(spec: JobSpec) -> list[Picked]:
+    """Those that have masks, by address. Raises SpecError where there is none."""
+    found = [picked for picked in census_of(spec).pictures if picked.masks and not picked.masks_fault]
     if not found:
         raise SpecError(
             f"generate.place.given: no picture under {spec.generate.place.given} has a mask beside it; put masks there "

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from pipeline.commands import check
 from pipeline.commands.check import check_job
+from pipeline.commands.closing import closing_lines
 from pipeline.commands.opening import open_job
 from pipeline.commands.paths import anchored
+from pipeline.commands.run import JobResult, run_job
 from pipeline.protocol.jobs import method_spec
+from pipeline.shards.account import GIVEN_ACCOUNT, account_counts, account_rows, account_text
+from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec
 from schemas.spec_file import load_spec
 from tests.support import ROOT
+from tests.support.given_rooms import SAID, UNUSED, given_rooms
 
 
 def demo(output: Path, *settings: str) -> JobSpec:
     return anchored(load_spec(ROOT / "jobs" / "demo.yaml", [f"output={output}", *settings]))
+
+
+def placed_into(rooms: Path, output: Path) -> JobSpec:
+    place = ["generate.mode=place", "generate.place.region=given", "generate.subsets=[singles]"]
+    return demo(output, *place, f"generate.place.given={rooms}")
 
 
 def told(spec: JobSpec) -> list[str]:
@@ -94,6 +106,46 @@ def test_a_mistake_in_given_pictures_is_told_of_their_own_field(tmp_path: Path) 
     assert any(line.startswith("ok     source: 14 pictures") for line in lines)
     lines = told(demo(tmp_path / "out", *placed, f"generate.place.given={ROOT / 'demo' / 'truth'}"))
     assert any(line.startswith("wrong  generate.place.given: ") for line in lines), lines
+
+
+def test_what_of_given_pictures_is_not_drawn_into_is_told(tmp_path: Path) -> None:
+    """Six pictures with eight masks were promised, of which a run used four and five, and said so nowhere."""
+    rooms = given_rooms(tmp_path / "rooms")
+    (checked,) = [one for one in check_job(placed_into(rooms, tmp_path / "out"), {}) if "given" in one.what]
+    first, *more = checked.said
+    assert first == f"{SAID}, under {rooms}"
+    assert {line.partition(": ")[0]: line.split(": ")[1] for line in more} == UNUSED
+    for name in "abc":
+        (rooms / f"{name}.png").unlink()
+    (rooms / "wide.png").unlink()
+    (wrong,) = [line for line in told(placed_into(rooms, tmp_path / "out")) if line.startswith("wrong")]
+    assert f"generate.place.given: none of the pictures under {rooms} can be drawn into, such as" in wrong
+
+
+def test_a_run_tells_what_it_does_not_draw_into_when_it_starts_and_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Starts(Exception):
+        """What comes next needs no test here."""
+
+    def starts(*_: object) -> None:
+        raise Starts
+
+    monkeypatch.setattr("pipeline.scheduling.cluster.connected", starts)
+    out, spec = io.StringIO(), placed_into(given_rooms(tmp_path / "rooms"), tmp_path / "out")
+    for _ in range(2):
+        with pytest.raises(Starts):
+            run_job(spec, Console(file=out, width=400))
+    storage = Storage(spec.output)
+    said = f"generate.place.given: {SAID}; {storage.url_of(GIVEN_ACCOUNT)} says of each why"
+    assert out.getvalue().splitlines().count(said) == 2, "once a run"
+    lines = account_text(account_counts(storage))
+    assert "account of 9 given files: 5 left out, 4 masks" in lines
+    rows = [row for row in account_rows(storage, 20) if row["kind"] == "given file"]
+    assert {Path(row["uri"]).name: row["reason"] for row in rows} == UNUSED
+    end = closing_lines(storage, JobResult(True, True, {"ingest": (0, 0)}, 1.0))
+    assert any("wide.mask0.png: outside the crop: too little of it" in line for line in end)
+    assert len(list(storage.names("_logs"))) == 2
 
 
 def test_an_output_of_the_same_job_is_right_and_of_another_wrong(tmp_path: Path) -> None:
