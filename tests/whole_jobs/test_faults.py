@@ -183,7 +183,7 @@ def test_retry_gives_failed_scenes_another_chance_in_their_own_shard(tmp_path: P
     before = {row["scene_id"]: row for row in rows_of(tmp_path / "out", "handles")}
     assert set(named(rows_of(tmp_path / "out", "failures"))) == {"b", "d", "f"}
     flag.touch()
-    assert failed_shards(Committed(Storage(str(tmp_path / "out")), ["failures"])) == [0, 1]
+    assert failed_shards(Committed(Storage(str(tmp_path / "out")), ["failures"]), {}) == [0, 1]
     result, _ = run_toy(spec, retry=True)
     assert result.worked
     after = {row["scene_id"]: row for row in rows_of(tmp_path / "out", "handles")}
