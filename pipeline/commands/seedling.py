@@ -3,11 +3,10 @@ that it was trained on, and nothing of photographs."""
 
 from __future__ import annotations
 
-import statistics
 from array import array
 from typing import TYPE_CHECKING
 
-from pipeline.shards.photographs import ELSEWHERE, are_photographs, planned_bytes, ships
+from pipeline.shards.photographs import ELSEWHERE, are_photographs, large_bytes, planned_bytes, ships
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted, size_text
 from schemas.job import JobSpec
@@ -27,8 +26,8 @@ def seedling_lines(spec: JobSpec, census: Census | None) -> list[str]:
     are = "are" if len(ours) > 1 else "is"
     if not ships(spec.models.base):
         why = f"and models.base is {spec.models.base}"
-    elif are_photographs(median := _median(spec, census)):
-        why = f"and these look like photographs ({size_text(median)} a file)"
+    elif are_photographs(large := _large(spec, census)):
+        why = f"and these look like photographs ({size_text(large)} a file)"
     else:
         return []
     which = ""
@@ -54,10 +53,8 @@ def _used(spec: JobSpec, census: Census | None) -> dict[str, str]:
     return found
 
 
-def _median(spec: JobSpec, census: Census | None) -> float:
-    """Size of the middle file, of those that handles were learned from where they are given; 0 where no size is known.
-    Unit: bytes."""
+def _large(spec: JobSpec, census: Census | None) -> float:
+    """`large_bytes` of the source's pictures, or of those that handles were learned from where they are given."""
     if census is None:
         return planned_bytes(Storage(spec.output), spec)
-    sizes = array("q", (picked.bytes for picked in census.pictures if picked.bytes is not None))
-    return statistics.median(sizes) if sizes else 0.0
+    return large_bytes(array("q", (picked.bytes for picked in census.pictures if picked.bytes is not None)))

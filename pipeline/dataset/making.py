@@ -25,6 +25,7 @@ from pipeline.dataset.missing import Missing
 from pipeline.dataset.parts import PART_BYTES, Cutter, Part, Record, Records
 from pipeline.dataset.picking import SEVERAL, Picker
 from pipeline.dataset.source import DatasetSource
+from pipeline.shards.photographs import judges_caution
 from pipeline.storage.folder import Storage
 from pipeline.wording import counted, size_text
 from schemas.errors import CommandError
@@ -141,7 +142,9 @@ class _Maker:
             self._nothing(book, "; ".join((out, *self.missing.lines(remedies=True))))
         forget_unnamed(self.into, True)
         self.format.finish(book)
-        write_card(book, self.format, self.counts, left_out, list(self.missing.lines(remedies=False)))
+        caution = judges_caution(self.source.storage, self.source.spec) if self.choices.new else None
+        doubts = [caution] if caution else []
+        write_card(book, self.format, self.counts, left_out, [*self.missing.lines(remedies=False), *doubts])
         yield from (f"  {line}" for line in told)
         if earlier := left_out[SEVERAL]:
             yield (
@@ -149,6 +152,7 @@ class _Maker:
                 f"their masks no ids; a job of its own draws and scores anew ({self.source.anew()})"
             )
         yield from self.missing.lines(remedies=True)
+        yield from doubts
         yield from (counts.line(split) for split, counts in self.counts.items())
         if not self.counts[VALIDATION].pictures and self.choices.validation:
             yield (

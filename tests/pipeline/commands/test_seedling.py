@@ -35,6 +35,8 @@ def test_photographs_for_the_seedling() -> None:
     )
     assert seedling_lines(spec_of(), census(8_000)) == []
     assert seedling_lines(spec_of(), census(None)) == []
+    few = Census([*census(900, count=12).pictures, *census(2_000_000, count=4).pictures])
+    assert "look like photographs (2.0 MB a file)" in seedling_lines(spec_of(), few)[0], "beside their masks"
 
 
 def test_a_base_of_photographs_with_the_seedlings_segmenter_and_judges() -> None:
