@@ -54,10 +54,19 @@ def result_fields(spec: JobSpec, revisions: Mapping[str, str]) -> dict[str, Any]
     return {name: masked_tree(value) for name, value in sorted(fields.items())}
 
 
+def learning_fingerprint(spec: JobSpec, fields: Mapping[str, Any]) -> str:
+    """The same over those of a job's `result_fields` that its handles depend on."""
+    learning = ("ingest", "segment", "extract")
+    return _hash({name: value for name, value in fields.items() if first_reader(name, spec) in learning})
+
+
 def fingerprint(spec: JobSpec, revisions: Mapping[str, str]) -> str:
     """SHA-256 over `result_fields`, as hex."""
-    canonical = json.dumps(result_fields(spec, revisions), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return _hash(result_fields(spec, revisions))
+
+
+def _hash(fields: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -80,8 +89,11 @@ _READ_FIRST_BY = {
 def first_reader(name: str, spec: JobSpec) -> str:
     """The first stage whose results depend on a field of `result_fields`; what every stage reads counts as the first's.
 
-    models.base: ingest makes pictures of the size that it takes.
+    models.base: ingest makes pictures of the size that it takes. With given handles nothing is segmented, and only the
+    judges read how it would be done.
     """
+    if spec.source.handles and name.startswith(_JUDGING):
+        return "evaluate"
     if name == "models.clip":
         return "segment" if spec.segment.vocabulary else "evaluate"
     return next((stage for prefix, stage in _READ_FIRST_BY.items() if name.startswith(prefix)), "ingest")

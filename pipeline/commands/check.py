@@ -22,6 +22,7 @@ from pipeline.shards.given_account import given_text
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.storage.probe import check_writable
+from pipeline.watching.snapshot import typed_before
 from pipeline.wording import counted, within
 from schemas.errors import JobError, OutputError
 from schemas.job import JobSpec
@@ -169,9 +170,10 @@ def _output(spec: JobSpec, compares: bool) -> list[str]:
         raise OutputError(f"output: {spec.output} holds a job of its own; give the evaluation another folder")
     other = other_settings(spec, storage)
     if other.locked:
+        before = typed_before(storage)
         raise OutputError(
-            f"{storage.url} was made with other settings ({'; '.join(other.locked)}); put the fields back, or give the "
-            "job a new output"
+            f"{storage.url} was made with other settings ({'; '.join(other.locked)}); put the fields back"
+            f"{f' (`{before}` has them)' if before else ''}, or give the job a new output"
         )
     plan, counts = read_plan(storage), committed_counts(storage, kinds_of(spec))
     done = ", ".join(f"{stage} {made}" for stage, (made, _) in counts.items())

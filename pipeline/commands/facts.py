@@ -17,9 +17,10 @@ from pipeline.ledger.numbers import MAX_FAILURES, committed_counts
 from pipeline.ledger.plan import read_plan
 from pipeline.ledger.rounds import Ledger
 from pipeline.ledger.run_record import read_record, recorded_spec, recorded_stages
+from pipeline.shards.parts import left_in_parts
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
-from pipeline.watching.snapshot import is_telling, read_snapshot, unpacked
+from pipeline.watching.snapshot import is_telling, read_snapshot
 from schemas.job import JobSpec
 
 Facts = dict[str, Any]
@@ -130,7 +131,7 @@ def status_facts(storage: Storage) -> Facts:
                 "failed": failed,
                 "shards": len(ledger.rounds[name]),
                 "live": told["stages"].get(name) if told else None,
-                "unpacked": unpacked(live, name, done) if state == "stopped" else 0,
+                "unpacked": left_in_parts(storage, name, ledger.rounds[name]) if state == "stopped" else 0,
             }
             for name, (done, failed) in counts.items()
         },

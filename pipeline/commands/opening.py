@@ -19,7 +19,7 @@ from pipeline.shards.leftovers import cleared, sweep
 from pipeline.stage_kinds import GENERATE, LEARNING, StageKind, kinds_of
 from pipeline.storage.folder import Storage
 from pipeline.storage.probe import check_writable
-from pipeline.watching.snapshot import announce, said_to_have_ended
+from pipeline.watching.snapshot import announce, said_to_have_ended, typed_before
 from schemas.errors import Mistakes, SpecError
 from schemas.job import JobSpec
 from stages.ingest.census import take_census
@@ -81,7 +81,7 @@ def open_job(
         lease.enter_context(cleared(storage, [*names, FAILURES], tables))
     if census is not None:
         check_limit(spec, census, storage, names)
-    notes += start_record(storage, spec, names)
+    notes += start_record(storage, spec, names, typed_before(storage))
     ended = said_to_have_ended(storage)  # such an output stays as it is unless there is something to do
     if lease is not None and ended is None:
         announce(storage, "planning")

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,8 +97,9 @@ def run_opened(state: JobState, console: Console, until: str | None = None, comm
         put(console, remark)
     if not _to_do(state, kinds):
         return JobResult(True, False, counts, time.monotonic() - started, state.stale, until=until)
-    if spec.generate.mode == "place" and spec.generate.place.given and GENERATE in kinds:
-        with preparing(console, "looking at the pictures to draw in"):
+    if GENERATE in kinds:
+        given = spec.generate.mode == "place" and spec.generate.place.given
+        with preparing(console, "looking at the pictures to draw in") if given else nullcontext():
             told = account_given(state.storage, spec)
         if told is not None:
             put(console, told)

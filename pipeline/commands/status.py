@@ -14,11 +14,12 @@ from pipeline.ledger.plan import read_plan
 from pipeline.ledger.rounds import Ledger
 from pipeline.ledger.run_record import NAME, read_record, recorded_spec, recorded_stages
 from pipeline.ledger.withdrawals import withdrawn_scenes
+from pipeline.shards.parts import left_in_parts
 from pipeline.shards.quality import quality_lines
 from pipeline.shards.scores import score_numbers
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
-from pipeline.watching.snapshot import command_of, in_hand, is_fresh, read_snapshot, stale_line, unpacked
+from pipeline.watching.snapshot import command_of, in_hand, is_fresh, read_snapshot, stale_line
 from pipeline.watching.terminal import job_text
 from pipeline.wording import counted, first_line, span, within
 
@@ -43,7 +44,7 @@ def status_lines(storage: Storage) -> list[str]:
         committed = len(ledger.rounds[kind.name])
         lines.append(
             f"  {kind.name:<9} {done} done, {failed} failed, {committed} of {plan.shards} shards"
-            + (in_hand(live, kind.name, done) if driver else _kept(live, kind.name, done) if left else "")
+            + (in_hand(live, kind.name, done) if driver else _kept(ledger, kind.name, done) if left else "")
         )
     state = state_line(driver, live, left, planned=len(plan) > 0)
     lines.append(state)
@@ -85,8 +86,8 @@ def state_line(driver: dict[str, Any] | None, live: dict[str, Any] | None, left:
     return f"{what}: {to_go}; {text}" + ("" if driver["host"] == socket.gethostname() else f" ({_who(driver)})")
 
 
-def _kept(live: dict[str, Any] | None, stage: str, done: int) -> str:
-    more = unpacked(live, stage, done)
+def _kept(ledger: Ledger, stage: str, done: int) -> str:
+    more = left_in_parts(ledger.storage, stage, ledger.rounds[stage])
     return f" ({done + more} with those not yet packed)" if more else ""
 
 

@@ -17,7 +17,7 @@ from pipeline.ledger.settings import changes, nothing_begun
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from schemas.errors import OutputError
-from schemas.fingerprint import fingerprint, result_fields
+from schemas.fingerprint import fingerprint, learning_fingerprint, result_fields
 from schemas.job import JobSpec
 from schemas.mistakes import check
 from schemas.secrets import masked_tree
@@ -52,10 +52,12 @@ def revisions(spec: JobSpec) -> dict[str, str]:
     if spec.source.handles:
         earlier = read_identity(Storage(spec.source.handles))
         check_learned_with(spec, found["models.base"], earlier)
-        found["source.handles"] = str(earlier["fingerprint"])
+        learned = recorded_spec(Storage(spec.source.handles))
+        found["source.handles"] = learning_fingerprint(learned, earlier["fields"])
         return found
-    if spec.source.masks == "none" or spec.evaluate.sam is not None:  # of pictures without masks it finds the concepts
-        found["models.sam"] = model_revision(spec.models.sam, "models.sam")
+    found["models.sam"] = model_revision(
+        spec.models.sam, "models.sam"
+    )  # of pictures without masks it finds the concepts
     return found
 
 
@@ -66,12 +68,13 @@ def _of_all_planned(spec: dict[str, Any], earlier: dict[str, Any]) -> dict[str, 
     return {**spec, "source": {**spec["source"], "limit": None if None in limits else max(limits)}}
 
 
-def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> list[str]:
+def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str], typed: str | None = None) -> list[str]:
     """Creates run.json, or checks that what has begun there was made by the same fields. It holds no credentials:
     readers of results read it. Returns the fields that changed for the stages to come, as lines for a person.
 
     stages: names of those that the job goes through here. An evaluation's scenes stop after the first ones, and the
-    spec alone would have whoever looks at them wait for the rest.
+    spec alone would have whoever looks at them wait for the rest. typed: the command of the last run there, for whoever
+    is refused.
 
     Raises OutputError naming every field that differs.
     """
@@ -120,7 +123,7 @@ def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str]) -> list
         "new pictures of the handles that are here go to an output of their own: `unscene run SPEC --set "
         f"{shlex.quote(f'source.handles={storage.url}')} --set source.uri=null --set output=ANOTHER`"
         if only_prompts and not spec.source.handles
-        else "put the fields back, or give the job a new output"
+        else f"put the fields back{f' (`{typed}` has them)' if typed else ''}, or give the job a new output"
     )
     raise OutputError(f"{storage.url} was made with other settings ({'; '.join(found.locked)}); {remedy}")
 

@@ -16,6 +16,7 @@ import ray
 from pipeline.ledger.lease import Lease
 from pipeline.ledger.plan import Plan
 from pipeline.ledger.rounds import FAILURES, Ledger
+from pipeline.ledger.settings import mark_begun
 from pipeline.scheduling.answers import Answers
 from pipeline.scheduling.nodes import LOOK_S, SOON_S, Nodes
 from pipeline.scheduling.packer import Packing
@@ -74,6 +75,7 @@ class Scheduler:
         training = self.pools.get(EXTRACT.name)
         self.partings = Partings(training, spec.extract.checkpoint_every_s, watcher.event)
         self.stopping = False
+        self._marked: set[str] = set()
         self._crews: dict[str, Crew] = {}
         self._look_at = time.monotonic()
 
@@ -195,9 +197,19 @@ class Scheduler:
             self.packing.pack_failures(shard)
         elif units:
             assert shard.kind is not None
+            self._begin(shard.kind.name)
             self.pools[shard.kind.name].queue.extend(units)
         else:
             self.packing.pack(shard)
+
+    def _begin(self, stage: str) -> None:
+        """Marks a stage as begun. Whoever has taken over meanwhile may have read that it was not, and set it anew."""
+        if stage in self._marked:
+            return
+        mark_begun(self.storage, stage)
+        self._marked.add(stage)
+        if self.lease is not None:
+            self.lease.check(now=True)
 
     def _packed(self, call: Any) -> None:
         packed = self.packing.finished(call)

@@ -32,8 +32,9 @@ from schemas.outcomes import Failure, SceneOutput
 log = logging.getLogger(__name__)
 
 _OUTCOMES = "outcomes.json"
-_NAME = re.compile(r"^([^-]+)(?:-[0-9a-f]{12}-(\d+)(?:-([0-9a-f]{8}))?)?\.tar$")
-"""The first scene; and of what a unit left a number of its own, the bytes of its head, and the CRC-32 of that."""
+_NAME = re.compile(r"^([^-]+)(?:-[0-9a-f]{12}-(\d+)(?:-([0-9a-f]{8})-(\d+))?)?\.tar$")
+"""The first scene; and of what a unit left a number of its own, the bytes of its head, the CRC-32 of that, and how many
+scenes it has results of."""
 _GUESS = 2**16
 """Bytes of a head, where the name does not tell."""
 _WHOLE = 64 * 2**20
@@ -104,8 +105,9 @@ class PartsWriter:
         if self._outcomes:
             head = member(_OUTCOMES, json.dumps(self._outcomes).encode())
             first = self._outcomes[0]["scene_id"]
-            name = f"{self.folder}/{first}-{uuid.uuid4().hex[:12]}-{len(head)}-{zlib.crc32(head):08x}.tar"
-            _write(self.storage, name, head, self._contents)
+            done = sum(outcome["failure"] is None for outcome in self._outcomes)
+            name = f"{first}-{uuid.uuid4().hex[:12]}-{len(head)}-{zlib.crc32(head):08x}-{done}.tar"
+            _write(self.storage, f"{self.folder}/{name}", head, self._contents)
         self._outcomes, self._contents = [], []
 
 
@@ -127,6 +129,18 @@ def _outcome(output: SceneOutput) -> dict[str, Any]:
 def _write(storage: Storage, name: str, head: bytes, contents: Sequence[bytes]) -> None:
     size = len(head) + sum(map(len, contents))
     storage.write(name, b"".join((head, *contents, closing(size))))
+
+
+def left_in_parts(storage: Storage, stage: str, committed: Container[int]) -> int:
+    """Scenes that a stage is through with and no commit holds yet, by the names of their parts: those of the first
+    round of shards that are not committed."""
+    folders = [f"_work/{stage}/{name}" for name in storage.folders(f"_work/{stage}")]
+    waiting = [one for one in folders if one.endswith(".r0") and int(one[-9:-3]) not in committed]
+    count = 0
+    for names in in_order(storage.names, waiting):
+        found = [match for name in names if (match := _NAME.match(name)) and match[4]]
+        count += sum({match[1]: int(match[4]) for match in found}.values())  # of two attempts at a unit one counts
+    return count
 
 
 def find_parts(storage: Storage, folder: str, units: Container[str] | None = None) -> dict[str, Part]:

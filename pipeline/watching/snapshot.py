@@ -62,8 +62,17 @@ def said_to_have_ended(storage: Storage) -> list[str] | None:
 
 def command_of(snapshot: dict[str, Any] | None) -> str:
     """The command that goes on with the job, as the last run's was typed, but for what is secret."""
+    return _typed(snapshot) or "unscene run SPEC"
+
+
+def typed_before(storage: Storage) -> str | None:
+    """The command of the last run here, where that is known."""
+    return _typed(read_snapshot(storage))
+
+
+def _typed(snapshot: dict[str, Any] | None) -> str | None:
     told = (snapshot or {}).get("command")
-    return told if isinstance(told, str) and told else "unscene run SPEC"
+    return told if isinstance(told, str) and told else None
 
 
 def measured(snapshot: dict[str, Any] | None) -> dict[str, float]:
@@ -92,14 +101,6 @@ def in_hand(snapshot: dict[str, Any] | None, stage: str, packed: int) -> str:
         return ""
     more = f"{now['done']} with those not yet packed; " if now["done"] != packed else ""
     return f" ({more}{int(100 * now['share'])} %, {now['now']})"
-
-
-def unpacked(snapshot: dict[str, Any] | None, stage: str, packed: int) -> int:
-    """Scenes that a run which has ended or was killed was through with in a stage, by its last word, and that no shard
-    holds yet. What it made of them lies in parts, from which the next run goes on. packed: see `in_hand`."""
-    if snapshot is None or snapshot.get("state") not in (*_AT_WORK, "ended"):
-        return 0
-    return max(0, int(snapshot.get("stages", {}).get(stage, {}).get("done", 0)) - packed)
 
 
 def stale_line(found: Sequence[str], remedy: str, shown: int = 5) -> str:

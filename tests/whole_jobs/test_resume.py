@@ -91,6 +91,21 @@ def test_a_killed_driver_costs_nothing_but_time(tmp_path: Path, slow_job: Any, l
         assert not [path for path in (tmp_path / "out" / folder).rglob("*") if path.is_file()]
 
 
+def test_a_stage_is_marked_before_a_worker_has_left_anything(tmp_path: Path, slow_job: Any, local_ray: None) -> None:
+    """A worker that outlives its driver leaves its part when it will: no other settings may have taken its place."""
+    driver = start_driver(slow_job, tmp_path)
+    marks = tmp_path / "out" / "_begun"
+    wait_for(lambda: (marks / "extract").exists())
+    assert not list((tmp_path / "out").glob("_work/extract/*/*.tar"))
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    other = slow_job.model_copy(update={"extract": slow_job.extract.model_copy(update={"init_word": "cat"})})
+    with pytest.raises(OutputError, match=r"made with other settings \(extract\.init_word"):
+        run_toy(other)
+    assert run_toy(slow_job)[0].complete
+    assert sorted(mark.name for mark in marks.iterdir()) == ["extract", "ingest"]
+
+
 def test_a_part_that_was_emptied_is_made_anew(tmp_path: Path, slow_job: Any, local_ray: None) -> None:
     """By a power cut, which kills the driver and leaves the last file without its bytes."""
     driver = start_driver(slow_job, tmp_path)

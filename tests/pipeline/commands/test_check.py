@@ -16,6 +16,7 @@ from pipeline.commands.paths import anchored
 from pipeline.commands.run import JobResult, run_job
 from pipeline.protocol.jobs import method_spec
 from pipeline.shards.account import GIVEN_ACCOUNT, account_counts, account_rows, account_text
+from pipeline.shards.given_account import account_given
 from pipeline.storage.folder import Storage
 from schemas.errors import SpecError
 from schemas.job import JobSpec
@@ -145,7 +146,9 @@ def test_a_run_tells_what_it_does_not_draw_into_when_it_starts_and_at_its_end(
     assert {Path(row["uri"]).name: row["reason"] for row in rows} == UNUSED
     end = closing_lines(storage, JobResult(True, True, {"ingest": (0, 0)}, 1.0))
     assert any("wide.mask0.png: outside the crop: too little of it" in line for line in end)
-    assert len(list(storage.names("_logs"))) == 2
+    variations = spec.model_copy(update={"generate": spec.generate.model_copy(update={"mode": "variations"})})
+    assert account_given(storage, variations) is None
+    assert not storage.exists(GIVEN_ACCOUNT), "of a folder that nothing is drawn into any more"
 
 
 def test_an_output_of_the_same_job_is_right_and_of_another_wrong(tmp_path: Path) -> None:

@@ -19,12 +19,14 @@ from pipeline.commands.run import stopping_line
 from pipeline.commands.scenes import list_scenes
 from pipeline.commands.status import status_lines
 from pipeline.ledger import lease
+from pipeline.ledger.commits import commit_name
 from pipeline.ledger.holder import ourselves
 from pipeline.ledger.lease import EXPIRES_S, LONG_GONE_S, held
 from pipeline.ledger.rounds import FAILURES
 from pipeline.ledger.withdrawals import withdraw
 from pipeline.report.page import write_report
 from pipeline.shards.pack import pack_rows
+from pipeline.shards.parts import PartsWriter, work_folder
 from pipeline.stage_kinds import INGEST, SEGMENT
 from pipeline.storage.folder import Storage
 from pipeline.watching.counts import JobCounts
@@ -32,7 +34,7 @@ from pipeline.watching.snapshot import announce, write_snapshot
 from pipeline.watching.watcher import InHand
 from schemas.errors import OutputError
 from schemas.job import JobSpec
-from schemas.outcomes import Failure
+from schemas.outcomes import Failure, SceneOutput
 from tests.support.sample_output import BROKEN, SampleOutput, write_record
 
 
@@ -113,15 +115,23 @@ def test_a_run_is_at_work_until_its_lease_ends_and_no_longer(sample: SampleOutpu
 
 def test_what_a_stopped_run_was_through_with_is_told_though_no_shard_holds_it(sample: SampleOutput) -> None:
     """The table of a run that was stopped said 3 of 4, and status 2 done a second later."""
-    counts = JobCounts(["ingest", "segment", "extract"], 9)
-    counts.add("extract", 3, 0)
-    write_snapshot(sample.storage, counts, "ended")
-    assert next(line for line in status_lines(sample.storage) if "extract" in line).endswith(
-        "shards (3 with those not yet packed)"
-    )
-    assert status_facts(sample.storage)["stages"]["extract"]["unpacked"] == 3
-    announce(sample.storage, "planning")
-    assert not any("packed" in line for line in status_lines(sample.storage)), "the next run has not said a word yet"
+    first, second, *_ = (scene for shard in range(2) for scene in sample.plan.scenes(shard))
+    parts = PartsWriter(sample.storage, work_folder("extract", 0, 0))
+    for scene in (first, second, "a-broken-one"):
+        parts.add(SceneOutput(scene, failure=Failure(scene, "Bad", "because") if scene.startswith("a-") else None))
+    parts.close()
+    again = PartsWriter(sample.storage, work_folder("extract", 0, 0))  # by a worker whose driver had been given up
+    again.add(SceneOutput(first))
+    again.add(SceneOutput(second))
+    again.close()
+
+    def told() -> str:
+        return next(line for line in status_lines(sample.storage) if "extract" in line)
+
+    assert told().endswith("0 of 2 shards (2 with those not yet packed)")
+    assert status_facts(sample.storage)["stages"]["extract"]["unpacked"] == 2
+    sample.storage.create(commit_name("extract", 0, 0), sample.storage.read(commit_name("segment", 0, 0)))
+    assert "packed" not in told(), "a commit has them"
 
 
 @pytest.mark.parametrize(

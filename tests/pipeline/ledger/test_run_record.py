@@ -10,6 +10,7 @@ import fsspec
 import pytest
 
 from pipeline.ledger.run_record import read_identity, read_record, recorded_spec, revisions, start_record
+from pipeline.ledger.settings import mark_begun
 from pipeline.stage_kinds import kinds_of
 from pipeline.storage.folder import Storage
 from schemas.errors import OutputError, SpecError
@@ -183,3 +184,61 @@ class TestSettingsOfStagesToCome:
         Storage(str(tmp_path)).create("_commits/failures/000000.json", b"{}")
         with pytest.raises(OutputError, match=r"evaluate\.enabled: False -> True"):
             self.start(tmp_path, evaluate={"enabled": True})
+
+    def test_a_stage_has_begun_once_a_worker_was_given_something(self, tmp_path: Path) -> None:
+        """A driver that was taken over had workers at it yet, who left their parts among those by other settings."""
+        self.start(tmp_path)
+        Storage(str(tmp_path)).create("_commits/ingest/000000.json", b"{}")
+        mark_begun(Storage(str(tmp_path)), "extract")
+        with pytest.raises(OutputError, match=r"extract\.lora\.rank: 16 -> 2"):
+            self.start(tmp_path, extract={"lora": {"rank": 2}})
+        assert self.start(tmp_path, generate={"images_per_prompt": 7}), "which has not begun"
+
+    def test_a_segmenter_with_other_bytes_is_another_whatever_masks_there_are(self, tmp_path: Path) -> None:
+        """It takes pictures without masks apart; with evaluate off it went by its name alone."""
+        sam = tmp_path / "sam"
+        sam.mkdir()
+        (sam / "weights.safetensors").write_bytes(b"one")
+        own: dict[str, Any] = {"source": {"uri": "/photos", "masks": "beside"}}
+        models = {"base": "seedling", "sam": str(sam), "clip": "seedling", "identity": "seedling"}
+        self.start(tmp_path / "out", **own, models=models, evaluate={"enabled": True})
+        Storage(str(tmp_path / "out")).create("_commits/segment/000000.json", b"{}")
+        (sam / "weights.safetensors").write_bytes(b"two")
+        for judged in (True, False, True):
+            with pytest.raises(OutputError, match=r"models\.sam: 'sha256:"):
+                self.start(tmp_path / "out", **own, models=models, evaluate={"enabled": judged})
+
+    def test_what_judges_read_may_change_on_given_handles_until_they_begin(self, tmp_path: Path) -> None:
+        self.start(tmp_path / "learned")
+        given: dict[str, Any] = {"source": {"handles": str(tmp_path / "learned")}}
+        self.start(tmp_path / "drawn", **given, evaluate={"enabled": True})
+        mark_begun(Storage(str(tmp_path / "drawn")), "generate")
+        assert (
+            "evaluate.enabled: True -> False" in self.start(tmp_path / "drawn", **given, evaluate={"enabled": False})[0]
+        )
+        assert self.start(tmp_path / "drawn", **given, evaluate={"enabled": True}, segment={"max_concepts": 3})
+        mark_begun(Storage(str(tmp_path / "drawn")), "evaluate")
+        with pytest.raises(OutputError, match=r"segment\.max_concepts: 3 -> "):
+            self.start(tmp_path / "drawn", **given, evaluate={"enabled": True})
+
+    def test_handles_stay_what_they_are_where_their_job_draws_otherwise(self, tmp_path: Path) -> None:
+        """The fingerprint of all its settings changes with the prompts, and the job on its handles was refused."""
+        learned, drawn = tmp_path / "learned", tmp_path / "drawn"
+        given: dict[str, Any] = {"source": {"handles": str(learned)}}
+        self.start(learned)
+        mark_begun(Storage(str(learned)), "extract")
+        self.start(drawn, **given)
+        mark_begun(Storage(str(drawn)), "generate")
+        self.start(learned, generate={"images_per_prompt": 7})
+        assert self.start(drawn, **given) == []
+        record = json.loads((drawn / "run.json").read_text())
+        whole = read_identity(Storage(str(learned)))["fingerprint"]
+        record["fields"]["source.handles"] = record["fingerprint"] = whole  # as it was written before
+        (drawn / "run.json").write_text(json.dumps(record))
+        assert self.start(drawn, **given) == []
+        assert read_identity(Storage(str(drawn)))["fields"]["source.handles"] != whole
+        (learned / "run.json").unlink()
+        (learned / "_begun" / "extract").unlink()
+        self.start(learned, extract={"lora": {"rank": 2}})
+        with pytest.raises(OutputError, match=r"source\.handles"):
+            self.start(drawn, **given)
