@@ -115,9 +115,9 @@ def _next(file: Path) -> list[str]:
     return [
         f"wrote {file}; next:",
         f"  unscene check {name}",
-        f"  unscene plan {name}",
         f"  unscene run {name} --limit 2 --until segment",
         f"  unscene report {name}",
+        f"  unscene plan {name}",
         f"  unscene run {name}",
     ]
 

@@ -32,6 +32,8 @@ def usage_sentence(error: BaseException) -> str | None:
     if said.startswith("No such option"):
         near = difflib.get_close_matches(option, [*options, "--help"], n=1, cutoff=0.5)
         remedy = f"did you mean {near[0]}?" if near else f"it has {', '.join([*options, '--help'])}"
+        if option == "--set" and any(found.name == "output" for found in context.command.params):
+            remedy = "name the OUTPUT itself, in the place of the spec and what is set there"
         return f"`{command}` has no option {option}; {remedy}"
     parameter: Any = getattr(error, "param", None)
     if said.startswith("Missing") and parameter is not None:

@@ -75,12 +75,14 @@ def read_class_map(file: Path) -> ClassMap:
     return ClassMap(found)
 
 
-def _lines(node: yaml.Node | None) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """Words and classes as they are typed, with those that a `<<` brings in."""
+def _lines(node: yaml.Node | None, within: tuple[int, ...] = ()) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """Words and classes as they are typed, with those that a `<<` brings in, once: within itself it brings nothing."""
+    if id(node) in within:
+        return
     for part in node.value if isinstance(node, yaml.SequenceNode) else [node]:
         for word, class_ in part.value if isinstance(part, yaml.MappingNode) else ():
             if word.tag == f"{_TAG}merge":
-                yield from _lines(class_)
+                yield from _lines(class_, (*within, id(node)))
             else:
                 yield word, class_
 

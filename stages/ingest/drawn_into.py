@@ -91,7 +91,8 @@ def _left_out(picked: Picked, reason: str, detail: str | None) -> AccountLine:
 def _lines(picked: Picked, output: SceneOutput) -> Iterator[AccountLine]:
     """The picture where it cannot be used, and each of its masks that is not."""
     if output.failure is not None:
-        yield _left_out(picked, NOT_DRAWN_INTO, output.failure.message)
+        said = output.failure.message
+        yield _left_out(picked, NOT_DRAWN_INTO, said.partition("; ")[0] if "source." in said else said)
     for mask in output.rows[0]["masks"]:
         if mask["number"] is None:
             unread = mask["reason"] == NOT_READ

@@ -98,3 +98,10 @@ def test_numbers_stay_what_they_were() -> None:
     later = first.with_more(["ant", "dog"])
     assert later.names == ("cat", "dog", "ant")
     assert later.number("dog") == first.number("dog") == 2
+
+
+def test_a_map_that_brings_itself_in_is_read_once(tmp_path: Path) -> None:
+    """It ended in a RecursionError, and the advice to type the same again."""
+    file = tmp_path / "loop.yaml"
+    file.write_text("&a {<<: *a, dog: animal}\n")
+    assert read_class_map(file) == ClassMap({"dog": "animal"})
