@@ -173,7 +173,7 @@ def _output(spec: JobSpec, compares: bool) -> list[str]:
         before = typed_before(storage)
         raise OutputError(
             f"{storage.url} was made with other settings ({'; '.join(other.locked)}); put the fields back"
-            f"{f' (`{before}` has them)' if before else ''}, or give the job a new output"
+            f"{f' (the last run there was `{before}`)' if before else ''}, or give the job a new output"
         )
     plan, counts = read_plan(storage), committed_counts(storage, kinds_of(spec))
     done = ", ".join(f"{stage} {made}" for stage, (made, _) in counts.items())

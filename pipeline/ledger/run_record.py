@@ -55,9 +55,8 @@ def revisions(spec: JobSpec) -> dict[str, str]:
         learned = recorded_spec(Storage(spec.source.handles))
         found["source.handles"] = learning_fingerprint(learned, earlier["fields"])
         return found
-    found["models.sam"] = model_revision(
-        spec.models.sam, "models.sam"
-    )  # of pictures without masks it finds the concepts
+    # Whatever masks a source brings: of pictures without any it finds the concepts.
+    found["models.sam"] = model_revision(spec.models.sam, "models.sam")
     return found
 
 
@@ -123,7 +122,8 @@ def start_record(storage: Storage, spec: JobSpec, stages: Sequence[str], typed: 
         "new pictures of the handles that are here go to an output of their own: `unscene run SPEC --set "
         f"{shlex.quote(f'source.handles={storage.url}')} --set source.uri=null --set output=ANOTHER`"
         if only_prompts and not spec.source.handles
-        else f"put the fields back{f' (`{typed}` has them)' if typed else ''}, or give the job a new output"
+        else f"put the fields back{f' (the last run there was `{typed}`)' if typed else ''}, or give the job a new "
+        "output"
     )
     raise OutputError(f"{storage.url} was made with other settings ({'; '.join(found.locked)}); {remedy}")
 
