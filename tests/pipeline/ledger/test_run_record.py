@@ -203,10 +203,12 @@ class TestSettingsOfStagesToCome:
         models = {"base": "seedling", "sam": str(sam), "clip": "seedling", "identity": "seedling"}
         self.start(tmp_path / "out", **own, models=models, evaluate={"enabled": True})
         Storage(str(tmp_path / "out")).create("_commits/segment/000000.json", b"{}")
+        self.start(tmp_path / "unjudged", **own, models=models, evaluate={"enabled": False})
+        Storage(str(tmp_path / "unjudged")).create("_commits/segment/000000.json", b"{}")
         (sam / "weights.safetensors").write_bytes(b"two")
-        for judged in (True, False, True):
+        for output, judged in (("out", True), ("out", False), ("out", True), ("unjudged", False)):
             with pytest.raises(OutputError, match=r"models\.sam: 'sha256:"):
-                self.start(tmp_path / "out", **own, models=models, evaluate={"enabled": judged})
+                self.start(tmp_path / output, **own, models=models, evaluate={"enabled": judged})
 
     def test_what_judges_read_may_change_on_given_handles_until_they_begin(self, tmp_path: Path) -> None:
         self.start(tmp_path / "learned")
