@@ -52,16 +52,16 @@ def start_driver(spec: Any, folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def wait_for(what: Any, seconds: float = 90.0) -> None:
+def wait_for(what: Any, seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.05)
 
 
-def parts(output: Path) -> int:
-    """Scenes that are learned and not packed, two in a file, and shards that are."""
-    return 2 * len(list(output.glob("_work/extract/*/*.tar"))) + len(list(output.glob("handles/*.parquet")))
+def learned(output: Path) -> int:
+    """Scenes in parts, two in each, and in shards, four in each: what falls again may never be seen at its height."""
+    return 2 * len(list(output.glob("_work/extract/*/*.tar"))) + 4 * len(list(output.glob("handles/*.parquet")))
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def slow_job(tmp_path: Path) -> Any:
 
 def test_a_killed_driver_costs_nothing_but_time(tmp_path: Path, slow_job: Any, local_ray: None) -> None:
     driver = start_driver(slow_job, tmp_path)
-    aim = random.randint(1, 4)
-    wait_for(lambda: parts(tmp_path / "out") >= aim)
+    aim = random.choice([2, 4, 6])
+    wait_for(lambda: learned(tmp_path / "out") >= aim)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     result, _ = run_toy(slow_job)
@@ -139,7 +139,7 @@ def test_a_driver_that_slept_too_long_finds_its_successor_and_stops(
 ) -> None:
     monkeypatch.setattr(lease, "EXPIRES_S", 5.0)
     driver = start_driver(slow_job, tmp_path)
-    wait_for(lambda: parts(tmp_path / "out") >= 2)
+    wait_for(lambda: learned(tmp_path / "out") >= 2)
     driver.send_signal(signal.SIGSTOP)
     long_enough = time.monotonic() + 2 * lease.RENEW_S + 1  # by the driver's own clock, for whom nothing was shortened
     assert run_toy(slow_job)[0].complete
@@ -160,7 +160,7 @@ def test_a_driver_that_slept_too_long_finds_its_successor_and_stops(
 def test_ctrl_c_writes_what_is_whole_and_the_next_run_goes_on(tmp_path: Path, slow_job: Any, local_ray: None) -> None:
     driver = start_driver(slow_job, tmp_path)
     storage = Storage(str(tmp_path / "out"))
-    wait_for(lambda: parts(tmp_path / "out") >= 2)
+    wait_for(lambda: learned(tmp_path / "out") >= 2)
     assert any(line.startswith("running: ") for line in status_lines(storage))
     driver.send_signal(signal.SIGINT)
     assert driver.wait(timeout=60) == 130
