@@ -157,9 +157,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=100, help="GPUs of the cluster")
     parser.add_argument("--pictures", type=int, default=WHOLE_PICTURES, help="a scene's, in the job with whole workers")
     asked = parser.parse_args()
+    print(f"the job of {asked.scenes:,} scenes ...", file=sys.stderr)
+    large = list(large_lines(large_run(asked.scenes, asked.workers)))  # first: no bytes of the small one are its memory
     print("the job with whole workers ...", file=sys.stderr)
-    small = list(small_lines(whole_run(WHOLE_SCENES, asked.pictures)))
-    print(table([*large_lines(large_run(asked.scenes, asked.workers)), *small]))
+    print(table([*large, *small_lines(whole_run(WHOLE_SCENES, asked.pictures))]))
 
 
 if __name__ == "__main__":
