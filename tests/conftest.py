@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from stages import retrying
 from tests.support import ROOT
 
 FIRST = ("test_chaos.py", "test_main_job.py")
@@ -38,6 +39,12 @@ def _turn(item: pytest.Item) -> int:
     if folder != "whole_jobs":
         return 0
     return FIRST.index(name) - len(FIRST) if name in FIRST else 1 + LAST.index(name) if name in LAST else 0
+
+
+@pytest.fixture(autouse=True)
+def unknown_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test has the patience of one before it: a worker in this process makes it four minutes for good."""
+    monkeypatch.setattr(retrying, "_stores", retrying._Stores())
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,7 @@ from stages.telling import listened
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A minute is a tenth of a second, and no other test's store has answered."""
-    monkeypatch.setattr(retrying, "_stores", retrying._Stores())
+    """A minute is a tenth of a second."""
     for name, seconds in {"AWAY_S": 1.5, "FIRST_S": 0.3, "UNIT_S": 0.4, "FILE_S": 0.1, "SAY_S": 0.0}.items():
         monkeypatch.setattr(retrying, name, seconds)
     monkeypatch.setattr(retrying, "LONGEST_PAUSE_S", 0.02)
