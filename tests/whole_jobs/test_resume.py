@@ -52,7 +52,7 @@ def start_driver(spec: Any, folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def wait_for(what: Any, seconds: float = 240.0) -> None:
+def wait_for(what: Any, seconds: float = 90.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "it never happened"

@@ -129,7 +129,7 @@ def _submit(head: Head, spec: str, *options: str, cwd: Path | None = None) -> su
         cwd=cwd or ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=120,
     )
 
 
