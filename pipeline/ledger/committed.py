@@ -127,21 +127,20 @@ class Committed:
             others = self._manifest.table.filter(
                 pc.invert(pc.is_in(self._manifest.table.column("stage"), pa.array(self.stages, pa.string())))
             )
-            replace(self.storage, pa.concat_tables([others, *self._tables.values()]), self._manifest)
+            whole = pa.concat_tables([others, *self._tables.values()])
+            self._manifest = replace(self.storage, whole, self._manifest)
             self._outdated, self._unrolled = False, []
-            self._manifest = read_manifest(self.storage)
         unread = [place for place, row in self._noted.items() if row is None]
         read = (summary(*found) for found in in_order(lambda place: read_sized(self.storage, *place), unread))
         rows = [row or next(read) for row in self._noted.values()]
         self._noted.clear()
         if tables := [*self._unrolled, *([table_of(rows)] if rows else [])]:
-            add(self.storage, pa.concat_tables(tables), self._manifest.next)
+            self._manifest = add(self.storage, pa.concat_tables(tables), self._manifest)
             self._unrolled = []
-            self._manifest = read_manifest(self.storage)
         if self._manifest.crowded:
             stages = self._manifest.table.column("stage").unique().to_pylist()
-            replace(self.storage, pa.concat_tables([self._known(stage) for stage in stages]), self._manifest)
-            self._manifest = read_manifest(self.storage)
+            whole = pa.concat_tables([self._known(stage) for stage in stages])
+            self._manifest = replace(self.storage, whole, self._manifest)
 
     @cached_property
     def _manifest(self) -> Manifest:

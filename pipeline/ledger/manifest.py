@@ -137,22 +137,32 @@ def _read(storage: Storage, name: str) -> pa.Table | None:
         return None
 
 
-def add(storage: Storage, table: pa.Table, number: int) -> int:
-    """Writes a file that adds to those before it; returns the number after it."""
-    return _write(storage, table, number, "")
+def add(storage: Storage, table: pa.Table, earlier: Manifest) -> Manifest:
+    """Writes a file that adds to `earlier`; returns what there is with it."""
+    name, number = _write(storage, table, earlier.next, "")
+    if number != earlier.next:
+        return read_manifest(storage)
+    rows = pa.concat_tables([earlier.table, table])
+    return Manifest(rows, [*earlier.names, name], number + 1, earlier.frail)
 
 
-def replace(storage: Storage, table: pa.Table, earlier: Manifest) -> int:
-    """Writes one that stands for all of `earlier`, then removes those; returns the number after it."""
-    following = _write(storage, table, earlier.next, ".whole")
-    for name in earlier.names:
-        storage.delete(f"{FOLDER}/{name}")
-    return following
+def replace(storage: Storage, table: pa.Table, earlier: Manifest) -> Manifest:
+    """Writes one that stands for all of `earlier`, then removes those; returns what there is then."""
+    name, number = _write(storage, table, earlier.next, ".whole")
+    for old in earlier.names:
+        storage.delete(f"{FOLDER}/{old}")
+    return Manifest(table, [name], number + 1) if number == earlier.next else read_manifest(storage)
 
 
-def _write(storage: Storage, table: pa.Table, number: int, kind: str) -> int:
+def _write(storage: Storage, table: pa.Table, number: int, kind: str) -> tuple[str, int]:
+    """Name and number of the file, which is a later one where another run has written meanwhile: it took over from this
+    one, or this one from it."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer, **CHECKED)
-    while not storage.create(f"{FOLDER}/manifest-{number:06d}{kind}.parquet", buffer.getvalue()):
-        number += 1  # of a run that took over, or was taken over from
-    return number + 1
+    while not storage.create(f"{FOLDER}/{(name := _name(number, kind))}", buffer.getvalue()):
+        number += 1
+    return name, number
+
+
+def _name(number: int, kind: str) -> str:
+    return f"manifest-{number:06d}{kind}.parquet"
