@@ -55,8 +55,11 @@ class Plan:
 
     def rows(self, shard: int) -> list[Row]:
         """Plan rows of a shard, in order, duplicates included."""
+        return list(_rows(self._of(shard)))
+
+    def _of(self, shard: int) -> pa.Table:
         start, end = self._starts[shard], self._starts[shard + 1]
-        return list(_rows(self.table.slice(start, end - start)))
+        return self.table.slice(start, end - start)
 
     def all_rows(self) -> Iterator[Row]:
         """Every row, in order, a batch of them in memory."""
@@ -110,9 +113,14 @@ class Plan:
         found = (name for row in rows if not row["gone"] for name in (row["uri"], *(row["masks"] or [])))
         return {name for name in found if name in names}
 
+    def uris(self, shard: int) -> dict[str, str]:
+        """Scene -> where its file is, of the scenes of a shard, in order, each once."""
+        columns = (self._of(shard).column(name).to_pylist() for name in ("scene_id", "uri", "duplicate_of"))
+        return {scene: uri for scene, uri, other in zip(*columns, strict=True) if other is None}
+
     def scenes(self, shard: int) -> list[str]:
         """Scenes of a shard, in order, each once."""
-        return [row["scene_id"] for row in self.rows(shard) if row["duplicate_of"] is None]
+        return list(self.uris(shard))
 
     def scene_count(self) -> int:
         return int(pc.sum(pc.is_null(self.table.column("duplicate_of"))).as_py() or 0)
@@ -131,22 +139,34 @@ def read_plan(storage: Storage) -> Plan:
 
     Raises OutputError where it is gone from under results, which nobody could tell the scenes of.
     """
-    tables = [PLAN.empty_table()]
     names = _plan_files(storage)
     if not names and any(storage.names(f"_commits/{stage}") for stage in storage.folders("_commits")):
         raise OutputError(
             f"{storage.url}: its plan (_plan/) is gone, and results of it are there; restore it, or give the job a new "
             "output"
         )
+    return Plan(_read(storage, names, PLAN))
+
+
+def planned_sizes(storage: Storage) -> pa.ChunkedArray:
+    """Bytes of each planned file, null of one that could not be read; none where there is no plan. The whole plan of a
+    million files takes a few hundred MB, this a few."""
+    schema = pa.schema([PLAN.field(name) for name in ("shard", "position", "bytes")])
+    return _last_of_each_place(_read(storage, _plan_files(storage), schema)).column("bytes")
+
+
+def _read(storage: Storage, names: Iterable[str], schema: pa.Schema) -> pa.Table:
+    """Rows of these plan files, in their order. schema: PLAN, or some of it; what an older plan lacks of it is null."""
+    tables = [schema.empty_table()]
     for name in names:
         data = storage.read(f"_plan/{name}")
         with readable(storage, f"_plan/{name}", "give the job a new output"):
-            found = read_parquet(io.BytesIO(data))
-        for field in PLAN:
+            found = read_parquet(io.BytesIO(data), schema.names)
+        for field in schema:
             if field.name not in found.column_names:
                 found = found.append_column(field, pa.nulls(len(found), field.type))
-        tables.append(found.select(PLAN.names).cast(PLAN))
-    return Plan(pa.concat_tables(tables))
+        tables.append(found.select(schema.names).cast(schema))
+    return pa.concat_tables(tables)
 
 
 def extend_plan(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,42 +42,39 @@ class ShardRun:
 
         An empty list means that the stage has nothing to run but its (empty) shard is to be packed.
         """
-        rows = {row["scene_id"]: row for row in self.plan.rows(self.shard) if row["duplicate_of"] is None}
+        uris = self.plan.uris(self.shard)
         round_ = self.target
         for kind in self.kinds:
             committed = self.ledger.commit(kind.name, self.shard)
             if committed is not None and committed.round >= round_:
                 continue
-            wanted = self._ready(kind, rows)
+            wanted = self._ready(kind, uris)
             again = set() if committed is None else self.ledger.again(kind.name, self.shard, committed.round)
             ready = [scene for scene in wanted if committed is None or scene in again or scene not in committed.done]
-            kept = [scene for scene in rows if scene in wanted or scene not in again]
-            rewritten = (
-                committed is not None
-                and kind.table == "scenes"  # whose rows repeat those of the plan
-                and self.ledger.revised(self.shard, committed.round)
-            )
+            kept = [scene for scene in uris if scene in wanted or scene not in again]
+            rewritten = committed is not None and _reads_plan(kind) and self.ledger.revised(self.shard, committed.round)
             if committed is not None and not ready and not rewritten and committed.scenes() <= set(kept):
                 continue
             self.kind, self.left = kind, set(ready)
-            own = {scene: rows[scene] for scene in kept}
+            own = {scene: uris[scene] for scene in kept}
             self.order = self._order(kind, round_, ready, own, None if committed is None else committed.round)
-            size, folder = unit_size[kind.name], work_folder(kind.name, self.shard, round_)
-            begun = self.begun is None or folder.rsplit("/", 1)[1] in self.begun[kind.name]
-            return [
-                Unit(
-                    kind.name,
-                    self.shard,
-                    round_,
-                    tuple(ready[start : start + size]),
-                    {scene: rows[scene] for scene in ready[start : start + size]},
-                    self._rounds(),
-                    begun=begun,
-                )
-                for start in range(0, len(ready), size)
-            ]
+            return list(self._units(kind, round_, ready, unit_size[kind.name]))
         self.kind, self.order = None, None
         return None
+
+    def _units(self, kind: StageKind, round_: int, ready: list[str], size: int) -> Iterator[Unit]:
+        """The scenes in units of that size. Rows of the plan go with those alone that are made of them: a thousand
+        workers' units wait in the memory of the driver."""
+        folder = work_folder(kind.name, self.shard, round_)
+        begun = self.begun is None or folder.rsplit("/", 1)[1] in self.begun[kind.name]
+        rows = {}
+        if _reads_plan(kind):
+            rows = {row["scene_id"]: row for row in self.plan.rows(self.shard) if row["duplicate_of"] is None}
+        rounds = self._rounds()
+        for start in range(0, len(ready), size):
+            scenes = tuple(ready[start : start + size])
+            plan = {scene: rows[scene] for scene in scenes} if rows else {}
+            yield Unit(kind.name, self.shard, round_, scenes, plan, rounds, begun=begun)
 
     def failures(self) -> list[dict[str, Any]]:
         """Rows of FAILURES over all stages."""
@@ -87,7 +84,7 @@ class ShardRun:
             rows.extend(committed.failures if committed else [])
         return rows
 
-    def _ready(self, kind: StageKind, rows: dict[str, dict[str, Any]]) -> list[str]:
+    def _ready(self, kind: StageKind, uris: dict[str, str]) -> list[str]:
         """Scenes that the stage before has results for, in plan order."""
         position = self.kinds.index(kind)
         if position:
@@ -95,9 +92,9 @@ class ShardRun:
         elif self.given:
             before = self.given.commit("extract", self.shard)
         else:
-            return list(rows)
+            return list(uris)
         done = set(before.done) if before else set()
-        return [scene for scene in rows if scene in done]
+        return [scene for scene in uris if scene in done]
 
     def _rounds(self) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -109,12 +106,11 @@ class ShardRun:
         return found
 
     def _order(
-        self, kind: StageKind, round_: int, ready: list[str], rows: dict[str, dict[str, Any]], earlier: int | None
+        self, kind: StageKind, round_: int, ready: list[str], uris: dict[str, str], earlier: int | None
     ) -> PackOrder:
-        uris = {scene: row["uri"] for scene, row in rows.items()}
         fallback: dict[str, dict[str, Any]] = {}
         extra: list[dict[str, Any]] = []
-        if kind.table == "scenes":  # one row a source file, whatever became of it
+        if _reads_plan(kind):  # one row a source file, whatever became of it
             for row in self.plan.rows(self.shard):
                 base = {name: row[name] for name in ("scene_id", "uri", "sha256", "bytes")}
                 if row["gone"] and row["duplicate_of"] is not None:
@@ -131,9 +127,14 @@ class ShardRun:
             self.shard,
             round_,
             tuple(ready),
-            tuple(rows),
+            tuple(uris),
             earlier,
             uris,
             fallback,
             tuple(extra),
         )
+
+
+def _reads_plan(kind: StageKind) -> bool:
+    """Whether a stage's rows repeat those of the plan; no other asks for them."""
+    return kind.table == "scenes"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.ledger.plan import read_plan
+from pipeline.ledger.plan import planned_sizes
 from pipeline.storage.folder import Storage
 from pipeline.wording import size_text
 from schemas.errors import JobError
@@ -43,10 +43,9 @@ def ships(name: str) -> bool:
 def planned_bytes(storage: Storage, spec: JobSpec) -> float:
     """`large_bytes` of the pictures of a job, or of the one that learned its handles."""
     try:
-        table = read_plan(Storage(spec.source.handles) if spec.source.handles else storage).table
+        return large_bytes(planned_sizes(Storage(spec.source.handles) if spec.source.handles else storage))
     except (JobError, OSError):  # it was there when the pictures were drawn
         return 0.0
-    return large_bytes(table.column("bytes") if "bytes" in table.column_names else [])
 
 
 def judges_caution(storage: Storage, spec: JobSpec) -> str | None:

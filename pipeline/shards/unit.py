@@ -10,7 +10,7 @@ from typing import Any
 class Unit:
     """What one call of a worker does: some scenes of one shard, in one stage.
 
-    plan: the scenes' rows of the plan. rounds: table -> committed round to read it from.
+    plan: the scenes' rows of the plan, for the stage that reads them. rounds: table -> committed round to read it from.
     attempt: how often these scenes have been tried before, alone. begun: whether parts of them may be there already.
     """
 

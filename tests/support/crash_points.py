@@ -77,13 +77,14 @@ def work(storage: Storage, unit: Unit) -> None:
             continue
         row: dict[str, Any]
         if unit.stage == "ingest":
-            row = {key: unit.plan[scene][key] for key in ("scene_id", "uri", "sha256", "bytes")} | {"status": "ok"}
+            made_of = unit.plan[scene]
+            row = {key: made_of[key] for key in ("scene_id", "uri", "sha256", "bytes")} | {"status": "ok"}
         else:
             (made_of,) = OutputReader(storage).rows("scenes", unit.shard, [scene], round_=unit.rounds["scenes"])[scene]
             row = {"scene_id": scene, "index": 0, "token": "<asset0>", "word": made_of["sha256"], "embedding": [0.0]}
             row |= {"tuning": "lora", "steps": [1, 1], "file": f"{scene}.bin"}
         found = SceneOutput(scene, [row], {f"{scene}.bin": f"{unit.stage} of {scene}".encode() * 50})
-        if unit.stage == "extract" and not unit.round and unit.plan[scene]["uri"].endswith("a.jpg"):
+        if unit.stage == "extract" and not unit.round and made_of["uri"].endswith("a.jpg"):
             found = SceneOutput(scene, failure=Failure(scene, "Bad", "because"))
         write_part(storage, name, found)
 

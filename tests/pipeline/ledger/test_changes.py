@@ -79,9 +79,9 @@ class Job:
 
     def _do(self, unit: Unit) -> None:
         for scene in unit.scene_ids:
-            plan = unit.plan[scene]
             name = part_name(unit.stage, unit.shard, unit.round, scene)
             if unit.stage == "ingest":
+                plan = unit.plan[scene]
                 fault = self._fault(plan)
                 if fault is not None:
                     write_part(self.storage, name, SceneOutput(scene, failure=Failure(scene, fault, "")))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.ledger.plan import Plan, extend_plan, read_plan, revise_plan
+from pipeline.ledger.plan import Plan, extend_plan, planned_sizes, read_plan, revise_plan
 from pipeline.storage.folder import Storage
 from schemas.errors import OutputError
 from schemas.job import Source
@@ -164,8 +164,18 @@ def test_a_plan_that_is_gone_from_under_results_is_told(storage: Storage, bucket
 
 def test_a_plan_of_fewer_columns_is_read(storage: Storage, bucket: Path) -> None:
     extend(storage, bucket)
-    older = pq.read_table(io.BytesIO(storage.read("_plan/000000.parquet"))).drop_columns(["stamp", "masks", "entry"])
+    older = pq.read_table(io.BytesIO(storage.read("_plan/000000.parquet")))
     buffer = io.BytesIO()
-    pq.write_table(older, buffer)
+    pq.write_table(older.drop_columns(["stamp", "masks", "entry", "bytes"]), buffer)
     storage.write("_plan/000000.parquet", buffer.getvalue())
     assert {row["masks"] for row in read_plan(storage).all_rows()} == {None}
+    assert planned_sizes(storage).to_pylist() == [None] * 5
+
+
+def test_sizes_are_those_of_the_rows_that_count(storage: Storage, bucket: Path) -> None:
+    (bucket / "b").write_text("bytes of b, which is longer")
+    plan = extend(storage, bucket)
+    row = next(row for row in plan.all_rows() if row["uri"].endswith("/c"))
+    revise_plan(storage, [{**row, "bytes": 1_000_000}])
+    assert planned_sizes(storage).to_pylist() == [10, 27, 1_000_000, 10, 10]
+    assert planned_sizes(Storage(f"{storage.url}/nothing")).to_pylist() == []

@@ -81,3 +81,19 @@ def test_parts_are_looked_for_where_an_earlier_run_has_left_some(tmp_path: Path)
         assert [unit.begun for unit in units or ()] == [looks, looks]
     assert units is not None
     assert units[0].of(units[0].scene_ids[:1], 1).begun, "one that was tried may have left some"
+
+
+def test_rows_of_the_plan_go_with_the_units_that_are_made_of_them(tmp_path: Path) -> None:
+    """They went with every unit of every stage, and were half of what a driver of a thousand workers held."""
+    storage, sizes = Storage(str(tmp_path)), dict.fromkeys(STAGES, 3)
+    plan = planned(storage, 6)
+    run = ShardRun(0, TOY_KINDS, plan, Ledger(storage, STAGES))
+    rows = {row["scene_id"]: row for row in plan.all_rows()}
+    asked = [unit for unit in run.advance(sizes) or () if unit.stage == "ingest"]
+    assert [set(unit.plan) for unit in asked] == [set(unit.scene_ids) for unit in asked]
+    assert {scene: row for unit in asked for scene, row in unit.plan.items()} == rows
+    do(storage, run, sizes, PackerImpl(str(tmp_path)))
+    later = [(unit.stage, len(unit.scene_ids), unit.plan) for unit in run.advance(sizes) or ()]
+    assert later == [("extract", 3, {}), ("extract", 1, {})]
+    assert run.order is not None
+    assert run.order.uris == {scene: row["uri"] for scene, row in rows.items()}, "for its failures"
